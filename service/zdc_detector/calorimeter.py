@@ -1,0 +1,128 @@
+"""Geometry of a calorimeter face and the sums that its electronics read out.
+
+Coordinates are ALICE's: z along the beam, the face at `face_z` on the A side (+z). Row index of a response
+runs along x, column index along y. Nothing here knows the number 44: shape and masks come from a
+`Calorimeter`, which a model card carries.
+"""
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+NO_CHANNEL = "."
+
+
+class Calorimeter(BaseModel):
+    """Face, fibres and channels of one calorimeter.
+
+    Attributes
+    ----------
+    name : Detector name, e.g. ``ZN``.
+    shape : Fibres along x (rows) and y (columns).
+    half_width : Half extent of the face along x and y [cm].
+    face_z : Distance of the face from the interaction point [cm].
+    channel_names : One name per channel, in the order of the sums.
+    channel_map : One string per row, one character per fibre: ``1`` is the first channel, ``.`` is none.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    shape: tuple[int, int]
+    half_width: tuple[float, float] = Field(description="[cm]")
+    face_z: float = Field(description="[cm]")
+    channel_names: tuple[str, ...]
+    channel_map: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _map_fits(self) -> "Calorimeter":
+        rows, columns = self.shape
+        if len(self.channel_map) != rows or any(len(row) != columns for row in self.channel_map):
+            raise ValueError(f"channel_map must have {rows} strings of {columns} characters")
+        allowed = {str(i + 1) for i in range(len(self.channel_names))} | {NO_CHANNEL}
+        wrong = set("".join(self.channel_map)) - allowed
+        if wrong:
+            raise ValueError(f"channel_map uses {sorted(wrong)}; {len(self.channel_names)} channels are named")
+        return self
+
+    @property
+    def fibres(self) -> int:
+        """Number of fibres = pixels of a response."""
+        return self.shape[0] * self.shape[1]
+
+    @cached_property
+    def channel_index(self) -> NDArray[np.int64]:
+        """Channel number (0-based) of each fibre, shape (rows, columns); -1 where a fibre feeds none."""
+        flat = [-1 if char == NO_CHANNEL else int(char) - 1 for row in self.channel_map for char in row]
+        return np.array(flat, dtype=np.int64).reshape(self.shape)
+
+    @cached_property
+    def _sorted_fibres(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        flat = self.channel_index.ravel()
+        order = np.argsort(flat, kind="stable")
+        order = order[np.searchsorted(flat[order], 0) :]
+        starts = np.searchsorted(flat[order], np.arange(len(self.channel_names)))
+        return order, starts
+
+    def channel_sums(self, responses: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Sum each channel's fibres.
+
+        Parameters
+        ----------
+        responses : Photons per fibre, shape (N, rows, columns).
+
+        Returns
+        -------
+        Photons per channel, shape (N, channels): uint32 for integer responses, float32 for rates. A row's
+        sums do not depend on the other rows (the reduction runs along each row separately).
+        """
+        order, starts = self._sorted_fibres
+        flat = np.ascontiguousarray(responses.reshape(len(responses), self.fibres)[:, order])
+        kind = np.uint32 if np.issubdtype(responses.dtype, np.integer) else np.float32
+        sums: NDArray[np.generic] = np.add.reduceat(flat, starts, axis=1, dtype=kind)
+        return sums
+
+    def impact_points(self, conditions: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Where the straight line of each particle meets the plane of the face it flies to.
+
+        Parameters
+        ----------
+        conditions : The nine condition columns of `zdc_detector.particles`, shape (N, 9).
+
+        Returns
+        -------
+        x and y [cm], shape (N, 2). For particles that fly to -z the plane is at -face_z.
+        """
+        c = conditions.astype(np.float64)
+        path = np.copysign(self.face_z, c[:, 6]) - c[:, 3]
+        points: NDArray[np.float64] = c[:, 1:3] + c[:, 4:6] * (path / c[:, 6])[:, None]
+        return points
+
+    def hits_face(self, conditions: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether the straight line meets the face, shape (N,); neutral particles only bend nowhere."""
+        inside: NDArray[np.bool_] = np.all(np.abs(self.impact_points(conditions)) < np.array(self.half_width), axis=1)
+        return inside
+
+
+def tower_map(rows: int, columns: int) -> tuple[str, ...]:
+    """ZN's channels: even (row + column) fibres feed the tower of their quadrant, odd ones the common PMT."""
+    lines = []
+    for i in range(rows):
+        tower = [str(1 + 2 * (i >= rows // 2) + (j >= columns // 2)) for j in range(columns)]
+        lines.append("".join("5" if (i + j) % 2 else tower[j] for j in range(columns)))
+    return tuple(lines)
+
+
+#: ALICE's neutron calorimeter: constants of AliceO2's ZN (face 7.04 cm x 7.04 cm at 112.598 m).
+ZN = Calorimeter(
+    name="ZN",
+    shape=(44, 44),
+    half_width=(3.52, 3.52),
+    face_z=11259.8,
+    channel_names=("tower1", "tower2", "tower3", "tower4", "common"),
+    channel_map=tower_map(44, 44),
+)
+
+CALORIMETERS = {ZN.name: ZN}

@@ -1,0 +1,172 @@
+"""The model card: everything that a server, a client or a physicist must know about one exported model."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.errors import ModelError
+from zdc_detector.finish import Finish
+from zdc_detector.particles import ENERGY, VX, VY, VZ, Particles
+
+SCHEMA_VERSION = 1
+CARD_FILE, GRAPH_FILE, GOLDEN_FILE = "card.json", "model.onnx", "golden.npz"
+
+#: Relative to the largest pixel of the golden rates. Another CPU sums a convolution in another order; float32
+#: keeps that well below this, a wrong file does not.
+GOLDEN_TOLERANCE = 1e-3
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class NoiseSpec(_Strict):
+    """The noise input of the graph."""
+
+    dimension: int = Field(gt=0)
+    distribution: Literal["normal"] = "normal"
+
+
+class SpeciesRange(_Strict):
+    """Total energy [GeV] between which a species was trained."""
+
+    pdg: int
+    name: str
+    energy: tuple[float, float]
+
+
+class Ranges(_Strict):
+    """What the model was trained on; outside it extrapolates.
+
+    Attributes
+    ----------
+    species : Species and their energies.
+    vertex : Lower and upper bound of vx, vy and vz [cm], for particles that fly to +z.
+    """
+
+    species: tuple[SpeciesRange, ...]
+    vertex: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+
+class ConditionSpec(_Strict):
+    """One of the graph's nine conditions."""
+
+    name: str
+    unit: str
+
+
+class DataSpec(_Strict):
+    """What the model was trained on."""
+
+    description: str
+    files: dict[str, str] = Field(description="file name -> sha256")
+    split_seed: int
+
+
+class Metric(_Strict):
+    """One figure of merit beside its floor (Geant4 against Geant4), 90 % bootstrap intervals over particles."""
+
+    value: float
+    floor: float
+    interval: tuple[float, float]
+    ratio: float | None = None
+    ratio_interval: tuple[float, float] | None = None
+
+
+class ModelCard(_Strict):
+    """`card.json` beside `model.onnx`.
+
+    Inputs of the graph are ``particles`` (N, 9) float32 in the units of `conditions`, ``noise``
+    (N, noise.dimension) float32 and, where `takes_pdg`, ``pdg`` (N,) int64. Its output is ``response``
+    (N, rows, columns) float32. Particles are given flying to +z.
+    """
+
+    schema_version: Literal[1] = 1
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    version: int = Field(ge=1)
+    description: str
+    calorimeter: Calorimeter
+    conditions: tuple[ConditionSpec, ...]
+    scaler: dict[str, Any] = Field(description="how the graph scales the conditions; information, it is inside the graph")
+    ranges: Ranges
+    noise: NoiseSpec
+    takes_pdg: bool = False
+    output: Literal["rate", "count"]
+    finish: Finish
+    opset: int
+    flops_per_response: int = Field(description="of the graph for one row; 1 multiply-add = 2")
+    data: DataSpec
+    config: dict[str, Any] = Field(description="the training configuration as resolved")
+    git_commit: str
+    created: str
+    metrics: dict[str, Metric] = Field(default_factory=dict)
+    limitations: tuple[str, ...] = ()
+    graph_sha256: str
+
+    @classmethod
+    def read(cls, folder: Path) -> "ModelCard":
+        """Read ``card.json`` and check the hash of the graph beside it.
+
+        Raises
+        ------
+        ModelError : a file is missing, the card does not fit the schema, or the hash differs.
+        """
+        path = folder / CARD_FILE
+        try:
+            card = cls.model_validate_json(path.read_bytes())
+        except OSError as error:
+            raise ModelError(f"{path}: {error.strerror}; a model folder holds {CARD_FILE} and {GRAPH_FILE}") from error
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise ModelError(f"{path}: {where}: {first['msg']} ({error.error_count()} problems)") from error
+        graph = folder / GRAPH_FILE
+        if not graph.is_file():
+            raise ModelError(f"{graph}: no such file")
+        found = sha256_of(graph)
+        if found != card.graph_sha256:
+            raise ModelError(f"{graph}: sha256 is {found[:12]}..., the card says {card.graph_sha256[:12]}...; copy it again")
+        return card
+
+    def range_reasons(self, particles: Particles) -> NDArray[np.object_]:
+        """Why each particle is outside the trained range, shape (N,): a message, or None inside.
+
+        Particles are compared as mirrored to +z.
+        """
+        reasons: NDArray[np.object_] = np.full(len(particles), None, dtype=object)
+        conditions = particles.toward_a().conditions
+        energy = conditions[:, ENERGY]
+        known = {s.pdg: s for s in self.ranges.species}
+        for code in np.unique(particles.pdg):
+            rows = np.flatnonzero(particles.pdg == code)
+            species = known.get(int(code))
+            if species is None:
+                names = ", ".join(f"{s.pdg} ({s.name})" for s in self.ranges.species)
+                reasons[rows] = f"species: pdg {code} was not in the training set; it has {names}"
+                continue
+            low, high = species.energy
+            for row in rows[(energy[rows] < low) | (energy[rows] > high)]:
+                reasons[row] = (
+                    f"energy: {energy[row]:.6g} GeV is outside the trained range [{low:g}, {high:g}] GeV of "
+                    f"{species.name}; energies are in GeV, did you send MeV?"
+                )
+        for axis, name, (low, high) in zip((VX, VY, VZ), ("vx", "vy", "vz"), self.ranges.vertex, strict=True):
+            value = conditions[:, axis]
+            for row in np.flatnonzero((value < low) | (value > high)):
+                if reasons[row] is None:
+                    reasons[row] = (
+                        f"vertex: {name} = {value[row]:.6g} cm is outside the trained range [{low:g}, {high:g}] cm; "
+                        "vertices are in cm, did you send mm?"
+                    )
+        return reasons
+
+
+def sha256_of(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

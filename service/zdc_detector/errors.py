@@ -1,0 +1,74 @@
+"""Every error a user of this project can meet, in one tree.
+
+A class says *what kind* of thing went wrong; `kind` is the stable word that stands in HTTP bodies, gRPC
+details and metric labels. The service maps each kind once to an HTTP and once to a gRPC status
+(`zdc_service.status`). Messages name the row, the value, the bound and the remedy.
+"""
+
+from typing import ClassVar
+
+
+class ZdcError(Exception):
+    """Base of all errors of this project."""
+
+    kind: ClassVar[str] = "internal"
+
+
+class InvalidInputError(ZdcError):
+    """The caller's input breaks a requirement; sending it again unchanged will fail again."""
+
+    kind = "invalid_input"
+
+
+class OutOfRangeError(InvalidInputError):
+    """A particle is well formed but outside what the model was trained on."""
+
+    kind = "out_of_range"
+
+
+class TooLargeError(InvalidInputError):
+    """A request or a reply is over a limit; the message names the limit and the way round it."""
+
+    kind = "too_large"
+
+
+class ModelNotFoundError(ZdcError):
+    """No model of that name and version is loaded."""
+
+    kind = "model_not_found"
+
+
+class OverloadedError(ZdcError):
+    """The queue is full; the same request may pass later."""
+
+    kind = "overloaded"
+
+
+class DeadlineError(ZdcError):
+    """The caller's deadline passed before the answer was ready."""
+
+    kind = "deadline"
+
+
+class NotReadyError(ZdcError):
+    """The server is starting or shutting down."""
+
+    kind = "not_ready"
+
+
+class ModelError(ZdcError):
+    """A model folder is damaged or is not what its card says; the service refuses to serve it."""
+
+    kind = "model"
+
+
+class ConfigError(ZdcError):
+    """A setting, flag or configuration file is wrong."""
+
+    kind = "config"
+
+
+class FileFormatError(ZdcError):
+    """A file is not what it should be; the message names the row where there is one."""
+
+    kind = "file_format"

@@ -1,0 +1,205 @@
+"""Particles as columns: nine conditions and a PDG code per row.
+
+The conditions stand in the order and the units of ALICE O2's fast simulation (`CONDITIONS`, `UNITS`).
+Momenta and vertices are rounded to float32 *before* energy, mass and charge are derived from them, so a
+particle gives the same nine numbers whether it came as JSON doubles or as float32 bytes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from particle import InvalidParticle, ParticleNotFound
+from particle import Particle as PdgEntry
+
+from zdc_detector.errors import InvalidInputError, OutOfRangeError
+
+CONDITIONS = ("energy", "vx", "vy", "vz", "px", "py", "pz", "mass", "charge")
+UNITS = ("GeV", "cm", "cm", "cm", "GeV/c", "GeV/c", "GeV/c", "MeV", "e")
+ENERGY, VX, VY, VZ, PX, PY, PZ, MASS, CHARGE = range(9)
+KINEMATICS = ("px", "py", "pz", "vx", "vy", "vz")
+
+#: Given mass and energy must agree with the PDG table and E^2 = p^2 + m^2 this well: generators carry
+#: masses rounded to 4-5 digits, while the unit errors meant to be caught are factors of 1000.
+MASS_TOLERANCE = 0.02
+ENERGY_TOLERANCE = 0.01
+
+_NEUTRINOS = (12, 14, 16)
+
+
+@lru_cache(maxsize=4096)
+def mass_and_charge(pdg: int) -> tuple[float, float]:
+    """Mass [MeV] and charge [e] of a PDG code.
+
+    Raises
+    ------
+    OutOfRangeError : the code is not in the PDG table or has no mass there.
+    """
+    try:
+        entry = PdgEntry.from_pdgid(pdg)
+    except (ParticleNotFound, InvalidParticle) as error:
+        raise OutOfRangeError(f"pdg {pdg} is not in the PDG table") from error
+    mass = 0.0 if abs(pdg) in _NEUTRINOS else entry.mass  # the table has only limits for neutrinos
+    if mass is None or entry.charge is None:
+        raise OutOfRangeError(f"pdg {pdg} has no mass or charge in the PDG table")
+    return float(mass), float(entry.charge)
+
+
+@dataclass(frozen=True)
+class Particles:
+    """A block of particles.
+
+    Attributes
+    ----------
+    pdg : PDG codes, int64, shape (N,).
+    conditions : float32, C-contiguous, shape (N, 9), columns `CONDITIONS` in `UNITS`.
+    """
+
+    pdg: NDArray[np.int64]
+    conditions: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        return len(self.pdg)
+
+    def __getitem__(self, rows: slice | NDArray[np.generic]) -> "Particles":
+        """Rows by slice, index array or mask."""
+        return Particles(self.pdg[rows], np.ascontiguousarray(self.conditions[rows]))
+
+    @property
+    def side(self) -> NDArray[np.str_]:
+        """``A`` for particles that fly to +z, ``C`` for -z, shape (N,)."""
+        return np.where(self.conditions[:, PZ] < 0, "C", "A")
+
+    def toward_a(self) -> "Particles":
+        """The same particles with the problem mirrored (vz, pz -> -vz, -pz) wherever they fly to -z."""
+        backward = self.conditions[:, PZ] < 0
+        if not backward.any():
+            return self
+        conditions = self.conditions.copy()
+        conditions[backward, VZ] *= -1
+        conditions[backward, PZ] *= -1
+        return Particles(self.pdg, conditions)
+
+    @classmethod
+    def concatenate(cls, blocks: "list[Particles]") -> "Particles":
+        """All rows of the blocks, in order."""
+        return cls(np.concatenate([b.pdg for b in blocks]), np.concatenate([b.conditions for b in blocks]))
+
+    @classmethod
+    def from_columns(cls, columns: Mapping[str, ArrayLike]) -> "Particles":
+        """Particles from named columns, everything derivable filled in.
+
+        Parameters
+        ----------
+        columns : ``pdg``, ``px``, ``py``, ``pz`` [GeV/c] are required, each of shape (N,); ``vx``, ``vy``,
+            ``vz`` [cm] default to 0; ``energy`` [GeV], ``mass`` [MeV] and ``charge`` [e] default to the PDG
+            table's and, where given, must agree with it.
+
+        Raises
+        ------
+        InvalidInputError : a column is missing, unknown, of another length, not finite, or contradicts the
+            PDG table; names the row, the value and the remedy.
+        OutOfRangeError : a PDG code that the table does not know and whose mass and charge were not given.
+        """
+        unknown = set(columns) - {"pdg", *CONDITIONS}
+        if unknown:
+            raise InvalidInputError(f"unknown columns {sorted(unknown)}; a particle has pdg, {', '.join(CONDITIONS)}")
+        missing = {"pdg", "px", "py", "pz"} - set(columns)
+        if missing:
+            raise InvalidInputError(f"missing columns {sorted(missing)}; pdg, px, py and pz [GeV/c] are required")
+        pdg = _pdg_column(columns["pdg"])
+        n = len(pdg)
+        out = np.zeros((n, 9), dtype=np.float32)
+        for name in KINEMATICS:
+            if name in columns:
+                out[:, CONDITIONS.index(name)] = _float_column(name, columns[name], n)
+        _require(out[:, PZ] != 0, "pz", out[:, PZ], "must not be 0; the calorimeters stand along z")
+
+        mass, charge = _from_table(pdg, columns, n)
+        out[:, MASS], out[:, CHARGE] = mass, charge
+        momentum = out[:, PX : PZ + 1].astype(np.float64)
+        energy = np.sqrt(np.sum(momentum**2, axis=1) + (mass * 1e-3) ** 2)
+        if "energy" in columns:
+            given = _float_column("energy", columns["energy"], n)
+            _require(
+                np.abs(given - energy) <= ENERGY_TOLERANCE * energy,
+                "energy",
+                given,
+                "GeV disagrees with sqrt(p^2 + m^2) = {}; energies are total energies in GeV, momenta in GeV/c",
+                energy,
+            )
+        out[:, ENERGY] = energy
+        return cls(pdg, out)
+
+
+def _pdg_column(values: ArrayLike) -> NDArray[np.int64]:
+    raw = np.atleast_1d(np.asarray(values))
+    if raw.size == 0:
+        raise InvalidInputError("no particles; send at least one")
+    if raw.ndim != 1 or raw.dtype.kind not in "iuf":
+        raise InvalidInputError(f"pdg must be a column of integers; received {raw.dtype} of shape {raw.shape}")
+    with np.errstate(invalid="ignore"):
+        pdg = raw.astype(np.int64)
+    _require(pdg == raw, "pdg", raw, "must be an integer PDG code")
+    return pdg
+
+
+def _float_column(name: str, values: ArrayLike, n: int) -> NDArray[np.float64]:
+    try:
+        column = np.atleast_1d(np.asarray(values, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise InvalidInputError(f"{name} must be a column of numbers: {error}") from error
+    if column.shape != (n,):
+        raise InvalidInputError(f"{name} has shape {column.shape}; pdg has {n} rows, send one value for each")
+    limit = float(np.finfo(np.float32).max)
+    _require(np.abs(column) <= limit, name, column, "must be finite and fit a float32")
+    return column
+
+
+def _from_table(
+    pdg: NDArray[np.int64], columns: Mapping[str, ArrayLike], n: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    given = {name: _float_column(name, columns[name], n) for name in ("mass", "charge") if name in columns}
+    codes, first, inverse = np.unique(pdg, return_index=True, return_inverse=True)
+    table = np.zeros((len(codes), 2))
+    known = np.ones(len(codes), dtype=bool)
+    for i, code in enumerate(codes):
+        try:
+            table[i] = mass_and_charge(int(code))
+        except OutOfRangeError as error:
+            if len(given) < 2:
+                raise OutOfRangeError(
+                    f"particle[{first[i]}]: {error}; send its mass [MeV] and charge [e], or a species the model knows"
+                ) from error
+            known[i] = False
+    mass, charge = table[inverse, 0], table[inverse, 1]
+    in_table = known[inverse]
+    if "mass" in given:
+        agrees = np.abs(given["mass"] - mass) <= MASS_TOLERANCE * mass + 1e-3
+        remedy = "MeV; the PDG table has {} MeV: masses are in MeV, did you send GeV?"
+        _require(agrees | ~in_table, "mass", given["mass"], remedy, mass)
+        mass = np.where(in_table, mass, given["mass"])
+    if "charge" in given:
+        remedy = "e; the PDG table has {} e: ROOT's TParticlePDG::Charge() is in |e|/3, ours is in e"
+        _require((given["charge"] == charge) | ~in_table, "charge", given["charge"], remedy, charge)
+        charge = np.where(in_table, charge, given["charge"])
+    return mass, charge
+
+
+def _require(
+    ok: NDArray[np.bool_],
+    name: str,
+    values: NDArray[np.generic],
+    remedy: str,
+    bound: NDArray[np.float64] | None = None,
+) -> None:
+    """Raise for the first row that is not `ok`; `remedy` may hold one ``{}`` for that row's `bound`."""
+    if ok.all():
+        return
+    row = int(np.argmin(ok))
+    text = remedy if bound is None else remedy.format(f"{bound[row]:.6g}")
+    more = int(np.count_nonzero(~ok)) - 1
+    also = f" (and {more} more rows)" if more else ""
+    raise InvalidInputError(f"particle[{row}]: {name} = {values[row]:g} {text}{also}")

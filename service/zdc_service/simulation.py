@@ -1,0 +1,104 @@
+"""What is asked of a simulation and what comes back: the types behind both protocols and the client."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_detector.particles import Particles
+
+
+class Output(StrEnum):
+    """What is answered for each row."""
+
+    RESPONSE = "response"
+    CHANNELS = "channels"
+    HITS = "hits"
+
+
+class OutOfRange(StrEnum):
+    """What happens to a particle outside the species, energies or vertices of the model card."""
+
+    ERROR = "error"
+    SKIP = "skip"
+    EXTRAPOLATE = "extrapolate"
+
+
+@dataclass(frozen=True)
+class SimulationRequest:
+    """Particles to simulate, and how.
+
+    Row ``first_row + particle * repeats + repeat`` has random numbers of its own, a function of (seed, row).
+
+    Attributes
+    ----------
+    particles : N particles.
+    seed : 0 <= seed < 2**53; None draws one, and the result carries it.
+    first_row : Row of the first particle's first repeat.
+    repeats : Responses per particle.
+    output : What is answered for each row.
+    out_of_range : What happens outside the trained range.
+    rates : Answer the graph's raw output as float32 instead of finished photon counts.
+    model, version : Which model; None is the server's default and its newest version.
+    """
+
+    particles: Particles
+    seed: int | None = None
+    first_row: int = 0
+    repeats: int = 1
+    output: Output = Output.RESPONSE
+    out_of_range: OutOfRange = OutOfRange.ERROR
+    rates: bool = False
+    model: str | None = None
+    version: int | None = None
+
+
+@dataclass(frozen=True)
+class Hits:
+    """Sparse responses of M rows: row m has the entries ``offsets[m]:offsets[m + 1]``.
+
+    Attributes
+    ----------
+    offsets : uint64, shape (M + 1,).
+    fibre : Fibre = row * columns + column, uint16, shape (T,).
+    photons : Photons of that fibre, never zero, uint16 counts or float32 rates, shape (T,).
+    """
+
+    offsets: NDArray[np.uint64]
+    fibre: NDArray[np.uint16]
+    photons: NDArray[np.generic]
+
+
+@dataclass(frozen=True)
+class SimulationResult:
+    """Responses of M rows, in the order of the request's particles and their repeats.
+
+    Attributes
+    ----------
+    model, version : What answered.
+    seed, first_row, repeats : As asked; the seed as drawn where none was given.
+    shape : Fibres along x and y.
+    channel_names : Names of the C channels.
+    particle : Index into the request's particles, uint32, shape (M,).
+    side : ``A`` (+z) or ``C`` (-z), bytes S1, shape (M,).
+    channels : Photon sums, uint32 counts or float32 rates, shape (M, C).
+    response : Photons per fibre, uint16 counts or float32 rates, shape (M, rows, columns), for ``response``.
+    hits : For ``hits``.
+    skipped, extrapolated : Particles outside the trained range, counted by reason.
+    """
+
+    model: str
+    version: int
+    seed: int
+    first_row: int
+    repeats: int
+    shape: tuple[int, int]
+    channel_names: tuple[str, ...]
+    particle: NDArray[np.uint32]
+    side: NDArray[np.bytes_]
+    channels: NDArray[np.generic]
+    response: NDArray[np.generic] | None = None
+    hits: Hits | None = None
+    skipped: Mapping[str, int] = field(default_factory=dict)
+    extrapolated: Mapping[str, int] = field(default_factory=dict)
