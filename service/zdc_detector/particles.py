@@ -47,6 +47,14 @@ def mass_and_charge(pdg: int) -> tuple[float, float]:
     return float(mass), float(entry.charge)
 
 
+def species_name(pdg: int) -> str:
+    """Name of a PDG code in the PDG table, e.g. ``n`` for 2112; the code itself where the table has none."""
+    try:
+        return str(PdgEntry.from_pdgid(pdg).name)
+    except (ParticleNotFound, InvalidParticle):
+        return str(pdg)
+
+
 @dataclass(frozen=True)
 class Particles:
     """A block of particles.

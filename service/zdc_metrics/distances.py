@@ -1,0 +1,102 @@
+"""Definitions of the figures of merit, on channel sums in photons.
+
+Shapes: P particles, R simulated and G generated repeats, C channels. The functions that return one number a
+particle are averaged by the caller, which may resample the particles first.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import wasserstein_distance
+
+#: Particles with a smaller mean photon sum say nothing about the spread of a response.
+DISPERSION_MINIMUM = 5.0
+
+
+def channel_wasserstein(simulated: NDArray[np.generic], generated: NDArray[np.generic]) -> float:
+    """Mean over the channels of the one-dimensional W1 distance between two samples of sums [photons].
+
+    Parameters
+    ----------
+    simulated, generated : Channel sums, shapes (N, C) and (M, C).
+    """
+    channels = zip(simulated.T, generated.T, strict=True)
+    return float(np.mean([wasserstein_distance(a, b) for a, b in channels]))
+
+
+def cross_distance(simulated: NDArray[np.generic], generated: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Mean |generated - simulated| over all pairs of repeats and the channels, for each particle, shape (P,).
+
+    Parameters
+    ----------
+    simulated, generated : Channel sums, shapes (P, R, C) and (P, G, C).
+    """
+    a, b = simulated.astype(np.float64), generated.astype(np.float64)
+    distance: NDArray[np.float64] = np.abs(a[:, :, None] - b[:, None]).mean(axis=(1, 2, 3))
+    return distance
+
+
+def self_distance(sums: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Mean |difference| over all pairs of different repeats and the channels, for each particle, shape (P,).
+
+    Parameters
+    ----------
+    sums : Channel sums, shape (P, R, C), R >= 2.
+    """
+    repeats = sums.shape[1]
+    distance: NDArray[np.float64] = cross_distance(sums, sums) * (repeats / (repeats - 1))
+    return distance
+
+
+def mean_absolute_error(simulated: NDArray[np.generic], generated: NDArray[np.generic]) -> float:
+    """Mean over particles of (sum over channels |generated - simulated|) / C [photons].
+
+    A generated response is paired with a simulated one of the same particle; all pairs are averaged, which is the
+    mean over all choices of two against two. Shapes as in `cross_distance`.
+    """
+    return float(cross_distance(simulated, generated).mean())
+
+
+def fair_crps(simulated: NDArray[np.generic], generated: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Fair continuous ranked probability score of each particle, averaged over channels [photons], shape (P,).
+
+    For a truth y and an ensemble x_1 .. x_G: mean |x_i - y| - 1/2 mean over i != j of |x_i - x_j|, unbiased in G
+    (Ferro, "Fair scores for ensemble forecasts", QJRMS 140, 2014), averaged over the simulated repeats as truths.
+    Smallest in expectation for the right generator. Shapes as in `cross_distance`, G >= 2.
+    """
+    score: NDArray[np.float64] = cross_distance(simulated, generated) - 0.5 * self_distance(generated)
+    return score
+
+
+def crps_floor(simulated: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Fair CRPS of each particle with one simulation as truth and the others as the ensemble, shape (P,).
+
+    Averaged over the choice of the truth, this is half the mean distance between two simulations.
+    """
+    return 0.5 * self_distance(simulated)
+
+
+def photon_sum_variance(sums: NDArray[np.generic]) -> NDArray[np.float64]:
+    """Unbiased variance of the photon sum over the repeats of each particle, from (P, R) sums, shape (P,)."""
+    variance: NDArray[np.float64] = sums.astype(np.float64).var(axis=1, ddof=1)
+    return variance
+
+
+def dispersion(simulated: NDArray[np.generic], generated: NDArray[np.generic]) -> float:
+    """Square root of (mean variance of the photon sum over repeats, generated) / (the same, simulated).
+
+    Over particles whose mean simulated photon sum is above `DISPERSION_MINIMUM`; nan where there are none.
+
+    Parameters
+    ----------
+    simulated, generated : Photon sums, shapes (P, R) and (P, G), R and G >= 2.
+    """
+    bright = simulated.mean(axis=1) > DISPERSION_MINIMUM
+    if not bright.any():
+        return float("nan")
+    ratio = photon_sum_variance(generated[bright]).mean() / photon_sum_variance(simulated[bright]).mean()
+    return float(np.sqrt(ratio))
+
+
+def empty_share(sums: NDArray[np.generic]) -> float:
+    """Share of responses without a single photon, from photon sums of any shape."""
+    return float(np.mean(sums == 0))

@@ -1,0 +1,148 @@
+"""What an evaluation found: figures with their floors and intervals, as JSON and as tables."""
+
+import math
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+from zdc_detector.card import Metric
+
+from zdc_metrics.bootstrap import LEVEL, Resampled, interval
+
+Interval = tuple[float, float]
+
+#: Name in reports and cards -> heading and what a perfect generator would get.
+HEADINGS = {
+    "wasserstein": ("Wasserstein [photons]", "the floor"),
+    "mae": ("MAE [photons]", "the floor, but a generator without spread gets less"),
+    "crps": ("CRPS [photons]", "the floor, nothing gets less"),
+    "dispersion": ("Dispersion", "1"),
+    "empty_share": ("Empty share", "the simulated share, which stands as the floor"),
+    "auc": ("Classifier AUC", "0.5"),
+}
+WITHOUT_RATIO = ("dispersion", "auc")  # these are compared with 1 and with 0.5
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Figure(_Frozen):
+    """One figure of merit; None where the group cannot say (too few particles, a floor of zero)."""
+
+    value: float | None
+    interval: Interval | None
+    floor: float | None = Field(description="the same figure, simulated against simulated")
+    floor_interval: Interval | None
+    ratio: float | None = Field(description="value / floor")
+    ratio_interval: Interval | None
+
+    @classmethod
+    def from_resampled(cls, name: str, found: Resampled) -> "Figure":
+        """Intervals from resamples that were drawn jointly for the figure and its floor."""
+        with np.errstate(divide="ignore", invalid="ignore"):
+            ratio = float(np.float64(found.value) / found.floor)
+            ratios = found.values / found.floors
+        has_ratio = name not in WITHOUT_RATIO and math.isfinite(ratio)
+        return cls(
+            value=_defined(found.value),
+            interval=interval(found.value, found.values, found.recentre),
+            floor=_defined(found.floor),
+            floor_interval=interval(found.floor, found.floors, found.recentre),
+            ratio=ratio if has_ratio else None,
+            ratio_interval=interval(ratio, ratios, found.recentre) if has_ratio else None,
+        )
+
+
+def _defined(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+class Group(_Frozen):
+    """The figures of one group of particles."""
+
+    name: str
+    particles: int
+    figures: dict[str, Figure]
+
+
+class Report(_Frozen):
+    """Figures over all particles, per species and per energy.
+
+    Attributes
+    ----------
+    finish : How the generated rates became counts; it moves every figure.
+    simulated_repeats, generated_repeats : Responses per particle.
+    seed, resamples : Of the bootstrap.
+    groups : All particles first.
+    """
+
+    finish: str
+    simulated_repeats: int
+    generated_repeats: int
+    seed: int
+    resamples: int
+    level: float = LEVEL
+    groups: tuple[Group, ...]
+
+    @property
+    def overall(self) -> Group:
+        """The group of all particles."""
+        return self.groups[0]
+
+    def card_metrics(self) -> dict[str, Metric]:
+        """The overall figures as a model card holds them."""
+        entries = {}
+        for name, figure in self.overall.figures.items():
+            if figure.value is None or figure.floor is None or figure.interval is None:
+                continue
+            entries[name] = Metric(
+                value=figure.value,
+                floor=figure.floor,
+                interval=figure.interval,
+                ratio=figure.ratio,
+                ratio_interval=figure.ratio_interval,
+            )
+        return entries
+
+    def to_markdown(self) -> str:
+        """The overall figures, and one line per group, as two Markdown tables."""
+        lines = [
+            f"{self.overall.particles} particles, {self.simulated_repeats} simulated and {self.generated_repeats} "
+            f"generated responses of each; counts finished: {self.finish}; {self.level:.0%} bootstrap intervals over "
+            f"particles ({self.resamples} resamples).",
+            "",
+            "| figure | generated | interval | floor | ratio | interval | a perfect generator gets |",
+            "| --- | --- | --- | --- | --- | --- | --- |",
+        ]
+        for name, f in self.overall.figures.items():
+            heading, best = HEADINGS[name]
+            cells = (heading, _number(f.value), _span(f.interval), _number(f.floor), _number(f.ratio))
+            lines.append(_row(*cells, _span(f.ratio_interval), best))
+        names = list(self.overall.figures)
+        lines += [
+            "",
+            "Generated / floor (interval of the generated figure):",
+            "",
+            _row("particles", "n", *(HEADINGS[name][0] for name in names)),
+            _row(*["---"] * (2 + len(names))),
+        ]
+        for group in self.groups:
+            figures = (_brief(group.figures[name]) for name in names)
+            lines.append(_row(group.name, str(group.particles), *figures))
+        return "\n".join(lines) + "\n"
+
+
+def _row(*cells: str) -> str:
+    return "| " + " | ".join(cells) + " |"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3g}"
+
+
+def _span(span: Interval | None) -> str:
+    return "–" if span is None else f"[{span[0]:.3g}, {span[1]:.3g}]"
+
+
+def _brief(figure: Figure) -> str:
+    return f"{_number(figure.value)} / {_number(figure.floor)} {_span(figure.interval)}"
