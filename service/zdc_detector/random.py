@@ -22,6 +22,7 @@ from zdc_detector.errors import InvalidInputError
 #: Streams under one seed. A new use takes a new number; numbers are never reused.
 NOISE_STREAM = 1
 FINISH_STREAM = 2
+SPLIT_STREAM = 3
 
 MAX_SEED = 2**53  # exclusive: the largest range that JSON numbers carry exactly
 MAX_ROW = 2**63

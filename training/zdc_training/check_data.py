@@ -1,0 +1,97 @@
+"""What is in a file of showers, and everything that is wrong with it (`train-zdc check-data`)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
+from zdc_detector.checks import Columns, Problem, find_problems, layout_problems
+from zdc_detector.particles import ENERGY, MASS, PX, PZ, species_name
+from zdc_detector.showers import read_columns
+
+_SPECIES_LINE = "  {:>6}  {:<10} {:>8} {:>9} {:>18} {:>9} {:>7}"
+
+
+@dataclass(frozen=True)
+class DataReport:
+    """Findings on one file.
+
+    Attributes
+    ----------
+    path : The file.
+    summary : What is in it, as text; empty where the layout does not let it be read.
+    problems : Every kind of problem.
+    """
+
+    path: Path
+    summary: str
+    problems: tuple[Problem, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if there is any problem, else 0."""
+        return 1 if self.problems else 0
+
+    def __str__(self) -> str:
+        found = [f"  - {problem}" for problem in self.problems]
+        verdict = f"{len(found)} kinds of problem:" if found else "no problems found"
+        return "\n".join([f"{self.path}", *([self.summary] if self.summary else []), verdict, *found])
+
+
+def check_data(path: Path) -> DataReport:
+    """Look at one file in the project's layout.
+
+    Raises
+    ------
+    FileFormatError : the file cannot be read as HDF5.
+    """
+    columns = read_columns(path)
+    summary = "" if layout_problems(columns) else summarise(columns, CALORIMETERS[columns.calorimeter])
+    return DataReport(path, summary, tuple(find_problems(columns)))
+
+
+def summarise(columns: Columns, calorimeter: Calorimeter) -> str:
+    """A file's rows, particles, light and species as text; its layout must be right, its values need not be."""
+    conditions = columns.data["particles"].astype(np.float32)
+    pdg, particle_id = columns.data["pdg"], columns.data["particle_id"]
+    responses = columns.data["responses"]
+    sums = np.asarray(responses.sum(axis=(1, 2), dtype=np.float64))
+    repeats = np.unique(particle_id, return_counts=True)[1]
+    with np.errstate(all="ignore"):  # values are reported as problems, not as warnings
+        missing = int(np.count_nonzero(~calorimeter.hits_face(conditions)))
+        deviation = _energy_deviation(conditions)
+        lines = [
+            f"  calorimeter   {calorimeter.name}, {calorimeter.shape[0]} x {calorimeter.shape[1]} fibres",
+            f"  showers       {len(pdg)} of {len(repeats)} particles, {_range(repeats)} simulations of each",
+            f"  photon sum    mean {sums.mean():.4g}, largest {sums.max():.6g}; brightest fibre {responses.max():g}",
+            f"  empty         {np.mean(sums == 0):.2%} of the responses",
+            f"  off the face  {missing} showers whose straight line misses it",
+            f"  duplicates    {_duplicates(responses, sums)} responses with photons equal to an earlier one",
+            f"  energy        differs from sqrt(p^2 + m^2) by at most {deviation:.1e} of itself",
+            _SPECIES_LINE.format("pdg", "name", "showers", "particles", "energy [GeV]", "mean sum", "empty"),
+        ]
+        for code in np.unique(pdg):
+            rows = pdg == code
+            energy = f"{conditions[rows, ENERGY].min():.1f} .. {conditions[rows, ENERGY].max():.1f}"
+            particles = len(np.unique(particle_id[rows]))
+            light = f"{sums[rows].mean():.4g}", f"{np.mean(sums[rows] == 0):.2%}"
+            lines.append(_SPECIES_LINE.format(code, species_name(int(code)), rows.sum(), particles, energy, *light))
+    return "\n".join(lines)
+
+
+def _range(values: NDArray[np.integer]) -> str:
+    low, high = int(values.min()), int(values.max())
+    return str(low) if low == high else f"{low} to {high}"
+
+
+def _energy_deviation(conditions: NDArray[np.float32]) -> float:
+    c = conditions.astype(np.float64)
+    energy = np.sqrt(np.sum(c[:, PX : PZ + 1] ** 2, axis=1) + (c[:, MASS] * 1e-3) ** 2)
+    return float(np.max(np.abs(energy / c[:, ENERGY] - 1)))
+
+
+def _duplicates(responses: NDArray[np.generic], sums: NDArray[np.float64]) -> int:
+    """Few-photon responses may be equal by chance; many equal bright ones are copies."""
+    lit = np.ascontiguousarray(responses[sums > 0])
+    return len(lit) - len({row.tobytes() for row in lit})

@@ -1,0 +1,87 @@
+"""The eight symmetries of a square calorimeter face, and a test on data that they hold.
+
+Symmetry k of 0 .. 7: transpose (swap x and y) if k & 4, then mirror x if k & 1, then mirror y if k & 2. Momenta,
+vertices and the image turn together. A mirror of a face with an even number of fibres turns even fibres into odd
+ones, so channel sums are computed from the turned image.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_detector.errors import InvalidInputError
+from zdc_detector.particles import PX, PY, VX, VY
+
+MIRROR_X, MIRROR_Y, TRANSPOSE = 1, 2, 4
+NAMES = (
+    "identity",
+    "mirror x",
+    "mirror y",
+    "half turn",
+    "transpose",
+    "transpose, mirror x",
+    "transpose, mirror y",
+    "transpose, half turn",
+)
+
+
+def turn_conditions(conditions: NDArray[np.float32], symmetry: int) -> NDArray[np.float32]:
+    """Turn momenta and vertices, shape (N, 9), by one symmetry."""
+    turned = conditions.copy()
+    if symmetry & TRANSPOSE:
+        turned[:, [PX, PY, VX, VY]] = turned[:, [PY, PX, VY, VX]]
+    if symmetry & MIRROR_X:
+        turned[:, [PX, VX]] *= -1
+    if symmetry & MIRROR_Y:
+        turned[:, [PY, VY]] *= -1
+    return turned
+
+
+def turn_responses(responses: NDArray[np.generic], symmetry: int) -> NDArray[np.generic]:
+    """Turn images, shape (N, rows, columns), by one symmetry.
+
+    Raises
+    ------
+    InvalidInputError : a transpose of an image that is not square.
+    """
+    if symmetry & TRANSPOSE:
+        if responses.shape[1] != responses.shape[2]:
+            raise InvalidInputError(
+                f"responses of {responses.shape[1:]} cannot be transposed; use mirrors (0 to 3) only"
+            )
+        responses = responses.swapaxes(1, 2)
+    if symmetry & MIRROR_X:
+        responses = responses[:, ::-1]
+    if symmetry & MIRROR_Y:
+        responses = responses[:, :, ::-1]
+    return np.ascontiguousarray(responses)
+
+
+def apply_symmetry(
+    conditions: NDArray[np.float32], responses: NDArray[np.generic], symmetry: int | NDArray[np.integer]
+) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
+    """Turn conditions and images together.
+
+    Parameters
+    ----------
+    conditions : Shape (N, 9).
+    responses : Photons per fibre, shape (N, rows, columns).
+    symmetry : One of 0 .. 7 for all rows, or one for each row, shape (N,).
+
+    Returns
+    -------
+    Copies of both.
+
+    Raises
+    ------
+    InvalidInputError : a symmetry that is not in 0 .. 7, or a transpose of an image that is not square.
+    """
+    numbers = np.unique(symmetry)
+    if len(numbers) and not 0 <= numbers[0] <= numbers[-1] < len(NAMES):
+        raise InvalidInputError(f"symmetries are {numbers.tolist()}; they must be in 0 .. {len(NAMES) - 1}")
+    if np.ndim(symmetry) == 0:
+        return turn_conditions(conditions, int(numbers[0])), turn_responses(responses, int(numbers[0]))
+    turned_conditions, turned_responses = conditions.copy(), responses.copy()
+    for number in numbers:
+        rows = symmetry == number
+        turned_conditions[rows] = turn_conditions(conditions[rows], int(number))
+        turned_responses[rows] = turn_responses(responses[rows], int(number))
+    return turned_conditions, turned_responses
