@@ -102,3 +102,15 @@ class SimulationResult:
     hits: Hits | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
     extrapolated: Mapping[str, int] = field(default_factory=dict)
+
+
+def join_hits(parts: list[Hits], photon_type: np.dtype[np.generic]) -> Hits:
+    """One block of the hits of several, in order."""
+    if len(parts) == 1:
+        return parts[0]
+    counts = [np.zeros(1, dtype=np.uint64), *(np.diff(part.offsets) for part in parts)]
+    return Hits(
+        np.cumsum(np.concatenate(counts), dtype=np.uint64),
+        np.concatenate([np.zeros(0, dtype=np.uint16), *(part.fibre for part in parts)]),
+        np.concatenate([np.zeros(0, dtype=photon_type), *(part.photons for part in parts)]),
+    )

@@ -1,0 +1,115 @@
+"""Jobs of any size as requests of bounded size, and the answers as runs of rows of the job."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_detector.errors import InvalidInputError
+from zdc_detector.particles import Particles
+
+from zdc_service.simulation import SimulationRequest, SimulationResult, join_hits
+
+NO_PARTICLES = Particles(np.zeros(0, dtype=np.int64), np.zeros((0, 9), dtype=np.float32))
+
+
+@dataclass(frozen=True)
+class Chunk(SimulationResult):
+    """Consecutive rows of a job; `particle` counts from the job's first particle.
+
+    `first_row` and `repeats` are the job's. A particle that gets no rows is counted in one chunk's `skipped`.
+
+    Attributes
+    ----------
+    asked : The particles of the job that this chunk answers, whether they got rows or not.
+    row : Number of each row, which with the seed gives its random numbers, int64, shape (M,).
+    """
+
+    asked: range = range(0)
+    row: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class Part:
+    """One request of a job: whole particles, or some repeats of one particle."""
+
+    request: SimulationRequest
+    first_particle: int
+    first_repeat: int
+
+
+def split(blocks: Iterable[Particles], job: SimulationRequest, rows: int) -> Iterator[Part]:
+    """Requests of at most `rows` rows that together ask for the job.
+
+    Parameters
+    ----------
+    blocks : The job's particles, in order.
+    job : Everything else; its `particles` are not looked at.
+    rows : Rows in a request, at most.
+    """
+    done = 0
+    for block in blocks:
+        for start in range(0, len(block), max(1, rows // job.repeats)):
+            particles = block[start : start + max(1, rows // job.repeats)]
+            first_row = job.first_row + (done + start) * job.repeats
+            for repeat in range(0, job.repeats, rows) if job.repeats > rows else (0,):
+                repeats = min(rows, job.repeats - repeat)
+                request = replace(job, particles=particles, first_row=first_row + repeat, repeats=repeats)
+                yield Part(request, done + start, repeat)
+        done += len(block)
+
+
+def chunk_of(part: Part, job: SimulationRequest, result: SimulationResult) -> Chunk:
+    """The answer to one request of a job, in the job's numbering."""
+    repeats = part.request.repeats
+    local = result.particle.astype(np.int64)
+    repeat = np.arange(len(local), dtype=np.int64) % repeats
+    first_time = part.first_repeat == 0
+    values = {
+        **vars(result),
+        "first_row": job.first_row,
+        "repeats": job.repeats,
+        "particle": (local + part.first_particle).astype(np.uint32),
+        "skipped": result.skipped if first_time else {},
+        "extrapolated": result.extrapolated if first_time else {},
+    }
+    asked = range(part.first_particle, part.first_particle + len(part.request.particles))
+    return Chunk(**values, asked=asked, row=part.request.first_row + local * repeats + repeat)
+
+
+def concatenate(chunks: Iterable[Chunk]) -> Chunk:
+    """All rows of a job, e.g. ``concatenate(client.simulate(particles))``.
+
+    Raises
+    ------
+    InvalidInputError : there is no chunk.
+    """
+    parts = list(chunks)
+    if not parts:
+        raise InvalidInputError("no particles, hence no rows to put together; send at least one particle")
+    if len(parts) == 1:
+        return parts[0]
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts])
+        for name in ("particle", "side", "channels", "row")
+    }
+    responses = [part.response for part in parts if part.response is not None]
+    hits = [part.hits for part in parts if part.hits is not None]
+    return replace(
+        parts[0],
+        **joined,
+        asked=range(parts[0].asked.start, parts[-1].asked.stop),
+        response=np.concatenate(responses) if responses else None,
+        hits=join_hits(hits, hits[0].photons.dtype) if hits else None,
+        skipped=_sum([part.skipped for part in parts]),
+        extrapolated=_sum([part.extrapolated for part in parts]),
+    )
+
+
+def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for part in counts:
+        for reason, count in part.items():
+            total[reason] = total.get(reason, 0) + count
+    return total

@@ -1,0 +1,48 @@
+"""Particles written out on the command line."""
+
+import re
+from collections.abc import Iterator
+
+from zdc_detector.errors import InvalidInputError
+from zdc_detector.particles import Particles
+
+from zdc_service.files.blocks import ParticleBlock, ParticleReader
+
+
+class ArgumentReader(ParticleReader):
+    """Each text is one particle: ``pdg=2112,pz=1500,px=0.1``, separated by commas or spaces.
+
+    Parameters
+    ----------
+    texts : One particle each; keys and units are the conditions', `pdg`, `px`, `py` and `pz` with 0 for an absent
+        `px` or `py`.
+    """
+
+    def __init__(self, texts: list[str]):
+        super().__init__("--particle")
+        self._texts = texts
+
+    @property
+    def progress(self) -> tuple[int, int]:
+        """Particles."""
+        return self.read, len(self._texts)
+
+    def __iter__(self) -> Iterator[ParticleBlock]:
+        particles = [self._particle(text) for text in self._texts]
+        self.read = len(particles)
+        yield ParticleBlock(Particles.concatenate(particles), {}, lambda row: f"{self._texts[row]!r}")
+
+    def _particle(self, text: str) -> Particles:
+        values = {"px": 0.0, "py": 0.0}
+        for item in re.split(r"[,\s]+", text.strip()):
+            name, _, value = item.partition("=")
+            try:
+                values[name] = float(value)
+            except ValueError as error:
+                raise InvalidInputError(
+                    f'--particle {text!r}: {item!r} is not name=number; write --particle "pdg=2112,pz=1500"'
+                ) from error
+        try:
+            return Particles.from_columns({name: [value] for name, value in values.items()})
+        except InvalidInputError as error:
+            raise InvalidInputError(f"--particle {text!r}: {str(error).removeprefix('particle[0]: ')}") from error

@@ -1,0 +1,129 @@
+"""Jobs as requests, and answers as rows of the job."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from zdc_detector.errors import (
+    ConfigError,
+    InvalidInputError,
+    ModelNotFoundError,
+    OutOfRangeError,
+    OverloadedError,
+    ZdcError,
+)
+from zdc_detector.particles import Particles
+from zdc_service.client import Chunk, concatenate, connect
+from zdc_service.client.chunks import NO_PARTICLES, chunk_of, split
+from zdc_service.client.columns import columns_to_send
+from zdc_service.client.errors import error_of
+from zdc_service.simulation import Hits, SimulationRequest, SimulationResult
+
+
+def photons(n: int, first: int = 0) -> Particles:
+    pz = 100.0 + first + np.arange(n)
+    return Particles.from_columns({"pdg": np.full(n, 22), "px": np.zeros(n), "py": np.zeros(n), "pz": pz})
+
+
+def answer(request: SimulationRequest, skip: int | None = None) -> SimulationResult:
+    """What any server answers in `particle`, with pz as the only channel; `skip` leaves one particle out."""
+    kept = [i for i in range(len(request.particles)) if i != skip]
+    particle = np.repeat(np.array(kept, dtype=np.uint32), request.repeats)
+    return SimulationResult(
+        model="m",
+        version=1,
+        seed=request.seed or 0,
+        first_row=request.first_row,
+        repeats=request.repeats,
+        shape=(1, 1),
+        channel_names=("pz",),
+        particle=particle,
+        side=np.full(len(particle), b"A"),
+        channels=request.particles.conditions[particle.astype(np.int64), 6:7],
+        skipped={"energy": 1} if skip is not None else {},
+    )
+
+
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    repeats=st.integers(1, 13),
+    rows=st.integers(1, 20),
+    first_row=st.integers(0, 2**40),
+)
+def test_requests_ask_for_every_row_once_and_in_order(
+    sizes: list[int], repeats: int, rows: int, first_row: int
+) -> None:
+    firsts = np.cumsum([0, *sizes[:-1]])
+    blocks = [photons(n, int(first)) for n, first in zip(sizes, firsts, strict=True)]
+    job = SimulationRequest(NO_PARTICLES, 7, first_row, repeats)
+    parts = list(split(blocks, job, rows))
+    assert all(len(part.request.particles) * part.request.repeats <= rows for part in parts)
+    whole = concatenate(chunk_of(part, job, answer(part.request)) for part in parts)
+    total = sum(sizes)
+    np.testing.assert_array_equal(whole.row, first_row + np.arange(total * repeats))
+    np.testing.assert_array_equal(whole.particle, np.repeat(np.arange(total), repeats))
+    np.testing.assert_array_equal(whole.channels[:, 0], 100 + np.repeat(np.arange(total), repeats))
+    assert whole.asked == range(total)
+    assert (whole.first_row, whole.repeats, whole.seed) == (first_row, repeats, 7)
+
+
+def test_a_skipped_particle_leaves_its_rows_out_and_is_counted_once() -> None:
+    job = SimulationRequest(NO_PARTICLES, 7, 100, 5)
+    parts = list(split([photons(3)], job, 2))
+    assert [part.first_repeat for part in parts] == [0, 2, 4] * 3
+    chunks = [chunk_of(p, job, answer(p.request, skip=0 if p.first_particle == 1 else None)) for p in parts]
+    whole = concatenate(chunks)
+    assert whole.skipped == {"energy": 1}
+    assert whole.row.tolist() == [100, 101, 102, 103, 104, 110, 111, 112, 113, 114]
+    assert whole.particle.tolist() == [0] * 5 + [2] * 5
+
+
+def test_hits_are_put_together_with_their_offsets() -> None:
+    job = SimulationRequest(NO_PARTICLES, 7)
+    chunks = []
+    for part in split([photons(3)], job, 1):
+        n = part.first_particle
+        hits = Hits(np.array([0, n], np.uint64), np.arange(n, dtype=np.uint16), np.full(n, 9, np.uint16))
+        result = answer(part.request)
+        chunks.append(chunk_of(part, job, SimulationResult(**{**vars(result), "hits": hits})))
+    whole = concatenate(chunks)
+    assert whole.hits is not None
+    assert whole.hits.offsets.tolist() == [0, 0, 1, 3]
+    assert whole.hits.fibre.tolist() == [0, 0, 1]
+    assert whole.hits.photons.dtype == np.uint16
+
+
+def test_nothing_to_concatenate_is_an_error() -> None:
+    nothing: list[Chunk] = []
+    with pytest.raises(InvalidInputError, match="at least one particle"):
+        concatenate(nothing)
+
+
+def test_mass_and_charge_travel_only_where_the_table_lacks_them() -> None:
+    assert set(columns_to_send(photons(2))) == {"pdg", "px", "py", "pz", "vx", "vy", "vz"}
+    columns = {"pdg": [22, 99999999], "px": [0, 0], "py": [0, 0], "pz": [9, 9], "mass": [0, 5000], "charge": [0, 0]}
+    sent = columns_to_send(Particles.from_columns(columns))
+    assert sent["mass"].tolist() == [0, 5000]
+    assert sent["charge"].tolist() == [0, 0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("out_of_range", OutOfRangeError),
+        ("overloaded", OverloadedError),
+        ("model_not_found", ModelNotFoundError),
+        ("internal", ZdcError),
+        ("of a later version", ZdcError),
+    ],
+)
+def test_kinds_become_their_classes(kind: str, error: type[ZdcError]) -> None:
+    found = error_of(kind, "the message")
+    assert type(found) is error
+    assert str(found) == "the message"
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8001", "grpc://", "ftp://host:1", "http://host:1/simulate", "grpc:host:1"])
+def test_wrong_addresses_are_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="must be grpc://host:port or http://host:port"):
+        connect(url)
