@@ -5,7 +5,11 @@ details and metric labels. The service maps each kind once to an HTTP and once t
 (`zdc_service.status`). Messages name the row, the value, the bound and the remedy.
 """
 
+import re
+from collections.abc import Callable
 from typing import ClassVar
+
+_ROW = re.compile(r"\bparticle\[(\d+)\]")
 
 
 class ZdcError(Exception):
@@ -30,6 +34,12 @@ class TooLargeError(InvalidInputError):
     """A request or a reply is over a limit; the message names the limit and the way round it."""
 
     kind = "too_large"
+
+
+class NotAcceptableError(InvalidInputError):
+    """The caller asks for an answer in a form that there is none of."""
+
+    kind = "not_acceptable"
 
 
 class ModelNotFoundError(ZdcError):
@@ -72,3 +82,12 @@ class FileFormatError(ZdcError):
     """A file is not what it should be; the message names the row where there is one."""
 
     kind = "file_format"
+
+
+def rename_row(error: ZdcError, name: Callable[[int], str]) -> ZdcError:
+    """The same error with every ``particle[i]`` of its message replaced by ``name(i)``.
+
+    A message counts particles within the block that was checked; whoever cut the block out of a request or a
+    file knows what its rows are called there.
+    """
+    return type(error)(_ROW.sub(lambda found: name(int(found[1])), str(error)))

@@ -1,5 +1,6 @@
 """From the graph's output to photon counts: the `finish` of a model card."""
 
+from collections.abc import Callable
 from enum import StrEnum
 
 import numpy as np
@@ -35,11 +36,24 @@ def finish_rates(
     -------
     float32 rates or uint16 counts, shape of `rates`.
     """
+    return finish_drawn(rates, finish, lambda size: uniforms(seed, first_row, len(rates), size))
+
+
+def finish_drawn(
+    rates: NDArray[np.float32], finish: Finish, draw: Callable[[int], NDArray[np.float64]]
+) -> NDArray[np.uint16] | NDArray[np.float32]:
+    """`finish_rates` for rows that need not be consecutive.
+
+    Parameters
+    ----------
+    rates, finish : As there.
+    draw : Called with the number of fibres where random numbers are needed; gives the rows' numbers of
+        `FINISH_STREAM` in (0, 1), shape (N, fibres).
+    """
     if finish is Finish.NONE:
         return rates
     if finish is Finish.ROUND:
         return np.minimum(np.rint(rates), MAX_COUNT).astype(np.uint16)
-    n = len(rates)
-    flat = rates.reshape(n, -1)
-    counts = poisson(flat, uniforms(seed, first_row, n, flat.shape[1]))
+    flat = rates.reshape(len(rates), -1)
+    counts = poisson(flat, draw(flat.shape[1]))
     return np.minimum(counts, MAX_COUNT).astype(np.uint16).reshape(rates.shape)

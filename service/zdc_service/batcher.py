@@ -1,0 +1,207 @@
+"""Collects rows of many jobs into batches for the engine; never waits for more while a worker is free."""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from types import TracebackType
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_detector.errors import DeadlineError, NotReadyError, OverloadedError
+from zdc_detector.finish import Finish, finish_drawn
+from zdc_detector.particles import Particles
+from zdc_detector.random import normals, uniforms
+
+from zdc_service.engine import Engine
+from zdc_service.job import Job
+from zdc_service.metrics import Metrics
+
+#: A batch is not shared among idle workers below this many rows each: one run costs a fixed overhead.
+_WORTH_SHARING = 8
+
+_Number = TypeVar("_Number", bound=np.generic)
+_Kind = tuple[Engine, Finish]
+
+
+@dataclass(frozen=True)
+class _Slice:
+    """Rows ``start:stop`` of a job, as a worker took them."""
+
+    job: Job
+    start: int
+    stop: int
+
+
+class Batcher:
+    """Threads that turn queued jobs into results.
+
+    Jobs of one model and finish share batches. A free worker takes at once what is queued; large jobs go through in
+    slices of at most `max_batch_rows`, in turns with the others, so that they hold nobody up for longer than one
+    slice. What goes wrong in a batch fails the job that caused it. Cancelled and late jobs cost no computation.
+    """
+
+    def __init__(self, threads: int, max_batch_rows: int, max_queue_rows: int, metrics: Metrics):
+        self._max_batch_rows = max_batch_rows
+        self._max_queue_rows = max_queue_rows
+        self._metrics = metrics
+        self._changed = threading.Condition(threading.RLock())  # a future's callbacks may run under it
+        self._queues: dict[_Kind, deque[Job]] = {}  # in the order of their turns
+        self._queued_rows = 0
+        self._idle = 0
+        self._closed = False
+        self._workers = [threading.Thread(target=self._work, name=f"batcher-{i}", daemon=True) for i in range(threads)]
+        for worker in self._workers:
+            worker.start()
+
+    def __enter__(self) -> "Batcher":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def submit(self, job: Job) -> None:
+        """Queue a job; its future gets the result.
+
+        Raises
+        ------
+        OverloadedError : more rows would wait than the queue holds.
+        NotReadyError : the batcher is closed.
+        """
+        rows = job.stop - job.next_row
+        with self._changed:
+            if self._closed:
+                raise NotReadyError("the server is shutting down; ask another one, or later")
+            if self._queued_rows + rows > self._max_queue_rows:
+                raise OverloadedError(
+                    f"{self._queued_rows} rows are waiting and {rows} more would pass the limit of "
+                    f"{self._max_queue_rows}; try again later"
+                )
+            self._queues.setdefault((job.plan.engine, job.plan.finish), deque()).append(job)
+            self._count(rows)
+            self._changed.notify(-(-rows // _WORTH_SHARING))
+        job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
+
+    def close(self) -> None:
+        """Accept nothing more, finish what is queued, stop the workers."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+        for worker in self._workers:
+            worker.join()
+
+    def _count(self, rows: int) -> None:
+        self._queued_rows += rows
+        self._metrics.queue_rows.set(self._queued_rows)
+
+    def _forget(self, job: Job) -> None:
+        kind = (job.plan.engine, job.plan.finish)
+        with self._changed:
+            queue = self._queues.get(kind)
+            if queue is not None and job in queue:
+                queue.remove(job)
+                self._count(job.next_row - job.stop)
+                if not queue:
+                    del self._queues[kind]
+
+    def _work(self) -> None:
+        while slices := self._take():
+            try:
+                self._compute(slices)
+            except Exception as error:
+                self._compute_apart(slices, error)
+
+    def _take(self) -> list[_Slice]:
+        """Wait for rows and take a batch of one kind; empty when closed and nothing is left."""
+        with self._changed:
+            while True:
+                while not self._queues:
+                    if self._closed:
+                        return []
+                    self._idle += 1
+                    self._changed.wait()
+                    self._idle -= 1
+                kind = next(iter(self._queues))
+                queue = self._queues.pop(kind)
+                slices = self._slices(queue)
+                if queue:
+                    self._queues[kind] = queue  # behind the other kinds
+                if slices:
+                    return slices
+
+    def _slices(self, queue: deque[Job]) -> list[_Slice]:
+        now = time.monotonic()
+        share = max(_WORTH_SHARING, -(-self._queued_rows // (self._idle + 1)))
+        room = min(share, self._max_batch_rows)
+        slices = []
+        while queue and room:
+            job = queue.popleft()
+            start = job.next_row
+            late = job.deadline is not None and now > job.deadline
+            if late:
+                job.fail(DeadlineError("the deadline passed before the simulation began; allow more time"))
+            if job.future.done():
+                self._count(start - job.stop)
+                continue
+            if start == job.start:
+                self._metrics.queue_seconds.observe(now - job.submitted)
+            stop = min(start + room, job.stop)
+            job.next_row = stop
+            room -= stop - start
+            self._count(start - stop)
+            slices.append(_Slice(job, start, stop))
+            if stop < job.stop:
+                queue.append(job)
+        return slices
+
+    def _compute(self, slices: list[_Slice]) -> None:
+        began = time.monotonic()
+        plan = slices[0].job.plan
+        card = plan.engine.card
+        particles = Particles.concatenate([_particles(part) for part in slices])
+        noise = _draw(normals, slices, card.noise.dimension)
+        rates = plan.engine.run(particles.conditions, noise, particles.pdg)
+        images = finish_drawn(rates, plan.finish, lambda fibres: _draw(uniforms, slices, fibres))
+        channels = card.calorimeter.channel_sums(images)
+        at = 0
+        self._metrics.batch_rows.observe(len(images))
+        self._metrics.rows.labels(card.name, str(card.version)).inc(len(images))
+        self._metrics.compute_seconds.observe(time.monotonic() - began)
+        for part in slices:
+            end = at + part.stop - part.start
+            part.job.deliver(part.start, images[at:end], channels[at:end])
+            at = end
+
+    def _compute_apart(self, slices: list[_Slice], error: Exception) -> None:
+        """After an error in a batch: find the job that it belongs to, and finish the others."""
+        if len(slices) == 1:
+            slices[0].job.fail(error)
+            return
+        for part in slices:
+            try:
+                self._compute([part])
+            except Exception as own:
+                part.job.fail(own)
+
+
+def _particles(part: _Slice) -> Particles:
+    plan = part.job.plan
+    if plan.repeats == 1:
+        return plan.particles[part.start : part.stop]
+    return plan.particles[plan.kept(part.start, part.stop)]
+
+
+def _draw(draw: Callable[[int, int, int, int], NDArray[_Number]], slices: list[_Slice], size: int) -> NDArray[_Number]:
+    """Random numbers for all rows: one call for each run of consecutive row numbers."""
+    blocks = []
+    for part in slices:
+        plan = part.job.plan
+        numbers = plan.numbers(part.start, part.stop)
+        edges = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
+        blocks += [draw(plan.seed, int(numbers[a]), b - a, size) for a, b in pairwise(edges)]
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)

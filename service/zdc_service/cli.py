@@ -1,0 +1,57 @@
+"""The command ``zdc``."""
+
+import sys
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, CliApp, CliSubCommand, SettingsConfigDict, SettingsError
+from zdc_detector.errors import ZdcError
+
+from zdc_service.settings import ServerSettings, describe_problems
+from zdc_service.simulate_command import Simulate, quote_particles
+
+#: What a shell sees where an option, a model or an input is wrong.
+USAGE_ERROR = 2
+
+
+class Serve(ServerSettings):
+    """Serve calorimeter responses over HTTP and gRPC."""
+
+    def cli_cmd(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        from zdc_service.app import serve
+
+        serve(self)
+
+
+class Zdc(BaseSettings):
+    """Fast simulation of ALICE's Zero Degree Calorimeter."""
+
+    model_config = SettingsConfigDict(
+        cli_prog_name="zdc", cli_kebab_case=True, cli_implicit_flags=True, cli_hide_none_type=True, cli_avoid_json=True
+    )
+
+    serve: CliSubCommand[Serve]
+    simulate: CliSubCommand[Simulate]
+
+    def cli_cmd(self) -> None:
+        """Run the subcommand."""
+        CliApp.run_subcommand(self)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run ``zdc``; an error of the caller's is one line on stderr and exit code 2."""
+    try:
+        CliApp.run(Zdc, cli_args=quote_particles(sys.argv[1:] if arguments is None else arguments))
+    except ValidationError as error:
+        _exit(describe_problems(error))
+    except (SettingsError, ZdcError) as error:
+        _exit(str(error))
+
+
+def _exit(message: str) -> None:
+    print(f"zdc: {message}", file=sys.stderr)
+    raise SystemExit(USAGE_ERROR)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""What `POST /simulate` takes: the declaration behind both the check of a request and its page in /docs."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import numpy as np
+import orjson
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
+from zdc_detector.errors import InvalidInputError, OutOfRangeError
+from zdc_detector.particles import CONDITIONS, Particles, mass_and_charge
+
+from zdc_service.simulation import OutOfRange, Output, SimulationRequest
+
+_COLUMNS = ("pdg", *CONDITIONS)
+
+
+class ParticleRow(BaseModel):
+    """One particle. `energy`, `mass` and `charge` follow from the PDG code; where given, they must agree with it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    pdg: int = Field(description="PDG Monte Carlo code")
+    px: float = Field(description="momentum [GeV/c]")
+    py: float = Field(description="momentum [GeV/c]")
+    pz: float = Field(description="momentum [GeV/c]; > 0 flies to side A, < 0 to side C")
+    vx: float = Field(0.0, description="production vertex [cm]")
+    vy: float = Field(0.0, description="production vertex [cm]")
+    vz: float = Field(0.0, description="production vertex [cm]")
+    energy: float = Field(0.0, description="total energy [GeV]; default: from momentum and mass")
+    mass: float = Field(0.0, description="[MeV]; default: from the PDG table")
+    charge: float = Field(0.0, description="[e], not |e|/3; default: from the PDG table")
+
+
+def _particles_schema() -> dict[str, Any]:
+    row = ParticleRow.model_json_schema()
+    for name in ("energy", "mass", "charge"):
+        del row["properties"][name]["default"]
+    columns = {name: {"type": "array", "items": field} for name, field in row["properties"].items()}
+    return {
+        "anyOf": [
+            {"type": "array", "items": row, "minItems": 1, "title": "Rows"},
+            {"type": "object", "properties": columns, "required": row["required"], "title": "Columns",
+             "additionalProperties": False},
+        ]
+    }  # fmt: skip
+
+
+def _choices(kind: type[Output] | type[OutOfRange]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "enum": [choice.value for choice in kind]})
+
+
+class SimulateBody(BaseModel):
+    """Particles to simulate, and how."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "particles": [{"pdg": 2112, "px": 0.1, "py": 0, "pz": 1500, "vz": 2.0}],
+                    "seed": 7,
+                    "repeats": 1,
+                    "output": "response",
+                },
+                {
+                    "particles": {"pdg": [2112, 22], "px": [0.1, 0], "py": [0, 0.1], "pz": [1500, -800]},
+                    "output": "hits",
+                },
+            ]
+        },
+    )
+
+    particles: Annotated[Any, WithJsonSchema(_particles_schema())] = Field(
+        description="a list of particles, or an object with one list per column"
+    )
+    seed: int | None = Field(None, description="0 <= seed < 2^53; absent: drawn and returned")
+    first_row: int = Field(0, description="row of the first particle; continue the count to split a job")
+    repeats: int = Field(1, description="responses per particle")
+    output: Annotated[Output, _choices(Output)] = Output.RESPONSE
+    out_of_range: Annotated[OutOfRange, _choices(OutOfRange)] = Field(
+        OutOfRange.ERROR, description="what happens to particles outside the trained species, energies or vertices"
+    )
+    rates: bool = Field(False, description="the model's raw rates as floats instead of photon counts")
+    model: str | None = Field(None, description="default: the server's default model")
+    version: int | None = Field(None, ge=1, description="default: the newest")
+
+
+def parse_request(body: bytes) -> SimulationRequest:
+    """A request from its JSON.
+
+    Raises
+    ------
+    InvalidInputError : not JSON, or not as declared; names the field, or the particle and what is wrong with it.
+    OutOfRangeError : a species that the PDG table does not know.
+    """
+    try:
+        raw = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInputError(f"the body is not JSON: {error}") from error
+    try:
+        fields = SimulateBody.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise InvalidInputError(f"{where}: {first['msg']}; received {_shorten(first['input'])}") from error
+    return SimulationRequest(
+        particles=_particles(fields.particles),
+        **{name: getattr(fields, name) for name in SimulateBody.model_fields if name != "particles"},
+    )
+
+
+def _particles(raw: object) -> Particles:
+    if isinstance(raw, list):
+        return Particles.from_columns(_columns_of_rows(raw))
+    if isinstance(raw, dict):
+        wrong = [name for name, column in raw.items() if not isinstance(column, list)]
+        if wrong:
+            raise InvalidInputError(
+                f"particles.{wrong[0]} = {_shorten(raw[wrong[0]])} must be a list, one value a particle"
+            )
+        return Particles.from_columns({name: _numbers(name, column) for name, column in raw.items()})
+    raise InvalidInputError(f"particles must be a list of particles, or an object of columns; received {_shorten(raw)}")
+
+
+def _columns_of_rows(rows: list[Any]) -> Mapping[str, Any]:
+    """Columns of a list of particle objects, each with keys of its own."""
+    for row, particle in enumerate(rows):
+        if not isinstance(particle, dict):
+            raise InvalidInputError(f"particle[{row}] = {_shorten(particle)} must be an object with pdg, px, py and pz")
+    names: set[str] = set().union(*rows)
+    unknown = names - set(_COLUMNS)
+    if unknown:
+        row = next(i for i, particle in enumerate(rows) if not unknown.isdisjoint(particle))
+        named = ", ".join(sorted(unknown & set(rows[row])))
+        raise InvalidInputError(f"particle[{row}]: unknown {named}; a particle has {', '.join(_COLUMNS)}")
+    columns: dict[str, Any] = {}
+    for name in ("pdg", "px", "py", "pz"):
+        try:
+            columns[name] = _numbers(name, [particle[name] for particle in rows])
+        except KeyError:
+            row = next(i for i, particle in enumerate(rows) if name not in particle)
+            raise InvalidInputError(
+                f"particle[{row}]: {name} is missing; pdg, px, py and pz [GeV/c] are required"
+            ) from None
+    for name in ("vx", "vy", "vz"):
+        if name in names:
+            columns[name] = _numbers(name, [particle.get(name, 0.0) for particle in rows])
+    for name in ("mass", "charge", "energy"):
+        if name in names:
+            given = [
+                particle.get(name) if name in particle else _derived(name, row, columns)
+                for row, particle in enumerate(rows)
+            ]
+            columns[name] = _numbers(name, given)
+    return columns
+
+
+def _derived(name: str, row: int, columns: Mapping[str, Any]) -> float:
+    """Energy [GeV], mass [MeV] or charge [e] of a particle that leaves it out while others of the list give it."""
+    if name == "energy":
+        mass = columns["mass"][row] if "mass" in columns else _derived("mass", row, columns)
+        return float(np.sqrt(sum(float(columns[p][row]) ** 2 for p in ("px", "py", "pz")) + (mass * 1e-3) ** 2))
+    try:
+        return mass_and_charge(int(columns["pdg"][row]))[name == "charge"]
+    except OutOfRangeError as error:
+        raise OutOfRangeError(f"particle[{row}]: {error}; send its mass [MeV] and charge [e]") from error
+
+
+def _numbers(name: str, values: list[Any]) -> list[Any]:
+    """The column itself, if all of it are numbers."""
+    if not set(map(type, values)) <= {int, float}:
+        row = next(i for i, value in enumerate(values) if type(value) not in (int, float))
+        raise InvalidInputError(f"particle[{row}]: {name} = {_shorten(values[row])} must be a number")
+    return values
+
+
+def _shorten(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

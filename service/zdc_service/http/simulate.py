@@ -1,0 +1,116 @@
+"""`POST /simulate`."""
+
+import asyncio
+import time
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from zdc_detector.errors import TooLargeError
+
+from zdc_service.codecs import JSON, NPZ, RAW, check_encoding, choose_encoding, encode
+from zdc_service.http.schema import SimulateBody, parse_request
+from zdc_service.job import Plan
+from zdc_service.simulation import SimulationResult
+from zdc_service.simulator import Simulator
+
+#: Longest text of one particle with all its columns, generously.
+_BYTES_PER_PARTICLE = 512
+#: Bodies and answers above this are parsed and encoded on another thread, so that the event loop serves others.
+_LARGE_BYTES = 64 * 1024
+#: What proxies log where a caller hung up; nobody receives it.
+_CLIENT_CLOSED_REQUEST = 499
+
+SIMULATE_PATH = "/simulate"
+
+_DESCRIPTION = f"""
+Simulates calorimeter responses. `Accept` chooses the form of the answer: `{JSON}` (default), `{NPZ}` (all arrays, for
+`numpy.load`), or `{RAW}` (`response`, or `channels`, as little-endian numbers; the rest in `X-Zdc-*` headers).
+""".strip()
+
+_REPLY_SCHEMA = {
+    "type": "object",
+    "properties": {
+        "model": {"type": "string"},
+        "version": {"type": "integer"},
+        "seed": {"type": "integer", "description": "the request's, or the one that was drawn"},
+        "first_row": {"type": "integer"},
+        "repeats": {"type": "integer"},
+        "shape": {"type": "array", "items": {"type": "integer"}, "description": "fibres along x and y"},
+        "channel_names": {"type": "array", "items": {"type": "string"}},
+        "particle": {"type": "array", "items": {"type": "integer"}, "description": "index of each row's particle"},
+        "side": {"type": "array", "items": {"enum": ["A", "C"]}, "description": "of each row: A is +z, C is -z"},
+        "channels": {"type": "array", "description": "photon sums, [row][channel]"},
+        "response": {"type": "array", "description": "photons per fibre, [row][x][y]; for output = response"},
+        "hits": {
+            "type": "object",
+            "description": "row m has the entries offsets[m] .. offsets[m + 1] - 1 of fibre (= x * columns + y) and "
+            "photons; for output = hits",
+        },
+        "skipped": {"type": "object", "description": "particles without rows, counted by reason"},
+        "extrapolated": {"type": "object", "description": "particles outside the trained range, counted by reason"},
+    },
+}
+
+
+def simulate_router(simulator: Simulator) -> APIRouter:
+    """The route, bound to a simulator."""
+    router = APIRouter()
+    max_body = simulator.max_request_rows * _BYTES_PER_PARTICLE
+
+    @router.post(
+        SIMULATE_PATH,
+        summary="Simulate calorimeter responses",
+        description=_DESCRIPTION,
+        tags=["simulation"],
+        response_class=Response,
+        openapi_extra={
+            "requestBody": {"required": True, "content": {JSON: {"schema": SimulateBody.model_json_schema()}}}
+        },
+        responses={200: {"content": {JSON: {"schema": _REPLY_SCHEMA}, NPZ: {}, RAW: {}}}},
+    )
+    async def simulate(request: Request) -> Response:
+        media_type = choose_encoding(request.headers.get("accept"))
+        body = await _read_body(request, max_body)
+        parsed = await asyncio.to_thread(parse_request, body) if len(body) > _LARGE_BYTES else parse_request(body)
+        check_encoding(media_type, parsed.output)
+        plan = simulator.plan(parsed)
+        result = await _result_unless_disconnected(request, simulator, plan)
+        if result is None:
+            simulator.metrics.requests.labels("http", "cancelled").inc()
+            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+        began = time.monotonic()
+        large = plan.rows * plan.row_bytes > _LARGE_BYTES
+        encoded = await asyncio.to_thread(encode, result, media_type) if large else encode(result, media_type)
+        simulator.metrics.encode_seconds.labels("http").observe(time.monotonic() - began)
+        simulator.metrics.requests.labels("http", "ok").inc()
+        return Response(encoded.body, media_type=encoded.media_type, headers=dict(encoded.headers))
+
+    return router
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    chunks, size = [], 0
+    async for chunk in request.stream():
+        chunks.append(chunk)
+        size += len(chunk)
+        if size > limit:
+            raise TooLargeError(f"the body is above {limit} bytes; split the particles over several requests")
+    return b"".join(chunks)
+
+
+async def _result_unless_disconnected(request: Request, simulator: Simulator, plan: Plan) -> SimulationResult | None:
+    """The plan's result, or None where the caller hung up: what was still queued is dropped."""
+    future = asyncio.wrap_future(simulator.submit(plan))
+    gone = asyncio.ensure_future(_disconnected(request))
+    try:
+        waiting: set[asyncio.Future[Any]] = {future, gone}
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        return await future if future.done() else None
+    finally:
+        future.cancel()
+        gone.cancel()
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

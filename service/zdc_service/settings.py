@@ -1,0 +1,68 @@
+"""Options of the service: one field is a flag, an environment variable (``ZDC_...``) and its help text."""
+
+import os
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on (affinity, not the host's total)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class EngineSettings(BaseSettings):
+    """What a simulator needs, served or in process."""
+
+    model_config = SettingsConfigDict(env_prefix="ZDC_", extra="forbid")
+
+    models: Path | None = Field(None, description="folder with <name>/<version>/; default: the shipped models")
+    default_model: str | None = Field(
+        None, description="model of requests that name none; default: the only one, or zn-e2esae"
+    )
+    device: Literal["cpu", "cuda", "auto"] = Field(
+        "cpu", description="cuda refuses to start where there is none; auto logs what it took"
+    )
+    threads: int = Field(
+        default_factory=usable_cores, ge=1, description="batches computed at the same time; default: the usable cores"
+    )
+    max_batch_rows: int = Field(64, ge=1, description="most rows of one run of the model")
+    max_request_rows: int = Field(16384, ge=1, description="most rows (particles x repeats) of one request")
+    max_queue_rows: int = Field(
+        65536, ge=1, description="most rows waiting; beyond it requests are refused as overloaded"
+    )
+
+    @model_validator(mode="after")
+    def _a_request_fits_the_queue(self) -> Self:
+        if self.max_request_rows > self.max_queue_rows:
+            raise ValueError(
+                f"max_request_rows = {self.max_request_rows} is above max_queue_rows = {self.max_queue_rows}: "
+                "the largest request would never be accepted; lower the first or raise the second"
+            )
+        return self
+
+
+class ServerSettings(EngineSettings):
+    """What a server needs beyond its simulator."""
+
+    host: str = Field("127.0.0.1", description="address to listen on")
+    http_port: int = Field(8000, ge=0, le=65535, description="0 takes a free one")
+    grpc_port: int = Field(8001, ge=0, le=65535, description="0 takes a free one")
+    shutdown_seconds: float = Field(30.0, gt=0, description="longest wait for requests in flight after SIGTERM")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+def describe_problems(error: ValidationError) -> str:
+    """One line that names each wrong option as flag and variable, its value and what it must be."""
+    lines = []
+    for problem in error.errors():
+        name = str(problem["loc"][-1]) if problem["loc"] else ""
+        text = problem["msg"].removeprefix("Value error, ")
+        if name in ServerSettings.model_fields:
+            text = f"--{name.replace('_', '-')} (ZDC_{name.upper()}) = {problem['input']!r}: {text}"
+        elif name and name[0].isalpha():
+            text = f"--{name.replace('_', '-')} = {problem['input']!r}: {text}"
+        lines.append(text)
+    return "; ".join(lines)

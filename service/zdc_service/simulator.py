@@ -1,0 +1,152 @@
+"""From a request to a result: what HTTP, gRPC and in-process callers have in common."""
+
+from collections import Counter
+from collections.abc import Mapping
+from concurrent.futures import Future
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_detector.card import ModelCard
+from zdc_detector.errors import InvalidInputError, OutOfRangeError, TooLargeError
+from zdc_detector.finish import Finish
+from zdc_detector.particles import Particles
+from zdc_detector.random import MAX_ROW, check_seed, fresh_seed
+
+from zdc_service.batcher import Batcher
+from zdc_service.engine import Engines, load_engines
+from zdc_service.job import Job, Plan
+from zdc_service.metrics import Metrics
+from zdc_service.model_store import find_models
+from zdc_service.settings import EngineSettings
+from zdc_service.simulation import OutOfRange, SimulationRequest, SimulationResult
+
+_NAMED_PARTICLES = 3  # an error message names this many and counts the rest
+
+
+class Simulator:
+    """Loaded models behind one batcher. Thread-safe; close it when done, or use it as a context manager.
+
+    Attributes
+    ----------
+    engines : The models.
+    metrics : What was counted.
+    max_request_rows : Most rows of one request.
+    """
+
+    def __init__(self, settings: EngineSettings):
+        """Load and check all models of the settings' folder.
+
+        Raises
+        ------
+        ConfigError : no model, no such default model, or a device that cannot be had.
+        ModelError : a model is not what its card says.
+        """
+        self.metrics = Metrics()
+        self.engines: Engines = load_engines(find_models(settings.models), settings.device, settings.default_model)
+        for engine in self.engines:
+            card = engine.card
+            self.metrics.model.labels(card.name, str(card.version), card.graph_sha256, engine.provider).set(1)
+        self.max_request_rows = settings.max_request_rows
+        self._batcher = Batcher(settings.threads, settings.max_batch_rows, settings.max_queue_rows, self.metrics)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish what is queued and stop."""
+        self._batcher.close()
+
+    def simulate(self, request: SimulationRequest) -> SimulationResult:
+        """Simulate and wait for the result; raises what `plan` and `submit` raise."""
+        return self.submit(self.plan(request)).result()
+
+    def plan(self, request: SimulationRequest) -> Plan:
+        """Check a request and settle everything that its rows depend on.
+
+        Raises
+        ------
+        InvalidInputError : seed, first row or repeats outside their bounds.
+        TooLargeError : more rows than one request may have.
+        OutOfRangeError : a particle outside the trained range, where the request says ``error``.
+        ModelNotFoundError : no such model or version.
+        """
+        engine = self.engines.get(request.model, request.version)
+        seed = fresh_seed() if request.seed is None else request.seed
+        check_seed(seed, request.first_row)
+        if request.repeats < 1:
+            raise InvalidInputError(f"repeats = {request.repeats} must be at least 1")
+        rows = len(request.particles) * request.repeats
+        if rows > self.max_request_rows:
+            raise TooLargeError(
+                f"{len(request.particles)} particles x {request.repeats} repeats = {rows} rows are above the limit of "
+                f"{self.max_request_rows} rows a request; split the particles, and let first_row continue the count"
+            )
+        if request.first_row + rows > MAX_ROW:
+            raise InvalidInputError(f"first_row = {request.first_row} leaves no room for {rows} rows below 2^63")
+        kept, skipped, extrapolated = self._in_range(engine.card, request)
+        return Plan(
+            engine=engine,
+            particles=kept_particles(request.particles, kept).toward_a(),
+            index=kept,
+            side=kept_particles(request.particles, kept).side.astype("S1"),
+            seed=seed,
+            first_row=request.first_row,
+            repeats=request.repeats,
+            output=request.output,
+            finish=Finish.NONE if request.rates else engine.card.finish,
+            skipped=skipped,
+            extrapolated=extrapolated,
+        )
+
+    def submit(
+        self, plan: Plan, start: int = 0, stop: int | None = None, deadline: float | None = None
+    ) -> Future[SimulationResult]:
+        """Queue rows ``start:stop`` of a plan; cancel the future to drop what has not been computed.
+
+        Parameters
+        ----------
+        plan : From `plan`.
+        start, stop : Rows of the plan; all when absent.
+        deadline : `time.monotonic` after which the result is not wanted.
+
+        Raises
+        ------
+        OverloadedError : the queue is full.
+        NotReadyError : the simulator is closed.
+        """
+        job = Job(plan, start, plan.rows if stop is None else stop, deadline)
+        if not job.future.done():
+            self._batcher.submit(job)
+        return job.future
+
+    def _in_range(
+        self, card: ModelCard, request: SimulationRequest
+    ) -> tuple[NDArray[np.uint32], Mapping[str, int], Mapping[str, int]]:
+        """Indices of the particles to simulate, and the others counted by reason."""
+        everything = np.arange(len(request.particles), dtype=np.uint32)
+        reasons = card.range_reasons(request.particles)
+        outside = np.flatnonzero(reasons != None)  # noqa: E711 - element by element
+        if not outside.size:
+            return everything, {}, {}
+        counts = Counter(reason.split(":", 1)[0] for reason in reasons[outside])
+        for reason, count in counts.items():
+            self.metrics.out_of_range.labels(reason, request.out_of_range.value).inc(count)
+        if request.out_of_range is OutOfRange.ERROR:
+            named = "; ".join(f"particle[{row}]: {reasons[row]}" for row in outside[:_NAMED_PARTICLES])
+            more = f"; and {outside.size - _NAMED_PARTICLES} more" if outside.size > _NAMED_PARTICLES else ""
+            raise OutOfRangeError(f"{named}{more}; out_of_range = skip or extrapolate accepts such particles")
+        if request.out_of_range is OutOfRange.EXTRAPOLATE:
+            return everything, {}, counts
+        return np.delete(everything, outside), counts, {}
+
+
+def kept_particles(particles: Particles, kept: NDArray[np.uint32]) -> Particles:
+    """The particles at these indices; the block itself where all are kept."""
+    return particles if len(kept) == len(particles) else particles[kept]

@@ -1,0 +1,33 @@
+"""One table from kinds of errors to the statuses of both protocols."""
+
+from http import HTTPStatus
+
+import grpc
+from zdc_detector.errors import ZdcError
+
+#: What `ZdcError.kind` means to an HTTP and to a gRPC caller.
+STATUSES: dict[str, tuple[HTTPStatus, grpc.StatusCode]] = {
+    "invalid_input": (HTTPStatus.UNPROCESSABLE_ENTITY, grpc.StatusCode.INVALID_ARGUMENT),
+    "out_of_range": (HTTPStatus.UNPROCESSABLE_ENTITY, grpc.StatusCode.OUT_OF_RANGE),
+    "too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    "not_acceptable": (HTTPStatus.NOT_ACCEPTABLE, grpc.StatusCode.INVALID_ARGUMENT),
+    "model_not_found": (HTTPStatus.NOT_FOUND, grpc.StatusCode.NOT_FOUND),
+    "overloaded": (HTTPStatus.TOO_MANY_REQUESTS, grpc.StatusCode.RESOURCE_EXHAUSTED),
+    "deadline": (HTTPStatus.GATEWAY_TIMEOUT, grpc.StatusCode.DEADLINE_EXCEEDED),
+    "not_ready": (HTTPStatus.SERVICE_UNAVAILABLE, grpc.StatusCode.UNAVAILABLE),
+    "internal": (HTTPStatus.INTERNAL_SERVER_ERROR, grpc.StatusCode.INTERNAL),
+}
+
+#: Trailing metadata of a failed call: the error's kind, as `error.kind` in an HTTP body.
+GRPC_KIND_KEY = "zdc-error-kind"
+
+
+def kind_of(error: BaseException) -> str:
+    """The kind of any exception; ``internal`` for everything that no caller is meant to meet."""
+    kind = error.kind if isinstance(error, ZdcError) else "internal"
+    return kind if kind in STATUSES else "internal"
+
+
+def message_of(error: BaseException) -> str:
+    """What a caller is told; the details of internal errors stay in the server's log."""
+    return str(error) if kind_of(error) != "internal" else "internal error; the server's log has the details"
