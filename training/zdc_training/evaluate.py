@@ -1,0 +1,55 @@
+"""Figures of merit and pictures of a generator on a test file (`train-zdc evaluate`)."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_detector.errors import InvalidInputError
+from zdc_detector.particles import Particles
+from zdc_detector.showers import read_showers
+from zdc_metrics import Report, by_particle, evaluate
+
+from zdc_training.pictures import draw_distributions, draw_responses
+from zdc_training.run import write_atomically
+
+METRICS_FILE, TABLE_FILE = "metrics.json", "metrics.md"
+RESPONSES_FILE, DISTRIBUTIONS_FILE = "responses.png", "distributions.png"
+
+#: (particles, repeats, seed) -> finished counts, shape (P, repeats, rows, columns).
+Generate = Callable[[Particles, int, int], NDArray[np.integer]]
+
+
+def evaluate_responses(
+    generate: Generate, test_file: Path, folder: Path, *, finish: str, seed: int = 0, resamples: int = 200
+) -> Report:
+    """Compare a generator with a file of repeated simulations, as many responses of each particle as the file has.
+
+    Writes ``metrics.json`` (the report), ``metrics.md`` (its tables), ``responses.png`` (particles with simulated and
+    generated responses) and ``distributions.png`` (photon sum and channels) to `folder`, each whole or not at all.
+
+    Parameters
+    ----------
+    generate : Draws responses, independent for every row.
+    finish : How `generate` turns rates into counts, for the record.
+    seed : Of the generator and of the bootstrap.
+
+    Raises
+    ------
+    FileFormatError : the test file cannot be read.
+    InvalidInputError : the file has fewer than four simulations of a particle, or not the same number of each.
+    """
+    try:
+        test = by_particle(read_showers(test_file))
+        generated = generate(test.particles, test.responses.shape[1], seed)
+        report = evaluate(
+            test.responses, generated, test.particles, test.calorimeter, finish=finish, seed=seed, resamples=resamples
+        )
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{test_file}: {error}") from error
+    folder.mkdir(parents=True, exist_ok=True)
+    draw_responses(folder / RESPONSES_FILE, test.responses, generated, test.particles, test.calorimeter)
+    draw_distributions(folder / DISTRIBUTIONS_FILE, test.responses, generated, test.calorimeter)
+    write_atomically(folder / TABLE_FILE, report.to_markdown().encode())
+    write_atomically(folder / METRICS_FILE, (report.model_dump_json(indent=2) + "\n").encode())
+    return report
