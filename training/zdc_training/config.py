@@ -1,0 +1,179 @@
+"""One experiment as a TOML file: every key, its default and its meaning, checked before anything runs."""
+
+import tomllib
+from collections.abc import Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from zdc_detector.errors import ConfigError
+from zdc_detector.finish import Finish
+from zdc_detector.particles import CONDITIONS
+
+Positive = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """What is trained on."""
+
+    train: Path = Field(Path("zn_geant4_train.h5"), description="training file; relative names stand in training/data")
+    test: Path = Field(Path("zn_geant4_test.h5"), description="file with repeats that `evaluate` reads")
+    validation_share: float = Field(0.1, gt=0, lt=1, description="share of the particles kept for validation")
+    split_seed: int = Field(1, ge=0, description="seed of the split by particle")
+    symmetries: bool = Field(
+        True, description="turn each shower by one of the eight symmetries of the face, drawn anew"
+    )
+    description: str = "Geant4 11.4.0 showers on ALICE's ZN geometry (not the ALICE data set)"
+    limit: Positive | None = Field(None, description="use only so many training showers (trials)")
+
+
+class ModelConfig(_Section):
+    """The three networks (paper, section 4)."""
+
+    conditional: bool = Field(True, description="give the conditions to the noise generator and to the Sinkhorn cost")
+    frame: Literal["face", "cell"] = Field(
+        "cell", description="`face`: images as they are; `cell`: shifted so that the fibre cell that is hit is central"
+    )
+    scaling: Literal["linear", "face", "cell"] = Field(
+        "cell",
+        description="`linear`: the nine as they are; `face`: log E and the impact point; `cell`: that point as fibre "
+        "cell and place within it",
+    )
+    noise: Positive = Field(10, description="numbers of noise")
+    latent: Positive = Field(32, description="numbers in the latent")
+    channels: tuple[Positive, Positive, Positive, Positive] = Field(
+        (16, 32, 64, 64), description="feature maps of the four convolutions; the decoder mirrors them"
+    )
+    hidden: tuple[Positive, Positive, Positive] = Field((256, 256, 256), description="widths of the noise generator")
+
+
+class LossConfig(_Section):
+    """The four terms of eq. 7 and the cost of eq. 8."""
+
+    reconstruction: Literal["mse", "poisson"] = Field(
+        "mse", description="`mse` of log(1 + photons), or the `poisson` likelihood of the photons"
+    )
+    reconstruction_weight: Weight = Field(1.0, description="alpha of eq. 7")
+    sinkhorn_weight: Weight = Field(1.0, description="beta of eq. 7")
+    diversity_weight: Weight = Field(0.0, description="delta of eq. 7 with p of eq. 5; the sum is taken per pair")
+    diversity_threshold: float = Field(0.5, ge=0, le=1, description="tau of eq. 6")
+    encoder_l2: Weight = Field(0.0, description="gamma of eq. 7: L2 on the weights of the encoder's last layer")
+    blur: float = Field(0.1, gt=0, description="geomloss's name for sqrt(epsilon) of eq. 3-4 with p = 2")
+    scaling: float = Field(0.5, gt=0, lt=1, description="ratio of successive blurs while Sinkhorn anneals")
+    condition_scale: float | tuple[float, ...] = Field(
+        1.0, description="factor on the scaled conditions in the cost of eq. 8: one number, or one for each of the nine"
+    )
+
+    @model_validator(mode="after")
+    def _nine_scales(self) -> "LossConfig":
+        if isinstance(self.condition_scale, tuple) and len(self.condition_scale) != len(CONDITIONS):
+            raise ValueError(f"condition_scale needs 1 or {len(CONDITIONS)} numbers, got {len(self.condition_scale)}")
+        return self
+
+
+class OptimiserConfig(_Section):
+    """Adam and its schedule."""
+
+    epochs: Positive = 100
+    batch_size: Positive = 1000
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_epochs: int = Field(0, ge=0, description="epochs over which the learning rate rises from 0")
+    final_share: float = Field(
+        0.01, gt=0, le=1, description="learning rate at the end, as a share of the first (cosine)"
+    )
+    clip_gradient: float = Field(10.0, gt=0, description="largest norm of the gradient")
+
+
+class OutputConfig(_Section):
+    """What the exported model is called and how its rates become photons."""
+
+    name: str = "zn-e2esae"
+    version: Positive = 1
+    description: str = "Conditional end-to-end Sinkhorn autoencoder"
+    finish: Literal[Finish.ROUND, Finish.POISSON] = Field(Finish.POISSON, description="how rates become photon counts")
+    limitations: tuple[str, ...] = Field((), description="what the model cannot do; stands in the card and its README")
+
+
+class TrainingConfig(_Section):
+    """One experiment."""
+
+    seed: int = Field(1, ge=0)
+    validate_every: Positive = Field(5, description="epochs between validations and checkpoints")
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    loss: LossConfig = LossConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    output: OutputConfig = OutputConfig()
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Name -> path of the configurations in the package."""
+    folder = Path(str(files("zdc_training") / "configs"))
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def load_config(source: str, overrides: Sequence[str] = ()) -> TrainingConfig:
+    """Read a TOML file, or a configuration of the package by name, and apply ``section.key=value`` overrides.
+
+    Raises
+    ------
+    ConfigError : no such file, not TOML, an unknown key or a value out of bounds; names the key.
+    """
+    path = Path(source)
+    if not path.is_file():
+        shipped = shipped_configs()
+        if source not in shipped:
+            raise ConfigError(f"{source}: no such file, nor one of {', '.join(shipped)}")
+        path = shipped[source]
+    try:
+        tree: dict[str, Any] = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from error
+    for override in overrides:
+        _apply(tree, override)
+    return parse_config(tree, str(path))
+
+
+def parse_config(tree: dict[str, Any], origin: str) -> TrainingConfig:
+    """Check a configuration tree; `origin` stands in the error message."""
+    try:
+        return TrainingConfig.model_validate(tree)
+    except ValidationError as error:
+        problems = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
+        raise ConfigError(f"{origin}: " + "; ".join(problems)) from error
+
+
+def _apply(tree: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator:
+        raise ConfigError(f"--set {override}: write section.key=value")
+    try:
+        parsed = tomllib.loads(f"v = {value}")["v"]
+    except tomllib.TOMLDecodeError:
+        parsed = value  # a bare word is a string
+    *sections, last = key.strip().split(".")
+    for section in sections:
+        tree = tree.setdefault(section, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--set {override}: {section} is not a section")
+    tree[last] = parsed
+
+
+def data_path(path: Path) -> Path:
+    """A data file as named, or else in the checkout's ``training/data``.
+
+    Raises
+    ------
+    ConfigError : in neither place.
+    """
+    checkout = Path(__file__).parents[1] / "data" / path
+    for candidate in (path, checkout):
+        if candidate.is_file():
+            return candidate
+    raise ConfigError(f"{path}: no such file, nor {checkout}; set data.train and data.test to your own files")

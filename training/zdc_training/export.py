@@ -1,0 +1,257 @@
+"""From a trained run to `models/<name>/<version>/`: ONNX graph, card, golden file, README and pictures."""
+
+import copy
+import json
+import math
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from particle import Particle as PdgEntry
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from torch.utils.flop_counter import FlopCounterMode
+from zdc_detector.card import (
+    CARD_FILE,
+    GOLDEN_FILE,
+    GRAPH_FILE,
+    ConditionSpec,
+    DataSpec,
+    ModelCard,
+    NoiseSpec,
+    Ranges,
+    SpeciesRange,
+    sha256_of,
+)
+from zdc_detector.errors import ConfigError, ModelError
+from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VZ, Particles
+from zdc_detector.random import normals
+from zdc_detector.showers import Showers
+from zdc_metrics import Report
+
+from zdc_training.config import TrainingConfig, data_path
+from zdc_training.data import load_split
+from zdc_training.model import SinkhornAutoencoder
+from zdc_training.model_readme import model_readme
+from zdc_training.run import Run
+
+OPSET = 17
+PARITY_SIZES = (1, 2, 3, 7, 64, 255, 1000)
+PARITY_TOLERANCE = 1e-4
+_GOLDEN_ROWS = 64
+_GOLDEN_SEED = 44
+#: Golden particles keep this share of a fibre pitch from the edges of their cell, so that float32 geometry on
+#: another machine cannot move them to the next one.
+_EDGE = 0.1
+#: With `face` and `cell` scaling a vertex acts through the impact point and the angle alone. 1 cm across and 100 cm along
+#: the beam change the angle by at most 0.1 mrad: 0.1 mm over the metre of the calorimeter, 1/16 of a fibre pitch.
+_VERTEX = ((-1.0, 1.0), (-1.0, 1.0), (-100.0, 100.0))
+
+
+class ExportedGraph(nn.Module):
+    """`SinkhornAutoencoder.rates` with batch normalisation folded into the layers before it."""
+
+    def __init__(self, model: SinkhornAutoencoder) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).eval().cpu()
+        self.model.decoder.layers = fold_batch_norms(self.model.decoder.layers)
+        del self.model.encoder
+
+    def forward(self, particles: Tensor, noise: Tensor) -> Tensor:
+        """Rates, shape (N, rows, columns)."""
+        return self.model.rates(particles, noise)
+
+
+def fold_batch_norms(layers: nn.Sequential) -> nn.Sequential:
+    """The layers with every normalisation folded in; onnxruntime does not fold into transposed convolutions."""
+    folded: list[nn.Module] = []
+    for layer in layers:
+        previous = folded[-1] if folded else None
+        if isinstance(layer, nn.BatchNorm2d) and isinstance(previous, nn.ConvTranspose2d):
+            folded[-1] = fuse_conv_bn_eval(previous, layer, transpose=True)
+        elif isinstance(layer, nn.BatchNorm1d) and isinstance(previous, nn.Linear):
+            folded[-1] = fuse_linear_bn_eval(previous, layer)
+        else:
+            folded.append(layer)
+    return nn.Sequential(*folded)
+
+
+def export(run: Run, models: Path, overwrite: bool = False) -> Path:
+    """Write the run's best model as a folder that the service loads; the folder appears whole or not at all.
+
+    Raises
+    ------
+    ConfigError : the run was not trained or not evaluated, or the version exists and `overwrite` is false.
+    ModelError : ONNX and torch disagree by more than 1e-4 of the largest pixel.
+    """
+    config = run.config()
+    training, validation = load_split(
+        data_path(config.data.train), config.data.validation_share, config.data.split_seed
+    )
+    model = run.load_model()
+    if not run.metrics.is_file():
+        raise ConfigError(f"{run.folder} has no {run.metrics.name}; run `train-zdc evaluate {run.folder}` first")
+    report = Report.model_validate_json(run.metrics.read_bytes())
+    target = models / config.output.name / str(config.output.version)
+    if target.exists() and not overwrite:
+        raise ConfigError(f"{target} exists; add --overwrite, or choose another output.version")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch:
+        folder = Path(scratch) / "model"
+        folder.mkdir()
+        graph = ExportedGraph(model).eval()
+        write_graph(graph, config.model.noise, folder / GRAPH_FILE)
+        check_parity(graph, folder / GRAPH_FILE, validation.particles, config.model.noise)
+        write_golden(folder, validation, config.model.noise)
+        card = build_card(config, graph, training, report, sha256_of(folder / GRAPH_FILE))
+        (folder / CARD_FILE).write_text(card.model_dump_json(indent=1) + "\n")
+        pictures = [shutil.copy(path, folder) for path in sorted(run.folder.glob("*.png"))]
+        text = model_readme(card, report, (folder / GRAPH_FILE).stat().st_size, [Path(p).name for p in pictures])
+        (folder / "README.md").write_text(text)
+        if target.exists():
+            shutil.rmtree(target)
+        folder.rename(target)
+    return target
+
+
+def write_graph(graph: ExportedGraph, noise: int, path: Path) -> None:
+    """Trace the graph with a dynamic number of rows and check it."""
+    example = (torch.tensor([[10.0, 0, 0, 0, 0, 0, 10.0, 0, 0]] * 2), torch.zeros(2, noise))
+    rows = torch.export.Dim("N")
+    program = torch.onnx.export(
+        graph,
+        example,
+        dynamo=True,
+        opset_version=OPSET,
+        input_names=["particles", "noise"],
+        output_names=["response"],
+        dynamic_shapes=({0: rows}, {0: rows}),
+        external_data=False,
+        verbose=False,
+    )
+    if program is None:
+        raise ModelError("torch exported no ONNX program")
+    onnx.save(program.model_proto, path)
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def check_parity(graph: ExportedGraph, path: Path, particles: Particles, noise: int) -> float:
+    """Largest difference between ONNX and torch, relative to the largest pixel, on fresh random inputs.
+
+    Raises
+    ------
+    ModelError : above 1e-4.
+    """
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng()
+    worst = 0.0
+    for size in PARITY_SIZES:
+        conditions = particles.conditions[rng.integers(len(particles), size=size)]
+        words = rng.standard_normal((size, noise), dtype=np.float32)
+        found = session.run(None, {"particles": conditions, "noise": words})[0]
+        with torch.no_grad():
+            expected = graph(torch.from_numpy(conditions), torch.from_numpy(words)).numpy()
+        worst = max(worst, float(np.abs(found - expected).max()) / max(float(expected.max()), 1e-6))
+        if not worst <= PARITY_TOLERANCE:
+            raise ModelError(
+                f"ONNX differs from torch by {worst:.2g} of the largest pixel at {size} rows; "
+                f"the limit is {PARITY_TOLERANCE:g}: export with another version of torch or onnx"
+            )
+    return worst
+
+
+def write_golden(folder: Path, showers: Showers, noise: int) -> None:
+    """Rates of the exported graph for particles away from the edges of their cells."""
+    calorimeter = showers.calorimeter
+    points = calorimeter.impact_points(showers.particles.conditions)
+    cells = (points / np.array(calorimeter.half_width) + 1) / 2 * np.array(calorimeter.shape)
+    inside = np.abs(cells - np.floor(cells) - 0.5) < 0.5 - _EDGE
+    rows = np.flatnonzero(inside.all(axis=1))[:_GOLDEN_ROWS]
+    particles = showers.particles.conditions[rows]
+    words = normals(_GOLDEN_SEED, 0, len(rows), noise)
+    session = ort.InferenceSession(folder / GRAPH_FILE, providers=["CPUExecutionProvider"])
+    rates = session.run(None, {"particles": particles, "noise": words})[0]
+    np.savez_compressed(folder / GOLDEN_FILE, particles=particles, noise=words, rates=rates)
+
+
+def build_card(
+    config: TrainingConfig, graph: ExportedGraph, training: Showers, report: Report, graph_sha256: str
+) -> ModelCard:
+    """Everything the card says, from the run and the training set."""
+    train, test = data_path(config.data.train), data_path(config.data.test)
+    return ModelCard(
+        name=config.output.name,
+        version=config.output.version,
+        description=config.output.description,
+        calorimeter=training.calorimeter,
+        conditions=tuple(ConditionSpec(name=n, unit=u) for n, u in zip(CONDITIONS, UNITS, strict=True)),
+        scaler={
+            "kind": config.model.scaling,
+            "mean": graph.model.scaler.mean.tolist(),
+            "scale": graph.model.scaler.scale.tolist(),
+        },
+        ranges=trained_ranges(training, config.model.scaling),
+        noise=NoiseSpec(dimension=config.model.noise),
+        output="rate" if config.loss.reconstruction == "poisson" else "count",
+        finish=config.output.finish,
+        opset=OPSET,
+        flops_per_response=flops(graph, config.model.noise),
+        data=DataSpec(
+            description=config.data.description,
+            files={path.name: sha256_of(path) for path in (train, test)},
+            split_seed=config.data.split_seed,
+        ),
+        config=json.loads(config.model_dump_json()),
+        git_commit=_git_commit(),
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        metrics=report.card_metrics(),
+        limitations=config.output.limitations,
+        graph_sha256=graph_sha256,
+    )
+
+
+def trained_ranges(training: Showers, scaling: str) -> Ranges:
+    """Species, their energies (rounded outward to two digits) and the vertices that the model may be asked for."""
+    particles = training.particles
+    species = []
+    for code in np.unique(particles.pdg):
+        energy = particles.conditions[particles.pdg == code, ENERGY].astype(np.float64)
+        low, high = _two_digits(energy.min(), math.floor), _two_digits(energy.max(), math.ceil)
+        species.append(SpeciesRange(pdg=int(code), name=PdgEntry.from_pdgid(int(code)).name, energy=(low, high)))
+    if scaling != "linear":
+        return Ranges(species=tuple(species), vertex=_VERTEX)
+    vertices = particles.conditions[:, VX : VZ + 1].astype(np.float64)
+    x, y, z = ((float(column.min()), float(column.max())) for column in vertices.T)
+    return Ranges(species=tuple(species), vertex=(x, y, z))
+
+
+def _two_digits(value: float, rounding: Callable[[float], int]) -> float:
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return rounding(value / unit) * unit
+
+
+def flops(graph: ExportedGraph, noise: int) -> int:
+    """Floating-point operations of one response (1 multiply-add = 2), matrix products and convolutions counted."""
+    counter = FlopCounterMode(display=False)
+    particle = torch.tensor([[10.0, 0, 0, 0, 0, 0, 10.0, 0, 0]])
+    with counter, torch.no_grad():
+        graph(particle, torch.zeros(1, noise))
+    return int(counter.get_total_flops())
+
+
+def _git_commit() -> str:
+    found = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return found.stdout.strip() or "unknown"

@@ -1,0 +1,205 @@
+"""The training loop: seeded, resumable after any epoch, with every loss term in sight."""
+
+import math
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.utils.tensorboard import SummaryWriter
+from zdc_detector.errors import ConfigError
+from zdc_detector.showers import Showers
+from zdc_metrics import channel_wasserstein, empty_share, fair_crps, mean_absolute_error
+
+from zdc_training.config import OptimiserConfig, TrainingConfig, data_path
+from zdc_training.data import load_split
+from zdc_training.generate import generate
+from zdc_training.losses import Objective, reconstruction_loss
+from zdc_training.model import SinkhornAutoencoder
+from zdc_training.run import Run, build_model
+from zdc_training.symmetries import NAMES, apply_symmetry
+
+_VALIDATION_SEED = 20_201  # the same noise at every validation, so that epochs compare
+_VALIDATION_REPEATS = 4
+
+
+class TrainingError(ConfigError):
+    """Training cannot go on; the message names the step, the term and a remedy."""
+
+
+class Reporter(Protocol):
+    """What follows a run: a progress bar, lines of text."""
+
+    def step(self, epoch: int, step: int, steps: int, terms: dict[str, float]) -> None:
+        """After every optimiser step."""
+
+    def epoch(self, record: dict[str, float]) -> None:
+        """After every epoch, with everything logged for it."""
+
+
+@dataclass
+class _State:
+    model: SinkhornAutoencoder
+    objective: Objective
+    optimiser: torch.optim.Adam
+    epoch: int = 0
+    best: float = math.inf
+
+
+def learning_rate(config: OptimiserConfig, epoch: float) -> float:
+    """Linear warm-up, then a cosine from the first to `final_share` of it; `epoch` counts fractions."""
+    if epoch < config.warmup_epochs:
+        return config.learning_rate * (epoch + 1e-3) / config.warmup_epochs
+    span = max(config.epochs - config.warmup_epochs, 1)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (epoch - config.warmup_epochs) / span)))
+    return config.learning_rate * (config.final_share + (1 - config.final_share) * cosine)
+
+
+def fit(config: TrainingConfig, run: Run, resume: bool, reporter: Reporter, device: str = "cpu") -> None:
+    """Train until the configured number of epochs.
+
+    Every epoch draws its order, symmetries and noise from (seed, epoch), so a resumed run continues as if it
+    had never stopped (to the bit on one machine with one number of threads).
+
+    Raises
+    ------
+    ConfigError : the folder already holds a run and `resume` is false, or a setting does not fit the data.
+    TrainingError : a loss term is not finite.
+    """
+    training, validation = load_split(
+        data_path(config.data.train), config.data.validation_share, config.data.split_seed
+    )
+    if config.data.limit is not None:
+        training = training[: config.data.limit]
+    if len(training) < config.optimiser.batch_size:
+        raise ConfigError(
+            f"optimiser.batch_size = {config.optimiser.batch_size} is above the {len(training)} training showers"
+        )
+    state = _build(config, training, torch.device(device))
+    if resume and run.checkpoint.is_file():
+        _restore(state, run, device)
+    elif not (resume and run.config_file.is_file()):
+        run.start(config)
+    run.truncate_log(state.epoch)
+    with SummaryWriter(str(run.folder / "tensorboard"), purge_step=state.epoch + 1) as writer:
+        while state.epoch < config.optimiser.epochs:
+            started = time.monotonic()
+            record: dict[str, float] = {"epoch": state.epoch + 1, **_epoch(config, state, training, reporter)}
+            state.epoch += 1
+            if state.epoch % config.validate_every == 0 or state.epoch == config.optimiser.epochs:
+                record |= {f"validation/{k}": v for k, v in validate(state.model, validation, config).items()}
+                if record["validation/crps"] < state.best:
+                    state.best = record["validation/crps"]
+                    run.save(run.best, _best(state, training))
+            record["seconds"] = time.monotonic() - started
+            run.save(run.checkpoint, _checkpoint(state))
+            run.log_epoch(record, writer)
+            reporter.epoch(record)
+
+
+def _build(config: TrainingConfig, training: Showers, device: torch.device) -> _State:
+    model = build_model(config, training.calorimeter)
+    model.scaler.fit(torch.from_numpy(training.particles.conditions))
+    model.to(device)
+    objective = Objective(config.loss, config.model.conditional).to(device)
+    return _State(model, objective, torch.optim.Adam(model.parameters(), lr=config.optimiser.learning_rate))
+
+
+def _best(state: _State, training: Showers) -> dict[str, Any]:
+    calorimeter = training.calorimeter.model_dump(mode="json")
+    return {"model": state.model.state_dict(), "epoch": state.epoch, "calorimeter": calorimeter}
+
+
+def _checkpoint(state: _State) -> dict[str, Any]:
+    return {
+        "model": state.model.state_dict(),
+        "optimiser": state.optimiser.state_dict(),
+        "epoch": state.epoch,
+        "best": state.best,
+    }
+
+
+def _restore(state: _State, run: Run, device: str) -> None:
+    saved = torch.load(run.checkpoint, map_location=device, weights_only=True)
+    state.model.load_state_dict(saved["model"])
+    state.optimiser.load_state_dict(saved["optimiser"])
+    state.epoch, state.best = saved["epoch"], saved["best"]
+
+
+def _epoch(config: TrainingConfig, state: _State, training: Showers, reporter: Reporter) -> dict[str, float]:
+    """One pass over the training showers; returns the mean of each loss term."""
+    model, device = state.model.train(), next(state.model.parameters()).device
+    rng = np.random.default_rng([config.seed, state.epoch])
+    noise_rng = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    size = config.optimiser.batch_size
+    order = rng.permutation(len(training))
+    steps = len(order) // size
+    sums: defaultdict[str, float] = defaultdict(float)
+    for step in range(steps):
+        rate = learning_rate(config.optimiser, state.epoch + step / steps)
+        for group in state.optimiser.param_groups:
+            group["lr"] = rate
+        images, particles = _batch(training, order[step * size : (step + 1) * size], config.data.symmetries, rng)
+        noise = torch.randn(size, config.model.noise, generator=noise_rng)
+        terms = state.objective(model, images.to(device), particles.to(device), noise.to(device))
+        values = {name: float(term.detach()) for name, term in terms.items()}
+        _check_finite(values, state.epoch * steps + step)
+        state.optimiser.zero_grad(set_to_none=True)
+        terms.total().backward()
+        nn.utils.clip_grad_norm_(model.parameters(), config.optimiser.clip_gradient)
+        state.optimiser.step()
+        for name, value in values.items():
+            sums[name] += value
+        reporter.step(state.epoch + 1, step + 1, steps, values)
+    return {"learning_rate": rate, **{f"loss/{name}": total / steps for name, total in sums.items()}}
+
+
+def _batch(
+    showers: Showers, rows: NDArray[np.intp], symmetries: bool, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """log(1 + photons) and conditions of some rows, each turned by a symmetry of its own."""
+    conditions: NDArray[np.float32] = showers.particles.conditions[rows]
+    responses: NDArray[np.generic] = showers.responses[rows]
+    if symmetries:
+        square = responses.shape[1] == responses.shape[2]
+        turns = rng.integers(len(NAMES) if square else len(NAMES) // 2, size=len(rows))
+        conditions, responses = apply_symmetry(conditions, responses, turns)
+    return torch.from_numpy(responses.astype(np.float32)).log1p(), torch.from_numpy(conditions)
+
+
+def _check_finite(values: dict[str, float], step: int) -> None:
+    for name, value in values.items():
+        if not math.isfinite(value):
+            raise TrainingError(
+                f"step {step}: the {name} term is {value}; lower optimiser.learning_rate or optimiser.clip_gradient, "
+                "or raise loss.blur, then start again or --resume from the last epoch"
+            )
+
+
+@torch.no_grad()
+def validate(model: SinkhornAutoencoder, showers: Showers, config: TrainingConfig) -> dict[str, float]:
+    """Figures on showers that were not trained on, each simulated once, against four generated responses."""
+    model.eval()
+    calorimeter = showers.calorimeter
+    generated = generate(model, showers.particles, _VALIDATION_REPEATS, _VALIDATION_SEED, config.output.finish)
+    flat = generated.reshape(-1, *calorimeter.shape)
+    sums = calorimeter.channel_sums(flat).reshape(len(showers), _VALIDATION_REPEATS, -1)
+    truth = calorimeter.channel_sums(showers.responses)
+    device = next(model.parameters()).device
+    images = torch.from_numpy(showers.responses.astype(np.float32)).log1p().to(device)
+    seen, visible = model.to_frame(images, torch.from_numpy(showers.particles.conditions).to(device))
+    log_photons = model.log_photons(model.encoder(seen))
+    return {
+        "crps": float(fair_crps(truth[:, None], sums).mean()),
+        "mae": mean_absolute_error(truth[:, None], sums),
+        "wasserstein": float(np.mean([channel_wasserstein(truth, sums[:, i]) for i in range(_VALIDATION_REPEATS)])),
+        "photon_sum_ratio": float(
+            sums.sum(dtype=np.float64) / _VALIDATION_REPEATS / max(truth.sum(dtype=np.float64), 1)
+        ),
+        "empty_share": empty_share(sums),
+        "reconstruction": float(reconstruction_loss(config.loss.reconstruction, log_photons, seen, visible)),
+    }

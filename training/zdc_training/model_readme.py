@@ -1,0 +1,51 @@
+"""The README beside an exported model: its card in words, for people."""
+
+from zdc_detector.card import ModelCard
+from zdc_metrics import Report
+
+_CAPTIONS = {
+    "examples.png": "Rows: test particles; columns: Geant4 and generated responses, logarithmic colours",
+    "spectra.png": "Channels and photon sum, generated over simulated",
+    "curves.png": "Training: the loss terms and the validation figures by epoch",
+}
+
+
+def model_readme(card: ModelCard, report: Report, graph_bytes: int, pictures: list[str]) -> str:
+    """Markdown text from the card and the evaluation report."""
+    rows, columns = card.calorimeter.shape
+    species = "\n".join(f"| {s.pdg} | {s.name} | {s.energy[0]:g} - {s.energy[1]:g} |" for s in card.ranges.species)
+    limits = "\n".join(f"- {text}" for text in card.limitations)
+    shown = "\n\n".join(
+        f"![{_CAPTIONS.get(name, name)}]({name})\n\n*{_CAPTIONS.get(name, name)}.*" for name in pictures
+    )
+    vertex = "; ".join(
+        f"{axis} {low:g} to {high:g}" for axis, (low, high) in zip(("vx", "vy", "vz"), card.ranges.vertex, strict=True)
+    )
+    return f"""# {card.name}, version {card.version}
+
+{card.description}. Calorimeter {card.calorimeter.name}, responses of {rows} x {columns} fibres, finish `{card.finish}`.
+Trained on {card.data.description}, commit `{card.git_commit}`.
+{graph_bytes / 1e6:.2f} MB, {card.flops_per_response / 1e6:.1f} MFLOP a response (1 multiply-add = 2).
+
+## What it can do
+
+| pdg | species | trained energies [GeV] |
+| --- | --- | --- |
+{species}
+
+Vertices [cm]: {vertex}. Particles that fly to -z are simulated as their mirror image.
+
+## What it cannot do
+
+{limits}
+
+## Figures of merit
+
+On the test file, which was not trained on, finished counts. The floor is Geant4 against Geant4 at the same sample
+size; these are not the paper's data, and its figures do not stand beside these.
+
+{report.to_markdown()}
+## Pictures
+
+{shown}
+"""
