@@ -224,7 +224,7 @@ def _identity_problems(
     for one, other, text in (
         (particle_id, identity, "is another particle than row {} with the same particle_id {}; repeats share all nine "
          "conditions and pdg"),
-        (identity, particle_id, "has the particle of row {}, whose particle_id is {}, and another particle_id; a split "
+        (identity, particle_id, "has the particle of row {}, whose particle_id is {}, and another one; a split "
          "by particle would leak"),
     ):  # fmt: skip
         _, first, place = np.unique(one, return_index=True, return_inverse=True)
@@ -233,7 +233,7 @@ def _identity_problems(
         if wrong.any():
             row = int(np.argmax(wrong))
             text = text.format(start[row], particle_id[start[row]])
-            problems.append(Problem(f"the row {text}", row, rows=int(wrong.sum())))
+            problems.append(Problem(text, row, rows=int(wrong.sum())))
     return problems
 
 

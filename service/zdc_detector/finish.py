@@ -1,5 +1,6 @@
 """From the graph's output to photon counts: the `finish` of a model card."""
 
+import math
 from collections.abc import Callable
 from enum import StrEnum
 
@@ -54,6 +55,6 @@ def finish_drawn(
         return rates
     if finish is Finish.ROUND:
         return np.minimum(np.rint(rates), MAX_COUNT).astype(np.uint16)
-    flat = rates.reshape(len(rates), -1)
+    flat = rates.reshape(len(rates), math.prod(rates.shape[1:]))
     counts = poisson(flat, draw(flat.shape[1]))
     return np.minimum(counts, MAX_COUNT).astype(np.uint16).reshape(rates.shape)

@@ -129,7 +129,7 @@ def auc(scores: HeldOutScores, particles: NDArray[np.intp], draws: NDArray[np.in
     Shape (1 + B,): the group itself first; nan where no fold holds a pair.
     """
     n = len(particles)
-    counts = np.vstack([np.ones(n), [np.bincount(row, minlength=n) for row in draws]])
+    counts = np.array([np.ones(n), *(np.bincount(row, minlength=n) for row in draws)])
     wins, pairs = np.zeros(len(counts)), np.zeros(len(counts))
     for k in np.unique(scores.fold[particles]):
         inside = np.flatnonzero(scores.fold[particles] == k)

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydantic import ValidationError
+from zdc_detector.calorimeter import ZN, Calorimeter, tower_map
+
+STRIPS = Calorimeter(
+    name="STRIPS",
+    shape=(3, 4),
+    half_width=(1.5, 2.0),
+    face_z=100.0,
+    channel_names=("a", "b"),
+    channel_map=("1122", ".12.", "2211"),
+)
+
+
+def naive_sums(responses: NDArray[np.generic], calorimeter: Calorimeter) -> list[list[float]]:
+    sums = []
+    for response in responses:
+        row = [0.0] * len(calorimeter.channel_names)
+        for i, line in enumerate(calorimeter.channel_map):
+            for j, char in enumerate(line):
+                if char != ".":
+                    row[int(char) - 1] += float(response[i, j])
+        sums.append(row)
+    return sums
+
+
+@pytest.mark.parametrize("calorimeter", [ZN, STRIPS], ids=lambda c: c.name)
+def test_channel_sums_equal_a_double_loop(calorimeter: Calorimeter) -> None:
+    responses = np.random.default_rng(1).integers(0, 65535, (3, *calorimeter.shape)).astype(np.uint16)
+    sums = calorimeter.channel_sums(responses)
+    assert sums.dtype == np.uint32
+    assert sums.tolist() == naive_sums(responses, calorimeter)
+    rates = responses[:2] / np.float32(65536)
+    assert calorimeter.channel_sums(rates).dtype == np.float32
+    assert np.allclose(calorimeter.channel_sums(rates).astype(np.float64), naive_sums(rates, calorimeter), rtol=1e-5)
+
+
+def test_zn_channels_are_four_quadrants_and_the_odd_fibres() -> None:
+    for i in range(44):
+        for j in range(44):
+            quadrant = {(True, True): 1, (True, False): 2, (False, True): 3, (False, False): 4}[(i < 22, j < 22)]
+            assert ZN.channel_index[i, j] == (4 if (i + j) % 2 else quadrant - 1)
+    assert ZN.channel_names == ("tower1", "tower2", "tower3", "tower4", "common")
+    assert ZN.fibres == 1936
+
+
+def test_a_row_of_sums_does_not_depend_on_the_others() -> None:
+    rates = np.random.default_rng(2).random((50, 44, 44), dtype=np.float32) * 100
+    together = ZN.channel_sums(rates)
+    assert all(ZN.channel_sums(rates[i : i + 1]).tobytes() == together[i].tobytes() for i in range(50))
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [(("1122", ".12.", "221"), "3 strings of 4 characters"), (("1122", ".13.", "2211"), r"uses \['3'\]")],
+)
+def test_a_map_that_does_not_fit_is_refused(rows: tuple[str, ...], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        Calorimeter(**{**STRIPS.model_dump(), "channel_map": rows})
+
+
+def test_a_calorimeter_survives_json() -> None:
+    assert Calorimeter.model_validate_json(ZN.model_dump_json()) == ZN
+
+
+def test_tower_map_of_another_size() -> None:
+    assert tower_map(4, 4) == ("1525", "5152", "3545", "5354")
+
+
+def conditions(x: float, y: float, vz: float, px: float, pz: float) -> NDArray[np.float32]:
+    return np.array([[1000, x, y, vz, px, 0, pz, 0, 0]], dtype=np.float32)
+
+
+def test_impact_points_are_straight_lines() -> None:
+    # 0.1 mrad over 112.598 m is 1.12598 cm; the vertex shifts it and shortens the path.
+    assert ZN.impact_points(conditions(0, 0, 0, 0.1, 1000))[0] == pytest.approx([1.12598, 0])
+    assert ZN.impact_points(conditions(0.5, -0.25, 259.8, 0.1, 1000))[0] == pytest.approx([1.6, -0.25])
+    # Toward -z: the path to the plane at -112.598 m, seen from a vertex on that side.
+    assert ZN.impact_points(conditions(0, 0, -259.8, 0.1, -1000))[0] == pytest.approx([1.1, 0])
+
+
+@pytest.mark.parametrize(("px", "hits"), [(0.31, True), (-0.31, True), (0.32, False), (-0.32, False)])
+def test_the_face_ends_at_its_half_width(px: float, hits: bool) -> None:
+    assert ZN.hits_face(conditions(0, 0, 0, px, 1000))[0] == hits
+    assert ZN.hits_face(conditions(0, 0, 0, px, -1000))[0] == hits

@@ -1,0 +1,84 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tiny_model import TinyModel, write_model
+from zdc_detector.card import CARD_FILE, GRAPH_FILE, ModelCard, sha256_of
+from zdc_detector.errors import ModelError
+from zdc_detector.particles import Particles
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_model(tmp_path, TinyModel())
+
+
+def test_a_card_survives_its_file(folder: Path) -> None:
+    card = ModelCard.read(folder)
+    assert ModelCard.model_validate_json(card.model_dump_json()) == card
+    assert card.graph_sha256 == sha256_of(folder / GRAPH_FILE)
+
+
+def test_another_graph_is_refused(folder: Path) -> None:
+    with (folder / GRAPH_FILE).open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(ModelError, match=r"model.onnx: sha256 is \w{12}..., the card says \w{12}...; copy it again"):
+        ModelCard.read(folder)
+
+
+def test_a_missing_graph_is_named(folder: Path) -> None:
+    (folder / GRAPH_FILE).unlink()
+    with pytest.raises(ModelError, match=r"model\.onnx: no such file"):
+        ModelCard.read(folder)
+
+
+def test_a_missing_card_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"card.json: No such file.*a model folder holds card.json and model.onnx"):
+        ModelCard.read(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('"version":', '"versoin":', r"card.json: version: Field required \(2 problems\)"),
+        ('"output": "rate"', '"output": "counts"', r"card.json: output: Input should be 'rate' or 'count'"),
+        ('"schema_version": 1', '"schema_version": 2', "card.json: schema_version"),
+    ],
+)
+def test_a_card_that_does_not_fit_is_refused(folder: Path, old: str, new: str, message: str) -> None:
+    path = folder / CARD_FILE
+    text = path.read_text()
+    assert text.count(old) == 1
+    path.write_text(text.replace(old, new))
+    with pytest.raises(ModelError, match=message):
+        ModelCard.read(folder)
+
+
+def test_reasons_name_species_energy_and_vertex(folder: Path) -> None:
+    card = ModelCard.read(folder)
+    particles = Particles.from_columns(
+        {
+            "pdg": [2112, 2112, 22, 2212, 22, 22],
+            "px": [0] * 6,
+            "py": [0] * 6,
+            "pz": [1000, -1000, 5, 100, 100, -100],
+            "vx": [0, 0, 0, 0, 2, 0],
+            "vz": [0, 0, 0, 0, 0, 29],
+        }
+    )
+    reasons = card.range_reasons(particles).tolist()
+    assert reasons[:2] == [None, None]
+    assert reasons[2].startswith("energy: 5 GeV is outside the trained range [10, 1500] GeV of gamma")
+    assert reasons[3].startswith("species: pdg 2212 was not in the training set; it has 2112 (n), 22 (gamma)")
+    assert reasons[4].startswith("vertex: vx = 2 cm is outside the trained range [-0.1, 0.1] cm")
+    assert reasons[5] is None
+
+
+def test_vertices_are_compared_as_mirrored(folder: Path) -> None:
+    """The range of vz need not be symmetric: a particle to -z is looked up as its mirror image."""
+    card = ModelCard.read(folder)
+    ranges = card.ranges.model_copy(update={"vertex": ((-0.1, 0.1), (-0.1, 0.1), (-30.0, 5.0))})
+    card = card.model_copy(update={"ranges": ranges})
+    columns = {"pdg": [22] * 4, "px": [0] * 4, "py": [0] * 4, "pz": [100, 100, -100, -100], "vz": [10, -10, 10, -10]}
+    outside = card.range_reasons(Particles.from_columns(columns)) != np.array(None)
+    assert outside.tolist() == [True, False, False, True]

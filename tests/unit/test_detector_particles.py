@@ -1,0 +1,112 @@
+from typing import Any
+
+import numpy as np
+import pytest
+from zdc_detector.errors import InvalidInputError, OutOfRangeError
+from zdc_detector.particles import CONDITIONS, ENERGY, MASS, PZ, VZ, Particles, mass_and_charge, species_name
+
+GOOD: dict[str, Any] = {"pdg": [2112, 22, 2212], "px": [0.1, 0, 0], "py": [0, 0.05, 0], "pz": [1500, -200, 30]}
+
+
+def test_energy_mass_and_charge_follow_from_the_code() -> None:
+    particles = Particles.from_columns(GOOD)
+    assert particles.conditions.dtype == np.float32
+    assert particles.conditions.shape == (3, 9)
+    assert particles.conditions[:, MASS] == pytest.approx([939.5654, 0, 938.2721])
+    assert particles.conditions[:, 8].tolist() == [0, 0, 1]
+    assert particles.conditions[:, 1:4].tolist() == [[0, 0, 0]] * 3
+    assert particles.conditions[:, ENERGY] == pytest.approx(
+        [np.sqrt(1500**2 + 0.1**2 + 0.9395654**2), np.sqrt(200**2 + 0.05**2), np.sqrt(30**2 + 0.9382721**2)], rel=1e-6
+    )
+
+
+def test_doubles_and_floats_give_the_same_nine_numbers() -> None:
+    rng = np.random.default_rng(1)
+    columns = {"px": rng.normal(size=200), "py": rng.normal(size=200), "pz": rng.uniform(10, 2000, 200)}
+    pdg = np.full(200, 3122)
+    doubles = Particles.from_columns({"pdg": pdg, **columns})
+    floats = Particles.from_columns({"pdg": pdg, **{name: c.astype(np.float32) for name, c in columns.items()}})
+    assert doubles.conditions.tobytes() == floats.conditions.tobytes()
+
+
+def test_given_energy_mass_and_charge_must_agree_with_the_table() -> None:
+    derived = Particles.from_columns(GOOD)
+    given = {name: derived.conditions[:, CONDITIONS.index(name)] for name in ("energy", "mass", "charge")}
+    assert Particles.from_columns({**GOOD, **given}).conditions.tobytes() == derived.conditions.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"pz": [1500, float("nan"), 30]}, r"particle\[1\]: pz = nan must be finite"),
+        ({"pz": [1500, 1e39, 30]}, r"particle\[1\]: pz = 1e\+39 must be finite and fit a float32"),
+        ({"pz": [1500, -200, 0]}, r"particle\[2\]: pz = 0 must not be 0; the calorimeters stand along z"),
+        ({"pz": [1500, -200]}, r"pz has shape \(2,\); pdg has 3 rows"),
+        ({"pz": ["a", "b", "c"]}, "pz must be a column of numbers"),
+        ({"pdg": [2112, 22.5, 2212]}, r"particle\[1\]: pdg = 22.5 must be an integer PDG code"),
+        ({"pdg": ["n", "n", "n"]}, "pdg must be a column of integers"),
+        ({"pdg": []}, "no particles; send at least one"),
+        (
+            {"mass": [0.9395, 0, 938.27]},
+            r"particle\[0\]: mass = 0.9395 MeV; the PDG table has 939.565 MeV.*in GeV\?|GeV",
+        ),
+        ({"charge": [0, 0, 3]}, r"particle\[2\]: charge = 3 e; the PDG table has 1 e: ROOT's"),
+        (
+            {"energy": [1500, 200, 30000]},
+            r"particle\[2\]: energy = 30000 GeV disagrees .* = 30.0147; energies are total",
+        ),
+        ({"e": [1, 2, 3]}, r"unknown columns \['e'\]"),
+    ],
+)
+def test_errors_name_row_value_and_remedy(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InvalidInputError, match=message):
+        Particles.from_columns({**GOOD, **change})
+
+
+def test_an_error_counts_the_rows_beyond_the_first() -> None:
+    with pytest.raises(InvalidInputError, match=r"particle\[0\]: pz = 0 .* \(and 2 more rows\)"):
+        Particles.from_columns({**GOOD, "pz": [0, 0, 0]})
+
+
+def test_missing_columns_are_named() -> None:
+    with pytest.raises(InvalidInputError, match=r"missing columns \['py', 'pz'\]"):
+        Particles.from_columns({"pdg": [22], "px": [0]})
+
+
+def test_unknown_codes_need_mass_and_charge() -> None:
+    unknown = {"pdg": [22, 99999999], "px": [0, 0], "py": [0, 0], "pz": [50, 60]}
+    with pytest.raises(OutOfRangeError, match=r"particle\[1\]: pdg 99999999 is not in the PDG table; send its mass"):
+        Particles.from_columns(unknown)
+    given = Particles.from_columns({**unknown, "mass": [0, 2000], "charge": [0, 1]})
+    assert given.conditions[1, MASS] == 2000
+    assert given.conditions[1, ENERGY] == pytest.approx(np.sqrt(60**2 + 2**2))
+
+
+def test_toward_a_mirrors_only_what_flies_to_minus_z() -> None:
+    particles = Particles.from_columns({**GOOD, "vz": [1, 2, 3]})
+    mirrored = particles.toward_a()
+    assert particles.side.tolist() == ["A", "C", "A"]
+    assert mirrored.side.tolist() == ["A", "A", "A"]
+    expected = particles.conditions.copy()
+    expected[1, [VZ, PZ]] *= -1
+    assert mirrored.conditions.tobytes() == expected.tobytes()
+    assert mirrored.toward_a() is mirrored
+
+
+def test_blocks_join_and_split() -> None:
+    particles = Particles.from_columns(GOOD)
+    again = Particles.concatenate([particles[:1], particles[np.array([1, 2])]])
+    assert again.pdg.tolist() == particles.pdg.tolist()
+    assert again.conditions.tobytes() == particles.conditions.tobytes()
+    assert len(particles[np.array([True, False, True])]) == 2
+
+
+def test_masses_of_the_pdg_table() -> None:
+    assert mass_and_charge(-2112) == pytest.approx((939.565, 0), rel=1e-5)
+    assert mass_and_charge(14) == (0, 0)
+    with pytest.raises(OutOfRangeError, match="pdg 0 is not in the PDG table"):
+        mass_and_charge(0)
+
+
+def test_species_names() -> None:
+    assert [species_name(code) for code in (22, 2112, 99999999)] == ["gamma", "n", "99999999"]
