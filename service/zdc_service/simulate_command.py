@@ -25,6 +25,7 @@ from zdc_detector.particles import Particles
 from zdc_service.client import Chunk, ClientOptions, connect
 from zdc_service.files import ParticleBlock, ParticleReader, create_results, open_particles
 from zdc_service.files.arguments import ArgumentReader
+from zdc_service.interrupts import Interrupts
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, Output
 
@@ -43,11 +44,13 @@ class Simulate(BaseModel):
     server: str | None = Field(
         None, description="grpc://host:port or http://host:port; default: simulate in this process"
     )
-    what: Output = Field(Output.RESPONSE, description="what to write of each row; channel sums are always written")
+    what: Literal["response", "channels", "hits"] = Field(
+        "response", description="what to write of each row; channel sums are always written"
+    )
     seed: int | None = Field(None, description="key of the random numbers, in [0, 2^53); default: drawn and printed")
     repeats: int = Field(1, ge=1, description="responses per particle")
     first_row: int = Field(0, ge=0, description="number of the first row, for jobs that are split over machines")
-    out_of_range: OutOfRange | None = Field(
+    out_of_range: Literal["error", "skip", "extrapolate"] | None = Field(
         None,
         description="particles that the model was not trained on; default: skip for whole events (HepMC3), else error",
     )
@@ -61,18 +64,22 @@ class Simulate(BaseModel):
     def cli_cmd(self) -> None:
         """Run; ends the process with code 1, 2 (wrong input) or 130 (Ctrl-C) and one line on failure."""
         code, text = OK, ""
-        try:
-            for line in run(self):
-                print(line)
-        except KeyboardInterrupt:
+        with Interrupts() as interrupts:
+            try:
+                text = "\n".join(run(self, interrupts))
+            except KeyboardInterrupt:
+                code = INTERRUPTED
+            except (InvalidInputError, FileFormatError, ConfigError, ModelNotFoundError) as error:
+                code, text = WRONG_INPUT, str(error)
+            except (ZdcError, OSError) as error:
+                code, text = FAILED, str(error)
+        if code == OK:
+            print(text)
+            return
+        if interrupts.pending or code == INTERRUPTED:
             code, text = INTERRUPTED, "interrupted; no file was written"
-        except (InvalidInputError, FileFormatError, ConfigError, ModelNotFoundError) as error:
-            code, text = WRONG_INPUT, str(error)
-        except (ZdcError, OSError) as error:
-            code, text = FAILED, str(error)
-        if code != OK:
-            print(f"zdc simulate: {text}", file=sys.stderr)
-            raise SystemExit(code)
+        print(f"zdc simulate: {text}", file=sys.stderr)
+        raise SystemExit(code)
 
 
 def quote_particles(arguments: list[str]) -> list[str]:
@@ -86,7 +93,7 @@ def quote_particles(arguments: list[str]) -> list[str]:
     return quoted
 
 
-def run(command: Simulate) -> list[str]:
+def run(command: Simulate, interrupts: Interrupts) -> list[str]:
     """Read, simulate, write.
 
     Returns
@@ -100,12 +107,12 @@ def run(command: Simulate) -> list[str]:
     source = _Source(_reader(command))
     about: dict[str, str | int] = {
         "server": command.server or "in process",
-        "output": command.what.value,
+        "output": command.what,
         "finish": "none" if command.rates else "card",
         "repeats": command.repeats,
         "first_row": command.first_row,
     }
-    out_of_range = command.out_of_range or (OutOfRange.SKIP if source.reader.has_whole_events else OutOfRange.ERROR)
+    out_of_range = command.out_of_range or ("skip" if source.reader.has_whole_events else "error")
     totals = _Totals()
     with (
         create_results(command.output, about) as results,
@@ -116,15 +123,15 @@ def run(command: Simulate) -> list[str]:
             source.particles(),
             seed=command.seed,
             repeats=command.repeats,
-            output=command.what,
-            out_of_range=out_of_range,
+            output=Output(command.what),
+            out_of_range=OutOfRange(out_of_range),
             first_row=command.first_row,
             model=command.model,
             version=command.version,
             rates=command.rates,
         )
         try:
-            for chunk in chunks:
+            for chunk in interrupts.between(chunks):
                 particles, columns = source.rows(chunk)
                 results.append(chunk, particles, columns)
                 totals.add(chunk)
@@ -133,7 +140,7 @@ def run(command: Simulate) -> list[str]:
             raise rename_row(error, source.place) from error
         if totals.last is None:
             raise InvalidInputError(f"{source.reader.source}: no particle to simulate; {_left_out(source.reader)}")
-    return [_left_out(source.reader), *totals.lines(), f"wrote {command.output} ({command.what.value})"]
+    return [_left_out(source.reader), *totals.lines(), f"wrote {command.output} ({command.what})"]
 
 
 def _reader(command: Simulate) -> ParticleReader:
@@ -177,7 +184,7 @@ class _Source:
     def place(self, index: int) -> str:
         """What the source calls a particle of the job that has not come back."""
         first, block = next((f, b) for f, b in self._blocks if index < f + len(b.particles))
-        return f"{self.reader.source}: {block.place(index - first)}"
+        return block.place(index - first)
 
 
 class _Totals:

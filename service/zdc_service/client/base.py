@@ -9,14 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from tenacity import (
-    Retrying,
-    retry_if_exception_type,
-    stop_after_delay,
-    stop_any,
-    stop_when_event_set,
-    wait_random_exponential,
-)
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
 from tenacity.nap import sleep_using_event
 from zdc_detector.errors import InvalidInputError, NotReadyError, OverloadedError, ZdcError, rename_row
 from zdc_detector.particles import Particles
@@ -34,9 +27,9 @@ class ClientOptions:
     ----------
     rows_per_request : Most rows of one request; larger jobs are split, which changes no result.
     in_flight : Requests under way at the same time, so that the server computes while answers travel.
-    timeout_seconds : Deadline of one request.
-    retry_seconds : How long a request that the server could not take is offered again, at growing intervals. A
-        request names its seed and rows, so that asking again is safe.
+    timeout_seconds : Deadline of one request; also how long it is offered again to a server whose queue is full.
+    retry_seconds : How long a request is offered again where no server answers, at growing intervals. A request
+        names its seed and rows, so that asking again is safe.
     """
 
     rows_per_request: int = 1024
@@ -57,7 +50,7 @@ class Client(ABC):
         self._pool = ThreadPoolExecutor(options.in_flight, thread_name_prefix="zdc-client")
         self._retrying = Retrying(
             retry=retry_if_exception_type((OverloadedError, NotReadyError)),
-            stop=stop_any(stop_after_delay(options.retry_seconds), stop_when_event_set(self._closing)),
+            stop=self._out_of_patience,
             wait=wait_random_exponential(multiplier=0.1, max=5.0),
             sleep=sleep_using_event(self._closing),
             reraise=True,
@@ -114,6 +107,11 @@ class Client(ABC):
         finally:
             for _, future in ahead:
                 future.cancel()
+
+    def _out_of_patience(self, state: RetryCallState) -> bool:
+        full = state.outcome is not None and isinstance(state.outcome.exception(), OverloadedError)
+        limit = self._options.timeout_seconds if full else self._options.retry_seconds
+        return self._closing.is_set() or (state.seconds_since_start or 0.0) >= limit
 
     @abstractmethod
     def _exchange(self, request: SimulationRequest) -> SimulationResult:

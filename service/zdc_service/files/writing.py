@@ -143,10 +143,12 @@ def create_results(path: Path, about: Mapping[str, str | int]) -> ResultWriter:
 
     Raises
     ------
-    ConfigError : an unknown ending, or a folder that is not there.
+    ConfigError : an unknown ending, a folder that is not there, or a folder of that name.
     """
     if path.suffix not in WRITERS:
         raise ConfigError(f"{path}: a file of responses ends in {', '.join(WRITERS)}")
+    if path.is_dir():
+        raise ConfigError(f"{path}: is a folder; name a file")
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: the folder {path.parent} does not exist; make it first")
     return WRITERS[path.suffix](path, about)
