@@ -51,7 +51,7 @@ def evaluate(
     _check(simulated, generated, particles, calorimeter)
     rng = np.random.default_rng(seed)
     repeats = simulated.shape[1], generated.shape[1]
-    ways, floors = model_ways(*repeats, rng), floor_ways(repeats[0], rng)
+    floors, ways = floor_ways(repeats[0], rng), model_ways(*repeats, rng)
     few = model_ways(*repeats, rng, CLASSIFIER_WAYS), floor_ways(repeats[0], rng, CLASSIFIER_WAYS)
     separation = separate(simulated, generated, particles, calorimeter, *few, seed)
     channels = _channels(simulated, calorimeter), _channels(generated, calorimeter)

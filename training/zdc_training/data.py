@@ -35,11 +35,11 @@ def split_by_particle(showers: Showers, validation_share: float, seed: int) -> t
     ConfigError : the share is outside (0, 1) or leaves a side without particles.
     """
     ids = np.unique(showers.particle_id)
-    count = round(validation_share * len(ids))
-    if not 0 < validation_share < 1 or not 0 < count < len(ids):
+    count = round(validation_share * len(ids)) if 0 < validation_share < 1 else 0
+    if not 0 < count < len(ids):
         raise ConfigError(
-            f"validation_share = {validation_share:g} of {len(ids)} particles leaves {count} for validation and "
-            f"{len(ids) - count} for training; choose a share in (0, 1) that gives both at least one"
+            f"validation_share = {validation_share:g} of {len(ids)} particles must leave at least one for validation "
+            "and one for training; choose a larger or smaller share in (0, 1)"
         )
     words = raw_words(seed, SPLIT_STREAM, 0, len(ids), 1)[:, 0]
     chosen = np.isin(showers.particle_id, ids[np.argsort(words, kind="stable")[:count]])

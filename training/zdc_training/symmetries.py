@@ -52,7 +52,7 @@ def turn_responses(responses: NDArray[np.generic], symmetry: int) -> NDArray[np.
         responses = responses[:, ::-1]
     if symmetry & MIRROR_Y:
         responses = responses[:, :, ::-1]
-    return np.ascontiguousarray(responses)
+    return np.array(responses, order="C")
 
 
 def apply_symmetry(

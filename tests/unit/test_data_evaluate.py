@@ -1,0 +1,68 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from numpy.typing import NDArray
+from shower_samples import draw_responses, toy_showers, write_showers
+from zdc_detector.errors import InvalidInputError
+from zdc_detector.particles import ENERGY, Particles
+from zdc_metrics import Report, by_particle, mean_absolute_error
+from zdc_training.evaluate import evaluate_responses
+from zdc_training.pictures import choose_examples
+
+
+def generate(particles: Particles, repeats: int, seed: int) -> NDArray[np.uint16]:
+    return draw_responses(particles, repeats, seed, light=1.2)
+
+
+def test_report_tables_and_pictures_are_written(tmp_path: Path) -> None:
+    showers = toy_showers(40, 4)
+    folder = tmp_path / "run"
+    path = write_showers(tmp_path / "test.h5", showers)
+    report = evaluate_responses(generate, path, folder, finish="poisson", seed=5, resamples=20)
+    assert sorted(file.name for file in folder.iterdir()) == [
+        "distributions.png",
+        "metrics.json",
+        "metrics.md",
+        "responses.png",
+    ]
+    assert Report.model_validate_json((folder / "metrics.json").read_text()) == report
+    assert (folder / "metrics.md").read_text() == report.to_markdown()
+    test = by_particle(showers)
+    simulated, generated = (
+        test.calorimeter.channel_sums(responses.reshape(-1, 44, 44)).reshape(40, 4, 5)
+        for responses in (test.responses, generate(test.particles, 4, 5))
+    )
+    assert report.overall.figures["mae"].value == pytest.approx(mean_absolute_error(simulated, generated))
+    for name in ("responses.png", "distributions.png"):
+        picture = imread(folder / name)
+        assert min(picture.shape[:2]) > 400
+        assert picture[..., :3].std() > 0.05
+
+
+def test_a_file_without_repeats_is_named(tmp_path: Path) -> None:
+    path = write_showers(tmp_path / "test.h5", toy_showers(10))
+    with pytest.raises(InvalidInputError, match=r"test\.h5: 1 simulations of each particle; the floor needs"):
+        evaluate_responses(generate, path, tmp_path / "run", finish="poisson")
+    assert not (tmp_path / "run").exists()
+
+
+def test_examples_show_every_species_from_low_to_high_energy() -> None:
+    showers = by_particle(toy_showers(60, 2))
+    sums = showers.responses.sum(axis=(2, 3))
+    rows = choose_examples(showers.particles, sums)
+    assert len(rows) == len(set(rows.tolist())) == 10
+    assert set(showers.particles.pdg[rows]) == {22, 310, 2112}
+    assert (np.median(sums[rows], axis=1) > 0).all()
+    for code in (22, 310, 2112):
+        energy = showers.particles.conditions[rows[showers.particles.pdg[rows] == code], ENERGY]
+        assert len(energy) >= 2
+        assert (np.diff(energy) > 0).all()
+
+
+def test_few_places_go_to_the_most_frequent_species() -> None:
+    particles = toy_showers(60).particles
+    codes, counts = np.unique(particles.pdg, return_counts=True)
+    rows = choose_examples(particles, np.ones((60, 2), dtype=np.int64), most=1)
+    assert particles.pdg[rows].tolist() == [codes[np.argmax(counts)]]
