@@ -92,7 +92,7 @@ class ModelCard(_Strict):
     description: str
     calorimeter: Calorimeter
     conditions: tuple[ConditionSpec, ...]
-    scaler: dict[str, Any] = Field(description="how the graph scales the conditions; information, it is inside the graph")
+    scaler: dict[str, Any] = Field(description="how the graph scales the conditions; for information")
     ranges: Ranges
     noise: NoiseSpec
     takes_pdg: bool = False
@@ -130,7 +130,8 @@ class ModelCard(_Strict):
             raise ModelError(f"{graph}: no such file")
         found = sha256_of(graph)
         if found != card.graph_sha256:
-            raise ModelError(f"{graph}: sha256 is {found[:12]}..., the card says {card.graph_sha256[:12]}...; copy it again")
+            expected = card.graph_sha256[:12]
+            raise ModelError(f"{graph}: sha256 is {found[:12]}..., the card says {expected}...; copy it again")
         return card
 
     def range_reasons(self, particles: Particles) -> NDArray[np.object_]:

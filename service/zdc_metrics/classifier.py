@@ -164,7 +164,10 @@ class Separation:
     floor: list[HeldOutScores]
 
     def resampled(self, particles: NDArray[np.intp], draws: NDArray[np.intp]) -> Resampled:
-        """AUC of a group of particles, averaged over the ways of choosing the repeats."""
+        """AUC of a group of particles, averaged over the ways of choosing the repeats.
+
+        Resamples draw held-out particles, not training sets: the intervals leave out the noise of the training.
+        """
         model, floor = (np.mean([auc(s, particles, draws) for s in side], axis=0) for side in (self.model, self.floor))
         return Resampled(float(model[0]), float(floor[0]), model[1:], floor[1:])
 
