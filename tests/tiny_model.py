@@ -6,6 +6,7 @@ that miss the face, any batch size.
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -117,7 +118,7 @@ def _write_golden(folder: Path, model: TinyModel) -> None:
     import onnxruntime
 
     particles = some_particles(48, seed=1, sides=False)
-    feeds: dict[str, NDArray[np.generic]] = {
+    feeds: dict[str, Any] = {
         "particles": particles.conditions,
         "noise": np.random.default_rng(2).normal(size=(48, NOISE)).astype(np.float32),
     }
@@ -142,7 +143,7 @@ class _Builder:
     def number(self, value: float) -> str:
         return self.constant(np.array(value, dtype=np.float32))
 
-    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: object) -> str:
+    def add(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         name = output or f"t{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [name], **attributes))
         return name
@@ -175,7 +176,10 @@ def _graph(model: TinyModel) -> onnx.ModelProto:
     image = _dense(b, rng, b.add("Relu", hidden), HIDDEN, rows * columns, 0.5)
     shaped = b.add("Reshape", b.add("Relu", image), b.constant(np.array([-1, rows, columns], dtype=np.int64)))
     b.add("Mul", shaped, _gate(b, model.calorimeter), output="response")
-    inputs = [("particles", TensorProto.FLOAT, ["N", 9]), ("noise", TensorProto.FLOAT, ["N", NOISE])]
+    inputs: list[tuple[str, int, list[str | int]]] = [
+        ("particles", TensorProto.FLOAT, ["N", 9]),
+        ("noise", TensorProto.FLOAT, ["N", NOISE]),
+    ]
     if model.takes_pdg:
         inputs.append(("pdg", TensorProto.INT64, ["N"]))
     graph = helper.make_graph(

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import ctypes
 import json
 import logging
 import signal
@@ -21,8 +20,6 @@ from zdc_service.settings import ServerSettings
 from zdc_service.simulator import Simulator
 
 log = logging.getLogger(__name__)
-
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # malloc.h
 
 
 class Server:
@@ -149,15 +146,6 @@ def serve(settings: ServerSettings) -> None:
         level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    _keep_large_buffers()
     server = Server(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.run())
-
-
-def _keep_large_buffers() -> None:
-    """Let glibc keep freed buffers of megabytes, instead of giving each back to the kernel and faulting it in again."""
-    with contextlib.suppress(OSError, AttributeError):  # other C libraries have no mallopt
-        libc = ctypes.CDLL(None)
-        for parameter, value in ((_M_MMAP_THRESHOLD, 32 << 20), (_M_TRIM_THRESHOLD, 256 << 20)):
-            libc.mallopt(parameter, value)

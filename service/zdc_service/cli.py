@@ -6,6 +6,7 @@ from pydantic import ValidationError
 from pydantic_settings import BaseSettings, CliApp, CliSubCommand, SettingsConfigDict, SettingsError
 from zdc_detector.errors import ZdcError
 
+from zdc_service.allocator import keep_large_buffers
 from zdc_service.settings import ServerSettings, describe_problems
 from zdc_service.simulate_command import Simulate, quote_particles
 
@@ -40,6 +41,7 @@ class Zdc(BaseSettings):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run ``zdc``; an error of the caller's is one line on stderr and exit code 2."""
+    keep_large_buffers()
     try:
         CliApp.run(Zdc, cli_args=quote_particles(sys.argv[1:] if arguments is None else arguments))
     except ValidationError as error:

@@ -4,6 +4,8 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import NoReturn
 
 import grpc
 import grpc.aio
@@ -29,10 +31,53 @@ _STREAM_REPLY_BYTES = 1024 * 1024
 #: Replies of one stream that are queued, computed or computed and not yet sent; a slow reader holds up no more.
 _STREAM_WINDOW = 8
 #: Requests with more particles than this are checked, and answers with more bytes encoded, on another thread.
-_LARGE_PARTICLES, _LARGE_BYTES = 512, 256 * 1024
+_LARGE_PARTICLES, _LARGE_BYTES = 2048, 256 * 1024
+
+_PDG_BYTES = 4
 
 _Context = grpc.aio.ServicerContext[pb.SimulateRequest, pb.SimulateResponse]
-_Pending = tuple["asyncio.Future[SimulationResult]", bool]
+
+
+@dataclass(frozen=True)
+class _Reply:
+    """A reply of a stream on its way."""
+
+    result: "asyncio.Future[SimulationResult]"
+    last: bool
+
+
+class _Window:
+    """The replies of one stream between submission and sending, in order; holds at most `_STREAM_WINDOW`."""
+
+    def __init__(self) -> None:
+        self._free = asyncio.Semaphore(_STREAM_WINDOW)
+        self._items: asyncio.Queue[_Reply | Exception | None] = asyncio.Queue()
+
+    async def acquire(self) -> None:
+        """Wait for room."""
+        await self._free.acquire()
+
+    def release(self) -> None:
+        """A reply has been sent."""
+        self._free.release()
+
+    def put(self, item: _Reply | Exception | None) -> None:
+        """Append a reply, the error that ends the stream, or None for its end."""
+        self._items.put_nowait(item)
+
+    async def next(self) -> _Reply | None:
+        """The oldest reply, or None at the end; raises the error that ended the stream."""
+        item = await self._items.get()
+        if isinstance(item, Exception):
+            raise item
+        return item
+
+    def cancel(self) -> None:
+        """Drop what has not been sent."""
+        while not self._items.empty():
+            item = self._items.get_nowait()
+            if isinstance(item, _Reply) and not item.result.cancel() and not item.result.cancelled():
+                item.result.exception()  # asyncio complains about errors that nobody looks at
 
 
 class SimulationService:
@@ -66,26 +111,22 @@ class SimulationService:
             future = asyncio.wrap_future(self._simulator.submit(plan, deadline=_deadline(context)))
             reply = await self._encode(await future, True, "grpc")
         except Exception as error:
-            return await self._abort(context, error, "grpc")
+            await self._abort(context, error, "grpc")
         except asyncio.CancelledError:
             self._requests.labels("grpc", "cancelled").inc()
             raise
         self._requests.labels("grpc", "ok").inc()
         return reply
 
-    async def simulate_stream(
-        self, messages: AsyncIterator[pb.SimulateRequest], context: _Context
-    ) -> AsyncIterator[pb.SimulateResponse]:
-        """Replies in the order of the requests, computed a window ahead of what has been sent."""
-        pending: asyncio.Queue[_Pending | Exception | None] = asyncio.Queue(_STREAM_WINDOW)
-        reader = asyncio.create_task(self._submit_all(messages, context, pending))
+    async def simulate_stream(self, messages: AsyncIterator[pb.SimulateRequest], context: _Context) -> None:
+        """Replies in the order of the requests, computed a window ahead of what the caller has read."""
+        window = _Window()
+        submitting = asyncio.create_task(self._submit_all(messages, context, window))
         try:
-            while (item := await pending.get()) is not None:
-                if isinstance(item, Exception):
-                    raise item
-                future, last = item
-                yield await self._encode(await future, last, "grpc_stream")
-                if last:
+            while (reply := await window.next()) is not None:
+                await _send(context, await self._encode(await reply.result, reply.last, "grpc_stream"))
+                window.release()
+                if reply.last:
                     self._requests.labels("grpc_stream", "ok").inc()
         except Exception as error:
             await self._abort(context, error, "grpc_stream")
@@ -93,17 +134,11 @@ class SimulationService:
             self._requests.labels("grpc_stream", "cancelled").inc()
             raise
         finally:
-            reader.cancel()
-            while not pending.empty():
-                item = pending.get_nowait()
-                if isinstance(item, tuple):
-                    item[0].cancel()
+            submitting.cancel()
+            window.cancel()
 
     async def _submit_all(
-        self,
-        messages: AsyncIterator[pb.SimulateRequest],
-        context: _Context,
-        pending: "asyncio.Queue[_Pending | Exception | None]",
+        self, messages: AsyncIterator[pb.SimulateRequest], context: _Context, window: "_Window"
     ) -> None:
         deadline = _deadline(context)
         try:
@@ -112,17 +147,18 @@ class SimulationService:
                 step = max(1, _STREAM_REPLY_BYTES // plan.row_bytes)
                 for start in range(0, max(plan.rows, 1), step):
                     stop = min(start + step, plan.rows)
+                    await window.acquire()
                     future = asyncio.wrap_future(self._simulator.submit(plan, start, stop, deadline))
-                    await pending.put((future, stop == plan.rows))
-            await pending.put(None)
+                    window.put(_Reply(future, last=stop == plan.rows))
+            window.put(None)
         except Exception as error:
-            await pending.put(error)
+            window.put(error)
 
     async def _plan(self, message: pb.SimulateRequest) -> Plan:
         def plan() -> Plan:
             return self._simulator.plan(read_request(message))
 
-        large = len(message.particles.pdg) > 4 * _LARGE_PARTICLES
+        large = len(message.particles.pdg) > _LARGE_PARTICLES * _PDG_BYTES
         return await asyncio.to_thread(plan) if large else plan()
 
     async def _encode(self, result: SimulationResult, last: bool, protocol: str) -> pb.SimulateResponse:
@@ -132,15 +168,19 @@ class SimulationService:
         self._simulator.metrics.encode_seconds.labels(protocol).observe(time.monotonic() - began)
         return reply
 
-    async def _abort(self, context: _Context, error: Exception, protocol: str) -> pb.SimulateResponse:
-        if isinstance(error, grpc.aio.AbortError):
-            raise error
+    async def _abort(self, context: _Context, error: Exception, protocol: str) -> NoReturn:
         kind = kind_of(error)
         if kind == "internal":
             log.error("%s failed", protocol, exc_info=error)
         self._requests.labels(protocol, kind).inc()
         await context.abort(STATUSES[kind][1], message_of(error), ((GRPC_KIND_KEY, kind),))
-        raise AssertionError("abort raises")
+
+
+async def _send(context: _Context, reply: pb.SimulateResponse) -> None:
+    try:
+        await context.write(reply)
+    except grpc.aio.InternalError as error:  # what a write meets before the caller's cancellation has arrived
+        raise asyncio.CancelledError("the caller is gone") from error
 
 
 def _deadline(context: _Context) -> float | None:

@@ -1,0 +1,50 @@
+"""Fixtures shared by all tests: models on disk, a simulator, a running server."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from running_server import RunningServer
+from tiny_model import STRIPS, TinyModel, write_model
+from zdc_detector.finish import Finish
+from zdc_service.settings import EngineSettings, ServerSettings
+from zdc_service.simulator import Simulator
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> Iterator[None]:
+    """Options of whoever runs the tests stay out of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for field in ServerSettings.model_fields:
+            patch.delenv(f"ZDC_{field.upper()}", raising=False)
+        yield
+
+
+@pytest.fixture(scope="session")
+def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """``tiny`` in two versions, and ``strips``, whose face is another and which takes the species."""
+    folder = tmp_path_factory.mktemp("models")
+    write_model(folder, TinyModel())
+    write_model(folder, TinyModel(version=2, seed=2))
+    write_model(folder, TinyModel(name="strips", calorimeter=STRIPS, takes_pdg=True, finish=Finish.ROUND))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def simulator(models_folder: Path) -> Iterator[Simulator]:
+    """In process, with batches of another size than the server's."""
+    settings = EngineSettings(models=models_folder, default_model="tiny", threads=1, max_batch_rows=1000)
+    with Simulator(settings) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server(models_folder: Path) -> Iterator[RunningServer]:
+    """Serves `models_folder`; small batches, so that requests are cut and mixed."""
+    settings = ServerSettings(
+        models=models_folder, default_model="tiny", http_port=0, grpc_port=0, threads=2, max_batch_rows=24,
+        max_request_rows=3000, max_queue_rows=20000,
+    )  # fmt: skip
+    running = RunningServer(settings)
+    yield running
+    running.stop()

@@ -1,0 +1,64 @@
+"""The public gRPC contract: documented, never broken, and what the committed messages were made from."""
+
+import subprocess
+import sys
+from importlib.metadata import files
+from pathlib import Path
+
+import grpc_tools
+import pytest
+from google.protobuf import descriptor_pb2
+from zdc_service.rpc import simulation_pb2 as pb
+
+ROOT = Path(__file__).resolve().parents[2]
+PROTO = "zdc/v1/simulation.proto"
+
+
+def compiled(folder: Path) -> descriptor_pb2.FileDescriptorProto:
+    """What protoc makes of the proto file."""
+    output = folder / "set.binpb"
+    well_known = Path(grpc_tools.__file__).parent / "_proto"
+    subprocess.run(
+        [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'proto'}", f"-I{well_known}",
+         f"--descriptor_set_out={output}", PROTO],
+        check=True, timeout=60,
+    )  # fmt: skip
+    (file,) = descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes()).file
+    return file
+
+
+def without_json_names(file: descriptor_pb2.FileDescriptorProto) -> descriptor_pb2.FileDescriptorProto:
+    """Derived from the field names; generated Python code leaves them out."""
+    pending = list(file.message_type)
+    while pending:
+        message = pending.pop()
+        pending.extend(message.nested_type)
+        for field in message.field:
+            field.ClearField("json_name")
+    return file
+
+
+def test_the_committed_messages_are_those_of_the_proto_file(tmp_path: Path) -> None:
+    committed = descriptor_pb2.FileDescriptorProto.FromString(pb.DESCRIPTOR.serialized_pb)
+    assert without_json_names(compiled(tmp_path)) == without_json_names(committed), "run `make proto`"
+
+
+def buf(*arguments: str) -> subprocess.CompletedProcess[str]:
+    program = next(Path(str(path.locate())) for path in files("buf-bin") or [] if path.name in ("buf", "buf.exe"))
+    return subprocess.run([program, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["lint"], ["breaking", "--against", "proto/baseline.json"]])
+def test_buf(arguments: list[str]) -> None:
+    done = buf(*arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_breaking_change_is_noticed(tmp_path: Path) -> None:
+    (tmp_path / "proto/zdc/v1").mkdir(parents=True)
+    (tmp_path / "buf.yaml").write_text((ROOT / "buf.yaml").read_text())
+    text = (ROOT / "proto" / PROTO).read_text()
+    (tmp_path / "proto" / PROTO).write_text(text.replace("bytes vertex = 2;", "").replace("bytes vertex = 3;", ""))
+    done = buf("breaking", str(tmp_path), "--against", "proto/baseline.json")
+    assert done.returncode != 0
+    assert 'Previously present field "3" with name "vertex"' in done.stdout

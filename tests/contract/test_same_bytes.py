@@ -1,0 +1,145 @@
+"""The same seed gives the same bytes: alone, among others, in any chunking, over every protocol."""
+
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import pairwise
+
+import grpc
+import httpx
+import numpy as np
+import orjson
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from running_server import RunningServer
+from tiny_model import some_particles
+from zdc_detector.particles import CONDITIONS
+from zdc_service.client.grpc_client import message_of_request
+from zdc_service.codecs import JSON, NPZ, RAW
+from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.simulation import SimulationRequest
+from zdc_service.simulator import Simulator
+
+ROWS = 300
+Answer = tuple[np.ndarray, np.ndarray]
+Simulate = Callable[[SimulationRequest], Answer]
+"""Responses, shape (M, rows, columns), and channel sums of a request."""
+
+
+class Protocols:
+    """One function for each way to a result; nothing of our own client but the request message."""
+
+    def __init__(self, server: RunningServer, simulator: Simulator):
+        self._http = httpx.Client(base_url=server.http, timeout=60)
+        self._channel = grpc.insecure_channel(server.grpc)
+        self._simulator = simulator
+        coding = (pb.SimulateRequest.SerializeToString, pb.SimulateResponse.FromString)
+        self._unary = self._channel.unary_unary("/zdc.v1.Simulation/Simulate", *coding)
+        self._stream = self._channel.stream_stream("/zdc.v1.Simulation/SimulateStream", *coding)
+
+    def close(self) -> None:
+        self._http.close()
+        self._channel.close()
+
+    def in_process(self, request: SimulationRequest) -> Answer:
+        result = self._simulator.simulate(request)
+        return np.asarray(result.response), result.channels
+
+    def http_json(self, request: SimulationRequest) -> Answer:
+        body = orjson.loads(self._post(request, JSON).content)
+        return np.array(body["response"], dtype=np.uint16), np.array(body["channels"], dtype=np.uint32)
+
+    def http_npz(self, request: SimulationRequest) -> Answer:
+        arrays = np.load(io.BytesIO(self._post(request, NPZ).content))
+        return arrays["response"], arrays["channels"]
+
+    def http_raw(self, request: SimulationRequest) -> Answer:
+        arrays = []
+        for output in ("response", "channels"):
+            reply = self._post(request, RAW, output)
+            shape = [int(n) for n in reply.headers["X-Zdc-Shape"].split(",")]
+            arrays.append(np.frombuffer(reply.content, dtype=reply.headers["X-Zdc-Dtype"]).reshape(shape))
+        return arrays[0], arrays[1]
+
+    def grpc_unary(self, request: SimulationRequest) -> Answer:
+        return _arrays([self._unary(message_of_request(request), timeout=60)])
+
+    def grpc_stream(self, request: SimulationRequest) -> Answer:
+        return _arrays(list(self._stream(iter([message_of_request(request)]), timeout=60)))
+
+    def _post(self, request: SimulationRequest, accept: str, output: str = "response") -> httpx.Response:
+        particles = request.particles
+        columns = {
+            name: particles.conditions[:, i].tolist() for i, name in enumerate(CONDITIONS[:7]) if name != "energy"
+        }
+        body = {"particles": {"pdg": particles.pdg.tolist(), **columns}, "seed": request.seed, "output": output}
+        body |= {"first_row": request.first_row, "repeats": request.repeats, "model": request.model}
+        reply = self._http.post("/simulate", content=orjson.dumps(body), headers={"Accept": accept})
+        assert reply.status_code == 200, reply.text
+        return reply
+
+
+def _arrays(replies: list[pb.SimulateResponse]) -> Answer:
+    assert [reply.last for reply in replies] == [False] * (len(replies) - 1) + [True]
+    shape = tuple(replies[0].shape)
+    assert {reply.photon_type for reply in replies} == {pb.ELEMENT_TYPE_UINT16}
+    images = np.frombuffer(b"".join(reply.response for reply in replies), dtype="<u2").reshape(-1, *shape)
+    sums = np.frombuffer(b"".join(reply.channels for reply in replies), dtype="<u4")
+    return images, sums.reshape(len(images), -1)
+
+
+@pytest.fixture(scope="module")
+def protocols(server: RunningServer, simulator: Simulator) -> Iterator[Protocols]:
+    ways = Protocols(server, simulator)
+    yield ways
+    ways.close()
+
+
+WAYS = ["in_process", "http_json", "http_npz", "http_raw", "grpc_unary", "grpc_stream"]
+
+
+def request_of(model: str, **changes: int) -> SimulationRequest:
+    return SimulationRequest(some_particles(ROWS), **{"seed": 2**53 - 3, "model": model, **changes})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("model", ["tiny", "strips"])
+@pytest.mark.parametrize("way", WAYS)
+def test_all_ways_agree(protocols: Protocols, way: str, model: str) -> None:
+    for changes in ({}, {"first_row": 2**50, "repeats": 3}):
+        request = request_of(model, **changes)
+        images, sums = protocols.in_process(request)
+        assert images.any(axis=(1, 2)).mean() > 0.3
+        found_images, found_sums = getattr(protocols, way)(request)
+        np.testing.assert_array_equal(found_images, images)
+        np.testing.assert_array_equal(found_sums, sums)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_any_chunking_agrees(protocols: Protocols, way: str, size: int) -> None:
+    request = request_of("tiny")
+    images, sums = protocols.in_process(request)
+    for start in range(0, ROWS, size) if size > 1 else (0, 1, 150, ROWS - 1):
+        part = replace(request, particles=request.particles[start : start + size], first_row=start)
+        found_images, found_sums = getattr(protocols, way)(part)
+        np.testing.assert_array_equal(found_images, images[start : start + size])
+        np.testing.assert_array_equal(found_sums, sums[start : start + size])
+
+
+@settings(max_examples=10, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    cuts=st.lists(st.integers(1, ROWS - 1), max_size=8, unique=True),
+    repeats=st.integers(1, 4),
+    seed=st.integers(0, 2**53 - 1),
+)
+def test_any_cuts_and_repeats_agree(simulator: Simulator, cuts: list[int], repeats: int, seed: int) -> None:
+    request = SimulationRequest(some_particles(ROWS), seed=seed, repeats=repeats)
+    whole = simulator.simulate(request)
+    edges = [0, *sorted(cuts), ROWS]
+    parts = [
+        simulator.simulate(replace(request, particles=request.particles[a:b], first_row=a * repeats))
+        for a, b in pairwise(edges)
+    ]
+    np.testing.assert_array_equal(np.concatenate([np.asarray(part.response) for part in parts]), whole.response)
+    np.testing.assert_array_equal(np.concatenate([part.channels for part in parts]), whole.channels)

@@ -1,0 +1,162 @@
+"""HTTP on a real socket: what the documentation promises."""
+
+import io
+import json
+import socket
+import time
+
+import httpx
+import numpy as np
+import pytest
+from running_server import RunningServer
+
+NEUTRONS = {"particles": [{"pdg": 2112, "px": 0.1, "py": 0, "pz": s * 1500, "vz": 2.0} for s in (1, -1)], "seed": 7}
+
+
+@pytest.fixture
+def http(server: RunningServer) -> httpx.Client:
+    return httpx.Client(base_url=server.http, timeout=60)
+
+
+def post(http: httpx.Client, accept: str = "application/json", **changes: object) -> httpx.Response:
+    with http:
+        return http.post("/simulate", json=NEUTRONS | changes, headers={"Accept": accept})
+
+
+def test_json(http: httpx.Client) -> None:
+    reply = post(http)
+    assert reply.status_code == 200
+    body = reply.json()
+    assert (body["model"], body["version"], body["seed"], body["shape"]) == ("tiny", 2, 7, [44, 44])
+    assert body["channel_names"] == ["tower1", "tower2", "tower3", "tower4", "common"]
+    assert (body["particle"], body["side"]) == ([0, 1], ["A", "C"])
+    response = np.array(body["response"])
+    assert response.shape == (2, 44, 44)
+    assert response.sum() == np.sum(body["channels"]) > 0
+
+
+def test_form_content_type_as_curl_sends_it(http: httpx.Client) -> None:
+    with http:
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        reply = http.post("/simulate", content=json.dumps(NEUTRONS), headers=form)
+    assert reply.status_code == 200
+
+
+def test_hits_are_the_sparse_form(http: httpx.Client) -> None:
+    with http:
+        dense, sparse = (http.post("/simulate", json=NEUTRONS | {"output": o}).json() for o in ("response", "hits"))
+    image = np.zeros((2, 44 * 44), dtype=int)
+    offsets = sparse["hits"]["offsets"]
+    for row in range(2):
+        entries = slice(offsets[row], offsets[row + 1])
+        image[row, sparse["hits"]["fibre"][entries]] = sparse["hits"]["photons"][entries]
+    np.testing.assert_array_equal(image.reshape(2, 44, 44), dense["response"])
+    assert sparse["channels"] == dense["channels"]
+
+
+def test_npz(http: httpx.Client) -> None:
+    reply = post(http, accept="application/x-npz", repeats=3)
+    assert reply.headers["content-type"] == "application/x-npz"
+    with np.load(io.BytesIO(reply.content), allow_pickle=False) as arrays:
+        assert arrays["response"].shape == (6, 44, 44)
+        assert arrays["response"].dtype == np.uint16
+        assert arrays["seed"] == 7
+        assert arrays["side"].tolist() == [b"A"] * 3 + [b"C"] * 3
+
+
+def test_raw_rates(http: httpx.Client) -> None:
+    reply = post(http, accept="application/octet-stream", rates=True)
+    assert reply.headers["X-Zdc-Dtype"] == "<f4"
+    assert reply.headers["X-Zdc-Shape"] == "2,44,44"
+    assert np.frombuffer(reply.content, dtype="<f4").reshape(2, 44, 44).any()
+
+
+def test_skipped_and_extrapolated_are_counted(http: httpx.Client) -> None:
+    particles = [*NEUTRONS["particles"], {"pdg": 13, "px": 0, "py": 0, "pz": 100}]  # type: ignore[misc]
+    with http:
+        skipped = http.post("/simulate", json={"particles": particles, "out_of_range": "skip"}).json()
+        extrapolated = http.post("/simulate", json={"particles": particles, "out_of_range": "extrapolate"}).json()
+    assert (skipped["skipped"], skipped["particle"]) == ({"species": 1}, [0, 1])
+    assert (extrapolated["extrapolated"], extrapolated["particle"]) == ({"species": 1}, [0, 1, 2])
+
+
+def test_models_and_cards(http: httpx.Client) -> None:
+    with http:
+        models = http.get("/models").json()
+        card = http.get("/models/strips/1").json()
+    assert [(m["name"], m["version"], m["default"]) for m in models] == [
+        ("strips", 1, False), ("tiny", 1, True), ("tiny", 2, True),
+    ]  # fmt: skip
+    assert models[0]["shape"] == [8, 6]
+    assert models[1]["species"][0] == {"pdg": 2112, "name": "n", "energy": [50.0, 2600.0]}
+    assert card["takes_pdg"] is True
+    assert len(card["graph_sha256"]) == 64
+
+
+def test_probes_and_documentation(http: httpx.Client) -> None:
+    with http:
+        assert http.get("/livez").json() == {"status": "alive"}
+        assert http.get("/readyz").json() == {"status": "ready"}
+        assert "swagger" in http.get("/docs").text
+        operation = http.get("/openapi.json").json()["paths"]["/simulate"]["post"]
+    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    assert {"particles", "seed", "repeats", "output", "first_row", "model", "version", "out_of_range"} <= set(
+        schema["properties"]
+    )
+    assert set(operation["responses"]["200"]["content"]) == {
+        "application/json", "application/x-npz", "application/octet-stream",
+    }  # fmt: skip
+
+
+def sample(text: str, line: str) -> float:
+    return next((float(found.rsplit(" ", 1)[1]) for found in text.splitlines() if found.startswith(line)), 0.0)
+
+
+def test_metrics_count_what_happened(http: httpx.Client) -> None:
+    with http:
+        before = http.get("/metrics").text
+        assert http.post("/simulate", json=NEUTRONS | {"repeats": 50}).status_code == 200
+        assert http.post("/simulate", json=NEUTRONS | {"seed": -1}).status_code == 422
+        assert http.post("/simulate", json=NEUTRONS | {"model": "nope"}).status_code == 404
+        reply = http.get("/metrics")
+    assert reply.headers["content-type"].startswith("text/plain; version=0.0.4")
+    text = reply.text
+    for line, more in (
+        ('zdc_requests_total{kind="ok",protocol="http"}', 1),
+        ('zdc_requests_total{kind="invalid_input",protocol="http"}', 1),
+        ('zdc_requests_total{kind="model_not_found",protocol="http"}', 1),
+        ('zdc_rows_total{model="tiny",version="2"}', 100),
+        ("zdc_batch_rows_sum", 100),
+        ("zdc_queue_seconds_count", 1),
+        ('zdc_encode_seconds_count{protocol="http"}', 1),
+    ):
+        assert sample(text, line) - sample(before, line) == more, line
+    assert sample(text, "zdc_compute_seconds_count") > sample(before, "zdc_compute_seconds_count")
+    assert sample(text, "zdc_queue_rows ") == 0
+    (info,) = [line for line in text.splitlines() if line.startswith("zdc_model_info") and 'model="strips"' in line]
+    assert 'provider="CPUExecutionProvider"' in info
+    assert info.endswith(" 1.0")
+
+
+def test_a_caller_who_hangs_up_is_dropped_from_the_queue(server: RunningServer) -> None:
+    simulator = server.server.simulator
+    body = json.dumps(NEUTRONS | {"repeats": 1500}).encode()
+    head = f"POST /simulate HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    count = {"protocol": "http", "kind": "cancelled"}
+
+    def cancelled() -> float:
+        return simulator.metrics.registry.get_sample_value("zdc_requests_total", count) or 0.0
+
+    before = cancelled()
+    with socket.create_connection(("127.0.0.1", server.server.http_port)) as connection:
+        connection.sendall(head + body)
+        wait_until(lambda: simulator.metrics.registry.get_sample_value("zdc_queue_rows") != 0)
+    wait_until(lambda: cancelled() == before + 1)
+    wait_until(lambda: simulator.metrics.registry.get_sample_value("zdc_queue_rows") == 0)
+
+
+def wait_until(condition: object) -> None:
+    end = time.monotonic() + 30
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < end
+        time.sleep(0.001)

@@ -1,0 +1,135 @@
+"""`zdc serve` as a process: what it prints, how it ends."""
+
+import json
+import os
+import re
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import grpc
+import httpx
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from tiny_model import some_particles
+from zdc_service.client.grpc_client import message_of_request
+from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.simulation import SimulationRequest
+
+TIMEOUT = 60
+
+
+class Process:
+    """A server and what it printed when it was ready."""
+
+    def __init__(self, *options: str):
+        command = [sys.executable, "-m", "zdc_service.cli", "serve", "--http-port", "0", "--grpc-port", "0", *options]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        self.popen = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+        )
+        assert self.popen.stdout is not None
+        self.addresses, self.curl = self.popen.stdout.readline(), self.popen.stdout.readline()
+        found = re.search(r"(http://\S+) .* gRPC on (\S+)", self.addresses)
+        assert found is not None, self.popen.communicate()
+        self.http, self.grpc = found.groups()
+
+    def end(self, number: int) -> tuple[int, str]:
+        """Send a signal, wait; exit code and stderr."""
+        self.popen.send_signal(number)
+        _, err = self.popen.communicate(timeout=TIMEOUT)
+        return self.popen.returncode, err
+
+
+@pytest.fixture
+def process(models_folder: Path) -> Iterator[Process]:
+    running = Process("--models", str(models_folder), "--default-model", "tiny")
+    yield running
+    if running.popen.poll() is None:
+        running.popen.kill()
+    running.popen.communicate(timeout=TIMEOUT)
+
+
+def test_the_printed_line_works_as_it_is(process: Process) -> None:
+    arguments = shlex.split(process.curl)
+    assert arguments[0] == "curl"
+    done = subprocess.run(arguments, capture_output=True, check=True, timeout=TIMEOUT)
+    assert sum(json.loads(done.stdout)["channels"][0]) > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_code_0(process: Process, number: int) -> None:
+    assert httpx.get(f"{process.http}/readyz").status_code == 200
+    with grpc.insecure_channel(process.grpc) as channel:
+        stub = health_pb2_grpc.HealthStub(channel)
+        assert stub.Check(health_pb2.HealthCheckRequest(), timeout=30).status == 1
+        code, err = process.end(number)
+    assert code == 0
+    assert "Traceback" not in err
+    assert "shutting down" in err
+
+
+def test_requests_in_flight_are_answered_before_it_ends(process: Process) -> None:
+    rows = 3000
+    body = {"particles": [{"pdg": 2112, "px": 0, "py": 0, "pz": 1000}], "repeats": rows, "output": "channels"}
+    answers: list[int] = []
+
+    def over_http() -> None:
+        reply = httpx.post(f"{process.http}/simulate", json=body, timeout=TIMEOUT)
+        answers.append(len(reply.json()["channels"]))
+
+    def over_grpc() -> None:
+        message = message_of_request(SimulationRequest(some_particles(1), repeats=rows))
+        coding = (pb.SimulateRequest.SerializeToString, pb.SimulateResponse.FromString)
+        with grpc.insecure_channel(process.grpc) as channel:
+            replies = channel.stream_stream("/zdc.v1.Simulation/SimulateStream", *coding)(iter([message]), timeout=60)
+            answers.append(sum(len(reply.particle) // 4 for reply in replies))
+
+    callers = []
+    for jobs, call in enumerate((over_http, over_http, over_grpc), start=1):
+        callers.append(threading.Thread(target=call))
+        callers[-1].start()
+        while begun(process) < jobs:
+            time.sleep(0.001)
+    code, err = process.end(signal.SIGTERM)
+    for caller in callers:
+        caller.join(TIMEOUT)
+    assert answers == [rows] * 3
+    assert code == 0, err
+
+
+def begun(process: Process) -> float:
+    """Jobs whose first rows are being computed."""
+    text = httpx.get(f"{process.http}/metrics").text
+    return float(next(line for line in text.splitlines() if line.startswith("zdc_queue_seconds_count ")).split()[1])
+
+
+def test_health_says_not_serving_while_it_ends(process: Process) -> None:
+    with grpc.insecure_channel(process.grpc) as channel:
+        updates = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(), timeout=TIMEOUT)
+        assert next(updates).status == health_pb2.HealthCheckResponse.SERVING
+        process.popen.send_signal(signal.SIGTERM)
+        assert next(updates).status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+@pytest.mark.parametrize("port", ["--http-port", "--grpc-port"])
+def test_a_taken_port_is_named(models_folder: Path, port: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        other = "--grpc-port" if port == "--http-port" else "--http-port"
+        number = str(taken.getsockname()[1])
+        command = [
+            sys.executable, "-m", "zdc_service.cli", "serve", "--models", str(models_folder),
+            "--default-model", "tiny", port, number, other, "0",
+        ]  # fmt: skip
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=environment, check=False)
+    assert done.returncode == 2
+    assert f"{port} {number} on 127.0.0.1" in done.stderr
+    assert "is another server running?" in done.stderr
+    assert "Traceback" not in done.stderr

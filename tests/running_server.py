@@ -1,0 +1,32 @@
+"""A server for tests: the real one, on free ports, in this process."""
+
+import asyncio
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+from zdc_service.app import Server
+from zdc_service.settings import ServerSettings
+
+
+class RunningServer:
+    """A `Server` on free ports, on an event loop in a thread of its own."""
+
+    def __init__(self, settings: ServerSettings):
+        self.server = Server(settings)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._run(self.server.start())
+        self.http = f"http://127.0.0.1:{self.server.http_port}"
+        self.grpc = f"127.0.0.1:{self.server.grpc_port}"
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
+
+    def stop(self) -> None:
+        self._run(self.server.stop())
+        self._run(self._loop.shutdown_default_executor())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()

@@ -1,0 +1,108 @@
+"""The JSON of a request: rows or columns, and errors that name what is wrong."""
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from zdc_detector.errors import InvalidInputError, OutOfRangeError
+from zdc_detector.particles import CHARGE, ENERGY, MASS
+from zdc_service.http.schema import SimulateBody, parse_request
+from zdc_service.simulation import OutOfRange, Output, SimulationRequest
+
+NEUTRON: dict[str, Any] = {"pdg": 2112, "px": 0.1, "py": 0, "pz": 1500, "vz": 2.0}
+
+
+def parse(**body: Any) -> SimulationRequest:
+    return parse_request(json.dumps(body).encode())
+
+
+def test_rows_and_columns_are_the_same_particles() -> None:
+    rows = [NEUTRON, {"pdg": 22, "px": 0, "py": 0.2, "pz": -800.5}]
+    columns = {"pdg": [2112, 22], "px": [0.1, 0], "py": [0, 0.2], "pz": [1500, -800.5], "vz": [2.0, 0]}
+    a, b = parse(particles=rows).particles, parse(particles=columns).particles
+    np.testing.assert_array_equal(a.conditions, b.conditions)
+    np.testing.assert_array_equal(a.pdg, b.pdg)
+
+
+def test_defaults_and_options() -> None:
+    default = parse(particles=[NEUTRON])
+    assert default == SimulationRequest(default.particles)
+    given = parse(
+        particles=[NEUTRON], seed=7, first_row=5, repeats=2, output="hits", out_of_range="skip", rates=True,
+        model="m", version=3,
+    )  # fmt: skip
+    wanted = SimulationRequest(given.particles, 7, 5, 2, Output.HITS, OutOfRange.SKIP, True, "m", 3)
+    assert given == wanted
+
+
+def test_derived_columns_may_be_given_by_some_rows_only() -> None:
+    plain = parse(particles=[NEUTRON] * 3).particles
+    energy = float(plain.conditions[0, ENERGY])
+    rows = [NEUTRON, {**NEUTRON, "energy": energy}, {**NEUTRON, "mass": 939.57, "charge": 0}]
+    np.testing.assert_array_equal(parse(particles=rows).particles.conditions, plain.conditions)
+
+
+def test_an_unknown_species_needs_mass_and_charge() -> None:
+    code = 9_999_999
+    full = {**NEUTRON, "pdg": code, "mass": 1500.0, "charge": 0}
+    found = parse(particles=[NEUTRON, full]).particles.conditions
+    assert found[1, MASS] == 1500
+    assert found[1, CHARGE] == 0
+    with pytest.raises(OutOfRangeError, match=r"particle\[1\]: pdg 9999999 is not in the PDG table; send its mass"):
+        parse(particles=[full, {**NEUTRON, "pdg": code}])
+
+
+@pytest.mark.parametrize(
+    ("particles", "text"),
+    [
+        ([], "no particles"),
+        ({}, "missing columns"),
+        ("x", r"particles must be a list of particles, or an object of columns; received 'x'"),
+        ([NEUTRON, 5], r"particle\[1\] = 5 must be an object"),
+        ([NEUTRON, {"pdg": 22, "px": 1, "py": 1}], r"particle\[1\]: pz is missing"),
+        ([NEUTRON, {**NEUTRON, "Pz": 1}], r"particle\[1\]: unknown Pz; a particle has pdg, energy"),
+        ([NEUTRON, {**NEUTRON, "pz": "12"}], r"particle\[1\]: pz = '12' must be a number"),
+        ([NEUTRON, {**NEUTRON, "pz": None}], r"particle\[1\]: pz = None must be a number"),
+        ([NEUTRON, {**NEUTRON, "vx": True}], r"particle\[1\]: vx = True must be a number"),
+        ([NEUTRON, {**NEUTRON, "pdg": 22.5}], r"particle\[1\]: pdg = 22\.5 must be an integer"),
+        ([NEUTRON, {**NEUTRON, "pz": 0}], r"particle\[1\]: pz = 0 must not be 0"),
+        ([NEUTRON, {**NEUTRON, "pz": 1e300}], r"particle\[1\]: pz = 1e\+300 must be finite and fit a float32"),
+        ([NEUTRON, {**NEUTRON, "mass": 0.93957}], r"particle\[1\]: mass = 0\.93957 MeV; .* did you send GeV"),
+        ([NEUTRON, {**NEUTRON, "energy": 1.5e6}], r"particle\[1\]: energy = 1\.5e\+06 GeV disagrees"),
+        ({"pdg": [22], "px": 1, "py": [1], "pz": [1]}, r"particles\.px = 1 must be a list"),
+        ({"pdg": [22, 22], "px": [1], "py": [1, 1], "pz": [1, 1]}, r"px has shape \(1,\); pdg has 2 rows"),
+        ({"pdg": [22], "px": [[1]], "py": [1], "pz": [1]}, r"particle\[0\]: px = \[1\] must be a number"),
+        ({"pdg": [22], "px": [1], "py": [1], "pz": [1], "e": [1]}, r"unknown columns \['e'\]"),
+    ],
+)
+def test_wrong_particles_are_named(particles: Any, text: str) -> None:
+    with pytest.raises(InvalidInputError, match=text):
+        parse(particles=particles)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        (b"{", "the body is not JSON"),
+        (b"\xff", "the body is not JSON"),
+        (b"[]", "body: Input should be"),
+        (b"{}", "particles: Field required"),
+        (b'{"particles": [], "seed": "x"}', "seed: Input should be a valid integer"),
+        (b'{"particles": [], "output": "image"}', "output: Input should be 'response', 'channels' or 'hits'"),
+        (b'{"particles": [], "seeds": 1}', "seeds: Extra inputs are not permitted; received 1"),
+        (b'{"particles": [], "version": 0}', "version: Input should be greater than or equal to 1"),
+    ],
+)
+def test_wrong_bodies_are_named(body: bytes, text: str) -> None:
+    with pytest.raises(InvalidInputError, match=text):
+        parse_request(body)
+
+
+def test_the_documented_examples_parse() -> None:
+    for example in SimulateBody.model_json_schema()["examples"]:
+        assert len(parse_request(json.dumps(example).encode()).particles)
+
+
+def test_the_schema_stands_alone() -> None:
+    assert "$ref" not in json.dumps(SimulateBody.model_json_schema())
