@@ -2,10 +2,12 @@
 
 import copy
 import json
+import logging
 import math
 import shutil
 import subprocess
 import tempfile
+import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -42,7 +44,7 @@ from zdc_training.model import SinkhornAutoencoder
 from zdc_training.model_readme import model_readme
 from zdc_training.run import Run
 
-OPSET = 17
+OPSET = 18
 PARITY_SIZES = (1, 2, 3, 7, 64, 255, 1000)
 PARITY_TOLERANCE = 1e-4
 _GOLDEN_ROWS = 64
@@ -50,7 +52,7 @@ _GOLDEN_SEED = 44
 #: Golden particles keep this share of a fibre pitch from the edges of their cell, so that float32 geometry on
 #: another machine cannot move them to the next one.
 _EDGE = 0.1
-#: With `face` and `cell` scaling a vertex acts through the impact point and the angle alone. 1 cm across and 100 cm along
+#: Except with `linear` scaling a vertex acts through the impact point and the angle alone. 1 cm across and 100 cm along
 #: the beam change the angle by at most 0.1 mrad: 0.1 mm over the metre of the calorimeter, 1/16 of a fibre pitch.
 _VERTEX = ((-1.0, 1.0), (-1.0, 1.0), (-100.0, 100.0))
 
@@ -70,7 +72,7 @@ class ExportedGraph(nn.Module):
 
 
 def fold_batch_norms(layers: nn.Sequential) -> nn.Sequential:
-    """The layers with every normalisation folded in; onnxruntime does not fold into transposed convolutions."""
+    """The layers with every normalisation folded in, which onnxruntime does for plain convolutions only."""
     folded: list[nn.Module] = []
     for layer in layers:
         previous = folded[-1] if folded else None
@@ -122,23 +124,36 @@ def export(run: Run, models: Path, overwrite: bool = False) -> Path:
 
 
 def write_graph(graph: ExportedGraph, noise: int, path: Path) -> None:
-    """Trace the graph with a dynamic number of rows and check it."""
+    """Trace the graph with a dynamic number of rows, drop the tracer's notes (paths of this machine) and check it."""
     example = (torch.tensor([[10.0, 0, 0, 0, 0, 0, 10.0, 0, 0]] * 2), torch.zeros(2, noise))
     rows = torch.export.Dim("N")
-    program = torch.onnx.export(
-        graph,
-        example,
-        dynamo=True,
-        opset_version=OPSET,
-        input_names=["particles", "noise"],
-        output_names=["response"],
-        dynamic_shapes=({0: rows}, {0: rows}),
-        external_data=False,
-        verbose=False,
-    )
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    registration.setLevel(logging.ERROR)  # it says that torchvision is not installed, four times
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=".*treespec, LeafSpec.*", category=FutureWarning
+        )  # torch about itself
+        warnings.filterwarnings("ignore", message=".*The axis name: N will not be used", category=UserWarning)
+        program = torch.onnx.export(
+            graph,
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["particles", "noise"],
+            output_names=["response"],
+            dynamic_shapes=({0: rows}, {0: rows}),
+            external_data=False,
+            verbose=False,
+        )
     if program is None:
         raise ModelError("torch exported no ONNX program")
-    onnx.save(program.model_proto, path)
+    model = program.model_proto
+    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
+        part.ClearField("metadata_props")
+    for part in (*model.graph.node, model.graph):
+        part.ClearField("doc_string")
+    del model.graph.value_info[:]
+    onnx.save(model, path)
     onnx.checker.check_model(str(path), full_check=True)
 
 

@@ -200,6 +200,6 @@ def validate(model: SinkhornAutoencoder, showers: Showers, config: TrainingConfi
         "photon_sum_ratio": float(
             sums.sum(dtype=np.float64) / _VALIDATION_REPEATS / max(truth.sum(dtype=np.float64), 1)
         ),
-        "empty_share": empty_share(sums),
+        "empty_share": empty_share(sums.sum(axis=-1)),
         "reconstruction": float(reconstruction_loss(config.loss.reconstruction, log_photons, seen, visible)),
     }

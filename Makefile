@@ -1,0 +1,54 @@
+# Two commands for everybody: `make serve` and `make test`. Each makes the environment it needs in .venv first.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# What `make serve` installs besides the service: cpu or gpu (never both in one environment).
+DEVICE_EXTRA ?= cpu
+# Passed on, e.g. make serve ARGS="--http-port 9000"
+ARGS ?=
+SMOKE_RUN ?= runs/smoke
+INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help serve test check train-smoke proto clean
+
+help: ## show this list
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+serve: $(VENV)/.serve-$(DEVICE_EXTRA) ## start HTTP on 127.0.0.1:8000 and gRPC on 127.0.0.1:8001 with the shipped model
+	$(BIN)/zdc serve $(ARGS)
+
+test: $(VENV)/.dev ## run all tests
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev ## style, types and import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+train-smoke: $(VENV)/.dev ## train, evaluate and export a tiny model in under three minutes
+	rm -rf $(SMOKE_RUN)
+	$(BIN)/train-zdc fit smoke --run $(SMOKE_RUN)
+	$(BIN)/train-zdc evaluate $(SMOKE_RUN)
+	$(BIN)/train-zdc export $(SMOKE_RUN) --output $(SMOKE_RUN)/models
+
+proto: $(VENV)/.dev ## regenerate the messages of proto/ for Python
+	$(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=service/zdc_service/rpc \
+		--pyi_out=service/zdc_service/rpc zdc/v1/simulation.proto
+	mv service/zdc_service/rpc/zdc/v1/simulation_pb2.py* service/zdc_service/rpc/
+	rm -r service/zdc_service/rpc/zdc
+
+clean: ## remove the environment and what tools leave behind
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve-%: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable ".[$*,hep]"
+	touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable ".[cpu,train,hep,validate,dev]"
+	touch $@
