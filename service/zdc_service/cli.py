@@ -2,12 +2,13 @@
 
 import sys
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, CliApp, CliSubCommand, SettingsConfigDict, SettingsError
 from zdc_detector.errors import ZdcError
 
 from zdc_service.allocator import keep_large_buffers
-from zdc_service.settings import ServerSettings, describe_problems
+from zdc_service.settings import ServerSettings
 from zdc_service.simulate_command import Simulate, quote_particles
 
 #: What a shell sees where an option, a model or an input is wrong.
@@ -28,11 +29,16 @@ class Zdc(BaseSettings):
     """Fast simulation of ALICE's Zero Degree Calorimeter."""
 
     model_config = SettingsConfigDict(
-        cli_prog_name="zdc", cli_kebab_case=True, cli_implicit_flags=True, cli_hide_none_type=True, cli_avoid_json=True
+        cli_prog_name="zdc",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        cli_avoid_json=True,
+        cli_exit_on_error=False,
     )
 
-    serve: CliSubCommand[Serve]
-    simulate: CliSubCommand[Simulate]
+    serve: CliSubCommand[Serve] = Field(description="serve responses over HTTP and gRPC")
+    simulate: CliSubCommand[Simulate] = Field(description="simulate particles and write the responses to a file")
 
     def cli_cmd(self) -> None:
         """Run the subcommand."""
@@ -45,9 +51,22 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         CliApp.run(Zdc, cli_args=quote_particles(sys.argv[1:] if arguments is None else arguments))
     except ValidationError as error:
-        _exit(describe_problems(error))
+        _exit("; ".join(_describe(problem) for problem in error.errors()))
     except (SettingsError, ZdcError) as error:
-        _exit(str(error))
+        _exit(str(error).removeprefix("Error: "))
+
+
+def _describe(problem: ErrorDetails) -> str:
+    """Name the option of a problem, as flag and as variable, its value and what it must be."""
+    command, *path = problem["loc"]
+    text = problem["msg"].removeprefix("Value error, ")
+    if not path:  # of several options together
+        return text
+    name = str(path[0])
+    option = f"--{name.replace('_', '-')}"
+    if command == "serve":
+        option += f" ({Serve.model_config['env_prefix']}{name.upper()})"
+    return f"{option}: {text}" if problem["type"] == "missing" else f"{option} = {problem['input']!r}: {text}"
 
 
 def _exit(message: str) -> None:

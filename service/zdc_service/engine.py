@@ -17,6 +17,9 @@ log = logging.getLogger(__name__)
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
+#: Default among several models.
+SHIPPED_MODEL = "zn-e2esae"
+
 #: Rows of one call into onnxruntime; bounds its scratch memory whatever the caller brings.
 MAX_RUN_ROWS = 256
 
@@ -182,7 +185,9 @@ class Engines:
         if default is None:
             default = names[0] if len(names) == 1 else SHIPPED_MODEL
         if default not in self._engines:
-            raise ConfigError(f"default model {default!r} is not among {names}; name one with --default-model")
+            raise ConfigError(
+                f"default model {default!r} is not among {names}; name one with --default-model (zdc simulate: --model)"
+            )
         self.default = default
 
     def __iter__(self) -> Iterator[Engine]:
@@ -203,10 +208,6 @@ class Engines:
         if number not in versions:
             raise ModelNotFoundError(f"model {chosen!r} has no version {number}; loaded are {sorted(versions)}")
         return versions[number]
-
-
-#: Default among several models.
-SHIPPED_MODEL = "zn-e2esae"
 
 
 def load_engines(models: Iterable[StoredModel], device: str, default: str | None) -> Engines:

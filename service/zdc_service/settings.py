@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -52,17 +52,3 @@ class ServerSettings(EngineSettings):
     grpc_port: int = Field(8001, ge=0, le=65535, description="0 takes a free one")
     shutdown_seconds: float = Field(30.0, gt=0, description="longest wait for requests in flight after SIGTERM")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-
-
-def describe_problems(error: ValidationError) -> str:
-    """One line that names each wrong option as flag and variable, its value and what it must be."""
-    lines = []
-    for problem in error.errors():
-        name = str(problem["loc"][-1]) if problem["loc"] else ""
-        text = problem["msg"].removeprefix("Value error, ")
-        if name in ServerSettings.model_fields:
-            text = f"--{name.replace('_', '-')} (ZDC_{name.upper()}) = {problem['input']!r}: {text}"
-        elif name and name[0].isalpha():
-            text = f"--{name.replace('_', '-')} = {problem['input']!r}: {text}"
-        lines.append(text)
-    return "; ".join(lines)

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from zdc_detector.card import ModelCard
 from zdc_detector.errors import InvalidInputError, OutOfRangeError, TooLargeError
 from zdc_detector.finish import Finish
-from zdc_detector.particles import Particles
 from zdc_detector.random import MAX_ROW, check_seed, fresh_seed
 
 from zdc_service.batcher import Batcher
@@ -91,11 +90,12 @@ class Simulator:
         if request.first_row + rows > MAX_ROW:
             raise InvalidInputError(f"first_row = {request.first_row} leaves no room for {rows} rows below 2^63")
         kept, skipped, extrapolated = self._in_range(engine.card, request)
+        particles = request.particles if len(kept) == len(request.particles) else request.particles[kept]
         return Plan(
             engine=engine,
-            particles=kept_particles(request.particles, kept).toward_a(),
+            particles=particles.toward_a(),
             index=kept,
-            side=kept_particles(request.particles, kept).side.astype("S1"),
+            side=particles.side.astype("S1"),
             seed=seed,
             first_row=request.first_row,
             repeats=request.repeats,
@@ -145,8 +145,3 @@ class Simulator:
         if request.out_of_range is OutOfRange.EXTRAPOLATE:
             return everything, {}, counts
         return np.delete(everything, outside), counts, {}
-
-
-def kept_particles(particles: Particles, kept: NDArray[np.uint32]) -> Particles:
-    """The particles at these indices; the block itself where all are kept."""
-    return particles if len(kept) == len(particles) else particles[kept]
