@@ -151,11 +151,13 @@ def _reader(command: Simulate) -> ParticleReader:
 
 def _engine_settings(command: Simulate) -> EngineSettings | None:
     given = {name: getattr(command, name) for name in ("models", "device") if getattr(command, name) is not None}
-    if command.server is None:
-        return EngineSettings(**given)
-    if given:
-        raise ConfigError(f"--{next(iter(given))} is for simulating without a server; leave it out or --server")
-    return None
+    if command.server is not None:
+        if given:
+            raise ConfigError(f"--{next(iter(given))} is for simulating without a server; leave it out or --server")
+        return None
+    if command.model is not None:
+        given["default_model"] = command.model  # where no other model of the folder is a default
+    return EngineSettings(**given)
 
 
 class _Source:

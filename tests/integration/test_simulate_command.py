@@ -177,7 +177,7 @@ def test_a_job_split_over_machines_is_the_same_job(tmp_path: Path, models: Path)
         (["--particle", "pdg=2112,pz"], "'pz' is not name=number"),
         (["--particle", "pdg=2112,pz=5"], "'pdg=2112,pz=5': energy: 5.0875"),
         (["--particle", NEUTRON, "--seed", "-1"], "seed = -1 must be in [0, 2^53)"),
-        (["--particle", NEUTRON, "--model", "absent"], "model 'absent' is not loaded; loaded are tiny"),
+        (["--particle", NEUTRON, "--model", "absent"], "model 'absent' is not among ['tiny']; name one with"),
         (["--particle", NEUTRON, "--repeats", "0"], "--repeats"),
         (["--particle", NEUTRON, "--what", "pictures"], "--what"),
         (["--particle", NEUTRON, "--server", "127.0.0.1:8001"], "must be grpc://host:port or http://host:port"),
@@ -266,6 +266,14 @@ def test_other_calorimeters_go_to_npz_only(tmp_path: Path, capsys: pytest.Captur
     assert run(*arguments, tmp_path / "out.npz") == 0
     with np.load(tmp_path / "out.npz") as arrays:
         assert arrays["responses"].shape == (1, 8, 6)
+
+
+def test_a_model_of_several_is_chosen_by_name_and_version(tmp_path: Path, models_folder: Path) -> None:
+    output = tmp_path / "out.h5"
+    arguments = ("--particle", NEUTRON, "--models", models_folder, "--output", output)
+    assert run(*arguments) == 2  # no default among them
+    assert run(*arguments, "--model", "tiny", "--version", 1) == 0
+    assert (content(output)["@model"], content(output)["@version"]) == ("tiny", 1)
 
 
 class _ForeignServer(BaseHTTPRequestHandler):

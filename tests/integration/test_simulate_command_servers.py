@@ -1,6 +1,5 @@
 """The client library against real servers: one job, three ways, one result."""
 
-import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tiny_model import some_particles, write_model
+from running_server import RunningServer
+from tiny_model import some_particles
 from zdc_detector.errors import (
     DeadlineError,
     InvalidInputError,
@@ -22,7 +22,6 @@ from zdc_detector.errors import (
     ZdcError,
 )
 from zdc_detector.particles import Particles
-from zdc_service.app import Server
 from zdc_service.client import Chunk, Client, ClientOptions, concatenate, connect
 from zdc_service.settings import EngineSettings, ServerSettings
 from zdc_service.simulation import OutOfRange, Output
@@ -32,52 +31,27 @@ WAYS = ("local", "grpc", "http")
 
 
 @contextmanager
-def running(settings: ServerSettings) -> Iterator[Server]:
-    """A server on an event loop of its own."""
-    with ThreadPoolExecutor(1) as pool:
-        started = threading.Event()
-        server = Server(settings)
-        loop = asyncio.new_event_loop()
-
-        async def serve() -> None:
-            await server.start()
-            started.set()
-            await stop.wait()
-            await server.stop()
-
-        stop = asyncio.Event()
-        done = pool.submit(loop.run_until_complete, serve())
-        try:
-            assert started.wait(30)
-            yield server
-        finally:
-            loop.call_soon_threadsafe(stop.set)
-            done.result(30)
-            loop.close()
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("models")
-    write_model(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def server(models: Path) -> Iterator[Server]:
-    with running(ServerSettings(models=models, http_port=0, grpc_port=0, max_request_rows=5000)) as server:
+def running(settings: ServerSettings) -> Iterator[RunningServer]:
+    server = RunningServer(settings)
+    try:
         yield server
+    finally:
+        server.stop()
 
 
 @pytest.fixture(params=WAYS)
-def client_with(request: pytest.FixtureRequest, models: Path, server: Server) -> Connect:
-    return lambda **options: open_client(request.param, models, server, **options)
+def client_with(request: pytest.FixtureRequest, models_folder: Path, server: RunningServer) -> Connect:
+    return lambda **options: open_client(request.param, models_folder, server, **options)
 
 
-def open_client(way: str, models: Path, server: Server, **options: float) -> Client:
+def urls_of(server: RunningServer) -> dict[str, str]:
+    return {"grpc": f"grpc://{server.grpc}", "http": server.http}
+
+
+def open_client(way: str, models_folder: Path, server: RunningServer, **options: float) -> Client:
     """A client of one of the `WAYS`."""
-    url = {"grpc": f"grpc://127.0.0.1:{server.grpc_port}", "http": f"http://127.0.0.1:{server.http_port}"}.get(way)
-    settings = EngineSettings(models=models, max_request_rows=5000)
+    url = urls_of(server).get(way)
+    settings = EngineSettings(models=models_folder, default_model="tiny", max_request_rows=3000)
     return connect(url, ClientOptions(**options), None if url else settings)  # type: ignore[arg-type]
 
 
@@ -98,14 +72,14 @@ def assert_same(found: Chunk, expected: Chunk) -> None:
 @pytest.mark.parametrize("rates", [False, True])
 @pytest.mark.parametrize("output", list(Output))
 def test_a_job_has_one_result_however_it_travels_and_is_split(
-    models: Path, server: Server, output: Output, rates: bool
+    models_folder: Path, server: RunningServer, output: Output, rates: bool
 ) -> None:
     particles = some_particles(90, seed=4)
     assert set(particles.side) == {"A", "C"}
     results = []
     for way in WAYS:
         for rows in (4, 37, 4096):
-            with open_client(way, models, server, rows_per_request=rows) as client:
+            with open_client(way, models_folder, server, rows_per_request=rows) as client:
                 chunks = client.simulate(particles, seed=11, repeats=3, output=output, first_row=1000, rates=rates)
                 results.append(concatenate(chunks))
     expected = results[0]
@@ -214,9 +188,9 @@ def test_an_error_of_the_source_reaches_the_caller(client_with: Connect) -> None
 
 
 @pytest.mark.parametrize("way", ["grpc", "http"])
-def test_a_deadline_that_passes_is_an_error(models: Path, server: Server, way: str) -> None:
+def test_a_deadline_that_passes_is_an_error(models_folder: Path, server: RunningServer, way: str) -> None:
     with (
-        open_client(way, models, server, timeout_seconds=1e-6) as client,
+        open_client(way, models_folder, server, timeout_seconds=1e-6) as client,
         pytest.raises(DeadlineError, match="fewer rows"),
     ):
         list(client.simulate(some_particles(100), seed=1))
@@ -230,11 +204,13 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("way", ["grpc", "http"])
-def test_a_server_that_starts_late_is_waited_for(models: Path, way: str) -> None:
+def test_a_server_that_starts_late_is_waited_for(models_folder: Path, way: str) -> None:
     port = free_port()
     url = f"{way}://127.0.0.1:{port}"
     ports = {"http": 0, "grpc": 0} | {way: port}
-    settings = ServerSettings(models=models, http_port=ports["http"], grpc_port=ports["grpc"])
+    settings = ServerSettings(
+        models=models_folder, default_model="tiny", http_port=ports["http"], grpc_port=ports["grpc"]
+    )
     first_try = threading.Event()
 
     def blocks() -> Iterator[Particles]:
@@ -264,18 +240,24 @@ def test_an_absent_server_is_named(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_full_queue_is_tried_again(models: Path, way: str) -> None:
-    limits = {"models": models, "max_request_rows": 64, "max_queue_rows": 64, "threads": 1, "max_batch_rows": 8}
+def test_a_full_queue_is_tried_again(models_folder: Path, way: str) -> None:
+    limits = {
+        "models": models_folder,
+        "default_model": "tiny",
+        "max_request_rows": 64,
+        "max_queue_rows": 64,
+        "threads": 1,
+        "max_batch_rows": 8,
+    }
     particles = some_particles(640, seed=2)
     with running(ServerSettings(http_port=0, grpc_port=0, **limits)) as server:  # type: ignore[arg-type]
-        urls = {"grpc": f"grpc://127.0.0.1:{server.grpc_port}", "http": f"http://127.0.0.1:{server.http_port}"}
         settings = EngineSettings(**limits)  # type: ignore[arg-type]
         impatient = ClientOptions(rows_per_request=64, in_flight=8, timeout_seconds=1e-9)
         patient = ClientOptions(rows_per_request=64, in_flight=8)
         if way == "local":
             with connect(None, impatient, settings) as client, pytest.raises(OverloadedError):
                 list(client.simulate(particles, seed=1))
-        with connect(urls.get(way), patient, settings) as client:
+        with connect(urls_of(server).get(way), patient, settings) as client:
             whole = concatenate(client.simulate(particles, seed=1))
     assert whole.row.tolist() == list(range(640))
 
