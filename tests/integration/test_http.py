@@ -98,7 +98,11 @@ def test_probes_and_documentation(http: httpx.Client) -> None:
         assert http.get("/livez").json() == {"status": "alive"}
         assert http.get("/readyz").json() == {"status": "ready"}
         assert "swagger" in http.get("/docs").text
-        operation = http.get("/openapi.json").json()["paths"]["/simulate"]["post"]
+        paths = http.get("/openapi.json").json()["paths"]
+    operation = paths["/simulate"]["post"]
+    for described in (operation, paths["/models/{name}/{version}"]["get"]):
+        error = described["responses"]["422"]["content"]["application/json"]["schema"]
+        assert error == {"$ref": "#/components/schemas/ErrorReply"}
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     assert {"particles", "seed", "repeats", "output", "first_row", "model", "version", "out_of_range"} <= set(
         schema["properties"]

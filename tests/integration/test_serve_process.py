@@ -15,12 +15,16 @@ from pathlib import Path
 
 import grpc
 import httpx
+import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tiny_model import some_particles
+from zdc_service.client import ClientOptions, concatenate, connect
 from zdc_service.client.grpc_client import message_of_request
 from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
+from zdc_service.simulator import Simulator
 
 TIMEOUT = 60
 
@@ -61,6 +65,25 @@ def test_the_printed_line_works_as_it_is(process: Process) -> None:
     assert arguments[0] == "curl"
     done = subprocess.run(arguments, capture_output=True, check=True, timeout=TIMEOUT)
     assert sum(json.loads(done.stdout)["channels"][0]) > 0
+
+
+def test_the_shipped_model_is_served_by_default() -> None:
+    """Same bytes over HTTP, over gRPC and in process, from the command without any model option."""
+    running = Process()
+    try:
+        particles = some_particles(60)
+        with Simulator(EngineSettings()) as simulator:
+            wanted = simulator.simulate(SimulationRequest(particles, seed=5, repeats=2))
+        for url in (running.http, f"grpc://{running.grpc}"):
+            with connect(url, ClientOptions(rows_per_request=17)) as client:
+                answer = concatenate(client.simulate(particles, seed=5, repeats=2))
+            assert (answer.model, answer.version) == (wanted.model, wanted.version)
+            np.testing.assert_array_equal(answer.response, wanted.response)
+            np.testing.assert_array_equal(answer.channels, wanted.channels)
+        assert wanted.channels.any()
+    finally:
+        code, err = running.end(signal.SIGTERM)
+    assert code == 0, err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 
-import orjson
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from zdc_detector.card import Metric, ModelCard, SpeciesRange
 from zdc_detector.errors import NotReadyError, ZdcError
@@ -19,6 +18,19 @@ from zdc_service.status import STATUSES, kind_of, message_of
 _RETRY_AFTER = "1"
 #: Of the HTTP interface, as in the name of the gRPC package.
 _API_VERSION = "1"
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong."""
+
+    kind: str = Field(description="a stable word, the same over gRPC", examples=["out_of_range"])
+    message: str = Field(description="names the particle, the value, the bound and the remedy")
+
+
+class ErrorReply(BaseModel):
+    """The body of every answer that is not 200."""
+
+    error: ErrorDetail
 
 
 class ModelSummary(BaseModel):
@@ -45,6 +57,7 @@ def create_http_app(simulator: Simulator, ready: Callable[[], bool]) -> FastAPI:
         title="zdc-fastsim",
         version=_API_VERSION,
         description="Responses of ALICE's Zero Degree Calorimeter from a conditional end-to-end Sinkhorn autoencoder.",
+        responses={status: {"model": ErrorReply, "description": "Error"} for status in ("default", 422)},
     )
     app.include_router(simulate_router(simulator))
     _add_models(app, simulator)
@@ -123,5 +136,5 @@ def _add_errors(app: FastAPI, simulator: Simulator) -> None:
 
 
 def _error(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> Response:
-    body = orjson.dumps({"error": {"kind": kind, "message": message}})
+    body = ErrorReply(error=ErrorDetail(kind=kind, message=message)).model_dump_json()
     return Response(body, status_code=status, media_type="application/json", headers=headers)
