@@ -150,7 +150,7 @@ def _pdg_column(values: ArrayLike) -> NDArray[np.int64]:
         raise InvalidInputError(f"pdg must be a column of integers; received {raw.dtype} of shape {raw.shape}")
     with np.errstate(invalid="ignore"):
         pdg = raw.astype(np.int64)
-    _require(pdg == raw, "pdg", raw, "must be an integer PDG code")
+    _require((pdg == raw) & (np.abs(pdg) < 2**31), "pdg", raw, "must be an integer PDG code, at most 10 digits (int32)")
     return pdg
 
 

@@ -104,7 +104,7 @@ def run(command: Simulate, interrupts: Interrupts) -> list[str]:
     ------
     ZdcError : of any kind; the output file is then not there.
     """
-    source = _Source(_reader(command))
+    source = _Source(_reader(command), command.repeats)
     about: dict[str, str | int] = {
         "server": command.server or "in process",
         "output": command.what,
@@ -117,7 +117,7 @@ def run(command: Simulate, interrupts: Interrupts) -> list[str]:
     with (
         create_results(command.output, about) as results,
         connect(command.server, ClientOptions(rows_per_request=command.batch), _engine_settings(command)) as client,
-        _Display(source.reader) as display,
+        _Display() as display,
     ):
         chunks = client.simulate(
             source.particles(),
@@ -135,7 +135,7 @@ def run(command: Simulate, interrupts: Interrupts) -> list[str]:
                 particles, columns = source.rows(chunk)
                 results.append(chunk, particles, columns)
                 totals.add(chunk)
-                display.show(totals.rows)
+                display.show(totals.rows, source.share_done(totals.rows + totals.skipped.total() * command.repeats))
         except InvalidInputError as error:
             raise rename_row(error, source.place) from error
         if totals.last is None:
@@ -163,16 +163,22 @@ def _engine_settings(command: Simulate) -> EngineSettings | None:
 class _Source:
     """Feeds the reader's blocks to the client, and keeps those whose rows have not come back."""
 
-    def __init__(self, reader: ParticleReader):
+    def __init__(self, reader: ParticleReader, repeats: int):
         self.reader = reader
+        self._repeats = repeats
+        self._sent = 0
         self._blocks: deque[tuple[int, ParticleBlock]] = deque()
 
     def particles(self) -> Iterator[Particles]:
-        count = 0
         for block in self.reader:
-            self._blocks.append((count, block))
-            count += len(block.particles)
+            self._blocks.append((self._sent, block))
+            self._sent += len(block.particles)
             yield block.particles
+
+    def share_done(self, rows: int) -> float:
+        """Share of the job that these rows are, if the rest of the source is like what was read of it."""
+        consumed, whole = self.reader.progress
+        return rows / (self._sent * self._repeats) * consumed / whole
 
     def rows(self, chunk: Chunk) -> tuple[Particles, dict[str, NDArray[np.int64]]]:
         """The particle of each row, and what the source called it; a chunk never spans blocks."""
@@ -202,7 +208,7 @@ class _Totals:
     def add(self, chunk: Chunk) -> None:
         self.rows += len(chunk.row)
         self.empty += int(np.count_nonzero(~chunk.channels.any(axis=1)))
-        self.particles += len(chunk.asked)
+        self.particles = chunk.asked.stop
         self.skipped.update(chunk.skipped)
         self.extrapolated.update(chunk.extrapolated)
         self.last = chunk
@@ -236,10 +242,9 @@ def _counts(counts: Counter[str]) -> str:
 
 
 class _Display:
-    """Progress through the source, rate and expected end on stderr; quiet where that is no terminal."""
+    """Progress, rate and expected end on stderr; quiet where that is no terminal."""
 
-    def __init__(self, reader: ParticleReader):
-        self._reader = reader
+    def __init__(self) -> None:
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -248,7 +253,7 @@ class _Display:
             console=Console(stderr=True),
             disable=not sys.stderr.isatty(),
         )
-        self._task = self._progress.add_task("reading", total=None)
+        self._task = self._progress.add_task("simulating", total=1.0)
         self._started = time.monotonic()
 
     def __enter__(self) -> "_Display":
@@ -258,7 +263,6 @@ class _Display:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, rows: int) -> None:
-        done, total = self._reader.progress
+    def show(self, rows: int, share_done: float) -> None:
         rate = rows / (time.monotonic() - self._started)
-        self._progress.update(self._task, completed=done, total=total, description=f"{rows} rows, {rate:.0f} rows/s")
+        self._progress.update(self._task, completed=share_done, description=f"{rows} rows, {rate:.0f} rows/s")

@@ -1,5 +1,6 @@
 """`zdc simulate` from particles to files, as a user runs it."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -124,6 +125,32 @@ def test_particles_to_minus_z_are_mirror_images(tmp_path: Path, models: Path) ->
     np.testing.assert_array_equal(a["responses"], c["responses"])
     assert (a["side"].tolist(), c["side"].tolist()) == ([b"A"], [b"C"])
     assert (c["particles"][0, PZ], c["particles"][0, VZ]) == (-1500, 2)
+
+
+def test_repeats_beyond_one_request_are_one_particle(
+    tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ("--particle", NEUTRON, "--particle", PHOTON, "--repeats", 5, "--seed", 3, "--models", models)
+    for batch in (2, 100):
+        assert run(*common, "--batch", batch, "--output", tmp_path / f"{batch}.h5") == 0
+        assert "simulated 2 particles x 5 = 10 rows" in capsys.readouterr().out
+    assert_same_content(tmp_path / "2.h5", tmp_path / "100.h5")
+
+
+def test_progress_is_shown_on_a_terminal_only(tmp_path: Path, models: Path) -> None:
+    table = tmp_path / "particles.csv"
+    table.write_text("pdg,px,py,pz\n" + "2112,0,0,500\n" * 300)
+    arguments = ["--input", table, "--models", models, "--batch", 50, "--output", tmp_path / "out.h5"]
+    command = [sys.executable, "-m", "zdc_service.cli", "simulate", *map(str, arguments)]
+    quiet = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert quiet.stderr == ""
+    master, terminal = os.openpty()
+    with os.fdopen(master, "rb", buffering=0) as screen:
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=terminal, check=True, timeout=60)
+        os.close(terminal)
+        shown = screen.read(1 << 16)
+    assert b"300 rows, " in shown
+    assert b"100%" in shown
 
 
 def test_hits_and_channels_agree_with_the_responses(tmp_path: Path, models: Path) -> None:

@@ -127,3 +127,10 @@ def test_kinds_become_their_classes(kind: str, error: type[ZdcError]) -> None:
 def test_wrong_addresses_are_refused(url: str) -> None:
     with pytest.raises(ConfigError, match="must be grpc://host:port or http://host:port"):
         connect(url)
+
+
+@pytest.mark.parametrize("pdg", [2**31, -(2**31), 2**40 + 22])
+def test_codes_that_would_not_survive_the_wire_are_refused(pdg: int) -> None:
+    columns = {"pdg": [22, pdg], "px": [0, 0], "py": [0, 0], "pz": [9, 9], "mass": [0, 0], "charge": [0, 0]}
+    with pytest.raises(InvalidInputError, match=r"particle\[1\]: pdg = .* must be an integer PDG code"):
+        Particles.from_columns(columns)

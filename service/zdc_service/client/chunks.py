@@ -22,7 +22,7 @@ class Chunk(SimulationResult):
 
     Attributes
     ----------
-    asked : The particles of the job that this chunk answers, whether they got rows or not.
+    asked : The particles of the job that this chunk answers, with all or some of their repeats, or by skipping them.
     row : Number of each row, which with the seed gives its random numbers, int64, shape (M,).
     """
 

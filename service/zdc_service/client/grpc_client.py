@@ -11,21 +11,10 @@ from zdc_service.client.base import Client, ClientOptions
 from zdc_service.client.columns import columns_to_send
 from zdc_service.client.errors import error_of
 from zdc_service.rpc import simulation_pb2 as pb
-from zdc_service.simulation import Hits, OutOfRange, Output, SimulationRequest, SimulationResult, join_hits
+from zdc_service.simulation import Hits, Output, SimulationRequest, SimulationResult, join_hits
 from zdc_service.status import GRPC_KIND_KEY
 
 _METHOD = "/zdc.v1.Simulation/SimulateStream"
-_OUTPUTS = {
-    Output.RESPONSE: pb.OUTPUT_RESPONSE,
-    Output.CHANNELS: pb.OUTPUT_CHANNELS,
-    Output.HITS: pb.OUTPUT_HITS,
-}
-_OUT_OF_RANGE = {
-    OutOfRange.ERROR: pb.OUT_OF_RANGE_ERROR,
-    OutOfRange.SKIP: pb.OUT_OF_RANGE_SKIP,
-    OutOfRange.EXTRAPOLATE: pb.OUT_OF_RANGE_EXTRAPOLATE,
-}
-_TYPES = {pb.ELEMENT_TYPE_UINT16: "<u2", pb.ELEMENT_TYPE_UINT32: "<u4", pb.ELEMENT_TYPE_FLOAT32: "<f4"}
 
 
 class GrpcClient(Client):
@@ -81,8 +70,8 @@ def message_of_request(request: SimulationRequest) -> pb.SimulateRequest:
         seed=request.seed,
         first_row=request.first_row,
         repeats=request.repeats,
-        output=_OUTPUTS[request.output],
-        out_of_range=_OUT_OF_RANGE[request.out_of_range],
+        output=f"OUTPUT_{request.output.name}",
+        out_of_range=f"OUT_OF_RANGE_{request.out_of_range.name}",
         finish=pb.FINISH_NONE if request.rates else pb.FINISH_UNSPECIFIED,
         model=request.model or "",
         version=request.version or 0,
@@ -95,9 +84,9 @@ def result_from_messages(replies: list[pb.SimulateResponse], output: Output) -> 
     rows, columns = last.shape
     response = hits = None
     if output is Output.HITS:
-        hits = join_hits([_hits(reply) for reply in replies], np.dtype(_TYPES[last.photon_type]))
+        hits = join_hits([_hits(reply) for reply in replies], _dtype(last.photon_type))
     elif output is Output.RESPONSE:
-        response = _join([reply.response for reply in replies], _TYPES[last.photon_type], rows, columns)
+        response = _join([reply.response for reply in replies], _dtype(last.photon_type), rows, columns)
     return SimulationResult(
         model=last.model,
         version=last.version,
@@ -106,9 +95,9 @@ def result_from_messages(replies: list[pb.SimulateResponse], output: Output) -> 
         repeats=last.repeats,
         shape=(rows, columns),
         channel_names=tuple(last.channel_names),
-        particle=_join([reply.particle for reply in replies], "<u4"),
-        side=_join([reply.side for reply in replies], "S1"),
-        channels=_join([reply.channels for reply in replies], _TYPES[last.channel_type], len(last.channel_names)),
+        particle=_join([reply.particle for reply in replies], np.dtype("<u4")),
+        side=_join([reply.side for reply in replies], np.dtype("S1")),
+        channels=_join([reply.channels for reply in replies], _dtype(last.channel_type), len(last.channel_names)),
         response=response,
         hits=hits,
         skipped=dict(last.skipped),
@@ -116,12 +105,17 @@ def result_from_messages(replies: list[pb.SimulateResponse], output: Output) -> 
     )
 
 
+def _dtype(kind: pb.ElementType) -> np.dtype[Any]:
+    """``ELEMENT_TYPE_UINT16`` is little-endian uint16, and so on."""
+    return np.dtype(pb.ElementType.Name(kind).removeprefix("ELEMENT_TYPE_").lower()).newbyteorder("<")
+
+
 def _bytes(columns: list[NDArray[np.generic]]) -> bytes:
     """Columns side by side as float32, shape (N, columns)."""
     return np.stack(columns, axis=1).astype("<f4").tobytes() if columns else b""
 
 
-def _join(parts: list[bytes], dtype: str, *row_shape: int) -> NDArray[Any]:
+def _join(parts: list[bytes], dtype: np.dtype[Any], *row_shape: int) -> NDArray[Any]:
     return np.frombuffer(b"".join(parts), dtype=dtype).reshape(-1, *row_shape)
 
 
@@ -129,5 +123,5 @@ def _hits(reply: pb.SimulateResponse) -> Hits:
     return Hits(
         np.frombuffer(reply.hits.offsets, dtype="<u8"),
         np.frombuffer(reply.hits.fibre, dtype="<u2"),
-        np.frombuffer(reply.hits.photons, dtype=_TYPES[reply.photon_type]),
+        np.frombuffer(reply.hits.photons, dtype=_dtype(reply.photon_type)),
     )
