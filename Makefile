@@ -33,14 +33,16 @@ train-smoke: $(VENV)/.dev ## train, evaluate and export a tiny model in under th
 	$(BIN)/train-zdc evaluate $(SMOKE_RUN)
 	$(BIN)/train-zdc export $(SMOKE_RUN) --output $(SMOKE_RUN)/models
 
-proto: $(VENV)/.dev ## regenerate the messages of proto/ for Python
-	$(BIN)/python -m grpc_tools.protoc --proto_path=proto --python_out=service/zdc_service/rpc \
-		--pyi_out=service/zdc_service/rpc zdc/v1/simulation.proto
-	mv service/zdc_service/rpc/zdc/v1/simulation_pb2.py* service/zdc_service/rpc/
-	rm -r service/zdc_service/rpc/zdc
+proto: ## regenerate the messages of proto/ for Python, with the oldest protobuf that pyproject.toml allows
+	$(PYTHON) -m venv build/protoc
+	build/protoc/bin/python -m pip install --quiet "grpcio-tools==1.75.1"
+	mkdir -p build/proto
+	build/protoc/bin/python -m grpc_tools.protoc --proto_path=proto --python_out=build/proto --pyi_out=build/proto \
+		zdc/v1/simulation.proto
+	cp build/proto/zdc/v1/simulation_pb2.py* service/zdc_service/rpc/
 
 clean: ## remove the environment and what tools leave behind
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis dist
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

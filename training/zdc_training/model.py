@@ -113,9 +113,11 @@ class ConditionScaler(nn.Module):
         else:
             place = conditions[:, VX : VY + 1] / geometry.half_width
             point = geometry.impact_point(conditions) / geometry.half_width
-        energy, along, beam = conditions[:, ENERGY, None], conditions[:, VZ, None], conditions[:, PZ, None]
-        along = along * (100.0 / geometry.face_z)
-        return torch.cat([energy.log(), place, along, point, beam.log(), conditions[:, MASS:]], dim=1)
+        # onnxruntime takes the last few elements of a tensor through other code than the rest. Sixteen columns leave
+        # no such rest for any number of rows, so that a particle's logarithm does not depend on who else is asked for.
+        logarithms = torch.stack([conditions[:, ENERGY], conditions[:, PZ]] * 8, dim=1).log()
+        along = conditions[:, VZ, None] * (100.0 / geometry.face_z)
+        return torch.cat([logarithms[:, :1], place, along, point, logarithms[:, 1:2], conditions[:, MASS:]], dim=1)
 
     @torch.no_grad()
     def fit(self, conditions: Tensor) -> None:

@@ -1,0 +1,147 @@
+"""Export: ONNX equals torch, the card says what is true, the service accepts the folder."""
+
+import json
+import shutil
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+from shower_samples import face_particles
+from training_runs import trained
+from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, ModelCard
+from zdc_detector.errors import ConfigError, ModelError
+from zdc_detector.particles import PX, PZ
+from zdc_detector.random import normals
+from zdc_service.settings import EngineSettings
+from zdc_service.simulation import SimulationRequest
+from zdc_service.simulator import Simulator
+from zdc_training import export as export_module
+from zdc_training.cli import main
+from zdc_training.export import ExportedGraph, check_parity, export, flops
+from zdc_training.generate import generate
+from zdc_training.run import Run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Trained and evaluated."""
+    run = trained(tmp_path_factory.mktemp("training"))
+    main(["evaluate", str(run.folder), "--resamples", "20"])
+    return run
+
+
+@pytest.fixture(scope="module")
+def models(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with the exported model."""
+    folder = tmp_path_factory.mktemp("models")
+    assert export(run, folder) == folder / "toy" / "1"
+    return folder
+
+
+def test_onnx_equals_torch_for_batches_of_1_to_1000(run: Run, models: Path) -> None:
+    session = ort.InferenceSession(models / "toy" / "1" / GRAPH_FILE, providers=["CPUExecutionProvider"])
+    model = run.load_model()
+    conditions = face_particles(1000, seed=9).conditions.copy()
+    conditions[::10, PX] = conditions[::10, PZ] * 1e-3  # these miss the face
+    noise = normals(4, 0, 1000, model.noise)
+    with torch.no_grad():
+        expected = model.rates(torch.from_numpy(conditions), torch.from_numpy(noise)).numpy()
+    assert expected[::10].sum() == 0
+    for size in (1, 2, 17, 256, 1000):
+        found = session.run(None, {"particles": conditions[:size], "noise": noise[:size]})[0]
+        assert np.abs(found - expected[:size]).max() <= 1e-4 * expected.max()
+
+
+def test_a_graph_that_differs_is_refused(run: Run, models: Path, tmp_path: Path) -> None:
+    graph = onnx.load(models / "toy" / "1" / GRAPH_FILE)
+    weights = next(i for i in graph.graph.initializer if "noise_generator" in i.name and "weight" in i.name)
+    values = onnx.numpy_helper.to_array(weights) * 1.5
+    weights.CopyFrom(onnx.numpy_helper.from_array(values, weights.name))
+    onnx.save(graph, tmp_path / GRAPH_FILE)
+    model = run.load_model()
+    with pytest.raises(ModelError, match="ONNX differs from torch by"):
+        check_parity(ExportedGraph(model).eval(), tmp_path / GRAPH_FILE, face_particles(50), model.noise)
+
+
+def test_the_card_says_what_is_true(run: Run, models: Path) -> None:
+    folder = models / "toy" / "1"
+    card = ModelCard.read(folder)
+    config = run.config()
+    assert card.noise.dimension == config.model.noise
+    assert card.finish is config.output.finish
+    assert card.config == json.loads(config.model_dump_json())
+    assert card.data.files.keys() == {"train.h5", "test.h5"}
+    assert {"wasserstein", "mae", "crps", "dispersion", "empty_share", "auc"} <= set(card.metrics)
+    assert card.limitations == ("Toy showers.",)
+    assert card.flops_per_response == flops(ExportedGraph(run.load_model()).eval(), config.model.noise)
+    text = (folder / "README.md").read_text()
+    assert "Toy showers." in text
+    assert all((folder / name).is_file() for name in ("responses.png", "distributions.png"))
+
+
+def test_flops_count_a_multiply_add_as_two(run: Run) -> None:
+    model = run.load_model()
+    hidden = [19, 8, 8, 8, 4, 4 * 3 * 3]
+    dense = sum(2 * a * b for a, b in pairwise(hidden))
+    # A transposed convolution multiplies each of its inputs with 5 x 5 weights for each feature map out.
+    sizes = ((3, 4, 4), (6, 4, 4), (11, 4, 4), (22, 4, 1))
+    convolutions = sum(2 * side * side * into * out * 25 for side, into, out in sizes)
+    assert flops(ExportedGraph(model).eval(), model.noise) == dense + convolutions
+
+
+def test_the_graph_holds_no_path_of_the_machine_that_traced_it(models: Path) -> None:
+    content = (models / "toy" / "1" / GRAPH_FILE).read_bytes()
+    assert b".py" not in content
+    assert str(Path.home()).encode() not in content
+
+
+def test_the_service_answers_as_the_network_in_memory(run: Run, models: Path) -> None:
+    model = run.load_model()
+    particles = face_particles(40, seed=3)
+    inside = np.array([r is None for r in ModelCard.read(models / "toy" / "1").range_reasons(particles)])
+    particles = particles[inside]
+    with Simulator(EngineSettings(models=models, threads=1)) as simulator:
+        plan = simulator.plan(SimulationRequest(particles, seed=11, repeats=3))
+        result = simulator.submit(plan).result()
+    expected = generate(model, particles, 3, 11, run.config().output.finish)
+    assert result.response is not None
+    answered = result.response.reshape(expected.shape)
+    # ONNX and torch sum in another order: a rate that moves by 1e-6 can turn one Poisson count in a million.
+    assert np.mean(answered != expected) < 1e-4
+    assert expected.sum() > 0
+
+
+def test_golden_particles_stay_away_from_the_edges_of_their_cells(models: Path) -> None:
+    folder = models / "toy" / "1"
+    golden = np.load(folder / GOLDEN_FILE)
+    calorimeter = ModelCard.read(folder).calorimeter
+    cells = calorimeter.impact_points(golden["particles"]) / 0.16  # pitch [cm]
+    distance = np.abs(cells - np.rint(cells))
+    assert len(cells) > 10
+    assert distance.min() > 0.09
+
+
+def test_an_existing_version_is_kept_unless_told_otherwise(run: Run, models: Path) -> None:
+    before = (models / "toy" / "1" / CARD_FILE).read_bytes()
+    with pytest.raises(ConfigError, match="exists; add --overwrite"):
+        export(run, models)
+    assert (models / "toy" / "1" / CARD_FILE).read_bytes() == before
+
+
+def test_a_failed_export_leaves_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export_module, "PARITY_TOLERANCE", -1.0)
+    with pytest.raises(ModelError, match="ONNX differs from torch"):
+        export(run, tmp_path)
+    assert not list((tmp_path / "toy").iterdir())
+
+
+def test_export_wants_an_evaluated_run(run: Run, tmp_path: Path) -> None:
+    copy = Run(tmp_path / "copy")
+    shutil.copytree(run.folder, copy.folder)
+    copy.metrics.unlink()
+    with pytest.raises(ConfigError, match="run `train-zdc evaluate"):
+        export(copy, tmp_path / "models")
