@@ -5,13 +5,19 @@ import zipfile
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
 from zdc_detector.card import GOLDEN_FILE, GOLDEN_TOLERANCE, GRAPH_FILE, ModelCard
 from zdc_detector.errors import ConfigError, ModelError, ModelNotFoundError
 from zdc_detector.particles import CONDITIONS
 
 from zdc_service.model_store import StoredModel
+
+try:
+    import onnxruntime as ort
+except ModuleNotFoundError as error:  # one of two packages provides it, so it is no plain dependency
+    raise ConfigError(
+        "onnxruntime is not installed; pip install 'zdc-fastsim[cpu]' (or [gpu]), or simulate on a server that has it"
+    ) from error
 
 log = logging.getLogger(__name__)
 

@@ -25,13 +25,8 @@ def connect(
     """
     options = options or ClientOptions()
     if url is None:
-        try:
-            from zdc_service.client.local import LocalClient
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"simulating without a server needs {error.name}; install it with: pip install 'zdc-fastsim[cpu]', "
-                "or name a server"
-            ) from error
+        from zdc_service.client.local import LocalClient
+
         return LocalClient(settings or EngineSettings(), options)
     parts = urlsplit(url)
     if not parts.netloc or parts.path not in ("", "/"):
