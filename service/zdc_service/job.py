@@ -143,6 +143,7 @@ class Job:
             seed=plan.seed,
             first_row=plan.first_row,
             repeats=plan.repeats,
+            finish=plan.finish,
             shape=card.calorimeter.shape,
             channel_names=card.calorimeter.channel_names,
             particle=plan.index[kept],

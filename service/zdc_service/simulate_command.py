@@ -108,7 +108,6 @@ def run(command: Simulate, interrupts: Interrupts) -> list[str]:
     about: dict[str, str | int] = {
         "server": command.server or "in process",
         "output": command.what,
-        "finish": "none" if command.rates else "card",
         "repeats": command.repeats,
         "first_row": command.first_row,
     }

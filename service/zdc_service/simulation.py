@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
 
 
@@ -78,6 +79,7 @@ class SimulationResult:
     ----------
     model, version : What answered.
     seed, first_row, repeats : As asked; the seed as drawn where none was given.
+    finish : How the graph's rates became the photons below; ``none`` where they are the rates.
     shape : Fibres along x and y.
     channel_names : Names of the C channels.
     particle : Index into the request's particles, uint32, shape (M,).
@@ -93,6 +95,7 @@ class SimulationResult:
     seed: int
     first_row: int
     repeats: int
+    finish: Finish
     shape: tuple[int, int]
     channel_names: tuple[str, ...]
     particle: NDArray[np.uint32]

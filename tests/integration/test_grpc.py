@@ -47,6 +47,7 @@ def message(n: int, seed: int = 7, **options: object) -> pb.SimulateRequest:
 def test_a_unary_reply_has_every_field(unary: Callable[..., pb.SimulateResponse]) -> None:
     reply = unary(message(3, first_row=5, repeats=2), timeout=30)
     assert (reply.model, reply.version, reply.seed, reply.first_row, reply.repeats) == ("tiny", 2, 7, 5, 2)
+    assert reply.finish == "poisson"
     assert list(reply.shape) == [44, 44]
     assert list(reply.channel_names) == ["tower1", "tower2", "tower3", "tower4", "common"]
     assert np.frombuffer(reply.particle, "<u4").tolist() == [0, 0, 1, 1, 2, 2]
@@ -60,6 +61,7 @@ def test_a_unary_reply_has_every_field(unary: Callable[..., pb.SimulateResponse]
 def test_raw_rates_are_floats(unary: Callable[..., pb.SimulateResponse]) -> None:
     reply = unary(message(3, rates=True), timeout=30)
     assert (reply.photon_type, reply.channel_type) == (pb.ELEMENT_TYPE_FLOAT32, pb.ELEMENT_TYPE_FLOAT32)
+    assert reply.finish == "none"
     assert len(reply.response) == 3 * 44 * 44 * 4
 
 

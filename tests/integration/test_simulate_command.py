@@ -106,6 +106,7 @@ def test_a_hepmc_file_becomes_showers_with_their_events(
     found = content(output)
     np.testing.assert_array_equal(found["channels"], showers.calorimeter.channel_sums(showers.responses))
     assert (found["@model"], found["@version"], found["@seed"], found["@output"]) == ("tiny", 1, 7, "response")
+    assert found["@finish"] == "poisson"
     text = capsys.readouterr().out
     assert f"read {reader.read} particles; left out {reader.skipped.total()}: " in text
     assert f"{reader.skipped['charged']} charged" in text

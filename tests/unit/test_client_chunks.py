@@ -12,6 +12,7 @@ from zdc_detector.errors import (
     OverloadedError,
     ZdcError,
 )
+from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
 from zdc_service.client import Chunk, concatenate, connect
 from zdc_service.client.chunks import NO_PARTICLES, chunk_of, split
@@ -35,6 +36,7 @@ def answer(request: SimulationRequest, skip: int | None = None) -> SimulationRes
         seed=request.seed or 0,
         first_row=request.first_row,
         repeats=request.repeats,
+        finish=Finish.POISSON,
         shape=(1, 1),
         channel_names=("pz",),
         particle=particle,

@@ -59,6 +59,7 @@ def test_json_and_npz_carry_everything(simulator: Simulator, output: Output, rat
     for found in (body, arrays):
         assert (found["model"], int(found["version"]), int(found["seed"])) == ("tiny", 2, 2)
         assert (int(found["first_row"]), int(found["repeats"])) == (10, 2)
+        assert found["finish"] == ("none" if rates else "poisson")
         assert tuple(found["shape"]) == (44, 44)
         assert tuple(found["channel_names"]) == result.channel_names
         np.testing.assert_array_equal(found["particle"], result.particle)
@@ -83,7 +84,7 @@ def test_raw_bytes_with_their_headers(simulator: Simulator, output: Output) -> N
     shape = tuple(map(int, encoded.headers["X-Zdc-Shape"].split(",")))
     array = np.frombuffer(encoded.body, dtype=encoded.headers["X-Zdc-Dtype"]).reshape(shape)
     np.testing.assert_array_equal(array, result.response if output is Output.RESPONSE else result.channels)
-    assert encoded.headers["X-Zdc-Seed"] == "2"
+    assert (encoded.headers["X-Zdc-Seed"], encoded.headers["X-Zdc-Finish"]) == ("2", "poisson")
 
 
 def test_npz_bytes_are_reproducible(simulator: Simulator) -> None:

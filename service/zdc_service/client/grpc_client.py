@@ -6,6 +6,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import DeadlineError, NotReadyError, ZdcError
+from zdc_detector.finish import Finish
 
 from zdc_service.client.base import Client, ClientOptions
 from zdc_service.client.columns import columns_to_send
@@ -93,6 +94,7 @@ def result_from_messages(replies: list[pb.SimulateResponse], output: Output) -> 
         seed=last.seed,
         first_row=last.first_row,
         repeats=last.repeats,
+        finish=Finish(last.finish),
         shape=(rows, columns),
         channel_names=tuple(last.channel_names),
         particle=_join([reply.particle for reply in replies], np.dtype("<u4")),

@@ -8,6 +8,7 @@ import httpx
 import numpy as np
 import orjson
 from zdc_detector.errors import DeadlineError, NotReadyError, ZdcError
+from zdc_detector.finish import Finish
 
 from zdc_service.client.base import Client, ClientOptions
 from zdc_service.client.columns import columns_to_send
@@ -79,6 +80,7 @@ def result_from_npz(body: bytes) -> SimulationResult:
             seed=int(arrays["seed"]),
             first_row=int(arrays["first_row"]),
             repeats=int(arrays["repeats"]),
+            finish=Finish(str(arrays["finish"])),
             shape=(rows, columns),
             channel_names=tuple(arrays["channel_names"].tolist()),
             particle=arrays["particle"],

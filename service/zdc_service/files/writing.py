@@ -24,7 +24,7 @@ class ResultWriter(ABC):
     Parameters
     ----------
     path : File to write.
-    about : What to say of all rows: stands beside the model, version and seed of the first chunk.
+    about : What to say of all rows: stands beside the model, version, seed and finish of the first chunk.
     """
 
     def __init__(self, path: Path, about: Mapping[str, str | int]):
@@ -51,7 +51,13 @@ class ResultWriter(ABC):
         return self
 
     def _attributes(self, chunk: Chunk) -> dict[str, str | int]:
-        return {"model": chunk.model, "version": chunk.version, "seed": chunk.seed, **self._about}
+        return {
+            "model": chunk.model,
+            "version": chunk.version,
+            "seed": chunk.seed,
+            "finish": chunk.finish.value,
+            **self._about,
+        }
 
 
 class Hdf5Writer(ResultWriter):

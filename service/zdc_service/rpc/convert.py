@@ -92,6 +92,7 @@ def write_response(result: SimulationResult, last: bool) -> pb.SimulateResponse:
         seed=result.seed,
         first_row=result.first_row,
         repeats=result.repeats,
+        finish=result.finish.value,
         shape=result.shape,
         channel_names=result.channel_names,
         particle=little_endian(result.particle),

@@ -96,7 +96,7 @@ class Hits(_message.Message):
     def __init__(self, offsets: _Optional[bytes] = ..., fibre: _Optional[bytes] = ..., photons: _Optional[bytes] = ...) -> None: ...
 
 class SimulateResponse(_message.Message):
-    __slots__ = ("model", "version", "seed", "first_row", "repeats", "shape", "channel_names", "particle", "side", "channels", "photon_type", "channel_type", "response", "hits", "skipped", "extrapolated", "last")
+    __slots__ = ("model", "version", "seed", "first_row", "repeats", "shape", "channel_names", "particle", "side", "channels", "photon_type", "channel_type", "response", "hits", "skipped", "extrapolated", "last", "finish")
     class SkippedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -128,6 +128,7 @@ class SimulateResponse(_message.Message):
     SKIPPED_FIELD_NUMBER: _ClassVar[int]
     EXTRAPOLATED_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
+    FINISH_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     seed: int
@@ -145,4 +146,5 @@ class SimulateResponse(_message.Message):
     skipped: _containers.ScalarMap[str, int]
     extrapolated: _containers.ScalarMap[str, int]
     last: bool
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., seed: _Optional[int] = ..., first_row: _Optional[int] = ..., repeats: _Optional[int] = ..., shape: _Optional[_Iterable[int]] = ..., channel_names: _Optional[_Iterable[str]] = ..., particle: _Optional[bytes] = ..., side: _Optional[bytes] = ..., channels: _Optional[bytes] = ..., photon_type: _Optional[_Union[ElementType, str]] = ..., channel_type: _Optional[_Union[ElementType, str]] = ..., response: _Optional[bytes] = ..., hits: _Optional[_Union[Hits, _Mapping]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., extrapolated: _Optional[_Mapping[str, int]] = ..., last: bool = ...) -> None: ...
+    finish: str
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., seed: _Optional[int] = ..., first_row: _Optional[int] = ..., repeats: _Optional[int] = ..., shape: _Optional[_Iterable[int]] = ..., channel_names: _Optional[_Iterable[str]] = ..., particle: _Optional[bytes] = ..., side: _Optional[bytes] = ..., channels: _Optional[bytes] = ..., photon_type: _Optional[_Union[ElementType, str]] = ..., channel_type: _Optional[_Union[ElementType, str]] = ..., response: _Optional[bytes] = ..., hits: _Optional[_Union[Hits, _Mapping]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., extrapolated: _Optional[_Mapping[str, int]] = ..., last: bool = ..., finish: _Optional[str] = ...) -> None: ...
