@@ -42,9 +42,13 @@ class Calorimeter(BaseModel):
         if len(self.channel_map) != rows or any(len(row) != columns for row in self.channel_map):
             raise ValueError(f"channel_map must have {rows} strings of {columns} characters")
         allowed = {str(i + 1) for i in range(len(self.channel_names))} | {NO_CHANNEL}
-        wrong = set("".join(self.channel_map)) - allowed
+        used = set("".join(self.channel_map))
+        wrong = used - allowed
         if wrong:
             raise ValueError(f"channel_map uses {sorted(wrong)}; {len(self.channel_names)} channels are named")
+        empty = [name for i, name in enumerate(self.channel_names, 1) if str(i) not in used]
+        if empty:
+            raise ValueError(f"channel_map gives no fibre to {', '.join(empty)}; every channel needs one")
         return self
 
     @property

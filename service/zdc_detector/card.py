@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.errors import ModelError
 from zdc_detector.finish import Finish
-from zdc_detector.particles import ENERGY, VX, VY, VZ, Particles
+from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VY, VZ, Particles
 
 SCHEMA_VERSION = 1
 CARD_FILE, GRAPH_FILE, GOLDEN_FILE = "card.json", "model.onnx", "golden.npz"
@@ -49,7 +49,7 @@ class Ranges(_Strict):
     vertex : Lower and upper bound of vx, vy and vz [cm], for particles that fly to +z.
     """
 
-    species: tuple[SpeciesRange, ...]
+    species: tuple[SpeciesRange, ...] = Field(min_length=1)
     vertex: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
 
 
@@ -107,6 +107,15 @@ class ModelCard(_Strict):
     metrics: dict[str, Metric] = Field(default_factory=dict)
     limitations: tuple[str, ...] = ()
     graph_sha256: str
+
+    @field_validator("conditions")
+    @classmethod
+    def _in_our_order_and_units(cls, conditions: tuple[ConditionSpec, ...]) -> tuple[ConditionSpec, ...]:
+        found = [f"{condition.name} [{condition.unit}]" for condition in conditions]
+        wanted = [f"{name} [{unit}]" for name, unit in zip(CONDITIONS, UNITS, strict=True)]
+        if found != wanted:
+            raise ValueError(f"the graph takes {', '.join(found)}; it must take {', '.join(wanted)}")
+        return conditions
 
     @classmethod
     def read(cls, folder: Path) -> "ModelCard":

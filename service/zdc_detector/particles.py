@@ -26,6 +26,11 @@ KINEMATICS = ("px", "py", "pz", "vx", "vy", "vz")
 MASS_TOLERANCE = 0.02
 ENERGY_TOLERANCE = 0.01
 
+#: Bounds of every number, in its own unit: far outside any particle of an accelerator, and such that no float32
+#: computation with them (E^2, the line to the face) overflows to infinity.
+LARGEST = 1e9
+SMALLEST_PZ = 1e-9
+
 _NEUTRINOS = (12, 14, 16)
 
 
@@ -123,7 +128,13 @@ class Particles:
         for name in KINEMATICS:
             if name in columns:
                 out[:, CONDITIONS.index(name)] = _float_column(name, columns[name], n)
-        _require(out[:, PZ] != 0, "pz", out[:, PZ], "must not be 0; the calorimeters stand along z")
+        along_z = np.abs(out[:, PZ]) >= SMALLEST_PZ
+        _require(
+            along_z,
+            "pz",
+            out[:, PZ],
+            f"GeV/c must not be 0 or below {SMALLEST_PZ:g} in size; the calorimeters stand along z",
+        )
 
         mass, charge = _from_table(pdg, columns, n)
         out[:, MASS], out[:, CHARGE] = mass, charge
@@ -150,7 +161,12 @@ def _pdg_column(values: ArrayLike) -> NDArray[np.int64]:
         raise InvalidInputError(f"pdg must be a column of integers; received {raw.dtype} of shape {raw.shape}")
     with np.errstate(invalid="ignore"):
         pdg = raw.astype(np.int64)
-    _require((pdg == raw) & (np.abs(pdg) < 2**31), "pdg", raw, "must be an integer PDG code, at most 10 digits (int32)")
+    _require(
+        (pdg == raw) & (pdg > -(2**31)) & (pdg < 2**31),
+        "pdg",
+        raw,
+        "must be an integer PDG code, at most 10 digits (int32)",
+    )
     return pdg
 
 
@@ -161,8 +177,8 @@ def _float_column(name: str, values: ArrayLike, n: int) -> NDArray[np.float64]:
         raise InvalidInputError(f"{name} must be a column of numbers: {error}") from error
     if column.shape != (n,):
         raise InvalidInputError(f"{name} has shape {column.shape}; pdg has {n} rows, send one value for each")
-    limit = float(np.finfo(np.float32).max)
-    _require(np.abs(column) <= limit, name, column, "must be finite and fit a float32")
+    unit = UNITS[CONDITIONS.index(name)]
+    _require(np.abs(column) <= LARGEST, name, column, f"{unit} must be finite and within +-{LARGEST:g} {unit}")
     return column
 
 
@@ -188,6 +204,7 @@ def _from_table(
         agrees = np.abs(given["mass"] - mass) <= MASS_TOLERANCE * mass + 1e-3
         remedy = "MeV; the PDG table has {} MeV: masses are in MeV, did you send GeV?"
         _require(agrees | ~in_table, "mass", given["mass"], remedy, mass)
+        _require(given["mass"] >= 0, "mass", given["mass"], "MeV must not be negative")
         mass = np.where(in_table, mass, given["mass"])
     if "charge" in given:
         remedy = "e; the PDG table has {} e: ROOT's TParticlePDG::Charge() is in |e|/3, ours is in e"

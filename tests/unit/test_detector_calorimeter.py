@@ -54,7 +54,11 @@ def test_a_row_of_sums_does_not_depend_on_the_others() -> None:
 
 @pytest.mark.parametrize(
     ("rows", "message"),
-    [(("1122", ".12.", "221"), "3 strings of 4 characters"), (("1122", ".13.", "2211"), r"uses \['3'\]")],
+    [
+        (("1122", ".12.", "221"), "3 strings of 4 characters"),
+        (("1122", ".13.", "2211"), r"uses \['3'\]"),
+        (("1111", ".11.", "1111"), "gives no fibre to b"),
+    ],
 )
 def test_a_map_that_does_not_fit_is_refused(rows: tuple[str, ...], message: str) -> None:
     with pytest.raises(ValidationError, match=message):

@@ -42,6 +42,11 @@ def test_a_missing_card_is_named(tmp_path: Path) -> None:
     [
         ('"version":', '"versoin":', r"card.json: version: Field required \(2 problems\)"),
         ('"output": "rate"', '"output": "counts"', r"card.json: output: Input should be 'rate' or 'count'"),
+        (
+            '"unit": "MeV"',
+            '"unit": "GeV"',
+            r"card.json: conditions: .* takes energy .* mass \[GeV\].* must take .* \[MeV\]",
+        ),
         ('"schema_version": 1', '"schema_version": 2', "card.json: schema_version"),
     ],
 )

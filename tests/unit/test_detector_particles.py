@@ -3,7 +3,19 @@ from typing import Any
 import numpy as np
 import pytest
 from zdc_detector.errors import InvalidInputError, OutOfRangeError
-from zdc_detector.particles import CONDITIONS, ENERGY, MASS, PZ, VZ, Particles, mass_and_charge, species_name
+from zdc_detector.particles import (
+    CONDITIONS,
+    ENERGY,
+    LARGEST,
+    MASS,
+    PX,
+    PZ,
+    SMALLEST_PZ,
+    VZ,
+    Particles,
+    mass_and_charge,
+    species_name,
+)
 
 GOOD: dict[str, Any] = {"pdg": [2112, 22, 2212], "px": [0.1, 0, 0], "py": [0, 0.05, 0], "pz": [1500, -200, 30]}
 
@@ -38,9 +50,15 @@ def test_given_energy_mass_and_charge_must_agree_with_the_table() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"pz": [1500, float("nan"), 30]}, r"particle\[1\]: pz = nan must be finite"),
-        ({"pz": [1500, 1e39, 30]}, r"particle\[1\]: pz = 1e\+39 must be finite and fit a float32"),
-        ({"pz": [1500, -200, 0]}, r"particle\[2\]: pz = 0 must not be 0; the calorimeters stand along z"),
+        ({"pz": [1500, float("nan"), 30]}, r"particle\[1\]: pz = nan GeV/c must be finite"),
+        ({"pz": [1500, 1e39, 30]}, r"particle\[1\]: pz = 1e\+39 GeV/c must be finite and within \+-1e\+09 GeV/c"),
+        ({"vx": [0, 0, -2e9]}, r"particle\[2\]: vx = -2e\+09 cm must be finite and within"),
+        (
+            {"pz": [1500, -200, 0]},
+            r"particle\[2\]: pz = 0 GeV/c must not be 0 or below 1e-09 in size; the calorimeters stand along z",
+        ),
+        ({"pz": [1500, -1e-10, 30]}, r"particle\[1\]: pz = -1e-10 GeV/c must not be 0 or below 1e-09"),
+        ({"pdg": [2112, 22, -(2**63)]}, r"particle\[2\]: pdg = -9.22337e\+18 must be an integer PDG code"),
         ({"pz": [1500, -200]}, r"pz has shape \(2,\); pdg has 3 rows"),
         ({"pz": ["a", "b", "c"]}, "pz must be a column of numbers"),
         ({"pdg": [2112, 22.5, 2212]}, r"particle\[1\]: pdg = 22.5 must be an integer PDG code"),
@@ -80,6 +98,23 @@ def test_unknown_codes_need_mass_and_charge() -> None:
     given = Particles.from_columns({**unknown, "mass": [0, 2000], "charge": [0, 1]})
     assert given.conditions[1, MASS] == 2000
     assert given.conditions[1, ENERGY] == pytest.approx(np.sqrt(60**2 + 2**2))
+    with pytest.raises(InvalidInputError, match=r"particle\[1\]: mass = -5 MeV must not be negative"):
+        Particles.from_columns({**unknown, "mass": [0, -5], "charge": [0, 1]})
+
+
+def test_the_widest_particles_have_finite_conditions_and_lines() -> None:
+    ends = [-LARGEST, LARGEST]
+    columns: dict[str, Any] = {
+        "pdg": [22, 22],
+        "px": ends,
+        "py": ends,
+        "pz": [SMALLEST_PZ, -SMALLEST_PZ],
+        "vx": ends,
+        "vz": ends,
+    }
+    conditions = Particles.from_columns(columns).conditions
+    assert np.isfinite(conditions**2).all()
+    assert np.isfinite(conditions[:, PX] * (conditions[:, VZ] / conditions[:, PZ])).all()
 
 
 def test_toward_a_mirrors_only_what_flies_to_minus_z() -> None:

@@ -141,13 +141,14 @@ def test_every_reason_is_counted(tmp_path: Path) -> None:
         (-211, 0.0, 0.0, 1000.0),
         (22, 1.0, 0.0, 10.0),
         (22, 1.0, 0.0, 0.0),
+        (22, 1.0, 0.0, 1e-12),
         (99999999, 0.0, 0.0, 100.0),
     ]
     reader = open_particles(write(tmp_path / "events.hepmc3", generator_event(1, "GEV", "MM", rows)))
     (block,) = list(reader)
     assert block.particles.pdg.tolist() == [2112]
-    assert reader.read == 6
-    assert reader.skipped == {"charged": 2, "misses the face": 2, "not in the PDG table": 1}
+    assert reader.read == 7
+    assert reader.skipped == {"charged": 2, "misses the face": 3, "not in the PDG table": 1}
 
 
 def test_a_file_cut_short_is_refused_wherever_it_was_cut(tmp_path: Path) -> None:

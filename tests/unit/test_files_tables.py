@@ -83,8 +83,8 @@ def test_event_and_barcode_are_optional(tmp_path: Path) -> None:
         ("2112,0,0,100,0,0,0,1.5,1", "line 5: event = '1.5' is not a whole number"),
         ("2112,0,0,100,0,0,0,1,99999999999999999999", "line 5: barcode = '99999999999999999999' is not a whole number"),
         ("2112,0,0,100", "line 5 has 4 values; the header has 9 columns"),
-        ("2112,0,0,0,0,0,0,1,1", "line 5: pz = 0 must not be 0"),
-        ("2112,0,0,nan,0,0,0,1,1", "line 5: pz = nan must be finite"),
+        ("2112,0,0,0,0,0,0,1,1", "line 5: pz = 0 GeV/c must not be 0"),
+        ("2112,0,0,nan,0,0,0,1,1", "line 5: pz = nan GeV/c must be finite"),
         ("123456,0,0,100,0,0,0,1,1", "line 5: pdg 123456 is not in the PDG table"),
         ('2112,0,0,"100,0,0,0,1,1', "unexpected end of data; the file must be CSV"),
     ],
@@ -102,7 +102,7 @@ def test_a_wrong_csv_line_is_named(tmp_path: Path, line: str, message: str) -> N
 def test_the_line_is_right_in_later_blocks(tmp_path: Path) -> None:
     path = tmp_path / "particles.csv"
     path.write_text("pdg,px,py,pz\n" + "22,0,0,100\n" * 10 + "22,0,0,0\n")
-    with pytest.raises(FileFormatError, match="line 12: pz = 0 must not be 0"):
+    with pytest.raises(FileFormatError, match="line 12: pz = 0 GeV/c must not be 0"):
         read_all(path, block_rows=4)
 
 
@@ -138,7 +138,7 @@ def test_parquet_names_the_row_of_a_null_and_of_a_wrong_value(tmp_path: Path) ->
     with pytest.raises(FileFormatError, match="row 6: px is null"):
         read_all(path, block_rows=4)
     pq.write_table(pa.table({**columns, "pz": [1.0] * 9 + [0.0]}), path)
-    with pytest.raises(FileFormatError, match="row 9: pz = 0 must not be 0"):
+    with pytest.raises(FileFormatError, match="row 9: pz = 0 GeV/c must not be 0"):
         read_all(path, block_rows=4)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import ZN, Calorimeter
 from zdc_detector.errors import FileFormatError, OutOfRangeError
-from zdc_detector.particles import KINEMATICS, mass_and_charge
+from zdc_detector.particles import KINEMATICS, SMALLEST_PZ, mass_and_charge
 
 from zdc_service.files.blocks import BLOCK_ROWS, ParticleBlock, ParticleReader, hep_package
 
@@ -116,7 +116,7 @@ class HepMCReader(ParticleReader):
         if not gathered:
             return
         columns = {name: np.concatenate([event[name] for event in gathered]) for name in gathered[0]}
-        flies = columns["pz"] != 0
+        flies = np.abs(columns["pz"]) >= SMALLEST_PZ
         self.skipped[MISSES] += int(np.count_nonzero(~flies))
         columns = {name: values[flies] for name, values in columns.items()}
         if not len(columns["pdg"]):
