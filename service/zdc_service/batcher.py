@@ -1,5 +1,6 @@
 """Collects rows of many jobs into batches for the engine; never waits for more while a worker is free."""
 
+import logging
 import threading
 import time
 from collections import deque
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import DeadlineError, NotReadyError, OverloadedError
+from zdc_detector.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
 from zdc_detector.finish import Finish, finish_drawn
 from zdc_detector.particles import Particles
 from zdc_detector.random import normals, uniforms
@@ -19,6 +20,8 @@ from zdc_detector.random import normals, uniforms
 from zdc_service.engine import Engine
 from zdc_service.job import Job
 from zdc_service.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 #: A batch is not shared among idle workers below this many rows each: one run costs a fixed overhead.
 _WORTH_SHARING = 8
@@ -144,7 +147,11 @@ class Batcher:
             start = job.next_row
             late = job.deadline is not None and now > job.deadline
             if late:
-                job.fail(DeadlineError("the deadline passed before the simulation began; allow more time"))
+                job.fail(
+                    DeadlineError(
+                        "the deadline passed before the simulation was done; allow more time, or send fewer rows"
+                    )
+                )
             if job.future.done():
                 self._count(start - job.stop)
                 continue
@@ -160,12 +167,15 @@ class Batcher:
         return slices
 
     def _compute(self, slices: list[_Slice]) -> None:
+        """Compute and deliver; raises before anything is delivered, so that a slice is never delivered twice."""
         began = time.monotonic()
         plan = slices[0].job.plan
         card = plan.engine.card
         particles = Particles.concatenate([_particles(part) for part in slices])
         noise = _draw(normals, slices, card.noise.dimension)
         rates = plan.engine.run(particles.conditions, noise, particles.pdg)
+        if not np.isfinite(rates.sum()):  # as counts, these would be zeros
+            raise ModelError(f"{card.name} version {card.version} gave rates that are not finite")
         images = finish_drawn(rates, plan.finish, lambda fibres: _draw(uniforms, slices, fibres))
         channels = card.calorimeter.channel_sums(images)
         at = 0
@@ -174,7 +184,10 @@ class Batcher:
         self._metrics.compute_seconds.observe(time.monotonic() - began)
         for part in slices:
             end = at + part.stop - part.start
-            part.job.deliver(part.start, images[at:end], channels[at:end])
+            try:
+                part.job.deliver(part.start, images[at:end], channels[at:end])
+            except Exception as error:
+                part.job.fail(error)
             at = end
 
     def _compute_apart(self, slices: list[_Slice], error: Exception) -> None:
@@ -182,6 +195,7 @@ class Batcher:
         if len(slices) == 1:
             slices[0].job.fail(error)
             return
+        log.warning("a batch of %d jobs failed and is computed job by job: %s", len(slices), error)
         for part in slices:
             try:
                 self._compute([part])

@@ -1,16 +1,47 @@
 """Options of the service: one field is a flag, an environment variable (``ZDC_...``) and its help text."""
 
+import math
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
 from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
-def usable_cores() -> int:
-    """Cores that this process may run on (affinity, not the host's total)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores that this process may use: its affinity, and the CPU quota of its control group, rounded up.
+
+    Parameters
+    ----------
+    root : Where ``proc`` and ``sys`` are.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min([cores, *map(math.ceil, _quotas(root))]))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """Cores that each control group of this process, from its own up to the root, may keep busy (v2, then v1)."""
+    for line in _text(root / "proc/self/cgroup").splitlines():
+        _, controllers, group = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        mounts = ("sys/fs/cgroup/cpu", "sys/fs/cgroup/cpu,cpuacct") if controllers else ("sys/fs/cgroup",)
+        # Inside a container the group is often mounted as the root of the tree: every folder on the way is looked at.
+        own = PurePosixPath(group.lstrip("/"))
+        for folder in [root / mount / part for mount in mounts for part in (own, *own.parents)]:
+            names = ("cpu.cfs_quota_us", "cpu.cfs_period_us") if controllers else ("cpu.max",)
+            found = " ".join(_text(folder / name) for name in names).split()
+            if len(found) == 2 and found[0] not in ("max", "-1"):
+                yield int(found[0]) / int(found[1])
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text()
+    except OSError:  # not Linux, or another version of control groups
+        return ""
 
 
 class EngineSettings(BaseSettings):

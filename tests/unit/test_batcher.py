@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_model import NOISE, some_particles
-from zdc_detector.errors import DeadlineError, NotReadyError, OverloadedError
+from zdc_detector.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
 from zdc_detector.finish import finish_rates
 from zdc_detector.particles import Particles
 from zdc_detector.random import normals
@@ -182,6 +182,44 @@ def test_an_error_fails_its_own_job_only(engine: GatedEngine, batcher: Batcher) 
     for seed, each in enumerate(good):
         images = expected(engine, some_particles(2, seed, sides=False), seed)
         np.testing.assert_array_equal(each.future.result(30).response, images)
+
+
+def test_rates_that_are_not_finite_are_an_error_of_their_job(engine: GatedEngine, batcher: Batcher) -> None:
+    blocked(engine, batcher)
+    particles = some_particles(2, sides=False)
+    particles.conditions[1, 0] = np.inf
+    bad, good = Job(make_plan(engine, particles), 0, 2), job(engine, 2)
+    for each in (bad, good):
+        batcher.submit(each)
+    engine.gate.set()
+    with pytest.raises(ModelError, match="tiny version 1 gave rates that are not finite"):
+        bad.future.result(30)
+    np.testing.assert_array_equal(good.future.result(30).response, expected(engine, some_particles(2, 7, False), 7))
+
+
+def test_a_failed_delivery_fails_its_own_job_and_repeats_no_other(engine: GatedEngine, batcher: Batcher) -> None:
+    class Undeliverable(Job):
+        def deliver(self, *_: object) -> None:
+            raise MemoryError("no room for the images")
+
+    class Counted(Job):
+        deliveries = 0
+
+        def deliver(self, start: int, images: np.ndarray, channels: np.ndarray) -> None:
+            self.deliveries += 1
+            super().deliver(start, images, channels)
+
+    blocked(engine, batcher)
+    plan = make_plan(engine, some_particles(2, sides=False))
+    good, bad = Counted(plan, 0, 2), Undeliverable(plan, 0, 2)
+    for each in (good, bad):
+        batcher.submit(each)
+    engine.gate.set()
+    with pytest.raises(MemoryError):
+        bad.future.result(30)
+    good.future.result(30)
+    batcher.close()
+    assert good.deliveries == 1
 
 
 def test_cancelled_work_is_not_computed(engine: GatedEngine, batcher: Batcher) -> None:

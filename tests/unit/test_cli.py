@@ -1,5 +1,6 @@
 """`zdc`: options as flags and variables, mistakes as one line and exit code 2."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,53 @@ def test_a_damaged_model_is_one_line_and_code_2(capsys: pytest.CaptureFixture[st
     code, _, err = run(capsys, "serve", "--models", str(tmp_path), "--http-port", "0", "--grpc-port", "0")
     assert code == 2
     assert "golden.npz: cannot be read" in err
+
+
+@pytest.mark.parametrize(
+    ("groups", "files", "cores"),
+    [
+        ("0::/pod/one", {"sys/fs/cgroup/pod/one/cpu.max": "100000 100000"}, 1),
+        (
+            "0::/pod/one",
+            {"sys/fs/cgroup/pod/cpu.max": "50000 100000", "sys/fs/cgroup/pod/one/cpu.max": "max 100000"},
+            1,
+        ),
+        ("0::/../../elsewhere", {"sys/fs/cgroup/cpu.max": "100000 100000"}, 1),
+        ("0::/", {"sys/fs/cgroup/cpu.max": "150000 100000"}, 2),
+        ("0::/", {"sys/fs/cgroup/cpu.max": "max 100000"}, None),
+        ("0::/", {"sys/fs/cgroup/cpu.max": "6400000 100000"}, None),
+        ("0::/", {}, None),
+        (
+            "12:memory:/pod\n3:cpu,cpuacct:/pod",
+            {
+                "sys/fs/cgroup/cpu,cpuacct/pod/cpu.cfs_quota_us": "80000",
+                "sys/fs/cgroup/cpu,cpuacct/pod/cpu.cfs_period_us": "100000",
+            },
+            1,
+        ),
+        (
+            "3:cpu:/pod",
+            {"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "20000", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"},
+            1,
+        ),
+        (
+            "3:cpu:/",
+            {"sys/fs/cgroup/cpu/cpu.cfs_quota_us": "-1", "sys/fs/cgroup/cpu/cpu.cfs_period_us": "100000"},
+            None,
+        ),
+        (None, {}, None),
+    ],
+)
+def test_the_quota_of_the_control_group_bounds_the_cores(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, groups: str | None, files: dict[str, str], cores: int | None
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    if groups is not None:
+        files = {**files, "proc/self/cgroup": groups}
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    assert usable_cores(tmp_path) == (8 if cores is None else cores)
 
 
 def test_defaults() -> None:
