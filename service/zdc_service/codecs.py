@@ -18,7 +18,7 @@ JSON, NPZ, RAW = "application/json", "application/x-npz", "application/octet-str
 
 @dataclass(frozen=True)
 class Encoded:
-    """A reply's body, its media type, and what a raw body cannot say itself."""
+    """A reply's body, its media type, and its scalars once more as headers."""
 
     body: bytes
     media_type: str
@@ -63,9 +63,10 @@ def encode(result: SimulationResult, media_type: str) -> Encoded:
     - JSON: an object with the fields of `SimulationResult`, arrays as nested lists.
     - npz: the arrays by name (hits as ``hits_offsets``, ``hits_fibre``, ``hits_photons``), scalars as 0-d arrays, the
       counts by reason as JSON text. Not compressed.
-    - raw: ``response``, or ``channels`` where there is none, little-endian in C order; the rest in headers.
+    - raw: ``response``, or ``channels`` where there is none, little-endian in C order; shape and type in headers.
     """
-    return Encoded(_ENCODERS[media_type](result), media_type, _headers(result))
+    headers = _headers(result) | (_raw_headers(result) if media_type == RAW else {})
+    return Encoded(_ENCODERS[media_type](result), media_type, headers)
 
 
 def _to_json(result: SimulationResult) -> bytes:
@@ -134,8 +135,12 @@ def little_endian(array: NDArray[np.generic]) -> bytes:
     return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-def _headers(result: SimulationResult) -> Mapping[str, str]:
+def _raw_headers(result: SimulationResult) -> dict[str, str]:
     array = _main_array(result)
+    return {"X-Zdc-Shape": ",".join(map(str, array.shape)), "X-Zdc-Dtype": array.dtype.newbyteorder("<").str}
+
+
+def _headers(result: SimulationResult) -> dict[str, str]:
     return {
         "X-Zdc-Model": result.model,
         "X-Zdc-Version": str(result.version),
@@ -143,8 +148,6 @@ def _headers(result: SimulationResult) -> Mapping[str, str]:
         "X-Zdc-First-Row": str(result.first_row),
         "X-Zdc-Repeats": str(result.repeats),
         "X-Zdc-Finish": result.finish.value,
-        "X-Zdc-Shape": ",".join(map(str, array.shape)),
-        "X-Zdc-Dtype": array.dtype.newbyteorder("<").str,
         "X-Zdc-Skipped": json.dumps(result.skipped),
         "X-Zdc-Extrapolated": json.dumps(result.extrapolated),
     }

@@ -166,13 +166,20 @@ def test_http_bodies_and_headers(
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "kind"),
-    [("/nowhere", 404, "http"), ("/simulate", 405, "http"), ("/models/tiny/x", 422, "invalid_input"),
-     ("/models/tiny/9", 404, "model_not_found")],
-)  # fmt: skip
-def test_other_http_errors_have_the_same_form(server: RunningServer, path: str, status: int, kind: str) -> None:
+    ("path", "status", "kind", "text"),
+    [
+        ("/nowhere", 404, "not_found", "GET /nowhere: Not Found; /docs lists"),
+        ("/simulate", 405, "method_not_allowed", "GET /simulate: Method Not Allowed; allowed is POST"),
+        ("/models/tiny/x", 422, "invalid_input", "path.version: Input should be a valid integer"),
+        ("/models/tiny/9", 404, "model_not_found", "model 'tiny' has no version 9; loaded are [1, 2]"),
+    ],
+)
+def test_other_http_errors_have_the_same_form(
+    server: RunningServer, path: str, status: int, kind: str, text: str
+) -> None:
     reply = httpx.get(server.http + path)
     assert reply.status_code == status
+    assert text in reply.json()["error"]["message"]
     assert reply.json()["error"]["kind"] == kind
 
 

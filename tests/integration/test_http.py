@@ -1,5 +1,6 @@
 """HTTP on a real socket: what the documentation promises."""
 
+import gzip
 import io
 import json
 import socket
@@ -9,6 +10,8 @@ import httpx
 import numpy as np
 import pytest
 from running_server import RunningServer
+from zdc_service.http.reply import SimulateReply
+from zdc_service.http.schema import EXAMPLES
 
 NEUTRONS = {"particles": [{"pdg": 2112, "px": 0.1, "py": 0, "pz": s * 1500, "vz": 2.0} for s in (1, -1)], "seed": 7}
 
@@ -103,13 +106,46 @@ def test_probes_and_documentation(http: httpx.Client) -> None:
     for described in (operation, paths["/models/{name}/{version}"]["get"]):
         error = described["responses"]["422"]["content"]["application/json"]["schema"]
         assert error == {"$ref": "#/components/schemas/ErrorReply"}
-    schema = operation["requestBody"]["content"]["application/json"]["schema"]
+    body = operation["requestBody"]["content"]["application/json"]
+    assert body["examples"] == EXAMPLES
+    schema = body["schema"]
     assert {"particles", "seed", "repeats", "output", "first_row", "model", "version", "out_of_range"} <= set(
         schema["properties"]
     )
-    assert set(operation["responses"]["200"]["content"]) == {
+    answers = operation["responses"]["200"]["content"]
+    assert answers["application/json"]["schema"] == {"$ref": "#/components/schemas/SimulateReply"}
+    assert set(answers) == {
         "application/json", "application/x-npz", "application/octet-stream",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+@pytest.mark.parametrize("output", ["response", "channels", "hits"])
+@pytest.mark.parametrize("rates", [False, True])
+def test_answers_are_as_documented(http: httpx.Client, example: str, output: str, rates: bool) -> None:
+    with http:
+        reply = http.post("/simulate", json=EXAMPLES[example]["value"] | {"output": output, "rates": rates})
+    assert reply.status_code == 200
+    body = SimulateReply.model_validate_json(reply.content, strict=True)
+    documented = set(SimulateReply.model_fields) - ({"response", "hits"} - {output})
+    assert set(reply.json()) == documented
+    assert body.finish == ("none" if rates else "poisson")
+    assert len(body.channels) == len(body.particle) == len(body.side)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
+def test_probes_answer_head(http: httpx.Client, path: str) -> None:
+    with http:
+        reply = http.head(path)
+    assert (reply.status_code, reply.content) == (200, b"")
+
+
+def test_compressed_bodies_are_refused_by_name(http: httpx.Client) -> None:
+    with http:
+        body = gzip.compress(json.dumps(NEUTRONS).encode())
+        reply = http.post("/simulate", content=body, headers={"Content-Encoding": "gzip"})
+    assert reply.status_code == 422
+    assert reply.json()["error"]["message"] == "Content-Encoding gzip is not understood; send the JSON as it is"
 
 
 def sample(text: str, line: str) -> float:

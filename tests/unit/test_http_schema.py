@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from zdc_detector.errors import InvalidInputError, OutOfRangeError
 from zdc_detector.particles import CHARGE, ENERGY, MASS
-from zdc_service.http.schema import SimulateBody, parse_request
+from zdc_service.http.schema import EXAMPLES, SimulateBody, parse_request
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest
 
 NEUTRON: dict[str, Any] = {"pdg": 2112, "px": 0.1, "py": 0, "pz": 1500, "vz": 2.0}
@@ -90,7 +90,10 @@ def test_wrong_particles_are_named(particles: Any, text: str) -> None:
         (b"{}", "particles: Field required"),
         (b'{"particles": [], "seed": "x"}', "seed: Input should be a valid integer"),
         (b'{"particles": [], "output": "image"}', "output: Input should be 'response', 'channels' or 'hits'"),
-        (b'{"particles": [], "seeds": 1}', "seeds: Extra inputs are not permitted; received 1"),
+        (b'{"particles": [], "seeds": 1}', "seeds: unknown; a request has particles, seed, first_row"),
+        (b'{"particles": [], "seed": true}', "seed: Input should be a valid integer; received True"),
+        (b'{"particles": [], "repeats": "2"}', "repeats: Input should be a valid integer; received '2'"),
+        (b'{"particles": [], "rates": 1}', "rates: Input should be a valid boolean"),
         (b'{"particles": [], "version": 0}', "version: Input should be greater than or equal to 1"),
     ],
 )
@@ -100,8 +103,8 @@ def test_wrong_bodies_are_named(body: bytes, text: str) -> None:
 
 
 def test_the_documented_examples_parse() -> None:
-    for example in SimulateBody.model_json_schema()["examples"]:
-        assert len(parse_request(json.dumps(example).encode()).particles)
+    for example in EXAMPLES.values():
+        assert len(parse_request(json.dumps(example["value"]).encode()).particles)
 
 
 def test_the_schema_stands_alone() -> None:

@@ -1,6 +1,8 @@
 """The HTTP application: routes, errors, probes and metrics."""
 
+import logging
 from collections.abc import Callable
+from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -14,6 +16,8 @@ from zdc_service.http.simulate import SIMULATE_PATH, simulate_router
 from zdc_service.simulator import Simulator
 from zdc_service.status import STATUSES, kind_of, message_of
 
+log = logging.getLogger(__name__)
+
 #: Seconds after which a caller that was refused as overloaded may try again.
 _RETRY_AFTER = "1"
 #: Of the HTTP interface, as in the name of the gRPC package.
@@ -23,7 +27,7 @@ _API_VERSION = "1"
 class ErrorDetail(BaseModel):
     """What went wrong."""
 
-    kind: str = Field(description="a stable word, the same over gRPC", examples=["out_of_range"])
+    kind: str = Field(description="a stable word, where gRPC has the error the same there", examples=["out_of_range"])
     message: str = Field(description="names the particle, the value, the bound and the remedy")
 
 
@@ -96,16 +100,19 @@ def _summary(engine: Engine, default: str) -> ModelSummary:
 
 
 def _add_operations(app: FastAPI, simulator: Simulator, ready: Callable[[], bool]) -> None:
+    @app.head("/livez", include_in_schema=False)
     @app.get("/livez", summary="Whether the process answers", tags=["operations"])
     async def livez() -> dict[str, str]:
         return {"status": "alive"}
 
+    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", summary="Whether new work is welcome", tags=["operations"])
     async def readyz() -> dict[str, str]:
         if not ready():
             raise NotReadyError("shutting down")
         return {"status": "ready"}
 
+    @app.head("/metrics", include_in_schema=False)
     @app.get("/metrics", summary="Metrics for Prometheus", tags=["operations"])
     async def metrics() -> Response:
         return Response(simulator.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
@@ -114,13 +121,15 @@ def _add_operations(app: FastAPI, simulator: Simulator, ready: Callable[[], bool
 def _add_errors(app: FastAPI, simulator: Simulator) -> None:
     async def on_error(request: Request, error: Exception) -> Response:
         kind = kind_of(error)
+        if kind == "internal" and isinstance(error, ZdcError):  # uvicorn logs all others
+            log.error("%s failed", request.url.path, exc_info=error)
         if request.url.path == SIMULATE_PATH:
             simulator.metrics.requests.labels("http", kind).inc()
         headers = {"Retry-After": _RETRY_AFTER} if kind == "overloaded" else {}
         return _error(STATUSES[kind][0], kind, message_of(error), headers)
 
     app.add_exception_handler(ZdcError, on_error)
-    app.add_exception_handler(Exception, on_error)  # uvicorn logs these
+    app.add_exception_handler(Exception, on_error)
 
     @app.exception_handler(RequestValidationError)
     async def on_invalid(_request: Request, error: Exception) -> Response:
@@ -129,10 +138,11 @@ def _add_errors(app: FastAPI, simulator: Simulator) -> None:
         return _error(422, "invalid_input", f"{where}: {first.get('msg')}")
 
     @app.exception_handler(HTTPException)
-    async def on_http_error(_request: Request, error: Exception) -> Response:
-        status = error.status_code if isinstance(error, HTTPException) else 500
-        headers = dict(getattr(error, "headers", None) or {})
-        return _error(status, "http", str(getattr(error, "detail", error)), headers)
+    async def on_http_error(request: Request, error: HTTPException) -> Response:
+        status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
+        allowed = f"; allowed is {headers['Allow']}" if "Allow" in headers else ""
+        text = f"{request.method} {request.url.path}: {status.phrase}{allowed}; /docs lists what there is"
+        return _error(status, status.name.lower(), text, headers)
 
 
 def _error(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> Response:

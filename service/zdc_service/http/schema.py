@@ -49,26 +49,31 @@ def _choices(kind: type[Output] | type[OutOfRange]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "enum": [choice.value for choice in kind]})
 
 
+#: Named examples of a body, as OpenAPI has them.
+EXAMPLES: Mapping[str, Any] = {
+    "rows": {
+        "summary": "a list of particles",
+        "value": {
+            "particles": [{"pdg": 2112, "px": 0.1, "py": 0, "pz": 1500, "vz": 2.0}],
+            "seed": 7,
+            "repeats": 1,
+            "output": "channels",
+        },
+    },
+    "columns": {
+        "summary": "a list for each column",
+        "value": {
+            "particles": {"pdg": [2112, 22], "px": [0.1, 0], "py": [0, 0.1], "pz": [1500, -800]},
+            "output": "hits",
+        },
+    },
+}
+
+
 class SimulateBody(BaseModel):
     """Particles to simulate, and how."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "particles": [{"pdg": 2112, "px": 0.1, "py": 0, "pz": 1500, "vz": 2.0}],
-                    "seed": 7,
-                    "repeats": 1,
-                    "output": "response",
-                },
-                {
-                    "particles": {"pdg": [2112, 22], "px": [0.1, 0], "py": [0, 0.1], "pz": [1500, -800]},
-                    "output": "hits",
-                },
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     particles: Annotated[Any, WithJsonSchema(_particles_schema())] = Field(
         description="a list of particles, or an object with one list per column"
@@ -76,9 +81,13 @@ class SimulateBody(BaseModel):
     seed: int | None = Field(None, description="0 <= seed < 2^53; absent: drawn and returned")
     first_row: int = Field(0, description="row of the first particle; continue the count to split a job")
     repeats: int = Field(1, description="responses per particle")
-    output: Annotated[Output, _choices(Output)] = Output.RESPONSE
+    output: Annotated[Output, _choices(Output)] = Field(
+        Output.RESPONSE, strict=False, description="what each row carries beside its channel sums"
+    )
     out_of_range: Annotated[OutOfRange, _choices(OutOfRange)] = Field(
-        OutOfRange.ERROR, description="what happens to particles outside the trained species, energies or vertices"
+        OutOfRange.ERROR,
+        strict=False,
+        description="what happens to particles outside the trained species, energies or vertices",
     )
     rates: bool = Field(False, description="the model's raw rates as floats instead of photon counts")
     model: str | None = Field(None, description="default: the server's default model")
@@ -96,13 +105,16 @@ def parse_request(body: bytes) -> SimulationRequest:
     try:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidInputError(f"the body is not JSON: {error}") from error
+        raise InvalidInputError(f"the body is not JSON: {error}; /docs describes it") from error
     try:
         fields = SimulateBody.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
-        raise InvalidInputError(f"{where}: {first['msg']}; received {_shorten(first['input'])}") from error
+        text = f"{first['msg']}; received {_shorten(first['input'])}"
+        if first["type"] == "extra_forbidden":
+            text = f"unknown; a request has {', '.join(SimulateBody.model_fields)}"
+        raise InvalidInputError(f"{where}: {text}") from error
     return SimulationRequest(
         particles=_particles(fields.particles),
         **{name: getattr(fields, name) for name in SimulateBody.model_fields if name != "particles"},

@@ -5,10 +5,11 @@ import time
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from zdc_detector.errors import TooLargeError
+from zdc_detector.errors import InvalidInputError, TooLargeError
 
 from zdc_service.codecs import JSON, NPZ, RAW, check_encoding, choose_encoding, encode
-from zdc_service.http.schema import SimulateBody, parse_request
+from zdc_service.http.reply import SimulateReply
+from zdc_service.http.schema import EXAMPLES, SimulateBody, parse_request
 from zdc_service.job import Plan
 from zdc_service.simulation import SimulationResult
 from zdc_service.simulator import Simulator
@@ -23,33 +24,18 @@ _CLIENT_CLOSED_REQUEST = 499
 SIMULATE_PATH = "/simulate"
 
 _DESCRIPTION = f"""
-Simulates calorimeter responses. `Accept` chooses the form of the answer: `{JSON}` (default), `{NPZ}` (all arrays, for
-`numpy.load`), or `{RAW}` (`response`, or `channels`, as little-endian numbers; the rest in `X-Zdc-*` headers).
+Simulates calorimeter responses. `Accept` chooses the form of the answer:
+
+- `{JSON}` (default);
+- `{NPZ}`: the same arrays for `numpy.load`, with `hits_offsets`, `hits_fibre` and `hits_photons` for hits;
+- `{RAW}`: `response`, or `channels`, as little-endian numbers whose shape and type stand in `X-Zdc-Shape` and
+  `X-Zdc-Dtype`. It does not say which particles were skipped: take npz for that. It carries no hits.
+
+The headers `X-Zdc-Model`, `-Version`, `-Seed`, `-First-Row`, `-Repeats`, `-Finish`, `-Skipped` and `-Extrapolated`
+repeat the scalars in every form.
 """.strip()
 
-_REPLY_SCHEMA = {
-    "type": "object",
-    "properties": {
-        "model": {"type": "string"},
-        "version": {"type": "integer"},
-        "seed": {"type": "integer", "description": "the request's, or the one that was drawn"},
-        "first_row": {"type": "integer"},
-        "repeats": {"type": "integer"},
-        "shape": {"type": "array", "items": {"type": "integer"}, "description": "fibres along x and y"},
-        "channel_names": {"type": "array", "items": {"type": "string"}},
-        "particle": {"type": "array", "items": {"type": "integer"}, "description": "index of each row's particle"},
-        "side": {"type": "array", "items": {"enum": ["A", "C"]}, "description": "of each row: A is +z, C is -z"},
-        "channels": {"type": "array", "description": "photon sums, [row][channel]"},
-        "response": {"type": "array", "description": "photons per fibre, [row][x][y]; for output = response"},
-        "hits": {
-            "type": "object",
-            "description": "row m has the entries offsets[m] .. offsets[m + 1] - 1 of fibre (= x * columns + y) and "
-            "photons; for output = hits",
-        },
-        "skipped": {"type": "object", "description": "particles without rows, counted by reason"},
-        "extrapolated": {"type": "object", "description": "particles outside the trained range, counted by reason"},
-    },
-}
+_BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 
 def simulate_router(simulator: Simulator) -> APIRouter:
@@ -64,16 +50,29 @@ def simulate_router(simulator: Simulator) -> APIRouter:
         tags=["simulation"],
         response_class=Response,
         openapi_extra={
-            "requestBody": {"required": True, "content": {JSON: {"schema": SimulateBody.model_json_schema()}}}
+            "requestBody": {
+                "required": True,
+                "content": {JSON: {"schema": SimulateBody.model_json_schema(), "examples": EXAMPLES}},
+            }
         },
-        responses={200: {"content": {JSON: {"schema": _REPLY_SCHEMA}, NPZ: {}, RAW: {}}}},
+        responses={
+            200: {
+                "description": "The simulated rows",
+                "model": SimulateReply,
+                "content": {JSON: {}, NPZ: _BINARY, RAW: _BINARY},
+            }
+        },
     )
     async def simulate(request: Request) -> Response:
         media_type = choose_encoding(request.headers.get("accept"))
         body = await _read_body(request, max_body)
-        parsed = await asyncio.to_thread(parse_request, body) if len(body) > _LARGE_BYTES else parse_request(body)
-        check_encoding(media_type, parsed.output)
-        plan = simulator.plan(parsed)
+
+        def prepare() -> Plan:
+            parsed = parse_request(body)
+            check_encoding(media_type, parsed.output)
+            return simulator.plan(parsed)
+
+        plan = await asyncio.to_thread(prepare) if len(body) > _LARGE_BYTES else prepare()
         result = await _result_unless_disconnected(request, simulator, plan)
         if result is None:
             simulator.metrics.requests.labels("http", "cancelled").inc()
@@ -89,6 +88,9 @@ def simulate_router(simulator: Simulator) -> APIRouter:
 
 
 async def _read_body(request: Request, limit: int) -> bytes:
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        raise InvalidInputError(f"Content-Encoding {coding} is not understood; send the JSON as it is")
     chunks, size = [], 0
     async for chunk in request.stream():
         chunks.append(chunk)
