@@ -10,7 +10,7 @@ SMOKE_RUN ?= runs/smoke
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check train-smoke proto clean
+.PHONY: help serve test bench check train-smoke proto clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,6 +20,9 @@ serve: $(VENV)/.serve-$(DEVICE_EXTRA) ## start HTTP on 127.0.0.1:8000 and gRPC o
 
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest $(ARGS)
+
+bench: $(VENV)/.serve-$(DEVICE_EXTRA) ## responses per second of each protocol beside raw onnxruntime
+	$(BIN)/python tests/load/throughput.py $(ARGS)
 
 check: $(VENV)/.dev ## style, types and import rules
 	$(BIN)/ruff check .

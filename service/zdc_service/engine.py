@@ -64,7 +64,7 @@ class Engine:
         self.provider = provider
         self.row_multiple = 1
         self._where = model.folder
-        self._session = _open_session(model, provider)
+        self._session = open_session(model, provider)
         self._check_signature()
         golden = self._golden()
         self._check_golden(golden)
@@ -241,13 +241,20 @@ def load_engines(models: Iterable[StoredModel], device: str, default: str | None
 def _opens_on_gpu(model: StoredModel) -> bool:
     """Whether the GPU build finds a GPU; it installs and imports without one."""
     try:
-        _open_session(model, CUDA)
+        open_session(model, CUDA)
     except ConfigError:
         return False
     return True
 
 
-def _open_session(model: StoredModel, provider: str) -> ort.InferenceSession:
+def open_session(model: StoredModel, provider: str) -> ort.InferenceSession:
+    """The graph of a model in onnxruntime, with the options that serve it best.
+
+    Raises
+    ------
+    ModelError : the graph cannot be loaded.
+    ConfigError : the provider cannot be had.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1  # concurrent runs beat one run with several threads
     options.inter_op_num_threads = 1

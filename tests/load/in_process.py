@@ -1,0 +1,43 @@
+"""Without a server: onnxruntime alone, and all of the simulation."""
+
+from collections.abc import Callable
+from itertools import cycle
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_detector.random import normals
+from zdc_service.engine import open_session
+from zdc_service.model_store import StoredModel
+from zdc_service.simulation import SimulationRequest
+from zdc_service.simulator import Simulator
+
+
+def onnxruntime_alone(
+    model: StoredModel, provider: str, request: SimulationRequest, batch_rows: int
+) -> Callable[[], int]:
+    """Runs the graph on one batch of the request after the other, cut as the service cuts it.
+
+    To be called from as many threads as the service has. Noise is drawn beforehand, and the rates are dropped.
+    """
+    session = open_session(model, provider)
+    particles = request.particles.toward_a()
+    noise = normals(request.seed or 0, 0, len(particles), model.card.noise.dimension)
+    feeds: dict[str, NDArray[np.generic]] = {"particles": particles.conditions, "noise": noise}
+    if model.card.takes_pdg:
+        feeds["pdg"] = particles.pdg
+    starts = range(0, len(particles), batch_rows)
+    batches = cycle([{name: array[i : i + batch_rows] for name, array in feeds.items()} for i in starts])
+
+    def call() -> int:
+        return len(session.run(["response"], next(batches))[0])
+
+    return call
+
+
+def simulator_call(simulator: Simulator, request: SimulationRequest) -> Callable[[], int]:
+    """Checks, noise, graph, finish and sums, by the simulator that the protocols use."""
+
+    def call() -> int:
+        return len(simulator.simulate(request).channels)
+
+    return call
