@@ -12,6 +12,7 @@ import pytest
 from running_server import RunningServer
 from tiny_model import some_particles
 from zdc_detector.errors import (
+    ConfigError,
     DeadlineError,
     InvalidInputError,
     ModelNotFoundError,
@@ -230,13 +231,37 @@ def test_a_server_that_starts_late_is_waited_for(models_folder: Path, way: str) 
 
 
 @pytest.mark.parametrize("way", ["grpc", "http"])
-def test_an_absent_server_is_named(way: str) -> None:
+def test_an_absent_server_is_named(way: str, caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     with (
-        connect(f"{way}://127.0.0.1:{port}", ClientOptions(retry_seconds=0.2)) as client,
+        connect(f"{way}://127.0.0.1:{port}", ClientOptions(retry_seconds=0.2, rows_per_request=10)) as client,
         pytest.raises(NotReadyError, match=f"127.0.0.1:{port}.*is a server listening there"),
     ):
-        list(client.simulate(some_particles(1)))
+        list(client.simulate(some_particles(100)))
+    (line,) = caplog.messages  # once, however many requests are under way
+    assert f"127.0.0.1:{port}" in line
+    assert line.endswith("(trying again for 0.2 s)")
+
+
+@pytest.mark.parametrize("way", ["grpc", "http"])
+def test_closing_ends_requests_that_are_never_answered(way: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent, ThreadPoolExecutor(1) as pool:
+        client = connect(f"{way}://127.0.0.1:{silent.getsockname()[1]}", ClientOptions(timeout_seconds=3600))
+        waiting = pool.submit(next, client.simulate(some_particles(1)))
+        connection, _ = silent.accept()
+        with connection:
+            assert connection.recv(1)
+            client.close()
+            with pytest.raises(ZdcError):
+                waiting.result(60)
+
+
+@pytest.mark.parametrize(
+    "url", ["127.0.0.1:8001", "grpc://localhost", "grpc://localhost:99999", "http://[::1", "ftp://a:1", "http://a:1/b"]
+)
+def test_wrong_addresses_are_refused(url: str) -> None:
+    with pytest.raises(ConfigError, match="must be grpc://host:port or http://host:port"):
+        connect(url)
 
 
 @pytest.mark.parametrize("way", WAYS)

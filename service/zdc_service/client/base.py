@@ -1,5 +1,6 @@
 """What all clients share: jobs of any size, several requests in flight, retries, errors in the job's numbering."""
 
+import logging
 import threading
 from abc import ABC, abstractmethod
 from collections import deque
@@ -18,6 +19,8 @@ from zdc_detector.random import check_seed, fresh_seed
 from zdc_service.client.chunks import NO_PARTICLES, Chunk, Part, chunk_of, split
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class ClientOptions:
@@ -28,8 +31,8 @@ class ClientOptions:
     rows_per_request : Most rows of one request; larger jobs are split, which changes no result.
     in_flight : Requests under way at the same time, so that the server computes while answers travel.
     timeout_seconds : Deadline of one request; also how long it is offered again to a server whose queue is full.
-    retry_seconds : How long a request is offered again where no server answers, at growing intervals. A request
-        names its seed and rows, so that asking again is safe.
+    retry_seconds : How long a request is offered again where no server answers, at growing intervals; the first
+        failure is logged at once. A request names its seed and rows, so that asking again is safe.
     """
 
     rows_per_request: int = 1024
@@ -47,11 +50,14 @@ class Client(ABC):
     def __init__(self, options: ClientOptions):
         self._options = options
         self._closing = threading.Event()
+        self._saying = threading.Lock()
+        self._said = False  # since the last answer
         self._pool = ThreadPoolExecutor(options.in_flight, thread_name_prefix="zdc-client")
         self._retrying = Retrying(
             retry=retry_if_exception_type((OverloadedError, NotReadyError)),
             stop=self._out_of_patience,
             wait=wait_random_exponential(multiplier=0.1, max=5.0),
+            before_sleep=self._say_that_no_server_answers,
             sleep=sleep_using_event(self._closing),
             reraise=True,
         )
@@ -99,7 +105,7 @@ class Client(ABC):
         ahead: deque[tuple[Part, Future[SimulationResult]]] = deque()
         try:
             for part in split(blocks, job, self._options.rows_per_request):
-                ahead.append((part, self._pool.submit(self._retrying, self._exchange, part.request)))
+                ahead.append((part, self._pool.submit(self._retrying, self._ask, part.request)))
                 if len(ahead) >= self._options.in_flight:
                     yield _finish(job, *ahead.popleft())
             while ahead:
@@ -107,6 +113,18 @@ class Client(ABC):
         finally:
             for _, future in ahead:
                 future.cancel()
+
+    def _ask(self, request: SimulationRequest) -> SimulationResult:
+        result = self._exchange(request)
+        self._said = False
+        return result
+
+    def _say_that_no_server_answers(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome is not None else None
+        with self._saying:
+            if isinstance(error, NotReadyError) and not self._said:
+                self._said = True
+                log.warning("%s (trying again for %g s)", error, self._options.retry_seconds)
 
     def _out_of_patience(self, state: RetryCallState) -> bool:
         full = state.outcome is not None and isinstance(state.outcome.exception(), OverloadedError)

@@ -28,9 +28,14 @@ def connect(
         from zdc_service.client.local import LocalClient
 
         return LocalClient(settings or EngineSettings(), options)
-    parts = urlsplit(url)
-    if not parts.netloc or parts.path not in ("", "/"):
-        raise ConfigError(f"server {url!r} must be grpc://host:port or http://host:port")
+    wanted = ConfigError(f"server {url!r} must be grpc://host:port or http://host:port")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:  # no IPv6 address, or no port
+        raise wanted from error
+    if not host or parts.path not in ("", "/") or (parts.scheme == "grpc" and port is None):
+        raise wanted
     if parts.scheme == "grpc":
         from zdc_service.client.grpc_client import GrpcClient
 
@@ -39,4 +44,4 @@ def connect(
         from zdc_service.client.http_client import HttpClient
 
         return HttpClient(f"{parts.scheme}://{parts.netloc}", options)
-    raise ConfigError(f"server {url!r} must be grpc://host:port or http://host:port")
+    raise wanted

@@ -2,7 +2,10 @@
 
 import io
 import json
+import socket
+from contextlib import suppress
 from typing import Any
+from weakref import WeakSet
 
 import httpx
 import numpy as np
@@ -24,12 +27,16 @@ class HttpClient(Client):
         super().__init__(options)
         self._url = url
         limits = httpx.Limits(max_connections=options.in_flight, max_keepalive_connections=options.in_flight)
+        self._sockets: WeakSet[socket.socket] = WeakSet()
         self._http = httpx.Client(base_url=url, timeout=options.timeout_seconds, limits=limits)
 
     def _exchange(self, request: SimulationRequest) -> SimulationResult:
         try:
             reply = self._http.post(
-                "/simulate", content=_to_json(request), headers={"Content-Type": JSON, "Accept": NPZ}
+                "/simulate",
+                content=_to_json(request),
+                headers={"Content-Type": JSON, "Accept": NPZ},
+                extensions={"trace": self._remember_socket},
             )
         except httpx.TimeoutException as error:
             seconds = self._options.timeout_seconds
@@ -48,7 +55,14 @@ class HttpClient(Client):
             text = f"{self._url}: HTTP {reply.status_code} {reply.reason_phrase}"
             return NotReadyError(text) if reply.status_code in (502, 503) else ZdcError(text)
 
+    def _remember_socket(self, event: str, info: dict[str, Any]) -> None:
+        if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
+            self._sockets.add(info["return_value"].get_extra_info("socket"))
+
     def _disconnect(self) -> None:
+        for connection in list(self._sockets):  # closing alone wakes no thread that waits for an answer
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
         self._http.close()
 
 
