@@ -14,14 +14,15 @@ from shower_samples import face_particles
 from training_runs import trained
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.errors import ConfigError, ModelError
-from zdc_detector.particles import PX, PZ
+from zdc_detector.particles import ENERGY, PX, PZ, VX, VZ
 from zdc_detector.random import normals
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
 from zdc_training import export as export_module
 from zdc_training.cli import main
-from zdc_training.export import ExportedGraph, check_parity, export, flops
+from zdc_training.data import load_split
+from zdc_training.export import ExportedGraph, check_parity, export, flops, trained_ranges
 from zdc_training.generate import generate
 from zdc_training.run import Run
 
@@ -145,3 +146,23 @@ def test_export_wants_an_evaluated_run(run: Run, tmp_path: Path) -> None:
     copy.metrics.unlink()
     with pytest.raises(ConfigError, match="run `train-zdc evaluate"):
         export(copy, tmp_path / "models")
+    copy.metrics.write_text("{}")
+    with pytest.raises(ConfigError, match=r"metrics\.json: is no report; run `train-zdc evaluate"):
+        export(copy, tmp_path / "models")
+
+
+def test_ranges_are_those_of_the_showers_that_were_trained_on(run: Run) -> None:
+    data = run.config().data
+    everything, few = (load_split(data.model_copy(update={"limit": limit}))[0] for limit in (None, 12))
+    assert len(few) == 12
+    for showers in (everything, few):
+        ranges = trained_ranges(showers, "cell")
+        energies = showers.particles.conditions[:, ENERGY]
+        lowest, highest = (f(pick) for f, pick in ((min, [s.energy[0] for s in ranges.species]),
+                                                   (max, [s.energy[1] for s in ranges.species])))  # fmt: skip
+        assert energies.min() / 1.1 < lowest <= energies.min()
+        assert energies.max() <= highest < 1.1 * energies.max()
+    vertices = everything.particles.conditions[:, VX : VZ + 1]
+    seen = tuple(zip(vertices.min(axis=0).tolist(), vertices.max(axis=0).tolist(), strict=True))
+    assert trained_ranges(everything, "linear").vertex == trained_ranges(everything, "face").vertex == seen
+    assert trained_ranges(everything, "cell").vertex[2] == (-100, 100)

@@ -3,9 +3,20 @@
 from pathlib import Path
 
 import pytest
+from zdc_detector.card import ModelCard
 from zdc_detector.errors import ConfigError
 from zdc_detector.finish import Finish
-from zdc_training.config import data_path, load_config, shipped_configs
+from zdc_training.config import (
+    FIXED,
+    OutputConfig,
+    TrainingConfig,
+    changed_keys,
+    check_resumable,
+    data_path,
+    load_config,
+    override_config,
+    shipped_configs,
+)
 
 
 @pytest.mark.parametrize("name", sorted(shipped_configs()))
@@ -29,6 +40,9 @@ def test_overrides_are_toml_values_or_bare_words() -> None:
         ("smoke", "optimiser.epochs=0", "optimiser.epochs: Input should be greater than 0, got 0"),
         ("smoke", "seed.x=1", "seed is not a section"),
         ("smoke", "output.finish=none", "output.finish"),
+        ("smoke", "optimiser.batch_size=1", "optimiser.batch_size: Input should be greater than or equal to 2, got 1"),
+        ("smoke", "loss.blur=nan", "loss.blur: Input should be a finite number"),
+        ("smoke", f"data.split_seed={2**53}", "data.split_seed: Input should be less than 9007199254740992"),
     ],
 )
 def test_wrong_ones_are_refused(source: str, override: str, message: str) -> None:
@@ -39,9 +53,49 @@ def test_wrong_ones_are_refused(source: str, override: str, message: str) -> Non
 
 def test_broken_toml_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "broken.toml"
-    path.write_text("seed = \n")
-    with pytest.raises(ConfigError, match="not TOML"):
-        load_config(str(path))
+    for content in (b"seed = \n", b"\xff\xfe"):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match="not TOML"):
+            load_config(str(path))
+
+
+def test_the_plain_variant_is_what_the_paper_has() -> None:
+    paper, shipped = load_config("paper"), load_config("zn-e2esae")
+    assert (paper.model.frame, paper.model.scaling, paper.model.conditional) == ("face", "linear", True)
+    assert (paper.loss.reconstruction, paper.output.finish, paper.optimiser.batch_size) == ("mse", Finish.ROUND, 1000)
+    assert paper.model.model_copy(update={"frame": "cell", "scaling": "cell"}) == shipped.model
+
+
+def test_changed_keys_have_their_old_and_new_values() -> None:
+    old = TrainingConfig()
+    new = override_config(old, ["seed=2", "optimiser.epochs=7", "model.channels=[2, 2, 2, 2]"])
+    expected = {"seed": (1, 2), "model.channels": ([16, 32, 64, 64], [2, 2, 2, 2]), "optimiser.epochs": (100, 7)}
+    assert changed_keys(old, new) == expected
+    assert changed_keys(old, old) == {}
+
+
+@pytest.mark.parametrize(
+    "override",
+    ["seed=2", "data.train=b.h5", "data.validation_share=0.2", "data.split_seed=2", "data.limit=9", "model.latent=8",
+     "loss.reconstruction=poisson"],
+)  # fmt: skip
+def test_a_resumed_run_keeps_what_its_weights_and_its_split_depend_on(override: str) -> None:
+    old = TrainingConfig()
+    with pytest.raises(ConfigError, match=rf"{override.partition('=')[0]}: a resumed run keeps .* with --run"):
+        check_resumable(old, override_config(old, [override]))
+
+
+def test_a_model_may_be_called_what_its_card_allows() -> None:
+    ours, theirs = (model.model_json_schema()["properties"]["name"]["pattern"] for model in (OutputConfig, ModelCard))
+    assert ours == theirs
+
+
+def test_fixed_keys_exist() -> None:
+    tree = TrainingConfig().model_dump()
+    for key in FIXED:
+        section, _, name = key.partition(".")
+        assert section in tree
+        assert not name or name in tree[section]
 
 
 def test_missing_data_names_both_places() -> None:

@@ -8,7 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import Silent, tiny_config, trained
 from zdc_detector.errors import ConfigError
-from zdc_training.config import OptimiserConfig
+from zdc_training.config import OptimiserConfig, override_config, parse_config
 from zdc_training.curves import draw_curves
 from zdc_training.fit import TrainingError, fit, learning_rate
 from zdc_training.run import Run
@@ -59,6 +59,57 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path: Path) -> None:
     assert not list(run.folder.glob("*.part"))
 
 
+def test_a_resumed_run_may_train_on_with_other_settings_and_keeps_the_former(tmp_path: Path) -> None:
+    run = trained(tmp_path)
+    former = run.config()
+    longer = override_config(former, ["optimiser.epochs=6", "optimiser.learning_rate=1e-4"])
+    fit(longer, run, True, Silent())
+    assert run.config() == longer
+    assert parse_config(json.loads((run.folder / "config-to-epoch-4.json").read_text()), "former") == former
+    records = [json.loads(line) for line in run.log.read_text().splitlines()]
+    assert [r["epoch"] for r in records] == [1, 2, 3, 4, 5, 6]
+    assert records[-1]["learning_rate"] < 1e-4
+    with pytest.raises(ConfigError, match="seed: a resumed run keeps 1, got 2"):
+        fit(override_config(longer, ["seed=2"]), run, True, Silent())
+    assert run.config() == longer
+
+
+def test_a_new_best_model_removes_the_figures_of_the_former(tmp_path: Path) -> None:
+    run = trained(tmp_path)
+    state = torch.load(run.checkpoint, weights_only=True)
+    for best, kept in ((-1.0, True), (1e9, False)):
+        torch.save(state | {"epoch": 3, "best": best}, run.checkpoint)
+        run.metrics.write_text("{}")
+        fit(run.config(), run, True, Silent())
+        assert run.metrics.exists() is kept
+
+
+def test_half_a_line_of_the_log_is_written_again(tmp_path: Path) -> None:
+    run = trained(tmp_path)
+    whole = [json.loads(line)["epoch"] for line in run.log.read_text().splitlines()]
+    with run.log.open("a") as log:
+        log.write('{"epoch": 5, "loss/rec')  # the machine stopped here
+    fit(override_config(run.config(), ["optimiser.epochs=5"]), run, True, Silent())
+    assert [json.loads(line)["epoch"] for line in run.log.read_text().splitlines()] == [*whole, 5]
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    run = trained(tmp_path)
+    for path in (run.checkpoint, run.best):
+        path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt: cannot be read: .*; restore the file, or train"):
+        fit(run.config(), run, True, Silent())
+    with pytest.raises(ConfigError, match=r"best\.pt: cannot be read"):
+        run.load_model()
+
+
+@pytest.mark.parametrize("device", ["tpu", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(tmp_path: Path, device: str) -> None:
+    with pytest.raises(ConfigError, match=f"device '{device}': .*; use cpu, or a torch that was built for it"):
+        fit(tiny_config(tmp_path), Run(tmp_path / "run"), False, Silent(), device)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
     run = trained(tmp_path)
     with pytest.raises(ConfigError, match="already holds a run; add --resume"):
@@ -67,8 +118,16 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_names_the_step_the_term_and_the_remedy(tmp_path: Path) -> None:
     config = tiny_config(tmp_path, loss={"reconstruction_weight": 1e40}, optimiser={"epochs": 4, "batch_size": 30})
-    with pytest.raises(TrainingError, match=r"step \d+: the reconstruction term is -?(inf|nan); lower optimiser"):
+    with pytest.raises(TrainingError, match=r"step 1: the reconstruction term is -?(inf|nan); go on .* --resume and"):
         fit(config, Run(tmp_path / "run"), False, Silent())
+
+
+def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path, loss={"reconstruction": "mse", "reconstruction_weight": 1e37})
+    run = Run(tmp_path / "run")
+    with pytest.raises(TrainingError, match="step 1: the norm of the gradient is inf"):
+        fit(config, run, False, Silent())
+    assert not run.checkpoint.exists()
 
 
 def test_a_batch_larger_than_the_data_is_refused(tmp_path: Path) -> None:

@@ -10,13 +10,26 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from zdc_detector.errors import ConfigError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import CONDITIONS
+from zdc_detector.random import MAX_SEED
 
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=MAX_SEED)]
+
+#: Keys and sections that the weights and the split of a checkpoint depend on: a resumed run keeps them.
+FIXED = (
+    "seed",
+    "data.train",
+    "data.validation_share",
+    "data.split_seed",
+    "data.limit",
+    "model",
+    "loss.reconstruction",
+)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(_Section):
@@ -25,12 +38,14 @@ class DataConfig(_Section):
     train: Path = Field(Path("zn_geant4_train.h5"), description="training file; relative names stand in training/data")
     test: Path = Field(Path("zn_geant4_test.h5"), description="file with repeats that `evaluate` reads")
     validation_share: float = Field(0.1, gt=0, lt=1, description="share of the particles kept for validation")
-    split_seed: int = Field(1, ge=0, description="seed of the split by particle")
+    split_seed: Seed = Field(1, description="seed of the split by particle")
     symmetries: bool = Field(
         True, description="turn each shower by one of the eight symmetries of the face, drawn anew"
     )
     description: str = "Geant4 11.4.0 showers on ALICE's ZN geometry (not the ALICE data set)"
-    limit: Positive | None = Field(None, description="use only so many training showers (trials)")
+    limit: Positive | None = Field(
+        None, description="use only so many training showers, drawn by the split seed; more contain fewer"
+    )
 
 
 class ModelConfig(_Section):
@@ -81,7 +96,7 @@ class OptimiserConfig(_Section):
     """Adam and its schedule."""
 
     epochs: Positive = 100
-    batch_size: Positive = 1000
+    batch_size: int = Field(1000, ge=2, description="the normalisations and R_s need two showers")
     learning_rate: float = Field(1e-3, gt=0)
     warmup_epochs: int = Field(0, ge=0, description="epochs over which the learning rate rises from 0")
     final_share: float = Field(
@@ -93,7 +108,7 @@ class OptimiserConfig(_Section):
 class OutputConfig(_Section):
     """What the exported model is called and how its rates become photons."""
 
-    name: str = "zn-e2esae"
+    name: str = Field("zn-e2esae", pattern=r"^[a-z0-9][a-z0-9._-]*$", description="a folder and a part of URLs")
     version: Positive = 1
     description: str = "Conditional end-to-end Sinkhorn autoencoder"
     finish: Literal[Finish.ROUND, Finish.POISSON] = Field(Finish.POISSON, description="how rates become photon counts")
@@ -103,8 +118,8 @@ class OutputConfig(_Section):
 class TrainingConfig(_Section):
     """One experiment."""
 
-    seed: int = Field(1, ge=0)
-    validate_every: Positive = Field(5, description="epochs between validations and checkpoints")
+    seed: Seed = Field(1, description="of the first weights, the order of the showers, their symmetries and the noise")
+    validate_every: Positive = Field(5, description="epochs between validations, which choose the best model")
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
@@ -132,12 +147,33 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> TrainingConfig:
             raise ConfigError(f"{source}: no such file, nor one of {', '.join(shipped)}")
         path = shipped[source]
     try:
-        tree: dict[str, Any] = tomllib.loads(path.read_text())
-    except tomllib.TOMLDecodeError as error:
+        tree: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    for override in overrides:
-        _apply(tree, override)
-    return parse_config(tree, str(path))
+    return _overridden(tree, overrides, str(path))
+
+
+def override_config(config: TrainingConfig, overrides: Sequence[str]) -> TrainingConfig:
+    """The configuration with ``section.key=value`` overrides applied.
+
+    Raises
+    ------
+    ConfigError : an unknown key or a value out of bounds; names the key.
+    """
+    return _overridden(config.model_dump(mode="json"), overrides, "--set")
+
+
+def changed_keys(old: TrainingConfig, new: TrainingConfig) -> dict[str, tuple[Any, Any]]:
+    """Key -> (old value, new value), as JSON holds them, for every key that differs."""
+    before, after = (_flat(config.model_dump(mode="json")) for config in (old, new))
+    return {key: (value, after[key]) for key, value in before.items() if value != after[key]}
+
+
+def check_resumable(old: TrainingConfig, new: TrainingConfig) -> None:
+    """Raise ConfigError if a run that began with `old` cannot go on with `new`."""
+    for key, (before, after) in changed_keys(old, new).items():
+        if key in FIXED or key.partition(".")[0] in FIXED:
+            raise ConfigError(f"{key}: a resumed run keeps {before!r}, got {after!r}; start another run with --run")
 
 
 def parse_config(tree: dict[str, Any], origin: str) -> TrainingConfig:
@@ -147,6 +183,17 @@ def parse_config(tree: dict[str, Any], origin: str) -> TrainingConfig:
     except ValidationError as error:
         problems = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
         raise ConfigError(f"{origin}: " + "; ".join(problems)) from error
+
+
+def _flat(tree: dict[str, Any]) -> dict[str, Any]:
+    sections = {key: value if isinstance(value, dict) else {"": value} for key, value in tree.items()}
+    return {f"{key}.{name}".rstrip("."): value for key, values in sections.items() for name, value in values.items()}
+
+
+def _overridden(tree: dict[str, Any], overrides: Sequence[str], origin: str) -> TrainingConfig:
+    for override in overrides:
+        _apply(tree, override)
+    return parse_config(tree, origin)
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:

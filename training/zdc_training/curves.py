@@ -6,6 +6,8 @@ from pathlib import Path
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from zdc_training.whole_file import whole_file
+
 CURVES_FILE = "curves.png"
 
 
@@ -28,6 +30,5 @@ def draw_curves(log: Path, picture: Path) -> None:
         axes.set_xlabel("epoch", fontsize=8)
         axes.tick_params(labelsize=7)
         axes.grid(alpha=0.3)
-    part = picture.with_name(picture.name + ".part")
-    figure.savefig(part, dpi=110, format="png")
-    part.replace(picture)
+    with whole_file(picture) as part:
+        figure.savefig(part, dpi=110, format="png")

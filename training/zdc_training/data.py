@@ -1,40 +1,66 @@
 """Reading showers for training: splits by particle, never by row."""
 
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
+from zdc_detector.checks import particle_numbers
 from zdc_detector.errors import ConfigError
 from zdc_detector.random import SPLIT_STREAM, raw_words
 from zdc_detector.showers import Showers, read_showers
 
+from zdc_training.config import DataConfig, data_path
 
-def load_split(path: Path, validation_share: float, seed: int) -> tuple[Showers, Showers]:
-    """Read a file and split it into training and validation showers.
+
+def load_split(config: DataConfig) -> tuple[Showers, Showers]:
+    """Read the training file and split it into training and validation showers.
+
+    Particles that fly to -z are mirrored (vz and pz change sign): the networks know one side.
 
     Raises
     ------
     FileFormatError : the file cannot be read or holds rows that cannot be showers.
-    ConfigError : see `split_by_particle`.
+    ConfigError : there is no such file, or see `split_by_particle`.
     """
-    return split_by_particle(read_showers(path), validation_share, seed)
+    showers = read_showers(data_path(config.train))
+    showers = replace(showers, particles=showers.particles.toward_a())
+    return split_by_particle(showers, config.validation_share, config.split_seed, config.limit)
 
 
-def split_by_particle(showers: Showers, validation_share: float, seed: int) -> tuple[Showers, Showers]:
+def check_unseen(config: DataConfig) -> None:
+    """Raise ConfigError if the test file holds a particle of the training file; names its row."""
+    test, training = (read_showers(data_path(path)).particles for path in (config.test, config.train))
+    both = type(test).concatenate([test, training])
+    number = particle_numbers(both.conditions, both.pdg)
+    seen = np.isin(number[: len(test)], number[len(test) :])
+    if seen.any():
+        raise ConfigError(
+            f"{config.test}: row {int(np.argmax(seen))} and {int(seen.sum()) - 1} more are of particles that "
+            f"{config.train} holds too; figures of merit need particles that were not trained on: "
+            "split the file by particle_id"
+        )
+
+
+def split_by_particle(
+    showers: Showers, validation_share: float, seed: int, limit: int | None = None
+) -> tuple[Showers, Showers]:
     """Split into training and validation showers so that no particle is in both.
 
     The choice is a function of the seed and the particle ids alone, on every machine and with every version of
-    numpy: particles are ordered by a Philox word each, and the first ones are for validation.
+    numpy: particles are ordered by a Philox word each, and the first ones are for validation. A `limit` keeps the
+    training showers that come next in that order, so that it takes no sample from the order of the file, a larger one
+    contains a smaller one, and the validation showers stay the same.
 
     Parameters
     ----------
     validation_share : Share of the particles, in (0, 1).
     seed : 0 <= seed < 2**53.
+    limit : Most training showers; None keeps all.
 
     Raises
     ------
     ConfigError : the share is outside (0, 1) or leaves a side without particles.
     """
-    ids = np.unique(showers.particle_id)
+    ids, particle = np.unique(showers.particle_id, return_inverse=True)
     count = round(validation_share * len(ids)) if 0 < validation_share < 1 else 0
     if not 0 < count < len(ids):
         raise ConfigError(
@@ -42,5 +68,10 @@ def split_by_particle(showers: Showers, validation_share: float, seed: int) -> t
             "and one for training; choose a larger or smaller share in (0, 1)"
         )
     words = raw_words(seed, SPLIT_STREAM, 0, len(ids), 1)[:, 0]
-    chosen = np.isin(showers.particle_id, ids[np.argsort(words, kind="stable")[:count]])
-    return showers[~chosen], showers[chosen]
+    place = np.empty(len(ids), dtype=np.intp)
+    place[np.argsort(words, kind="stable")] = np.arange(len(ids))
+    drawn = place[np.ravel(particle)]
+    training = np.flatnonzero(drawn >= count)
+    if limit is not None:
+        training = np.sort(training[np.argsort(drawn[training], kind="stable")[:limit]])
+    return showers[training], showers[drawn < count]

@@ -11,7 +11,7 @@ from zdc_detector.showers import read_showers
 from zdc_metrics import Report, by_particle, evaluate
 
 from zdc_training.pictures import draw_distributions, draw_responses
-from zdc_training.run import write_atomically
+from zdc_training.whole_file import write_whole
 
 METRICS_FILE, TABLE_FILE = "metrics.json", "metrics.md"
 RESPONSES_FILE, DISTRIBUTIONS_FILE = "responses.png", "distributions.png"
@@ -50,6 +50,6 @@ def evaluate_responses(
     folder.mkdir(parents=True, exist_ok=True)
     draw_responses(folder / RESPONSES_FILE, test.responses, generated, test.particles, test.calorimeter)
     draw_distributions(folder / DISTRIBUTIONS_FILE, test.responses, generated, test.calorimeter)
-    write_atomically(folder / TABLE_FILE, report.to_markdown().encode())
-    write_atomically(folder / METRICS_FILE, (report.model_dump_json(indent=2) + "\n").encode())
+    write_whole(folder / TABLE_FILE, report.to_markdown())
+    write_whole(folder / METRICS_FILE, report.model_dump_json(indent=2) + "\n")
     return report

@@ -17,6 +17,7 @@ import onnx
 import onnxruntime as ort
 import torch
 from particle import Particle as PdgEntry
+from pydantic import ValidationError
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
@@ -52,8 +53,8 @@ _GOLDEN_SEED = 44
 #: Golden particles keep this share of a fibre pitch from the edges of their cell, so that float32 geometry on
 #: another machine cannot move them to the next one.
 _EDGE = 0.1
-#: Except with `linear` scaling a vertex acts through the impact point and the angle alone. 1 cm across and 100 cm along
-#: the beam change the angle by at most 0.1 mrad: 0.1 mm over the metre of the calorimeter, 1/16 of a fibre pitch.
+#: With `cell` scaling a vertex acts through the impact point (and vz a little, in the trained range): 1 cm across and
+#: 100 cm along the beam change the angle by at most 0.1 mrad, 0.1 mm over the metre of the calorimeter.
 _VERTEX = ((-1.0, 1.0), (-1.0, 1.0), (-100.0, 100.0))
 
 
@@ -94,13 +95,14 @@ def export(run: Run, models: Path, overwrite: bool = False) -> Path:
     ModelError : ONNX and torch disagree by more than 1e-4 of the largest pixel.
     """
     config = run.config()
-    training, validation = load_split(
-        data_path(config.data.train), config.data.validation_share, config.data.split_seed
-    )
+    training, validation = load_split(config.data)
     model = run.load_model()
     if not run.metrics.is_file():
         raise ConfigError(f"{run.folder} has no {run.metrics.name}; run `train-zdc evaluate {run.folder}` first")
-    report = Report.model_validate_json(run.metrics.read_bytes())
+    try:
+        report = Report.model_validate_json(run.metrics.read_bytes())
+    except ValidationError as error:
+        raise ConfigError(f"{run.metrics}: is no report; run `train-zdc evaluate {run.folder}` again") from error
     target = models / config.output.name / str(config.output.version)
     if target.exists() and not overwrite:
         raise ConfigError(f"{target} exists; add --overwrite, or choose another output.version")
@@ -240,7 +242,7 @@ def trained_ranges(training: Showers, scaling: str) -> Ranges:
         energy = particles.conditions[particles.pdg == code, ENERGY].astype(np.float64)
         low, high = _two_digits(energy.min(), math.floor), _two_digits(energy.max(), math.ceil)
         species.append(SpeciesRange(pdg=int(code), name=PdgEntry.from_pdgid(int(code)).name, energy=(low, high)))
-    if scaling != "linear":
+    if scaling == "cell":
         return Ranges(species=tuple(species), vertex=_VERTEX)
     vertices = particles.conditions[:, VX : VZ + 1].astype(np.float64)
     x, y, z = ((float(column.min()), float(column.max())) for column in vertices.T)
@@ -262,11 +264,9 @@ def flops(graph: ExportedGraph, noise: int) -> int:
 
 
 def _git_commit() -> str:
-    found = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
+    except FileNotFoundError:  # no git here
+        return "unknown"
     return found.stdout.strip() or "unknown"

@@ -15,7 +15,7 @@ from zdc_detector.errors import ConfigError
 from zdc_detector.showers import Showers
 from zdc_metrics import channel_wasserstein, empty_share, fair_crps, mean_absolute_error
 
-from zdc_training.config import OptimiserConfig, TrainingConfig, data_path
+from zdc_training.config import OptimiserConfig, TrainingConfig
 from zdc_training.data import load_split
 from zdc_training.generate import generate
 from zdc_training.losses import Objective, reconstruction_loss
@@ -63,27 +63,33 @@ def fit(config: TrainingConfig, run: Run, resume: bool, reporter: Reporter, devi
     """Train until the configured number of epochs.
 
     Every epoch draws its order, symmetries and noise from (seed, epoch), so a resumed run continues as if it
-    had never stopped (to the bit on one machine with one number of threads).
+    had never stopped (to the bit on the CPU of one machine with one number of threads).
+
+    Parameters
+    ----------
+    config : Of a resumed run it may differ from the former one in all but `zdc_training.config.FIXED`.
+    run : Where everything is written. A new best model removes the figures of the former one.
+    resume : Go on from the last finished epoch, or begin where there is none.
 
     Raises
     ------
-    ConfigError : the folder already holds a run and `resume` is false, or a setting does not fit the data.
-    TrainingError : a loss term is not finite.
+    ConfigError : the folder already holds a run and `resume` is false, a resumed run cannot go on with `config`, a
+        setting does not fit the data, or there is no such device.
+    FileFormatError : the training file cannot be read.
+    TrainingError : a loss term or the gradient is not finite.
     """
-    training, validation = load_split(
-        data_path(config.data.train), config.data.validation_share, config.data.split_seed
-    )
-    if config.data.limit is not None:
-        training = training[: config.data.limit]
+    run.check(config, resume)
+    place = open_device(device)
+    training, validation = load_split(config.data)
     if len(training) < config.optimiser.batch_size:
         raise ConfigError(
-            f"optimiser.batch_size = {config.optimiser.batch_size} is above the {len(training)} training showers"
+            f"optimiser.batch_size = {config.optimiser.batch_size} is above the {len(training)} training showers; "
+            "lower it"
         )
-    state = _build(config, training, torch.device(device))
+    state = _build(config, training, place)
     if resume and run.checkpoint.is_file():
-        _restore(state, run, device)
-    elif not (resume and run.config_file.is_file()):
-        run.start(config)
+        _restore(state, run)
+    run.begin(config, state.epoch)
     run.truncate_log(state.epoch)
     with SummaryWriter(str(run.folder / "tensorboard"), purge_step=state.epoch + 1) as writer:
         while state.epoch < config.optimiser.epochs:
@@ -94,11 +100,28 @@ def fit(config: TrainingConfig, run: Run, resume: bool, reporter: Reporter, devi
                 record |= {f"validation/{k}": v for k, v in validate(state.model, validation, config).items()}
                 if record["validation/crps"] < state.best:
                     state.best = record["validation/crps"]
+                    run.metrics.unlink(missing_ok=True)
                     run.save(run.best, _best(state, training))
             record["seconds"] = time.monotonic() - started
-            run.save(run.checkpoint, _checkpoint(state))
             run.log_epoch(record, writer)
+            run.save(run.checkpoint, _checkpoint(state))
             reporter.epoch(record)
+
+
+def open_device(name: str) -> torch.device:
+    """The torch device of that name.
+
+    Raises
+    ------
+    ConfigError : there is none.
+    """
+    try:
+        device = torch.device(name)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"device {name!r}: {reason}; use cpu, or a torch that was built for it") from error
+    return device
 
 
 def _build(config: TrainingConfig, training: Showers, device: torch.device) -> _State:
@@ -123,8 +146,8 @@ def _checkpoint(state: _State) -> dict[str, Any]:
     }
 
 
-def _restore(state: _State, run: Run, device: str) -> None:
-    saved = torch.load(run.checkpoint, map_location=device, weights_only=True)
+def _restore(state: _State, run: Run) -> None:
+    saved = run.load(run.checkpoint)
     state.model.load_state_dict(saved["model"])
     state.optimiser.load_state_dict(saved["optimiser"])
     state.epoch, state.best = saved["epoch"], saved["best"]
@@ -147,10 +170,14 @@ def _epoch(config: TrainingConfig, state: _State, training: Showers, reporter: R
         noise = torch.randn(size, config.model.noise, generator=noise_rng)
         terms = state.objective(model, images.to(device), particles.to(device), noise.to(device))
         values = {name: float(term.detach()) for name, term in terms.items()}
-        _check_finite(values, state.epoch * steps + step)
+        number = state.epoch * steps + step + 1
+        for name, value in values.items():
+            _check_finite(f"{name} term", value, number)
         state.optimiser.zero_grad(set_to_none=True)
         terms.total().backward()
-        nn.utils.clip_grad_norm_(model.parameters(), config.optimiser.clip_gradient)
+        norm = nn.utils.clip_grad_norm_(model.parameters(), config.optimiser.clip_gradient)
+        # Before the step: a checkpoint never holds weights that cannot be resumed from.
+        _check_finite("norm of the gradient", float(norm), number)
         state.optimiser.step()
         for name, value in values.items():
             sums[name] += value
@@ -171,13 +198,13 @@ def _batch(
     return torch.from_numpy(responses.astype(np.float32)).log1p(), torch.from_numpy(conditions)
 
 
-def _check_finite(values: dict[str, float], step: int) -> None:
-    for name, value in values.items():
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"step {step}: the {name} term is {value}; lower optimiser.learning_rate or optimiser.clip_gradient, "
-                "or raise loss.blur, then start again or --resume from the last epoch"
-            )
+def _check_finite(name: str, value: float, step: int) -> None:
+    if not math.isfinite(value):
+        raise TrainingError(
+            f"step {step}: the {name} is {value}; go on from the last finished epoch with --resume and "
+            "--set optimiser.learning_rate=... (lower), --set optimiser.clip_gradient=... (lower) or "
+            "--set loss.blur=... (higher)"
+        )
 
 
 @torch.no_grad()

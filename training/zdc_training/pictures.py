@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import ENERGY, Particles, species_name
 
+from zdc_training.whole_file import whole_file
+
 _SHOWN = 3  # repeats of either kind
 _SIMULATED, _GENERATED = "tab:blue", "tab:orange"
 _BINS = 24
@@ -166,8 +168,6 @@ def _draw_distribution(top: Axes, below: Axes, simulated: NDArray[np.int64], gen
 
 
 def _save(figure: Figure, path: Path) -> None:
-    """Write a PNG under a temporary name, then rename."""
     FigureCanvasAgg(figure)
-    part = path.with_name(path.name + ".part")
-    figure.savefig(part, format="png", dpi=130)
-    part.replace(path)
+    with whole_file(path) as part:
+        figure.savefig(part, format="png", dpi=130)

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from datetime import timedelta
 from types import TracebackType
 
 from rich.console import Console
@@ -11,9 +12,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 class ProgressReporter:
     """Follows `zdc_training.fit.fit`; a context manager, because a terminal needs its cursor back."""
 
-    def __init__(self, epochs: int, quiet: bool = False) -> None:
+    def __init__(self, epochs: int) -> None:
         self._console = Console(stderr=True)
-        self._quiet = quiet
         self._epochs = epochs
         self._started = time.monotonic()
         self._first: int | None = None
@@ -26,8 +26,8 @@ class ProgressReporter:
             TimeRemainingColumn(),
             TextColumn("{task.description}"),
         )
-        shown = self._console.is_terminal and not quiet
-        self._progress = Progress(*columns, console=self._console, disable=not shown, speed_estimate_period=600)
+        silent = not self._console.is_terminal
+        self._progress = Progress(*columns, console=self._console, disable=silent, speed_estimate_period=600)
         self._task = self._progress.add_task("", total=epochs)
 
     def __enter__(self) -> "ProgressReporter":
@@ -48,22 +48,19 @@ class ProgressReporter:
 
     def epoch(self, record: dict[str, float]) -> None:
         """Say what an epoch gave."""
-        if self._quiet:
-            return
         epoch = int(record["epoch"])
-        terms = "  ".join(
-            f"{name.removeprefix('loss/')} {value:.4g}" for name, value in record.items() if name.startswith("loss/")
-        )
-        validation = "  ".join(
-            f"{name.removeprefix('validation/')} {value:.4g}"
-            for name, value in record.items()
-            if name.startswith("validation/")
-        )
+        terms, validation = _listed(record, "loss/"), _listed(record, "validation/")
         if validation or not self._console.is_terminal:
             done = epoch - (self._first or 0)
             left = (time.monotonic() - self._started) / done * (self._epochs - epoch)
-            line = f"epoch {epoch}/{self._epochs}  {record['seconds']:.1f} s  ETA {left / 60:.0f} min  {terms}"
+            eta = timedelta(seconds=round(left))
+            line = f"epoch {epoch}/{self._epochs}  {record['seconds']:.1f} s  ETA {eta}  {terms}"
             if validation:
                 line += f"\n  validation: {validation}"
             self._console.print(line, highlight=False, soft_wrap=True)
             sys.stderr.flush()
+
+
+def _listed(record: dict[str, float], prefix: str) -> str:
+    found = {name.removeprefix(prefix): value for name, value in record.items() if name.startswith(prefix)}
+    return "  ".join(f"{name} {value:.4g}" for name, value in found.items())

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -11,15 +12,9 @@ from torch.utils.tensorboard import SummaryWriter
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.errors import ConfigError
 
-from zdc_training.config import TrainingConfig, parse_config
+from zdc_training.config import TrainingConfig, changed_keys, check_resumable, parse_config
 from zdc_training.model import SinkhornAutoencoder
-
-
-def write_atomically(path: Path, content: bytes) -> None:
-    """Write under a temporary name, then rename: the file is whole or absent."""
-    part = path.with_name(path.name + ".part")
-    part.write_bytes(content)
-    part.replace(path)
+from zdc_training.whole_file import whole_file, write_whole
 
 
 @dataclass(frozen=True)
@@ -30,7 +25,7 @@ class Run:
 
     @property
     def config_file(self) -> Path:
-        """The resolved configuration."""
+        """The resolved configuration, of the last time the run was begun or resumed."""
         return self.folder / "config.json"
 
     @property
@@ -53,17 +48,23 @@ class Run:
         """What `evaluate` found."""
         return self.folder / "metrics.json"
 
-    def start(self, config: TrainingConfig) -> None:
-        """Make the folder.
-
-        Raises
-        ------
-        ConfigError : the folder already holds a run.
-        """
-        if self.config_file.exists():
+    def check(self, config: TrainingConfig, resume: bool) -> None:
+        """Raise ConfigError if the folder holds a run that is not resumed, or that `config` does not fit."""
+        if not self.config_file.exists():
+            return
+        if not resume:
             raise ConfigError(f"{self.folder} already holds a run; add --resume, or choose another --run")
+        check_resumable(self.config(), config)
+
+    def begin(self, config: TrainingConfig, epoch: int) -> None:
+        """Make the folder and write the configuration; a former one stays as ``config-to-epoch-<epoch>.json``."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.config_file, config.model_dump_json(indent=2).encode())
+        text = config.model_dump_json(indent=2)
+        if self.config_file.exists():
+            if not changed_keys(self.config(), config):
+                return
+            write_whole(self.folder / f"config-to-epoch-{epoch}.json", self.config_file.read_text())
+        write_whole(self.config_file, text)
 
     def config(self) -> TrainingConfig:
         """The configuration the run was started with.
@@ -78,12 +79,11 @@ class Run:
 
     def save(self, path: Path, state: Mapping[str, Any]) -> None:
         """Write a checkpoint, whole or not at all."""
-        part = path.with_name(path.name + ".part")
-        torch.save(dict(state), part)
-        part.replace(path)
+        with whole_file(path) as part:
+            torch.save(dict(state), part)
 
     def log_epoch(self, record: Mapping[str, Any], writer: SummaryWriter) -> None:
-        """Append to the JSONL log and to TensorBoard."""
+        """Append to the JSONL log and to TensorBoard; before the checkpoint, so that no epoch is missing."""
         with self.log.open("a") as file:
             file.write(json.dumps(record) + "\n")
         for name, value in record.items():
@@ -91,10 +91,23 @@ class Run:
                 writer.add_scalar(name, value, record["epoch"])
 
     def truncate_log(self, epochs: int) -> None:
-        """Drop log lines after an epoch, so that a resumed run does not log one twice."""
+        """Keep the log of so many epochs, so that a resumed run does not log one twice or after half a line."""
         if self.log.exists():
-            kept = [line for line in self.log.read_text().splitlines() if json.loads(line)["epoch"] <= epochs]
-            write_atomically(self.log, "".join(line + "\n" for line in kept).encode())
+            write_whole(self.log, "".join(self.log.read_text().splitlines(keepends=True)[:epochs]))
+
+    def load(self, path: Path) -> dict[str, Any]:
+        """Read a checkpoint to the CPU.
+
+        Raises
+        ------
+        ConfigError : the file is damaged.
+        """
+        try:
+            saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, UnpicklingError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(f"{path}: cannot be read: {reason}; restore the file, or train another run") from error
+        return saved
 
     def load_model(self) -> SinkhornAutoencoder:
         """The best model of the run, in evaluation mode.
@@ -106,7 +119,7 @@ class Run:
         config = self.config()
         if not self.best.is_file():
             raise ConfigError(f"{self.folder} has no {self.best.name}; let `train-zdc fit` reach its first validation")
-        saved = torch.load(self.best, map_location="cpu", weights_only=True)
+        saved = self.load(self.best)
         model = build_model(config, Calorimeter.model_validate(saved["calorimeter"]))
         model.load_state_dict(saved["model"])
         return model.eval()
