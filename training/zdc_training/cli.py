@@ -1,27 +1,30 @@
 """The command ``train-zdc``."""
 
+import os
+import shlex
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+from urllib.parse import quote, unquote
 
-import torch
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import AfterValidator, AliasChoices, BaseModel, Field, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand, SettingsConfigDict, SettingsError
-from zdc_detector.errors import ZdcError
+from zdc_detector.errors import ConfigError, FileFormatError, InvalidInputError, ZdcError
+from zdc_detector.random import MAX_SEED
 
 from zdc_training.check_data import check_data
-from zdc_training.check_symmetries import check_symmetries, format_tests
-from zdc_training.config import data_path, load_config
 from zdc_training.convert import MINIMUM_PHOTONS, convert
-from zdc_training.curves import CURVES_FILE, draw_curves
-from zdc_training.evaluate import evaluate_responses
-from zdc_training.export import export
-from zdc_training.fit import fit
-from zdc_training.generate import generate
-from zdc_training.progress import ProgressReporter
-from zdc_training.run import Run
 
-USAGE_ERROR = 2
-INTERRUPTED = 130
+if TYPE_CHECKING:
+    from zdc_training.config import TrainingConfig
+    from zdc_training.run import Run
+
+# torch, scikit-learn and matplotlib take seconds to load: commands that need them import them when they run, so that
+# --help, a mistyped option and the commands on data files answer at once.
+
+#: Exit codes, beside 0. `check-data` ends with 1 where a file has problems.
+FAILED, WRONG_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 
 
 class Fit(BaseModel):
@@ -29,41 +32,73 @@ class Fit(BaseModel):
 
     config: CliPositionalArg[str] = Field(description="TOML file, or the name of a shipped configuration")
     run: Path | None = Field(None, description="run folder; default: runs/<name of the configuration>")
-    set: list[str] = Field([], description="override a key: section.key=value (repeatable)")
-    resume: bool = Field(False, description="go on from the last finished epoch")
+    set: list[Annotated[str, AfterValidator(unquote)]] = Field(
+        [], description="override a key: section.key=value (repeatable); with --resume, of the run's configuration"
+    )
+    resume: bool = Field(False, description="go on from the last finished epoch with the run's own configuration")
     device: str = Field("cpu", description="torch device, e.g. cuda")
     threads: int | None = Field(None, ge=1, description="torch threads; default: one per core")
 
     def cli_cmd(self) -> None:
         """Train; Ctrl-C keeps the last finished epoch."""
+        from zdc_training.config import changed_keys, load_config, override_config
+        from zdc_training.run import Run
+
         run = Run(self.run or Path("runs") / Path(self.config).stem)
-        resumed = self.resume and run.config_file.is_file()
-        config = run.config() if resumed and not self.set else load_config(self.config, self.set)
+        config = load_config(self.config, self.set)
+        if self.resume and run.config_file.is_file():
+            asked, config = config, override_config(run.config(), self.set)
+            differing = changed_keys(asked, config).items()
+            if differing:
+                listed = ", ".join(f"{key} = {kept!r} (not {given!r})" for key, (given, kept) in differing)
+                _warn(f"{run.folder} goes on with its own configuration, which is not that of {self.config}: {listed}")
+        elif self.resume:
+            _warn(f"{run.folder} holds no run to resume: a new one begins there")
+        self._train(run, config)
+
+    def _train(self, run: "Run", config: "TrainingConfig") -> None:
+        import torch
+
+        from zdc_training.curves import CURVES_FILE, draw_curves
+        from zdc_training.fit import fit
+        from zdc_training.progress import ProgressReporter
+
         if self.threads is not None:
             torch.set_num_threads(self.threads)
         try:
             with ProgressReporter(config.optimiser.epochs) as reporter:
                 fit(config, run, self.resume, reporter, self.device)
         except KeyboardInterrupt:
-            resume = f"train-zdc fit {self.config} --run {run.folder} --resume"
-            print(f"\ninterrupted; go on with: {resume}", file=sys.stderr)
-            raise SystemExit(INTERRUPTED) from None
+            raise SystemExit(_end(f"interrupted; go on with: {self._resume_command(run)}", INTERRUPTED)) from None
         draw_curves(run.log, run.folder / CURVES_FILE)
-        print(f"trained {run.folder}; next: train-zdc evaluate {run.folder}")
+        _say(f"trained {run.folder}; next: train-zdc evaluate {run.folder}")
+
+    def _resume_command(self, run: "Run") -> str:
+        words = ["train-zdc", "fit", self.config, "--run", str(run.folder), "--resume"]
+        words += ["--device", self.device] * (self.device != "cpu")
+        words += ["--threads", str(self.threads)] * (self.threads is not None)
+        return shlex.join(words)
 
 
 class Evaluate(BaseModel):
     """Compare the best model of a run with the test file: every figure beside its floor."""
 
     run: CliPositionalArg[Path] = Field(description="run folder of `train-zdc fit`")
-    seed: int = Field(1, ge=0, description="of the generated responses and of the bootstrap")
+    seed: int = Field(1, ge=0, lt=MAX_SEED, description="of the generated responses and of the bootstrap")
     resamples: int = Field(200, ge=1, description="bootstrap resamples")
 
     def cli_cmd(self) -> None:
         """Write metrics.json, metrics.md and pictures to the run folder and print the tables."""
+        from zdc_training.config import data_path
+        from zdc_training.data import check_unseen
+        from zdc_training.evaluate import evaluate_responses
+        from zdc_training.generate import generate
+        from zdc_training.run import Run
+
         run = Run(self.run)
         config = run.config()
         model = run.load_model()
+        check_unseen(config.data)
         finish = config.output.finish
         report = evaluate_responses(
             lambda particles, repeats, seed: generate(model, particles, repeats, seed, finish),
@@ -73,19 +108,24 @@ class Evaluate(BaseModel):
             seed=self.seed,
             resamples=self.resamples,
         )
-        print(report.to_markdown())
+        _say(report.to_markdown())
 
 
 class Export(BaseModel):
     """Write the best model of a run as a folder that the service loads."""
 
     run: CliPositionalArg[Path] = Field(description="run folder of `train-zdc fit`, evaluated")
-    output: Path = Field(Path("models"), alias="o", description="folder that gets <name>/<version>/")
+    output: Path = Field(
+        Path("models"), validation_alias=AliasChoices("o", "output"), description="folder that gets <name>/<version>/"
+    )
     overwrite: bool = Field(False, description="replace the version if it exists")
 
     def cli_cmd(self) -> None:
         """Export, compare ONNX with torch, and say where it went."""
-        print(f"exported {export(Run(self.run), self.output, self.overwrite)}")
+        from zdc_training.export import export
+        from zdc_training.run import Run
+
+        _say(f"exported {export(Run(self.run), self.output, self.overwrite)}")
 
 
 class Convert(BaseModel):
@@ -99,8 +139,14 @@ class Convert(BaseModel):
 
     def cli_cmd(self) -> None:
         """Convert and say what was kept."""
-        options = {"minimum_photons": self.minimum_photons, "allow_pickle": self.allow_pickle}
-        print(convert(self.particles, self.responses, self.output, **options))  # type: ignore[arg-type]
+        done = convert(
+            self.particles,
+            self.responses,
+            self.output,
+            minimum_photons=self.minimum_photons,
+            allow_pickle=self.allow_pickle,
+        )
+        _say(str(done))
 
 
 class CheckData(BaseModel):
@@ -111,7 +157,7 @@ class CheckData(BaseModel):
     def cli_cmd(self) -> None:
         """Print the report."""
         report = check_data(self.file)
-        print(report)
+        _say(str(report))
         raise SystemExit(report.exit_code)
 
 
@@ -123,7 +169,10 @@ class CheckSymmetries(BaseModel):
 
     def cli_cmd(self) -> None:
         """Print a table of p-values."""
-        print(format_tests(check_symmetries(data_path(self.file), self.seed)))
+        from zdc_training.check_symmetries import check_symmetries, format_tests
+        from zdc_training.config import data_path
+
+        _say(format_tests(check_symmetries(data_path(self.file), self.seed)))
 
 
 class TrainZdc(BaseSettings):
@@ -135,14 +184,15 @@ class TrainZdc(BaseSettings):
         cli_implicit_flags=True,
         cli_hide_none_type=True,
         cli_avoid_json=True,
+        cli_exit_on_error=False,
     )
 
-    fit: CliSubCommand[Fit]
-    evaluate: CliSubCommand[Evaluate]
-    export: CliSubCommand[Export]
-    convert: CliSubCommand[Convert]
-    check_data: CliSubCommand[CheckData]
-    check_symmetries: CliSubCommand[CheckSymmetries]
+    fit: CliSubCommand[Fit] = Field(description="train a model")
+    evaluate: CliSubCommand[Evaluate] = Field(description="compare a trained model with the test file")
+    export: CliSubCommand[Export] = Field(description="write a trained model for the service")
+    convert: CliSubCommand[Convert] = Field(description="read the ALICE collaboration's files")
+    check_data: CliSubCommand[CheckData] = Field(description="say what is in a file and what is wrong with it")
+    check_symmetries: CliSubCommand[CheckSymmetries] = Field(description="test the symmetries of the face on data")
 
     def cli_cmd(self) -> None:
         """Run the subcommand."""
@@ -150,19 +200,55 @@ class TrainZdc(BaseSettings):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run ``train-zdc``; an error of the caller's is one line on stderr and exit code 2."""
+    """Run ``train-zdc``; what goes wrong is one line on stderr and an exit code."""
     try:
-        CliApp.run(TrainZdc, cli_args=sys.argv[1:] if arguments is None else arguments)
+        CliApp.run(TrainZdc, cli_args=_quote_overrides(sys.argv[1:] if arguments is None else arguments))
     except ValidationError as error:
-        problems = [f"--{p['loc'][-1]}: {p['msg']}" if p["loc"] else p["msg"] for p in error.errors()]
-        _exit("; ".join(problems))
-    except (SettingsError, ZdcError) as error:
-        _exit(str(error))
+        code = _end("; ".join(_describe(problem) for problem in error.errors()), WRONG_INPUT)
+    except SettingsError as error:
+        code = _end(str(error).removeprefix("Error: "), WRONG_INPUT)
+    except (ConfigError, FileFormatError, InvalidInputError) as error:
+        code = _end(str(error), WRONG_INPUT)
+    except BrokenPipeError:  # whoever reads, `head` say, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = PIPE_CLOSED
+    except (ZdcError, OSError) as error:
+        code = _end(str(error), FAILED)
+    except KeyboardInterrupt:
+        code = _end("interrupted", INTERRUPTED)
+    else:
+        return
+    raise SystemExit(code)
 
 
-def _exit(message: str) -> None:
-    print(f"train-zdc: {message}", file=sys.stderr)
-    raise SystemExit(USAGE_ERROR)
+def _quote_overrides(arguments: list[str]) -> list[str]:
+    """Arguments with the texts of ``--set`` as in a URL: the option parser would split them at commas."""
+    quoted = list(arguments)
+    for i, argument in enumerate(arguments):
+        if argument.startswith("--set="):
+            quoted[i] = f"--set={quote(argument.removeprefix('--set='), safe='')}"
+        elif i and arguments[i - 1] == "--set":
+            quoted[i] = quote(argument, safe="")
+    return quoted
+
+
+def _describe(problem: ErrorDetails) -> str:
+    """Name the option of a problem, its value and what it must be."""
+    option = f"--{str(problem['loc'][-1]).replace('_', '-')}"
+    return f"{option} = {problem['input']!r}: {problem['msg']}"
+
+
+def _say(text: str) -> None:
+    print(text, flush=True)
+
+
+def _warn(text: str) -> None:
+    print(f"train-zdc: {text}", file=sys.stderr)
+
+
+def _end(text: str, code: int) -> int:
+    _warn(text)
+    return code
 
 
 if __name__ == "__main__":
