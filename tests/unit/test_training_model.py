@@ -7,7 +7,7 @@ import pytest
 import torch
 from shower_samples import DATA
 from zdc_detector.calorimeter import ZN, Calorimeter
-from zdc_detector.particles import CONDITIONS, PX, PZ, VX
+from zdc_detector.particles import CONDITIONS, PX, PZ, VX, VZ
 from zdc_detector.showers import read_showers
 from zdc_training.config import LossConfig, ModelConfig, TrainingConfig
 from zdc_training.losses import Objective
@@ -190,3 +190,14 @@ def test_a_displaced_beam_stays_a_small_number(scaling: str, batch: tuple[torch.
     moved = batch[1].clone()
     moved[:, VX] += 0.1  # 1 mm, sixteen times the spread of the training set
     assert float((scaler(moved) - scaler(batch[1])).abs()[:, VX].max()) < 0.1
+
+
+@pytest.mark.parametrize("scaling", ["face", "cell"])
+def test_a_far_vertex_acts_through_the_impact_point_alone(scaling: str) -> None:
+    scaler = ConditionScaler(scaling, FaceGeometry(ZN))
+    vz = torch.tensor([-100.0, -22.5, -5.0, 0.0, 5.0, 22.5, 100.0])
+    particles = torch.tensor([[100.0, 0, 0, 0, 0, 0, 100.0, 0, 0]]).repeat(len(vz), 1)
+    particles[:, VZ] = vz
+    scaled = scaler(particles)
+    assert scaled[:, VZ].tolist() == scaled[[1, 1, 2, 3, 4, 5, 5], VZ].tolist()
+    assert len(scaled[:, VZ].unique()) == 5

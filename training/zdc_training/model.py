@@ -16,6 +16,9 @@ from zdc_training.config import ModelConfig
 #: log(1 + photons) is clamped here: exp(11) - 1 = 59873 photons a fibre, under the 65535 of the file layout.
 MAX_LOG_PHOTONS = 11.0
 
+#: Beyond it [cm] a vertex acts through the impact point alone: no network has seen what the angle does out there.
+_FURTHEST_VZ = 22.5
+
 _DARK = -3.0  # softplus of it is log(1 + 0.05 photons)
 
 
@@ -87,9 +90,10 @@ class ConditionScaler(nn.Module):
 
     ``linear`` standardises the nine with the training set's mean and standard deviation (constant columns get
     1). ``face`` and ``cell`` first put what the physics sees in the place of what the vertex and the momentum
-    say: log E and log pz for E and pz; the impact point for px, py; ``cell`` splits it into the fibre cell, in
-    the place of vx, vy, and the position within that cell. The vertex then acts through the impact point alone
-    (and vz, in hundredths of the distance), so a beam that is off by a millimetre stays a small number.
+    say: log E and log pz for E and pz; the impact point for px, py; vx, vy in half widths and vz in hundredths of
+    the distance, so a beam that is off by a millimetre stays a small number. ``cell`` splits the impact point into
+    the fibre cell, in the place of vx, vy, and the position within that cell: the vertex acts through them alone,
+    and vz.
     """
 
     mean: Tensor
@@ -116,7 +120,7 @@ class ConditionScaler(nn.Module):
         # onnxruntime takes the last few elements of a tensor through other code than the rest. Sixteen columns leave
         # no such rest for any number of rows, so that a particle's logarithm does not depend on who else is asked for.
         logarithms = torch.stack([conditions[:, ENERGY], conditions[:, PZ]] * 8, dim=1).log()
-        along = conditions[:, VZ, None] * (100.0 / geometry.face_z)
+        along = conditions[:, VZ, None].clamp(-_FURTHEST_VZ, _FURTHEST_VZ) * (100.0 / geometry.face_z)
         return torch.cat([logarithms[:, :1], place, along, point, logarithms[:, 1:2], conditions[:, MASS:]], dim=1)
 
     @torch.no_grad()
