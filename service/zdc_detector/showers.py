@@ -6,6 +6,8 @@ units stand in the attributes. Further one-number-a-row columns (``cpu_seconds``
 stand beside them, and ``channels`` (N, C). A file of sums or hits alone has the layout without ``responses``.
 """
 
+import errno
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,10 @@ from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
 from zdc_detector.checks import REQUIRED, Columns, find_problems
 from zdc_detector.errors import FileFormatError
 from zdc_detector.particles import CONDITIONS, UNITS, Particles
+
+
+#: Bytes of a disk left free: more than HDF5 holds back in its caches, compressed blocks and tables.
+_KEPT_FREE = 32 << 20
 
 
 @dataclass(frozen=True)
@@ -121,8 +127,10 @@ class ShowerWriter:
         if error is None:
             self.close()
         else:
-            self._file.close()
-            self._part.unlink(missing_ok=True)
+            try:
+                self._file.close()
+            finally:
+                self._part.unlink(missing_ok=True)
 
     def append(
         self,
@@ -131,7 +139,12 @@ class ShowerWriter:
         particle_id: NDArray[np.integer],
         extra: Mapping[str, NDArray[np.generic]] = {},
     ) -> None:
-        """Add a block; every block needs the same `extra` columns, and `responses` in all blocks or in none."""
+        """Add a block; every block needs the same `extra` columns, and `responses` in all blocks or in none.
+
+        Raises
+        ------
+        OSError : the disk is full.
+        """
         columns: dict[str, NDArray[np.generic]] = {
             "particles": particles.conditions,
             "pdg": particles.pdg.astype(np.int32),
@@ -140,6 +153,7 @@ class ShowerWriter:
         }
         if responses is not None:
             columns["responses"] = responses
+        self._check_room(sum(values.nbytes for values in columns.values()))
         for name, values in columns.items():
             if name not in self._file:
                 self._create(name, values)
@@ -147,6 +161,11 @@ class ShowerWriter:
             start = len(data)
             data.resize(start + len(values), axis=0)
             data[start:] = values
+
+    def _check_room(self, size: int) -> None:
+        # The HDF5 library does not survive a write that fails: it corrupts its memory and ends the process.
+        if shutil.disk_usage(self._part.parent).free < size + _KEPT_FREE:
+            raise OSError(errno.ENOSPC, "the disk is full; make room or write elsewhere", str(self._path))
 
     def _create(self, name: str, values: NDArray[np.generic]) -> None:
         chunk = 64 if values.ndim == 3 else 4096

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import logging
 import signal
@@ -55,13 +56,19 @@ class Server:
         self._http_task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Accept requests; raises ConfigError where the gRPC port is taken."""
+        """Accept requests; raises ConfigError where a port is taken."""
         self._rpc = RpcServer(self.simulator, self._settings.host, self._settings.grpc_port)
         self.grpc_port = self._rpc.port
         await self._rpc.start()
         self._http_task = asyncio.create_task(self._http.serve(sockets=[self._socket]))
         while not self._http.started and not self._http_task.done():
             await asyncio.sleep(0.001)
+        if self._http_task.done():
+            ended, self._http_task = self._http_task, None
+            try:
+                ended.result()
+            except OSError as error:  # a server that was starting too, and now listens
+                raise _no_port(self._settings.host, self.http_port, error) from error
         self.ready = True
 
     async def stop(self) -> None:
@@ -136,8 +143,14 @@ def _bind(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise ConfigError(f"--http-port {port} on {host}: {error.strerror}; is another server running?") from error
+        raise _no_port(host, port, error) from error
     return bound
+
+
+def _no_port(host: str, port: int, error: OSError) -> ConfigError:
+    remedies = {errno.EADDRINUSE: "is another server running?", errno.EACCES: "ports below 1024 need privileges"}
+    remedy = remedies.get(error.errno or 0, "--host must be an address of this machine")
+    return ConfigError(f"--http-port {port} on {host}: {error.strerror}; {remedy}")
 
 
 def serve(settings: ServerSettings) -> None:

@@ -54,7 +54,7 @@ class EngineSettings(BaseSettings):
         None, description="model of requests that name none; default: the only one, or zn-e2esae"
     )
     device: Literal["cpu", "cuda", "auto"] = Field(
-        "cpu", description="cuda refuses to start where there is none; auto logs what it took"
+        "cpu", description="where to compute; cuda refuses to start where there is none, auto logs what it took"
     )
     threads: int = Field(
         default_factory=usable_cores, ge=1, description="batches computed at the same time; default: the usable cores"
@@ -79,7 +79,7 @@ class ServerSettings(EngineSettings):
     """What a server needs beyond its simulator."""
 
     host: str = Field("127.0.0.1", description="address to listen on")
-    http_port: int = Field(8000, ge=0, le=65535, description="0 takes a free one")
-    grpc_port: int = Field(8001, ge=0, le=65535, description="0 takes a free one")
+    http_port: int = Field(8000, ge=0, le=65535, description="port of HTTP; 0 takes a free one")
+    grpc_port: int = Field(8001, ge=0, le=65535, description="port of gRPC; 0 takes a free one")
     shutdown_seconds: float = Field(30.0, gt=0, description="longest wait for requests in flight after SIGTERM")
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severity of log lines")

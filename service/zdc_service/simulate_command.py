@@ -33,9 +33,12 @@ OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 class Simulate(BaseModel):
-    """Simulate particles and write the calorimeter's responses to a file."""
+    """Simulate particles and write the calorimeter's responses to a file.
 
-    output: Path = Field(description="file to write: .h5 (any number of rows) or .npz (held in memory)")
+    For example: zdc simulate --input events.hepmc3.gz --output responses.h5 --server grpc://127.0.0.1:8001
+    """
+
+    output: Path = Field(description="file to write or replace: .h5 (any number of rows) or .npz (held in memory)")
     input: Path | None = Field(None, description="file of particles: .csv, .parquet, .hepmc3 or .hepmc3.gz")
     particle: list[str] = Field(
         [],
@@ -54,12 +57,14 @@ class Simulate(BaseModel):
         None,
         description="particles that the model was not trained on; default: skip for whole events (HepMC3), else error",
     )
-    rates: bool = Field(False, description="write the model's rates instead of photon counts")
+    rates: bool = Field(False, description="write the model's rates instead of photon counts; default: counts")
     model: str | None = Field(None, description="name of the model; default: the server's default")
     version: int | None = Field(None, ge=1, description="version of the model; default: the newest")
     batch: int = Field(1024, ge=1, description="rows of one request; does not change the result")
     models: Path | None = Field(None, description="without a server: folder of models; default: the shipped ones")
-    device: Literal["cpu", "cuda", "auto"] | None = Field(None, description="without a server: where to compute")
+    device: Literal["cpu", "cuda", "auto"] | None = Field(
+        None, description="without a server: where to compute; default: cpu"
+    )
 
     def cli_cmd(self) -> None:
         """Run; ends the process with code 1, 2 (wrong input) or 130 (Ctrl-C) and one line on failure."""

@@ -1,5 +1,6 @@
 """`zdc serve` as a process: what it prints, how it ends."""
 
+import asyncio
 import json
 import os
 import re
@@ -19,10 +20,12 @@ import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from tiny_model import some_particles
+from zdc_detector.errors import ConfigError
+from zdc_service.app import Server
 from zdc_service.client import ClientOptions, concatenate, connect
 from zdc_service.client.grpc_client import message_of_request
 from zdc_service.rpc import simulation_pb2 as pb
-from zdc_service.settings import EngineSettings
+from zdc_service.settings import EngineSettings, ServerSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
 
@@ -139,6 +142,23 @@ def test_health_says_not_serving_while_it_ends(process: Process) -> None:
         assert next(updates).status == health_pb2.HealthCheckResponse.SERVING
         process.popen.send_signal(signal.SIGTERM)
         assert next(updates).status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+def test_a_port_that_another_server_takes_while_models_are_loaded_is_named(models_folder: Path) -> None:
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        port: int = other.getsockname()[1]
+        server = Server(ServerSettings(models=models_folder, default_model="tiny", http_port=port, grpc_port=0))
+        other.listen()
+
+        async def start_and_stop() -> None:
+            with pytest.raises(ConfigError, match=f"--http-port {port} on 127.0.0.1: .*is another server running"):
+                await server.start()
+            assert not server.ready
+            await server.stop()
+
+        asyncio.run(start_and_stop())
 
 
 @pytest.mark.parametrize("port", ["--http-port", "--grpc-port"])

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from onnxruntime import InferenceSession
 from tiny_model import write_model
 from zdc_service.cli import main
 from zdc_service.settings import ServerSettings, usable_cores
@@ -27,6 +28,36 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     assert code == 0
     for name in ServerSettings.model_fields:
         assert f"--{name.replace('_', '-')}" in out
+    assert "ZDC_HTTP_PORT" in out
+    assert "default: the usable cores" in " ".join(out.split())
+
+
+@pytest.mark.parametrize("command", ["serve", "simulate"])
+def test_help_speaks_no_python(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    _, out, _ = run(capsys, command, "--help")
+    for word in ("None", "Path", "list[", " str", " int", "factory", "[]"):
+        assert word not in out
+    assert "(default: 8000)" in out or "(default: 1024)" in out
+
+
+def test_an_interrupt_is_one_line_and_code_130(
+    capsys: pytest.CaptureFixture[str], models_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(InferenceSession, "run", interrupted)  # while the models are loaded
+    arguments = ("serve", "--models", str(models_folder), "--http-port", "0", "--grpc-port", "0")
+    code, _, err = run(capsys, *arguments)
+    assert (code, err) == (130, "zdc: interrupted\n")
+
+
+def test_a_wrong_host_is_named(capsys: pytest.CaptureFixture[str], models_folder: Path) -> None:
+    arguments = ("--models", str(models_folder), "--default-model", "tiny", "--http-port", "0", "--host", "203.0.113.7")
+    code, _, err = run(capsys, "serve", *arguments)
+    assert code == 2
+    assert "--http-port 0 on 203.0.113.7" in err
+    assert "--host must be an address of this machine" in err
 
 
 @pytest.mark.parametrize(

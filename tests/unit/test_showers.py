@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import h5py
@@ -45,6 +46,19 @@ def test_an_interrupted_file_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="stop"), ShowerWriter(path, ZN, "toy") as writer:  # noqa: PT012
         writer.append(showers.particles, showers.responses, showers.particle_id)
         raise RuntimeError("stop")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_an_error_before_hdf5_meets_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    showers = toy_showers(2, 1)
+    usage = shutil.disk_usage(tmp_path)
+    with (  # noqa: PT012
+        pytest.raises(OSError, match="the disk is full; make room"),
+        ShowerWriter(tmp_path / "a.h5", ZN, "toy") as file,
+    ):
+        file.append(showers.particles, showers.responses, showers.particle_id)
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: usage._replace(free=1 << 20))
+        file.append(showers.particles, showers.responses, showers.particle_id)
     assert list(tmp_path.iterdir()) == []
 
 

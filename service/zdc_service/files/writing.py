@@ -1,5 +1,6 @@
 """Responses to files: HDF5 block by block in the project's layout, or one npz. Both appear whole or not at all."""
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -149,7 +150,7 @@ def create_results(path: Path, about: Mapping[str, str | int]) -> ResultWriter:
 
     Raises
     ------
-    ConfigError : an unknown ending, a folder that is not there, or a folder of that name.
+    ConfigError : an unknown ending, a folder that is not there or may not be written to, or a folder of that name.
     """
     if path.suffix not in WRITERS:
         raise ConfigError(f"{path}: a file of responses ends in {', '.join(WRITERS)}")
@@ -157,6 +158,8 @@ def create_results(path: Path, about: Mapping[str, str | int]) -> ResultWriter:
         raise ConfigError(f"{path}: is a folder; name a file")
     if not path.parent.is_dir():
         raise ConfigError(f"{path}: the folder {path.parent} does not exist; make it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError(f"{path}: the folder {path.parent} cannot be written to; name another")
     return WRITERS[path.suffix](path, about)
 
 
