@@ -22,7 +22,6 @@ from zdc_detector.checks import REQUIRED, Columns, find_problems
 from zdc_detector.errors import FileFormatError
 from zdc_detector.particles import CONDITIONS, UNITS, Particles
 
-
 #: Bytes of a disk left free: more than HDF5 holds back in its caches, compressed blocks and tables.
 _KEPT_FREE = 32 << 20
 

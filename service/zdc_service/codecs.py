@@ -32,21 +32,24 @@ def choose_encoding(accept: str | None) -> str:
     ------
     NotAcceptableError : none of ours is accepted.
     """
-    best, quality = None, 0.0
-    for item in (accept or "*/*").split(","):
+    ranges: dict[str, tuple[float, int]] = {}
+    for place, item in enumerate((accept or "*/*").split(",")):
         media, *parameters = (part.strip().lower() for part in item.split(";"))
-        q = next((_quality(p[2:]) for p in parameters if p.startswith("q=")), 1.0)
-        chosen = {"*/*": JSON, "application/*": JSON}.get(media, media)
-        if chosen in _ENCODERS and q > quality:
-            best, quality = chosen, q
-    if best is None:
+        quality = next((_quality(p[2:]) for p in parameters if p.startswith("q=")), 1.0)
+        ranges.setdefault(media, (quality, -place))
+
+    def liking(media: str) -> tuple[float, int]:
+        return next((ranges[name] for name in (media, "application/*", "*/*") if name in ranges), (0.0, 0))
+
+    best = max(_ENCODERS, key=liking)  # the earlier in the header among equals, and then JSON
+    if not liking(best)[0] > 0:
         raise NotAcceptableError(f"cannot answer as {accept}; accept one of {', '.join(_ENCODERS)}")
     return best
 
 
 def _quality(text: str) -> float:
     try:
-        return float(text)
+        return max(float(text), 0.0)
     except ValueError:
         return 0.0
 

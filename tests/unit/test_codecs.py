@@ -32,6 +32,9 @@ def simulate(simulator: Simulator, output: Output = Output.RESPONSE, rates: bool
         (f"{JSON}; q=0.9, {NPZ}; q=1.0", NPZ),
         (f"{NPZ}, {JSON}", NPZ),
         ("Application/X-NPZ", NPZ),
+        (f"{JSON};q=0, */*", NPZ),
+        (f"{JSON};q=nan, {RAW};q=0.1", RAW),
+        (f"*/*;q=0.1, {RAW};q=0.5", RAW),
         (f"{NPZ};q=rubbish, {RAW};q=0.1", RAW),
     ],
 )
