@@ -77,11 +77,15 @@ def test_the_card_says_what_is_true(run: Run, models: Path) -> None:
     assert card.config == json.loads(config.model_dump_json())
     assert card.data.files.keys() == {"train.h5", "test.h5"}
     assert {"wasserstein", "mae", "crps", "dispersion", "empty_share", "auc"} <= set(card.metrics)
-    assert card.limitations == ("Toy showers.",)
+    assert card.limitations[-1] == "Toy showers."
+    assert "neglects decay products" in card.limitations[0]
     assert card.flops_per_response == flops(ExportedGraph(run.load_model()).eval(), config.model.noise)
     text = (folder / "README.md").read_text()
-    assert "Toy showers." in text
-    assert all((folder / name).is_file() for name in ("responses.png", "distributions.png"))
+    assert all(f"- {limitation}" in text for limitation in card.limitations)
+    for name in ("responses.png", "distributions.png"):
+        assert (folder / name).is_file()
+        assert f"]({name})" in text
+        assert f"![{name}]" not in text  # a caption instead
 
 
 def test_flops_count_a_multiply_add_as_two(run: Run) -> None:

@@ -112,7 +112,10 @@ class OutputConfig(_Section):
     version: Positive = 1
     description: str = "Conditional end-to-end Sinkhorn autoencoder"
     finish: Literal[Finish.ROUND, Finish.POISSON] = Field(Finish.POISSON, description="how rates become photon counts")
-    limitations: tuple[str, ...] = Field((), description="what the model cannot do; stands in the card and its README")
+    limitations: tuple[str, ...] = Field(
+        (),
+        description="what this model cannot do, beside what no graph can; stands in the card and its README",
+    )
 
 
 class TrainingConfig(_Section):

@@ -57,6 +57,13 @@ _EDGE = 0.1
 #: 100 cm along the beam change the angle by at most 0.1 mrad, 0.1 mm over the metre of the calorimeter.
 _VERTEX = ((-1.0, 1.0), (-1.0, 1.0), (-100.0, 100.0))
 
+#: What no graph of this kind can do, whatever it was trained on.
+_LIMITATIONS = (
+    "A particle whose straight line misses the face gives an empty response. For photons that is exact; for particles "
+    "that may decay on the way (K0S, Lambda) it neglects decay products that would reach the face.",
+    "Species are told apart by mass and charge alone: neutron and antineutron, and K0S and K0L, give equal responses.",
+)
+
 
 class ExportedGraph(nn.Module):
     """`SinkhornAutoencoder.rates` with batch normalisation folded into the layers before it."""
@@ -229,7 +236,7 @@ def build_card(
         git_commit=_git_commit(),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         metrics=report.card_metrics(),
-        limitations=config.output.limitations,
+        limitations=(*_LIMITATIONS, *config.output.limitations),
         graph_sha256=graph_sha256,
     )
 

@@ -209,7 +209,10 @@ def _check_finite(name: str, value: float, step: int) -> None:
 
 @torch.no_grad()
 def validate(model: SinkhornAutoencoder, showers: Showers, config: TrainingConfig) -> dict[str, float]:
-    """Figures on showers that were not trained on, each simulated once, against four generated responses."""
+    """Figures on showers that were not trained on, each simulated once, against four generated responses.
+
+    ``reconstruction`` is the weighted term of the objective, as in training.
+    """
     model.eval()
     calorimeter = showers.calorimeter
     generated = generate(model, showers.particles, _VALIDATION_REPEATS, _VALIDATION_SEED, config.output.finish)
@@ -228,5 +231,6 @@ def validate(model: SinkhornAutoencoder, showers: Showers, config: TrainingConfi
             sums.sum(dtype=np.float64) / _VALIDATION_REPEATS / max(truth.sum(dtype=np.float64), 1)
         ),
         "empty_share": empty_share(sums.sum(axis=-1)),
-        "reconstruction": float(reconstruction_loss(config.loss.reconstruction, log_photons, seen, visible)),
+        "reconstruction": config.loss.reconstruction_weight
+        * float(reconstruction_loss(config.loss.reconstruction, log_photons, seen, visible)),
     }

@@ -3,10 +3,13 @@
 from zdc_detector.card import ModelCard
 from zdc_metrics import Report
 
+from zdc_training.curves import CURVES_FILE
+from zdc_training.evaluate import DISTRIBUTIONS_FILE, RESPONSES_FILE
+
 _CAPTIONS = {
-    "examples.png": "Rows: test particles; columns: Geant4 and generated responses, logarithmic colours",
-    "spectra.png": "Channels and photon sum, generated over simulated",
-    "curves.png": "Training: the loss terms and the validation figures by epoch",
+    RESPONSES_FILE: "Rows: test particles; columns: Geant4 and generated responses, logarithmic colours",
+    DISTRIBUTIONS_FILE: "Photon sum and channels, simulated and generated, and their ratio",
+    CURVES_FILE: "Training: the loss terms and the validation figures by epoch",
 }
 
 

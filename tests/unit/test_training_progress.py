@@ -1,0 +1,27 @@
+"""What `train-zdc fit` says where nobody watches a terminal."""
+
+import time
+
+import pytest
+from zdc_training.progress import ProgressReporter
+
+TERMS = {"reconstruction": 2.0, "diversity": 0.0}
+
+
+def test_one_line_an_epoch_and_a_second_for_its_validation(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 1000.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    with ProgressReporter(epochs=200) as reporter:
+        # A resumed run: 100 epochs were done before, two take 30 s each.
+        for epoch, more in ((101, {}), (102, {"validation/crps": 7.25})):
+            for step in (1, 2):
+                reporter.step(epoch, step, 2, TERMS)
+            now += 30
+            reporter.epoch({"epoch": epoch, "loss/reconstruction": 2.0, "seconds": 30.0, **more})
+    assert capsys.readouterr().err.splitlines() == [
+        "epoch 101/200  30.0 s  ETA 0:49:30  reconstruction 2",
+        "epoch 102/200  30.0 s  ETA 0:49:00  reconstruction 2",
+        "  validation: crps 7.25",
+    ]
