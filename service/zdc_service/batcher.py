@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
-from types import TracebackType
 from typing import TypeVar
 
 import numpy as np
@@ -63,9 +62,7 @@ class Batcher:
     def __enter__(self) -> "Batcher":
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def submit(self, job: Job) -> None:

@@ -49,7 +49,7 @@ def choose_encoding(accept: str | None) -> str:
 
 def _quality(text: str) -> float:
     try:
-        return max(float(text), 0.0)
+        return max(0.0, float(text))  # nan is 0
     except ValueError:
         return 0.0
 
