@@ -28,7 +28,7 @@ MAX_SEED = 2**53  # exclusive: the largest range that JSON numbers carry exactly
 MAX_ROW = 2**63
 
 _WORDS_PER_COUNTER = 4
-_POISSON_BLOCK = 16  # terms of the cumulative sum per vectorised step
+_FIRST_BLOCK, _LAST_BLOCK = 4, 64  # terms of the cumulative sum per vectorised step: most fibres need few
 _LARGE_RATE = 128.0  # above this, the sum starts below the bulk instead of at 0
 _LOG_SQRT_2PI = 0.9189385332046727
 
@@ -97,14 +97,14 @@ def poisson(rates: NDArray[np.floating], uniform: NDArray[np.float64]) -> NDArra
     uint32, same shape. The cumulative sums are float64; below rates of 128 they start at 0 and are exact to
     rounding, above they start 9 standard deviations under the rate (lost probability < 1e-18).
     """
-    rate = np.ravel(rates).astype(np.float64)
+    rate = np.ravel(rates)
     u = np.ravel(uniform)
     counts = np.zeros(rate.size, dtype=np.uint32)
-    at_zero = np.exp(-rate)
-    active = np.flatnonzero(u > at_zero)
-    lam = rate[active]
+    # Nearly all fibres of a response are dark. As exp(-rate) >= 1 - rate, they need no exponential to stay at 0.
+    active = np.flatnonzero(u > 1.0 - rate.astype(np.float64))
+    lam = rate[active].astype(np.float64)
     k = np.zeros(lam.size)
-    term = at_zero[active]
+    term = np.exp(-lam)
     large = lam > _LARGE_RATE
     if large.any():
         start = np.floor(lam[large] - 9.0 * np.sqrt(lam[large]))
@@ -112,19 +112,21 @@ def poisson(rates: NDArray[np.floating], uniform: NDArray[np.float64]) -> NDArra
         term[large] = np.exp(start * np.log(lam[large]) - lam[large] - _log_factorial(start))
     cumulative = term.copy()
     target = u[active]
-    steps = np.arange(1, _POISSON_BLOCK + 1, dtype=np.float64)
+    block = _FIRST_BLOCK
     while active.size:
-        # Columns are k .. k + block - 1 ; a target beyond the last one goes to the next round.
+        # Columns are k + 1 .. k + block ; a target beyond the last one goes to the next, larger block.
+        steps = np.arange(1, block + 1, dtype=np.float64)
         terms = np.cumprod(lam[:, None] / (k[:, None] + steps), axis=1) * term[:, None]
         sums = np.cumsum(terms, axis=1) + cumulative[:, None]
         below = np.count_nonzero(sums < target[:, None], axis=1)
         first = cumulative >= target
-        done = first | (below < _POISSON_BLOCK) | ((sums[:, -1] <= cumulative) & (k > lam))
+        done = first | (below < block) | ((sums[:, -1] <= cumulative) & (k > lam))
         counts[active[done]] = (k + np.where(first, 0, below + 1))[done].astype(np.uint32)
         keep = ~done
         active, lam, target = active[keep], lam[keep], target[keep]
-        k = k[keep] + _POISSON_BLOCK
+        k = k[keep] + block
         term, cumulative = terms[keep, -1], sums[keep, -1]
+        block = min(4 * block, _LAST_BLOCK)
     return counts.reshape(np.shape(rates))
 
 
