@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from itertools import pairwise
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from zdc_service.simulator import Simulator
 from zdc_training import export as export_module
 from zdc_training.cli import main
 from zdc_training.data import load_split
-from zdc_training.export import ExportedGraph, check_parity, export, flops, trained_ranges
+from zdc_training.export import ExportedGraph, check_parity, export, flops, git_commit, trained_ranges
 from zdc_training.generate import generate
 from zdc_training.run import Run
 
@@ -170,3 +171,26 @@ def test_ranges_are_those_of_the_showers_that_were_trained_on(run: Run) -> None:
     seen = tuple(zip(vertices.min(axis=0).tolist(), vertices.max(axis=0).tolist(), strict=True))
     assert trained_ranges(everything, "linear").vertex == trained_ranges(everything, "face").vertex == seen
     assert trained_ranges(everything, "cell").vertex[2] == (-100, 100)
+
+
+def test_the_commit_is_that_of_the_checkout_that_tracks_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def git(*words: str) -> str:
+        who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+        done = subprocess.run(["git", *who, *words], cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout.strip()
+
+    tracked, ignored = tmp_path / "tracked.py", tmp_path / "ignored.py"
+    tracked.touch()
+    ignored.touch()
+    assert git_commit(tracked) == "unknown"
+    git("init", "-q")
+    git("add", "tracked.py")
+    git("commit", "-q", "-m", "first")
+    assert git_commit(tracked) == git("rev-parse", "--short=12", "HEAD")
+    tracked.write_text("changed")
+    assert git_commit(tracked).endswith("-dirty")
+    assert git_commit(ignored) == "unknown"
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert git_commit(tracked) == "unknown"

@@ -109,13 +109,15 @@ def interrupted(tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
     run = Run(folder / "a run")
     options = ["--run", str(run.folder), "--threads", "1", "--set", "loss.blur=0.2"]
     options += ["--set", f"output.description={json.dumps(DESCRIPTION)}", "--set=model.channels=[4, 4, 4, 5]"]
-    started = subprocess.Popen(
-        [*COMMAND, "fit", str(write_toml(folder)), *options], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    while not run.best.exists() and started.poll() is None:
-        time.sleep(0.05)
-    started.send_signal(signal.SIGINT)
-    _, err = started.communicate(timeout=120)
+    command = [*COMMAND, "fit", str(write_toml(folder)), *options]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as started:
+        try:
+            while not run.best.exists() and started.poll() is None:
+                time.sleep(0.05)
+            started.send_signal(signal.SIGINT)
+            err = started.communicate(timeout=60)[1]
+        finally:
+            started.kill()
     return Interrupted(started.returncode, err, run)
 
 

@@ -1,5 +1,6 @@
-"""What `train-zdc fit` says where nobody watches a terminal."""
+"""What `train-zdc fit` says where nobody watches a terminal, and when Ctrl-C stops it."""
 
+import signal
 import time
 
 import pytest
@@ -25,3 +26,16 @@ def test_one_line_an_epoch_and_a_second_for_its_validation(
         "epoch 102/200  30.0 s  ETA 0:49:00  reconstruction 2",
         "  validation: crps 7.25",
     ]
+
+
+def test_ctrl_c_waits_for_the_end_of_a_step_and_a_second_does_not() -> None:
+    with ProgressReporter(epochs=2) as reporter:
+        reporter.step(1, 1, 2, TERMS)
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            reporter.step(1, 2, 2, TERMS)
+    with ProgressReporter(epochs=2):
+        signal.raise_signal(signal.SIGINT)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -233,7 +233,7 @@ def build_card(
             split_seed=config.data.split_seed,
         ),
         config=json.loads(config.model_dump_json()),
-        git_commit=_git_commit(),
+        git_commit=git_commit(Path(__file__)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         metrics=report.card_metrics(),
         limitations=(*_LIMITATIONS, *config.output.limitations),
@@ -270,10 +270,19 @@ def flops(graph: ExportedGraph, noise: int) -> int:
     return int(counter.get_total_flops())
 
 
-def _git_commit() -> str:
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
-        found = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, text=True, check=False)
-    except FileNotFoundError:  # no git here
-        return "unknown"
-    return found.stdout.strip() or "unknown"
+def git_commit(file: Path) -> str:
+    """The commit of the checkout that tracks `file`, with ``-dirty`` where it was changed; ``unknown`` without one."""
+    commands = (
+        ["git", "ls-files", "--error-unmatch", file.name],  # an environment may lie inside another project's checkout
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+    )
+    answer = ""
+    for command in commands:
+        try:
+            found = subprocess.run(command, cwd=file.parent, capture_output=True, text=True, check=False)
+        except FileNotFoundError:  # no git here
+            return "unknown"
+        if found.returncode:
+            return "unknown"
+        answer = found.stdout.strip()
+    return answer

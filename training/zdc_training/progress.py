@@ -8,12 +8,18 @@ from types import TracebackType
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from zdc_training.interrupts import Interrupts
+
 
 class ProgressReporter:
-    """Follows `zdc_training.fit.fit`; a context manager, because a terminal needs its cursor back."""
+    """Follows `zdc_training.fit.fit` and stops it between two steps on Ctrl-C.
+
+    A context manager, because a terminal needs its cursor back.
+    """
 
     def __init__(self, epochs: int) -> None:
         self._console = Console(stderr=True)
+        self._interrupts = Interrupts()
         self._epochs = epochs
         self._started = time.monotonic()
         self._first: int | None = None
@@ -31,6 +37,7 @@ class ProgressReporter:
         self._task = self._progress.add_task("", total=epochs)
 
     def __enter__(self) -> "ProgressReporter":
+        self._interrupts.__enter__()
         self._progress.start()
         return self
 
@@ -38,6 +45,7 @@ class ProgressReporter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+        self._interrupts.__exit__()
 
     def step(self, epoch: int, step: int, steps: int, terms: dict[str, float]) -> None:
         """Move the bar within an epoch."""
@@ -45,6 +53,7 @@ class ProgressReporter:
             self._first = epoch - 1
         text = "  ".join(f"{name} {value:.4g}" for name, value in terms.items() if value)
         self._progress.update(self._task, completed=epoch - 1 + step / steps, description=text)
+        self._interrupts.check()
 
     def epoch(self, record: dict[str, float]) -> None:
         """Say what an epoch gave."""
@@ -59,6 +68,7 @@ class ProgressReporter:
                 line += f"\n  validation: {validation}"
             self._console.print(line, highlight=False, soft_wrap=True)
             sys.stderr.flush()
+        self._interrupts.check()
 
 
 def _listed(record: dict[str, float], prefix: str) -> str:
