@@ -20,12 +20,12 @@ from zdc_detector.errors import (
     ZdcError,
     rename_row,
 )
+from zdc_detector.interrupts import Interrupts
 from zdc_detector.particles import Particles
 
 from zdc_service.client import Chunk, ClientOptions, connect
 from zdc_service.files import ParticleBlock, ParticleReader, create_results, open_particles
 from zdc_service.files.arguments import ArgumentReader
-from zdc_service.interrupts import Interrupts
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, Output
 

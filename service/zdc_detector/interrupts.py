@@ -10,10 +10,10 @@ _Item = TypeVar("_Item")
 
 
 class Interrupts:
-    """Turns SIGINT into `KeyboardInterrupt` between the items of a loop.
+    """Turns SIGINT into `KeyboardInterrupt` at `check`, or between the items of a loop.
 
-    Raised at any moment, as Python does by itself, the exception often falls into a callback of a C library (HDF5's
-    and HepMC3's, here), which prints or drops it, and the program goes on. A second SIGINT raises at once.
+    Raised at any moment, as Python does by itself, the exception often falls into a callback of a C library (HDF5's,
+    HepMC3's, torch's), which prints or drops it, and the program goes on. A second SIGINT raises at once.
 
     Attributes
     ----------
@@ -43,16 +43,17 @@ class Interrupts:
         while True:
             self._waiting = True
             try:
-                self._check()
+                self.check()
                 item = next(iterator)
             except StopIteration:
                 return
             finally:
                 self._waiting = False
-            self._check()
+            self.check()
             yield item
 
-    def _check(self) -> None:
+    def check(self) -> None:
+        """Raise KeyboardInterrupt if SIGINT has arrived."""
         if self.pending:
             raise KeyboardInterrupt
 
