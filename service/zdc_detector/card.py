@@ -16,6 +16,9 @@ from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VY, VZ, Partic
 SCHEMA_VERSION = 1
 CARD_FILE, GRAPH_FILE, GOLDEN_FILE = "card.json", "model.onnx", "golden.npz"
 
+#: Names of models: folders and parts of URLs.
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
+
 #: Relative to the largest pixel of the golden rates. Another CPU sums a convolution in another order; float32
 #: keeps that well below this, a wrong file does not.
 GOLDEN_TOLERANCE = 1e-3
@@ -87,7 +90,7 @@ class ModelCard(_Strict):
     """
 
     schema_version: Literal[1] = 1
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")
+    name: str = Field(pattern=NAME_PATTERN)
     version: int = Field(ge=1)
     description: str
     calorimeter: Calorimeter

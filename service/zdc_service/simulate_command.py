@@ -12,14 +12,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from zdc_detector.errors import (
-    ConfigError,
-    FileFormatError,
-    InvalidInputError,
-    ModelNotFoundError,
-    ZdcError,
-    rename_row,
-)
+from zdc_detector.commands import INTERRUPTED, ListedText, end, exit_code
+from zdc_detector.errors import ConfigError, InvalidInputError, ZdcError, rename_row
 from zdc_detector.interrupts import Interrupts
 from zdc_detector.particles import Particles
 
@@ -28,8 +22,6 @@ from zdc_service.files import ParticleBlock, ParticleReader, create_results, ope
 from zdc_service.files.arguments import ArgumentReader
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, Output
-
-OK, FAILED, WRONG_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
 class Simulate(BaseModel):
@@ -40,7 +32,7 @@ class Simulate(BaseModel):
 
     output: Path = Field(description="file to write or replace: .h5 (any number of rows) or .npz (held in memory)")
     input: Path | None = Field(None, description="file of particles: .csv, .parquet, .hepmc3 or .hepmc3.gz")
-    particle: list[str] = Field(
+    particle: list[ListedText] = Field(
         [],
         description='one particle, repeatable: "pdg=2112,pz=1500,px=0.1"; GeV/c, cm; px, py, vx, vy, vz default to 0',
     )
@@ -68,34 +60,19 @@ class Simulate(BaseModel):
 
     def cli_cmd(self) -> None:
         """Run; ends the process with code 1, 2 (wrong input) or 130 (Ctrl-C) and one line on failure."""
-        code, text = OK, ""
         with Interrupts() as interrupts:
             try:
-                text = "\n".join(run(self, interrupts))
+                code, text = 0, "\n".join(run(self, interrupts))
             except KeyboardInterrupt:
-                code = INTERRUPTED
-            except (InvalidInputError, FileFormatError, ConfigError, ModelNotFoundError) as error:
-                code, text = WRONG_INPUT, str(error)
+                code, text = INTERRUPTED, ""
             except (ZdcError, OSError) as error:
-                code, text = FAILED, str(error)
-        if code == OK:
+                code, text = exit_code(error), str(error)
+        if code == 0:
             print(text)
             return
         if interrupts.pending or code == INTERRUPTED:
             code, text = INTERRUPTED, "interrupted; no file was written"
-        print(f"zdc simulate: {text}", file=sys.stderr)
-        raise SystemExit(code)
-
-
-def quote_particles(arguments: list[str]) -> list[str]:
-    """Arguments with the texts of ``--particle`` in quotes, where the option parser would split them at commas."""
-    quoted = list(arguments)
-    for i, argument in enumerate(arguments):
-        if argument.startswith("--particle="):
-            quoted[i] = f'--particle="{argument.partition("=")[2]}"'
-        elif i and arguments[i - 1] == "--particle":
-            quoted[i] = f'"{argument}"'
-    return quoted
+        end("zdc simulate", text, code)
 
 
 def run(command: Simulate, interrupts: Interrupts) -> list[str]:

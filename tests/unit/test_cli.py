@@ -1,11 +1,14 @@
 """`zdc`: options as flags and variables, mistakes as one line and exit code 2."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from onnxruntime import InferenceSession
 from tiny_model import write_model
+from zdc_detector.commands import PIPE_CLOSED
 from zdc_service.cli import main
 from zdc_service.settings import ServerSettings, usable_cores
 
@@ -91,6 +94,30 @@ def test_variables_are_options(capsys: pytest.CaptureFixture[str], monkeypatch: 
     code, _, err = run(capsys, "serve")
     assert code == 2
     assert "--threads (ZDC_THREADS) = '0'" in err
+
+
+def test_a_variable_that_is_no_option_is_named(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ZDC_THREADS", "0")
+    code, _, err = run(capsys, "simulate", "--particle", "pdg=2112,pz=1500", "--output", str(tmp_path / "out.h5"))
+    assert (code, err) == (2, "zdc: threads = '0': Input should be greater than or equal to 1\n")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path, models_folder: Path, unbuffered: str) -> None:
+    output = tmp_path / "out.npz"
+    options = ["--particle", "pdg=2112,pz=1500", "--models", str(models_folder), "--model", "tiny"]
+    command = [sys.executable, "-m", "zdc_service.cli", "simulate", *options, "--output", str(output)]
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, env=environment, text=True, check=False, timeout=120
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (PIPE_CLOSED, "")
+    assert output.is_file()
 
 
 def test_a_damaged_model_is_one_line_and_code_2(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

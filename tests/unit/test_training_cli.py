@@ -15,7 +15,8 @@ import pytest
 from shower_samples import DATA, toy_showers, write_showers
 from training_runs import tiny_config
 from zdc_detector.card import GRAPH_FILE
-from zdc_training.cli import FAILED, INTERRUPTED, PIPE_CLOSED, WRONG_INPUT, Convert, Evaluate, Export, Fit, main
+from zdc_detector.commands import FAILED, INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
+from zdc_training.cli import Convert, Evaluate, Export, Fit, TrainZdc, main
 from zdc_training.run import Run
 
 DESCRIPTION = 'commas, and "quotes"'
@@ -62,6 +63,19 @@ def test_help_names_every_option(
         assert (name.upper() if field.is_required() else f"--{name.replace('_', '-')}") in out
 
 
+@pytest.mark.parametrize("command", TrainZdc.model_fields)
+def test_help_speaks_no_python(capsys: pytest.CaptureFixture[str], command: str) -> None:
+    _, out, _ = run_main(capsys, command.replace("_", "-"), "--help")
+    for word in ("None", "False", "Path", "list[", " str", " int", "[]"):
+        assert word not in out
+
+
+def test_help_loads_no_framework() -> None:
+    program = "import sys, zdc_training.cli; print({'torch', 'sklearn', 'matplotlib'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "set()\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -77,6 +91,7 @@ def test_help_names_every_option(
         (["convert", "/none.npz", "/none.npz", "out.h5"], "/none.npz: cannot be read as npz or npy"),
         (["check-data", "/none.h5"], "/none.h5: cannot be read as HDF5"),
         (["check-symmetries", "none.h5"], "none.h5: no such file, nor"),
+        (["check-symmetries", "none.h5", "--seed", "-1"], "--seed = '-1': Input should be greater than"),
     ],
 )
 def test_mistakes_are_one_line_and_code_2(capsys: pytest.CaptureFixture[str], arguments: list[str], text: str) -> None:

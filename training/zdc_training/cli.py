@@ -1,16 +1,12 @@
 """The command ``train-zdc``."""
 
-import os
 import shlex
-import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-from urllib.parse import quote, unquote
+from typing import TYPE_CHECKING
 
-from pydantic import AfterValidator, AliasChoices, BaseModel, Field, ValidationError
-from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand, SettingsConfigDict, SettingsError
-from zdc_detector.errors import ConfigError, FileFormatError, InvalidInputError, ZdcError
+from pydantic import AliasChoices, BaseModel, Field
+from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand
+from zdc_detector.commands import INTERRUPTED, ListedText, command_config, end, run_command, warn
 from zdc_detector.random import MAX_SEED
 
 from zdc_training.check_data import check_data
@@ -23,8 +19,8 @@ if TYPE_CHECKING:
 # torch, scikit-learn and matplotlib take seconds to load: commands that need them import them when they run, so that
 # --help, a mistyped option and the commands on data files answer at once.
 
-#: Exit codes, beside 0. `check-data` ends with 1 where a file has problems.
-FAILED, WRONG_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
+#: Name of the command.
+PROG = "train-zdc"
 
 
 class Fit(BaseModel):
@@ -32,7 +28,7 @@ class Fit(BaseModel):
 
     config: CliPositionalArg[str] = Field(description="TOML file, or the name of a shipped configuration")
     run: Path | None = Field(None, description="run folder; default: runs/<name of the configuration>")
-    set: list[Annotated[str, AfterValidator(unquote)]] = Field(
+    set: list[ListedText] = Field(
         [], description="override a key: section.key=value (repeatable); with --resume, of the run's configuration"
     )
     resume: bool = Field(False, description="go on from the last finished epoch with the run's own configuration")
@@ -51,9 +47,10 @@ class Fit(BaseModel):
             differing = changed_keys(asked, config).items()
             if differing:
                 listed = ", ".join(f"{key} = {kept!r} (not {given!r})" for key, (given, kept) in differing)
-                _warn(f"{run.folder} goes on with its own configuration, which is not that of {self.config}: {listed}")
+                own = f"{run.folder} goes on with its own configuration, which is not that of {self.config}"
+                warn(PROG, f"{own}: {listed}")
         elif self.resume:
-            _warn(f"{run.folder} holds no run to resume: a new one begins there")
+            warn(PROG, f"{run.folder} holds no run to resume: a new one begins there")
         self._train(run, config)
 
     def _train(self, run: "Run", config: "TrainingConfig") -> None:
@@ -69,12 +66,12 @@ class Fit(BaseModel):
             with ProgressReporter(config.optimiser.epochs) as reporter:
                 fit(config, run, self.resume, reporter, self.device)
         except KeyboardInterrupt:
-            raise SystemExit(_end(f"interrupted; go on with: {self._resume_command(run)}", INTERRUPTED)) from None
+            end(PROG, f"interrupted; go on with: {self._resume_command(run)}", INTERRUPTED)
         draw_curves(run.log, run.folder / CURVES_FILE)
-        _say(f"trained {run.folder}; next: train-zdc evaluate {run.folder}")
+        print(f"trained {run.folder}; next: train-zdc evaluate {run.folder}")
 
     def _resume_command(self, run: "Run") -> str:
-        words = ["train-zdc", "fit", self.config, "--run", str(run.folder), "--resume"]
+        words = [PROG, "fit", self.config, "--run", str(run.folder), "--resume"]
         words += ["--device", self.device] * (self.device != "cpu")
         words += ["--threads", str(self.threads)] * (self.threads is not None)
         return shlex.join(words)
@@ -108,7 +105,7 @@ class Evaluate(BaseModel):
             seed=self.seed,
             resamples=self.resamples,
         )
-        _say(report.to_markdown())
+        print(report.to_markdown())
 
 
 class Export(BaseModel):
@@ -125,7 +122,7 @@ class Export(BaseModel):
         from zdc_training.export import export
         from zdc_training.run import Run
 
-        _say(f"exported {export(Run(self.run), self.output, self.overwrite)}")
+        print(f"exported {export(Run(self.run), self.output, self.overwrite)}")
 
 
 class Convert(BaseModel):
@@ -146,7 +143,7 @@ class Convert(BaseModel):
             minimum_photons=self.minimum_photons,
             allow_pickle=self.allow_pickle,
         )
-        _say(str(done))
+        print(done)
 
 
 class CheckData(BaseModel):
@@ -157,7 +154,7 @@ class CheckData(BaseModel):
     def cli_cmd(self) -> None:
         """Print the report."""
         report = check_data(self.file)
-        _say(str(report))
+        print(report)
         raise SystemExit(report.exit_code)
 
 
@@ -172,20 +169,13 @@ class CheckSymmetries(BaseModel):
         from zdc_training.check_symmetries import check_symmetries, format_tests
         from zdc_training.config import data_path
 
-        _say(format_tests(check_symmetries(data_path(self.file), self.seed)))
+        print(format_tests(check_symmetries(data_path(self.file), self.seed)))
 
 
 class TrainZdc(BaseSettings):
     """Train, measure and export fast-simulation models of ALICE's Zero Degree Calorimeter."""
 
-    model_config = SettingsConfigDict(
-        cli_prog_name="train-zdc",
-        cli_kebab_case=True,
-        cli_implicit_flags=True,
-        cli_hide_none_type=True,
-        cli_avoid_json=True,
-        cli_exit_on_error=False,
-    )
+    model_config = command_config(PROG)
 
     fit: CliSubCommand[Fit] = Field(description="train a model")
     evaluate: CliSubCommand[Evaluate] = Field(description="compare a trained model with the test file")
@@ -200,55 +190,8 @@ class TrainZdc(BaseSettings):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run ``train-zdc``; what goes wrong is one line on stderr and an exit code."""
-    try:
-        CliApp.run(TrainZdc, cli_args=_quote_overrides(sys.argv[1:] if arguments is None else arguments))
-    except ValidationError as error:
-        code = _end("; ".join(_describe(problem) for problem in error.errors()), WRONG_INPUT)
-    except SettingsError as error:
-        code = _end(str(error).removeprefix("Error: "), WRONG_INPUT)
-    except (ConfigError, FileFormatError, InvalidInputError) as error:
-        code = _end(str(error), WRONG_INPUT)
-    except BrokenPipeError:  # whoever reads, `head` say, has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = PIPE_CLOSED
-    except (ZdcError, OSError) as error:
-        code = _end(str(error), FAILED)
-    except KeyboardInterrupt:
-        code = _end("interrupted", INTERRUPTED)
-    else:
-        return
-    raise SystemExit(code)
-
-
-def _quote_overrides(arguments: list[str]) -> list[str]:
-    """Arguments with the texts of ``--set`` as in a URL: the option parser would split them at commas."""
-    quoted = list(arguments)
-    for i, argument in enumerate(arguments):
-        if argument.startswith("--set="):
-            quoted[i] = f"--set={quote(argument.removeprefix('--set='), safe='')}"
-        elif i and arguments[i - 1] == "--set":
-            quoted[i] = quote(argument, safe="")
-    return quoted
-
-
-def _describe(problem: ErrorDetails) -> str:
-    """Name the option of a problem, its value and what it must be."""
-    option = f"--{str(problem['loc'][-1]).replace('_', '-')}"
-    return f"{option} = {problem['input']!r}: {problem['msg']}"
-
-
-def _say(text: str) -> None:
-    print(text, flush=True)
-
-
-def _warn(text: str) -> None:
-    print(f"train-zdc: {text}", file=sys.stderr)
-
-
-def _end(text: str, code: int) -> int:
-    _warn(text)
-    return code
+    """Run ``train-zdc``; what goes wrong is one line on stderr and an exit code of `zdc_detector.commands`."""
+    run_command(TrainZdc, arguments)
 
 
 if __name__ == "__main__":

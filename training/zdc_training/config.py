@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from zdc_detector.card import NAME_PATTERN
 from zdc_detector.errors import ConfigError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import CONDITIONS
@@ -108,7 +109,7 @@ class OptimiserConfig(_Section):
 class OutputConfig(_Section):
     """What the exported model is called and how its rates become photons."""
 
-    name: str = Field("zn-e2esae", pattern=r"^[a-z0-9][a-z0-9._-]*$", description="a folder and a part of URLs")
+    name: str = Field("zn-e2esae", pattern=NAME_PATTERN, description="a folder and a part of URLs")
     version: Positive = 1
     description: str = "Conditional end-to-end Sinkhorn autoencoder"
     finish: Literal[Finish.ROUND, Finish.POISSON] = Field(Finish.POISSON, description="how rates become photon counts")
