@@ -64,7 +64,8 @@ def test_shapes_and_a_gradient_in_every_parameter(
     assert model.noise_generator(noise, model.scaler(particles)).shape == (len(images), config.latent)
     assert model.rates(particles, noise).shape == images.shape
 
-    terms = Objective(loss, config.conditional)(model, images, particles, noise)
+    jitter = torch.randn(len(images), config.latent, generator=torch.Generator().manual_seed(2))
+    terms = Objective(loss, config.conditional)(model, images, particles, noise, jitter)
     assert set(terms) == {"reconstruction", "sinkhorn", "diversity", "encoder_l2"}
     terms.total().backward()
     for name, parameter in model.named_parameters():
@@ -77,7 +78,8 @@ def test_the_sinkhorn_term_moves_both_networks(batch: tuple[torch.Tensor, torch.
     images, particles = batch
     model = build(FORMS[0], particles)
     noise = torch.randn(len(images), FORMS[0].noise)
-    Objective(LossConfig(), True)(model, images, particles, noise)["sinkhorn"].backward()
+    jitter = torch.zeros(len(images), FORMS[0].latent)
+    Objective(LossConfig(), True)(model, images, particles, noise, jitter)["sinkhorn"].backward()
     for network in (model.encoder, model.noise_generator):
         moved = sum(float(p.grad.abs().sum()) for p in network.parameters() if p.grad is not None)
         assert moved > 0

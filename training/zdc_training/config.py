@@ -80,6 +80,9 @@ class LossConfig(_Section):
     diversity_weight: Weight = Field(0.0, description="delta of eq. 7 with p of eq. 5; the sum is taken per pair")
     diversity_threshold: float = Field(0.5, ge=0, le=1, description="tau of eq. 6")
     encoder_l2: Weight = Field(0.0, description="gamma of eq. 7: L2 on the weights of the encoder's last layer")
+    latent_noise: Weight = Field(
+        0.0, description="deviation of the Gaussian noise on encoded latents before they are decoded; see `losses`"
+    )
     blur: float = Field(0.1, gt=0, description="geomloss's name for sqrt(epsilon) of eq. 3-4 with p = 2")
     scaling: float = Field(0.5, gt=0, lt=1, description="ratio of successive blurs while Sinkhorn anneals")
     condition_scale: float | tuple[float, ...] = Field(

@@ -168,7 +168,9 @@ def _epoch(config: TrainingConfig, state: _State, training: Showers, reporter: R
             group["lr"] = rate
         images, particles = _batch(training, order[step * size : (step + 1) * size], config.data.symmetries, rng)
         noise = torch.randn(size, config.model.noise, generator=noise_rng)
-        terms = state.objective(model, images.to(device), particles.to(device), noise.to(device))
+        jitter = torch.randn(size, config.model.latent, generator=noise_rng)
+        inputs = (tensor.to(device) for tensor in (images, particles, noise, jitter))
+        terms = state.objective(model, *inputs)
         values = {name: float(term.detach()) for name, term in terms.items()}
         number = state.epoch * steps + step + 1
         for name, value in values.items():
