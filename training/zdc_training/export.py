@@ -242,10 +242,11 @@ def build_card(
 
 
 def trained_ranges(training: Showers, scaling: str) -> Ranges:
-    """Species, their energies (rounded outward to two digits) and the vertices that the model may be asked for."""
+    """Species, most frequent first, their energies (rounded outward to two digits), and the vertices to ask for."""
     particles = training.particles
+    codes, counts = np.unique(particles.pdg, return_counts=True)
     species = []
-    for code in np.unique(particles.pdg):
+    for code in codes[np.argsort(-counts, kind="stable")]:
         energy = particles.conditions[particles.pdg == code, ENERGY].astype(np.float64)
         low, high = _two_digits(energy.min(), math.floor), _two_digits(energy.max(), math.ceil)
         species.append(SpeciesRange(pdg=int(code), name=PdgEntry.from_pdgid(int(code)).name, energy=(low, high)))
