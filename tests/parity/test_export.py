@@ -17,6 +17,7 @@ from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.errors import ConfigError, ModelError
 from zdc_detector.particles import ENERGY, PX, PZ, VX, VZ
 from zdc_detector.random import normals
+from zdc_metrics import Report
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
@@ -24,7 +25,7 @@ from zdc_training import export as export_module
 from zdc_training.cli import main
 from zdc_training.data import load_split
 from zdc_training.export import ExportedGraph, check_parity, export, flops, git_commit, trained_ranges
-from zdc_training.generate import generate
+from zdc_training.generate import generate, network
 from zdc_training.run import Run
 
 
@@ -113,12 +114,22 @@ def test_the_service_answers_as_the_network_in_memory(run: Run, models: Path) ->
     with Simulator(EngineSettings(models=models, threads=1)) as simulator:
         plan = simulator.plan(SimulationRequest(particles, seed=11, repeats=3))
         result = simulator.submit(plan).result()
-    expected = generate(model, particles, 3, 11, run.config().output.finish)
+    expected = generate(network(model), particles, 3, 11, run.config().output.finish)
     assert result.response is not None
     answered = result.response.reshape(expected.shape)
     # ONNX and torch sum in another order: a rate that moves by 1e-6 can turn one Poisson count in a million.
     assert np.mean(answered != expected) < 1e-4
     assert expected.sum() > 0
+
+
+def test_an_exported_model_has_the_figures_of_its_run(run: Run, models: Path, tmp_path: Path) -> None:
+    main(["evaluate", str(models / "toy" / "1"), "--resamples", "20", "--output", str(tmp_path)])
+    exported = Report.model_validate_json((tmp_path / "metrics.json").read_bytes()).overall.figures
+    trained = Report.model_validate_json(run.metrics.read_bytes()).overall.figures
+    for name in ("wasserstein", "mae", "crps"):
+        # The same rates to rounding: a few Poisson counts in a million differ.
+        assert exported[name].value == pytest.approx(trained[name].value, rel=1e-3)
+        assert exported[name].floor == trained[name].floor
 
 
 def test_golden_particles_stay_away_from_the_edges_of_their_cells(models: Path) -> None:

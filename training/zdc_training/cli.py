@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import AliasChoices, BaseModel, Field
 from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand
+from zdc_detector.card import CARD_FILE, ModelCard
 from zdc_detector.commands import INTERRUPTED, ListedText, command_config, end, run_command, warn
 from zdc_detector.random import MAX_SEED
 
@@ -78,29 +79,37 @@ class Fit(BaseModel):
 
 
 class Evaluate(BaseModel):
-    """Compare the best model of a run with the test file: every figure beside its floor."""
+    """Compare a model with the test file: every figure beside its floor."""
 
-    run: CliPositionalArg[Path] = Field(description="run folder of `train-zdc fit`")
+    model: CliPositionalArg[Path] = Field(description="run folder of `train-zdc fit`, or an exported model's folder")
+    output: Path | None = Field(
+        None, description="folder for figures and pictures; default: the run, or runs/<name>-<version> of an export"
+    )
     seed: int = Field(1, ge=0, lt=MAX_SEED, description="of the generated responses and of the bootstrap")
     resamples: int = Field(200, ge=1, description="bootstrap resamples")
 
     def cli_cmd(self) -> None:
-        """Write metrics.json, metrics.md and pictures to the run folder and print the tables."""
-        from zdc_training.config import data_path
+        """Write metrics.json, metrics.md and pictures and print the tables."""
+        from zdc_training.config import data_path, parse_config
         from zdc_training.data import check_unseen
         from zdc_training.evaluate import evaluate_responses
-        from zdc_training.generate import generate
+        from zdc_training.generate import exported_graph, generate, network
         from zdc_training.run import Run
 
-        run = Run(self.run)
-        config = run.config()
-        model = run.load_model()
+        if (self.model / CARD_FILE).is_file():
+            card = ModelCard.read(self.model)
+            config, folder = parse_config(card.config, str(self.model)), Path("runs") / f"{card.name}-{card.version}"
+            source = exported_graph(self.model, card)
+        else:
+            run = Run(self.model)
+            config, folder = run.config(), run.folder
+            source = network(run.load_model())
         check_unseen(config.data)
         finish = config.output.finish
         report = evaluate_responses(
-            lambda particles, repeats, seed: generate(model, particles, repeats, seed, finish),
+            lambda particles, repeats, seed: generate(source, particles, repeats, seed, finish),
             data_path(config.data.test),
-            run.folder,
+            self.output or folder,
             finish=finish.value,
             seed=self.seed,
             resamples=self.resamples,

@@ -17,7 +17,7 @@ from zdc_metrics import channel_wasserstein, empty_share, fair_crps, mean_absolu
 
 from zdc_training.config import OptimiserConfig, TrainingConfig
 from zdc_training.data import load_split
-from zdc_training.generate import generate
+from zdc_training.generate import generate, network
 from zdc_training.losses import Objective, reconstruction_loss
 from zdc_training.model import SinkhornAutoencoder
 from zdc_training.run import Run, build_model
@@ -217,7 +217,7 @@ def validate(model: SinkhornAutoencoder, showers: Showers, config: TrainingConfi
     """
     model.eval()
     calorimeter = showers.calorimeter
-    generated = generate(model, showers.particles, _VALIDATION_REPEATS, _VALIDATION_SEED, config.output.finish)
+    generated = generate(network(model), showers.particles, _VALIDATION_REPEATS, _VALIDATION_SEED, config.output.finish)
     flat = generated.reshape(-1, *calorimeter.shape)
     sums = calorimeter.channel_sums(flat).reshape(len(showers), _VALIDATION_REPEATS, -1)
     truth = calorimeter.channel_sums(showers.responses)

@@ -1,8 +1,14 @@
-"""Generated responses from a network in memory, by the service's own rules for rows, noise and finish."""
+"""Generated responses of a network or an exported graph, by the service's own rules for rows, noise and finish."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
+import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
+from zdc_detector.card import GRAPH_FILE, ModelCard
 from zdc_detector.finish import Finish, finish_rates
 from zdc_detector.particles import Particles
 from zdc_detector.random import normals
@@ -12,30 +18,58 @@ from zdc_training.model import SinkhornAutoencoder
 _BLOCK = 1000
 
 
-@torch.no_grad()
-def generate_rates(
-    model: SinkhornAutoencoder, particles: Particles, seed: int, first_row: int = 0
-) -> NDArray[np.float32]:
-    """Rates of one response for each particle, shape (N, rows, columns); rows count from `first_row`."""
+@dataclass(frozen=True)
+class RateSource:
+    """Something that gives rates.
+
+    Attributes
+    ----------
+    noise : Numbers of noise for each row.
+    rates : Particles that fly to +z, and noise (N, noise), to photons per fibre, shape (N, rows, columns).
+    """
+
+    noise: int
+    rates: Callable[[Particles, NDArray[np.float32]], NDArray[np.float32]]
+
+
+def network(model: SinkhornAutoencoder) -> RateSource:
+    """A network in memory, in evaluation mode."""
     device = next(model.parameters()).device
-    noise = normals(seed, first_row, len(particles), model.noise)
-    conditions = torch.from_numpy(particles.toward_a().conditions).to(device)
-    rates: NDArray[np.float32] = model.rates(conditions, torch.from_numpy(noise).to(device)).cpu().numpy()
-    return rates
+
+    @torch.no_grad()
+    def rates(particles: Particles, noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        conditions = torch.from_numpy(particles.conditions).to(device)
+        found: NDArray[np.float32] = model.rates(conditions, torch.from_numpy(noise).to(device)).cpu().numpy()
+        return found
+
+    return RateSource(model.noise, rates)
 
 
-def generate(
-    model: SinkhornAutoencoder, particles: Particles, repeats: int, seed: int, finish: Finish
-) -> NDArray[np.uint16]:
-    """Finished counts, shape (P, repeats, rows, columns), of a model in evaluation mode.
+def exported_graph(folder: Path, card: ModelCard) -> RateSource:
+    """The ONNX graph of a model folder."""
+    session = ort.InferenceSession(folder / GRAPH_FILE, providers=["CPUExecutionProvider"])
+
+    def rates(particles: Particles, noise: NDArray[np.float32]) -> NDArray[np.float32]:
+        species = {"pdg": particles.pdg} if card.takes_pdg else {}
+        found: NDArray[np.float32] = session.run(None, {"particles": particles.conditions, "noise": noise, **species})[
+            0
+        ]
+        return found
+
+    return RateSource(card.noise.dimension, rates)
+
+
+def generate(source: RateSource, particles: Particles, repeats: int, seed: int, finish: Finish) -> NDArray[np.uint16]:
+    """Finished counts, shape (P, repeats, rows, columns).
 
     Row = particle * repeats + repeat; `_BLOCK` rows at a time, to bound the memory of the networks.
     """
+    toward_a = particles.toward_a()
     rows = len(particles) * repeats
     blocks = []
     for start in range(0, rows, _BLOCK):
         index = np.arange(start, min(start + _BLOCK, rows)) // repeats
-        rates = generate_rates(model, particles[index], seed, start)
+        rates = source.rates(toward_a[index], normals(seed, start, len(index), source.noise))
         blocks.append(finish_rates(rates, finish, seed, start).astype(np.uint16, copy=False))
     flat = np.concatenate(blocks)
     return flat.reshape(len(particles), repeats, *flat.shape[1:])
