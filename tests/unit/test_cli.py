@@ -76,7 +76,7 @@ def test_a_wrong_host_is_named(capsys: pytest.CaptureFixture[str], models_folder
             ["--max-request-rows", "100", "--max-queue-rows", "99"],
             "max_request_rows = 100 is above max_queue_rows = 99",
         ),
-        (["--models", "/no/such/folder"], "--models /no/such/folder: no such folder"),
+        (["--http-port", "0", "--models", "/no/such/folder"], "--models /no/such/folder: no such folder"),
         (["--surprise"], "error parsing CLI: unrecognized arguments: --surprise"),
     ],
 )
