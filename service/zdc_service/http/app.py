@@ -6,6 +6,7 @@ from http import HTTPStatus
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
+from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from zdc_detector.card import Metric, ModelCard, SpeciesRange
@@ -57,7 +58,8 @@ class ModelSummary(BaseModel):
 
 def create_http_app(simulator: Simulator, ready: Callable[[], bool]) -> FastAPI:
     """The application, bound to a simulator; `ready` says whether new work is welcome."""
-    app = FastAPI(
+    app = FastAPIOffline(  # serves the viewer of /docs itself: clusters often reach no CDN
+        redoc_url=None,
         title="zdc-fastsim",
         version=_API_VERSION,
         description="Responses of ALICE's Zero Degree Calorimeter from a conditional end-to-end Sinkhorn autoencoder.",
