@@ -184,21 +184,31 @@ def test_metrics_count_what_happened(http: httpx.Client) -> None:
     assert info.endswith(" 1.0")
 
 
+def cancelled(server: RunningServer) -> float:
+    count = {"protocol": "http", "kind": "cancelled"}
+    return server.server.simulator.metrics.registry.get_sample_value("zdc_requests_total", count) or 0.0
+
+
 def test_a_caller_who_hangs_up_is_dropped_from_the_queue(server: RunningServer) -> None:
     simulator = server.server.simulator
     body = json.dumps(NEUTRONS | {"repeats": 1500}).encode()
     head = f"POST /simulate HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    count = {"protocol": "http", "kind": "cancelled"}
-
-    def cancelled() -> float:
-        return simulator.metrics.registry.get_sample_value("zdc_requests_total", count) or 0.0
-
-    before = cancelled()
+    before = cancelled(server)
     with socket.create_connection(("127.0.0.1", server.server.http_port)) as connection:
         connection.sendall(head + body)
         wait_until(lambda: simulator.metrics.registry.get_sample_value("zdc_queue_rows") != 0)
-    wait_until(lambda: cancelled() == before + 1)
+    wait_until(lambda: cancelled(server) == before + 1)
     wait_until(lambda: simulator.metrics.registry.get_sample_value("zdc_queue_rows") == 0)
+
+
+def test_a_caller_who_hangs_up_within_the_body_is_no_error(
+    server: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = cancelled(server)
+    with socket.create_connection(("127.0.0.1", server.server.http_port)) as connection:
+        connection.sendall(b'POST /simulate HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"particles": ')
+    wait_until(lambda: cancelled(server) == before + 1)
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def wait_until(condition: object) -> None:

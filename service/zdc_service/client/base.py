@@ -136,7 +136,7 @@ class Client(ABC):
 
     @abstractmethod
     def _disconnect(self) -> None:
-        """End requests under way and give connections back."""
+        """End requests under way."""
 
     def close(self) -> None:
         """End what is under way and disconnect; the client is of no use afterwards."""

@@ -58,12 +58,18 @@ class HttpClient(Client):
     def _remember_socket(self, event: str, info: dict[str, Any]) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
             self._sockets.add(info["return_value"].get_extra_info("socket"))
+            if self._closing.is_set():
+                self._disconnect()
 
     def _disconnect(self) -> None:
-        for connection in list(self._sockets):  # closing alone wakes no thread that waits for an answer
+        for connection in list(self._sockets):  # closing the pool alone wakes no thread that waits for an answer
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
-        self._http.close()
+
+    def close(self) -> None:
+        """End what is under way and disconnect; the client is of no use afterwards."""
+        super().close()
+        self._http.close()  # last: a connection that a request makes while the pool closes would stay open
 
 
 def _to_json(request: SimulationRequest) -> bytes:

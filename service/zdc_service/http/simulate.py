@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
+from starlette.requests import ClientDisconnect
 from zdc_detector.errors import InvalidInputError, TooLargeError
 
 from zdc_service.codecs import JSON, NPZ, RAW, check_encoding, choose_encoding, encode
@@ -65,7 +66,10 @@ def simulate_router(simulator: Simulator) -> APIRouter:
     )
     async def simulate(request: Request) -> Response:
         media_type = choose_encoding(request.headers.get("accept"))
-        body = await _read_body(request, max_body)
+        try:
+            body = await _read_body(request, max_body)
+        except ClientDisconnect:
+            return _nobody_waits(simulator)
 
         def prepare() -> Plan:
             parsed = parse_request(body)
@@ -75,8 +79,7 @@ def simulate_router(simulator: Simulator) -> APIRouter:
         plan = await asyncio.to_thread(prepare) if len(body) > _LARGE_BYTES else prepare()
         result = await _result_unless_disconnected(request, simulator, plan)
         if result is None:
-            simulator.metrics.requests.labels("http", "cancelled").inc()
-            return Response(status_code=_CLIENT_CLOSED_REQUEST)
+            return _nobody_waits(simulator)
         began = time.monotonic()
         large = plan.rows * plan.row_bytes > _LARGE_BYTES
         encoded = await asyncio.to_thread(encode, result, media_type) if large else encode(result, media_type)
@@ -85,6 +88,11 @@ def simulate_router(simulator: Simulator) -> APIRouter:
         return Response(encoded.body, media_type=encoded.media_type, headers=dict(encoded.headers))
 
     return router
+
+
+def _nobody_waits(simulator: Simulator) -> Response:
+    simulator.metrics.requests.labels("http", "cancelled").inc()
+    return Response(status_code=_CLIENT_CLOSED_REQUEST)
 
 
 async def _read_body(request: Request, limit: int) -> bytes:
