@@ -5,8 +5,7 @@ from pathlib import Path
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-
-from zdc_training.whole_file import whole_file
+from zdc_detector.whole_file import whole_file
 
 CURVES_FILE = "curves.png"
 

@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from zdc_detector.errors import InvalidInputError
 from zdc_detector.particles import Particles
 from zdc_detector.showers import read_showers
+from zdc_detector.whole_file import write_whole
 from zdc_metrics import Report, by_particle, evaluate
 
 from zdc_training.pictures import draw_distributions, draw_responses
-from zdc_training.whole_file import write_whole
 
 METRICS_FILE, TABLE_FILE = "metrics.json", "metrics.md"
 RESPONSES_FILE, DISTRIBUTIONS_FILE = "responses.png", "distributions.png"

@@ -12,8 +12,7 @@ from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import ENERGY, Particles, species_name
-
-from zdc_training.whole_file import whole_file
+from zdc_detector.whole_file import whole_file
 
 _SHOWN = 3  # repeats of either kind
 _SIMULATED, _GENERATED = "tab:blue", "tab:orange"

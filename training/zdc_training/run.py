@@ -11,10 +11,10 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.errors import ConfigError
+from zdc_detector.whole_file import whole_file, write_whole
 
 from zdc_training.config import TrainingConfig, changed_keys, check_resumable, parse_config
 from zdc_training.model import SinkhornAutoencoder
-from zdc_training.whole_file import whole_file, write_whole
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
 from zdc_detector.errors import ConfigError
 from zdc_detector.particles import CONDITIONS, Particles
 from zdc_detector.showers import ShowerWriter
+from zdc_detector.whole_file import whole_file
 
 from zdc_service.client.chunks import Chunk, concatenate
 
@@ -133,13 +134,8 @@ class NpzWriter(ResultWriter):
         if whole.hits is not None:
             arrays |= {"offsets": whole.hits.offsets, "fibre": whole.hits.fibre, "photons": whole.hits.photons}
         arrays |= {name: np.array(value) for name, value in self._attributes(whole).items()}
-        part = self._path.with_name(self._path.name + ".part")
-        try:
-            with part.open("wb") as file:
-                np.savez_compressed(file, allow_pickle=False, **arrays)
-            part.replace(self._path)
-        finally:
-            part.unlink(missing_ok=True)
+        with whole_file(self._path) as part, part.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
 
 
 WRITERS: dict[str, type[ResultWriter]] = {".h5": Hdf5Writer, ".hdf5": Hdf5Writer, ".npz": NpzWriter}
