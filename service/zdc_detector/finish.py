@@ -1,13 +1,11 @@
 """From the graph's output to photon counts: the `finish` of a model card."""
 
-import math
-from collections.abc import Callable
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from zdc_detector.random import poisson, uniforms
+from zdc_detector.random import block_keys, poisson_of
 
 
 class Finish(StrEnum):
@@ -37,24 +35,21 @@ def finish_rates(
     -------
     float32 rates or uint16 counts, shape of `rates`.
     """
-    return finish_drawn(rates, finish, lambda size: uniforms(seed, first_row, len(rates), size))
+    return finish_rows(rates, finish, *block_keys(seed, first_row, len(rates)))
 
 
-def finish_drawn(
-    rates: NDArray[np.float32], finish: Finish, draw: Callable[[int], NDArray[np.float64]]
+def finish_rows(
+    rates: NDArray[np.float32], finish: Finish, seeds: NDArray[np.uint64], rows: NDArray[np.uint64]
 ) -> NDArray[np.uint16] | NDArray[np.float32]:
-    """`finish_rates` for rows that need not be consecutive.
+    """`finish_rates` for rows that need not be consecutive, or of one seed.
 
     Parameters
     ----------
     rates, finish : As there.
-    draw : Called with the number of fibres where random numbers are needed; gives the rows' numbers of
-        `FINISH_STREAM` in (0, 1), shape (N, fibres).
+    seeds, rows : Key and number of each row, uint64, shape (N,).
     """
     if finish is Finish.NONE:
         return rates
     if finish is Finish.ROUND:
         return np.minimum(np.rint(rates), MAX_COUNT).astype(np.uint16)
-    flat = rates.reshape(len(rates), math.prod(rates.shape[1:]))
-    counts = poisson(flat, draw(flat.shape[1]))
-    return np.minimum(counts, MAX_COUNT).astype(np.uint16).reshape(rates.shape)
+    return poisson_of(rates, seeds, rows, MAX_COUNT)

@@ -4,28 +4,25 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from itertools import pairwise
-from typing import TypeVar
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
-from zdc_detector.finish import Finish, finish_drawn
+from zdc_detector.finish import Finish, finish_rows
 from zdc_detector.particles import Particles
-from zdc_detector.random import normals, uniforms
+from zdc_detector.random import normals_of
 
 from zdc_service.engine import Engine
 from zdc_service.job import Job
 from zdc_service.metrics import Metrics
+from zdc_service.statistics import Timing
 
 log = logging.getLogger(__name__)
 
 #: A batch is not shared among idle workers below this many rows each: one run costs a fixed overhead.
 _WORTH_SHARING = 8
 
-_Number = TypeVar("_Number", bound=np.generic)
 _Kind = tuple[Engine, Finish]
 
 
@@ -84,6 +81,7 @@ class Batcher:
                 )
             self._queues.setdefault((job.plan.engine, job.plan.finish), deque()).append(job)
             self._count(rows)
+            job.plan.engine.statistics.queued()
             self._changed.notify(-(-rows // _WORTH_SHARING))
         job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
 
@@ -100,12 +98,15 @@ class Batcher:
         self._metrics.queue_rows.set(self._queued_rows)
 
     def _forget(self, job: Job) -> None:
+        job.plan.tally.failed("cancelled")
         kind = (job.plan.engine, job.plan.finish)
         with self._changed:
             queue = self._queues.get(kind)
             if queue is not None and job in queue:
                 queue.remove(job)
                 self._count(job.next_row - job.stop)
+                if job.next_row == job.start:
+                    job.plan.engine.statistics.queued(-1)
                 if not queue:
                     del self._queues[kind]
 
@@ -151,9 +152,13 @@ class Batcher:
                 )
             if job.future.done():
                 self._count(start - job.stop)
+                if start == job.start:
+                    job.plan.engine.statistics.queued(-1)
                 continue
             if start == job.start:
-                self._metrics.queue_seconds.observe(now - job.submitted)
+                job.waited = now - job.submitted
+                self._metrics.queue_seconds.observe(job.waited)
+                job.plan.engine.statistics.queued(-1)
             stop = min(start + room, job.stop)
             job.next_row = stop
             room -= stop - start
@@ -167,22 +172,29 @@ class Batcher:
         """Compute and deliver; raises before anything is delivered, so that a slice is never delivered twice."""
         began = time.monotonic()
         plan = slices[0].job.plan
-        card = plan.engine.card
+        card, statistics = plan.engine.card, plan.engine.statistics
         particles = Particles.concatenate([_particles(part) for part in slices])
-        noise = _draw(normals, slices, card.noise.dimension)
+        seeds, rows = _keys(slices)
+        noise = _noise(slices, seeds, rows)
+        prepared = time.monotonic()
         rates = plan.engine.run(particles.conditions, noise, particles.pdg)
+        ran = time.monotonic()
         if not np.isfinite(rates.sum()):  # as counts, these would be zeros
             raise ModelError(f"{card.name} version {card.version} gave rates that are not finite")
-        images = finish_drawn(rates, plan.finish, lambda fibres: _draw(uniforms, slices, fibres))
+        images = finish_rows(rates, plan.finish, seeds, rows)
         channels = card.calorimeter.channel_sums(images)
-        at = 0
+        ended = time.monotonic()
+        timing = Timing(0.0, prepared - began, ran - prepared, ended - ran)
+        statistics.executed(len(images), timing)
         self._metrics.batch_rows.observe(len(images))
         self._metrics.rows.labels(card.name, str(card.version)).inc(len(images))
-        self._metrics.compute_seconds.observe(time.monotonic() - began)
+        self._metrics.compute_seconds.observe(ended - began)
+        at = 0
         for part in slices:
             end = at + part.stop - part.start
+            waited = part.job.waited if part.start == part.job.start else 0.0
             try:
-                part.job.deliver(part.start, images[at:end], channels[at:end])
+                part.job.deliver(part.start, images[at:end], channels[at:end], replace(timing, queue=waited))
             except Exception as error:
                 part.job.fail(error)
             at = end
@@ -207,12 +219,20 @@ def _particles(part: _Slice) -> Particles:
     return plan.particles[plan.kept(part.start, part.stop)]
 
 
-def _draw(draw: Callable[[int, int, int, int], NDArray[_Number]], slices: list[_Slice], size: int) -> NDArray[_Number]:
-    """Random numbers for all rows: one call for each run of consecutive row numbers."""
-    blocks = []
+def _keys(slices: list[_Slice]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Seed and number of each row: what its random numbers are made of."""
+    seeds = [np.full(part.stop - part.start, part.job.plan.seed, dtype=np.uint64) for part in slices]
+    rows = [part.job.plan.numbers(part.start, part.stop) for part in slices]
+    return (seeds[0], rows[0]) if len(slices) == 1 else (np.concatenate(seeds), np.concatenate(rows))
+
+
+def _noise(slices: list[_Slice], seeds: NDArray[np.uint64], rows: NDArray[np.uint64]) -> NDArray[np.float32]:
+    """The noise that requests brought, and drawn noise for the others, shape (N, dimension)."""
+    noise = normals_of(seeds, rows, slices[0].job.plan.engine.card.noise.dimension)
+    at = 0
     for part in slices:
-        plan = part.job.plan
-        numbers = plan.numbers(part.start, part.stop)
-        edges = [0, *(np.flatnonzero(np.diff(numbers) != 1) + 1).tolist(), len(numbers)]
-        blocks += [draw(plan.seed, int(numbers[a]), b - a, size) for a, b in pairwise(edges)]
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+        plan, end = part.job.plan, at + part.stop - part.start
+        if plan.noise is not None:
+            noise[at:end] = plan.noise[plan.kept(part.start, part.stop)]
+        at = end
+    return noise

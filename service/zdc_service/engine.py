@@ -11,6 +11,7 @@ from zdc_detector.errors import ConfigError, ModelError, ModelNotFoundError
 from zdc_detector.particles import CONDITIONS
 
 from zdc_service.model_store import StoredModel
+from zdc_service.statistics import Statistics
 
 try:
     import onnxruntime as ort
@@ -50,6 +51,7 @@ class Engine:
     row_multiple : Batches are padded to a multiple of this many rows, so that a row's bytes never depend on the
         rows beside it. Measured on this machine when the model is loaded; not used on GPUs, where results agree
         to a tolerance only.
+    statistics : What it has computed; filled in by those who run it.
     """
 
     def __init__(self, model: StoredModel, provider: str = CPU):
@@ -63,6 +65,7 @@ class Engine:
         self.card: ModelCard = model.card
         self.provider = provider
         self.row_multiple = 1
+        self.statistics = Statistics()
         self._where = model.folder
         self._session = open_session(model, provider)
         self._check_signature()

@@ -1,5 +1,6 @@
 """A simulation on its way through the batcher: which rows it has, and where their results go."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -9,11 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_detector.errors import ZdcError
 from zdc_detector.finish import Finish
+from zdc_detector.kernels import hit_rows
 from zdc_detector.particles import Particles
 
 from zdc_service.engine import Engine
 from zdc_service.simulation import Hits, Output, SimulationResult, join_hits
+from zdc_service.statistics import NO_TIMING, Statistics, Timing
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,8 @@ class Plan:
     seed, first_row, repeats, output : As in `SimulationRequest`, the seed drawn where none was given.
     finish : How rates become what is answered.
     skipped, extrapolated : Particles outside the trained range, counted by reason.
+    noise : Of each kept particle, where the request brought it.
+    tally : Counts the request's rows as they are computed.
     """
 
     engine: Engine
@@ -44,6 +50,8 @@ class Plan:
     finish: Finish
     skipped: Mapping[str, int]
     extrapolated: Mapping[str, int]
+    noise: NDArray[np.float32] | None
+    tally: "Tally"
 
     @property
     def rows(self) -> int:
@@ -56,7 +64,7 @@ class Plan:
         return rows if self.repeats == 1 else rows // self.repeats
 
     def numbers(self, start: int, stop: int) -> NDArray[np.uint64]:
-        """Random row number of each row of a block: first_row + particle * repeats + repeat."""
+        """Random row number of each row of a block: first_row + particle * repeats + repeat, uint64."""
         rows = np.arange(start, stop, dtype=np.uint64)
         repeats = np.uint64(self.repeats)
         particle = self.index[(rows // repeats).astype(np.intp)].astype(np.uint64)
@@ -82,6 +90,37 @@ class Plan:
         return calorimeter.fibres * (self.photon_type.itemsize + fibre) + channels + labels
 
 
+class Tally:
+    """Rows of one request that are still to come, whatever the jobs that it is cut into; ends in the statistics."""
+
+    def __init__(self, rows: int, statistics: Statistics):
+        self._missing = rows
+        self._rows = rows
+        self._statistics = statistics
+        self._began = time.monotonic()
+        self._timing = NO_TIMING
+        self._ended = False
+        self._lock = threading.Lock()
+
+    def delivered(self, rows: int, timing: Timing) -> None:
+        """Rows are done; the last ones make the request a success."""
+        with self._lock:
+            self._missing -= rows
+            self._timing += timing
+            if self._ended or self._missing:
+                return
+            self._ended = True
+        self._statistics.succeeded(self._rows, time.monotonic() - self._began, self._timing)
+
+    def failed(self, kind: str) -> None:
+        """The request ends without its rows, unless it has ended before."""
+        with self._lock:
+            if self._ended:
+                return
+            self._ended = True
+        self._statistics.failed(kind, time.monotonic() - self._began)
+
+
 class Job:
     """Rows ``start:stop`` of a plan, filled in by the batcher's workers slice by slice.
 
@@ -90,6 +129,8 @@ class Job:
     future : Gets the result; cancelling it drops what has not been computed.
     next_row : First row that no worker has taken; only touched under the batcher's lock.
     deadline : `time.monotonic` after which nobody wants the result, or None.
+    submitted : `time.monotonic` of its making.
+    waited : Seconds from then to its first batch; set by the batcher.
     """
 
     def __init__(self, plan: Plan, start: int, stop: int, deadline: float | None = None):
@@ -97,34 +138,55 @@ class Job:
         self.start, self.stop, self.next_row = start, stop, start
         self.deadline = deadline
         self.submitted = time.monotonic()
+        self.waited = 0.0
         self.future: Future[SimulationResult] = Future()
-        rows, calorimeter = stop - start, plan.engine.card.calorimeter
-        self._channels = np.zeros((rows, len(calorimeter.channel_names)), dtype=plan.channel_type)
+        calorimeter = plan.engine.card.calorimeter
+        self._channels = np.zeros((0, len(calorimeter.channel_names)), dtype=plan.channel_type)
         self._images: NDArray[np.generic] | None = None
         if plan.output is Output.RESPONSE:
-            self._images = np.empty((rows, *calorimeter.shape), dtype=plan.photon_type)
+            self._images = np.empty((0, *calorimeter.shape), dtype=plan.photon_type)
         self._hits: dict[int, Hits] = {}
-        self._missing = rows
+        self._missing = stop - start
+        self._timing = NO_TIMING
         self._lock = threading.Lock()
-        if not rows:
+        if not self._missing:
             self.future.set_result(self._result())
+            plan.tally.delivered(0, self._timing)
 
-    def deliver(self, start: int, images: NDArray[np.generic], channels: NDArray[np.generic]) -> None:
-        """Take the finished rows from `start` on; the last ones complete the future."""
-        at = start - self.start
-        self._channels[at : at + len(images)] = channels
-        if self._images is not None:
-            self._images[at : at + len(images)] = images
-        elif self.plan.output is Output.HITS:
-            self._hits[start] = to_hits(images)
+    def deliver(
+        self, start: int, images: NDArray[np.generic], channels: NDArray[np.generic], timing: Timing = NO_TIMING
+    ) -> None:
+        """Take the finished rows from `start` on, which nobody changes any more; the last ones complete the future."""
+        hits = to_hits(images) if self.plan.output is Output.HITS else None
+        dense = images if self.plan.output is Output.RESPONSE else None
         with self._lock:
-            self._missing -= len(images)
+            if len(channels) < self.stop - self.start:
+                self._fill(start - self.start, dense, channels)
+            else:
+                self._images, self._channels = dense, channels
+            if hits is not None:
+                self._hits[start] = hits
+            self._timing += timing
+            self._missing -= len(channels)
             complete = self._missing == 0
         if complete:
             self._settle(lambda: self.future.set_result(self._result()))
+            self.plan.tally.delivered(self.stop - self.start, self._timing)
+
+    def _fill(self, at: int, images: NDArray[np.generic] | None, channels: NDArray[np.generic]) -> None:
+        """Copy rows into their places in buffers for the whole job, which the first ones allocate."""
+        rows = self.stop - self.start
+        if not len(self._channels):
+            self._channels = np.empty((rows, *channels.shape[1:]), dtype=channels.dtype)
+            if images is not None:
+                self._images = np.empty((rows, *images.shape[1:]), dtype=images.dtype)
+        self._channels[at : at + len(channels)] = channels
+        if images is not None and self._images is not None:
+            self._images[at : at + len(images)] = images
 
     def fail(self, error: BaseException) -> None:
         """Give up on the job, unless it has been settled."""
+        self.plan.tally.failed(error.kind if isinstance(error, ZdcError) else "internal")
         self._settle(lambda: self.future.set_exception(error))
 
     def _settle(self, settle: Callable[[], None]) -> None:
@@ -153,13 +215,14 @@ class Job:
             hits=hits,
             skipped=plan.skipped,
             extrapolated=plan.extrapolated,
+            timing=self._timing,
         )
 
 
 def to_hits(images: NDArray[np.generic]) -> Hits:
     """The non-zero fibres of N images."""
-    flat = images.reshape(len(images), -1)
-    row, fibre = np.nonzero(flat)
-    offsets = np.zeros(len(images) + 1, dtype=np.uint64)
-    offsets[1:] = np.cumsum(np.bincount(row, minlength=len(images)))
-    return Hits(offsets, fibre.astype(np.uint16), flat[row, fibre])
+    flat = np.ascontiguousarray(images).reshape(len(images), math.prod(images.shape[1:]))
+    offsets = np.empty(len(images) + 1, dtype=np.uint64)
+    fibre, photons = np.empty(flat.size, dtype=np.uint16), np.empty(flat.size, dtype=flat.dtype)
+    total = hit_rows(flat, offsets, fibre, photons)
+    return Hits(offsets, fibre[:total].copy(), photons[:total].copy())

@@ -9,6 +9,8 @@ from numpy.typing import NDArray
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
 
+from zdc_service.statistics import NO_TIMING, Timing
+
 
 class Output(StrEnum):
     """What is answered for each row."""
@@ -42,6 +44,8 @@ class SimulationRequest:
     out_of_range : What happens outside the trained range.
     rates : Answer the graph's raw output as float32 instead of finished photon counts.
     model, version : Which model; None is the server's default and its newest version.
+    noise : The noise of each particle's rows, float32, shape (N, noise dimension), instead of the seed's; only with
+        one repeat. The finish is drawn from the seed all the same.
     """
 
     particles: Particles
@@ -53,6 +57,7 @@ class SimulationRequest:
     rates: bool = False
     model: str | None = None
     version: int | None = None
+    noise: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -88,6 +93,7 @@ class SimulationResult:
     response : Photons per fibre, uint16 counts or float32 rates, shape (M, rows, columns), for ``response``.
     hits : For ``hits``.
     skipped, extrapolated : Particles outside the trained range, counted by reason.
+    timing : Where the time went, on the side that computed.
     """
 
     model: str
@@ -105,6 +111,7 @@ class SimulationResult:
     hits: Hits | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
     extrapolated: Mapping[str, int] = field(default_factory=dict)
+    timing: Timing = NO_TIMING
 
 
 def join_hits(parts: list[Hits], photon_type: np.dtype[np.generic]) -> Hits:

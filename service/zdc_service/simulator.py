@@ -1,5 +1,6 @@
 """From a request to a result: what HTTP, gRPC and in-process callers have in common."""
 
+import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -8,13 +9,13 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.card import ModelCard
-from zdc_detector.errors import InvalidInputError, OutOfRangeError, TooLargeError
+from zdc_detector.errors import InvalidInputError, OutOfRangeError, TooLargeError, ZdcError
 from zdc_detector.finish import Finish
 from zdc_detector.random import MAX_ROW, check_seed, fresh_seed
 
 from zdc_service.batcher import Batcher
-from zdc_service.engine import Engines, load_engines
-from zdc_service.job import Job, Plan
+from zdc_service.engine import Engine, Engines, load_engines
+from zdc_service.job import Job, Plan, Tally
 from zdc_service.metrics import Metrics
 from zdc_service.model_store import find_models
 from zdc_service.settings import EngineSettings
@@ -74,6 +75,14 @@ class Simulator:
         ModelNotFoundError : no such model or version.
         """
         engine = self.engines.get(request.model, request.version)
+        began = time.monotonic()
+        try:
+            return self._plan(engine, request)
+        except ZdcError as error:
+            engine.statistics.failed(error.kind, time.monotonic() - began)
+            raise
+
+    def _plan(self, engine: Engine, request: SimulationRequest) -> Plan:
         seed = fresh_seed() if request.seed is None else request.seed
         check_seed(seed, request.first_row)
         if request.repeats < 1:
@@ -86,8 +95,10 @@ class Simulator:
             )
         if request.first_row + rows > MAX_ROW:
             raise InvalidInputError(f"first_row = {request.first_row} leaves no room for {rows} rows below 2^63")
+        noise = _check_noise(engine.card, request)
         kept, skipped, extrapolated = self._in_range(engine.card, request)
-        particles = request.particles if len(kept) == len(request.particles) else request.particles[kept]
+        everything = len(kept) == len(request.particles)
+        particles = request.particles if everything else request.particles[kept]
         return Plan(
             engine=engine,
             particles=particles.toward_a(),
@@ -100,6 +111,8 @@ class Simulator:
             finish=Finish.NONE if request.rates else engine.card.finish,
             skipped=skipped,
             extrapolated=extrapolated,
+            noise=noise if noise is None or everything else noise[kept],
+            tally=Tally(len(kept) * request.repeats, engine.statistics),
         )
 
     def submit(
@@ -120,7 +133,11 @@ class Simulator:
         """
         job = Job(plan, start, plan.rows if stop is None else stop, deadline)
         if not job.future.done():
-            self._batcher.submit(job)
+            try:
+                self._batcher.submit(job)
+            except ZdcError as error:
+                plan.tally.failed(error.kind)
+                raise
         return job.future
 
     def _in_range(
@@ -142,3 +159,19 @@ class Simulator:
         if request.out_of_range is OutOfRange.EXTRAPOLATE:
             return everything, {}, counts
         return np.delete(everything, outside), counts, {}
+
+
+def _check_noise(card: ModelCard, request: SimulationRequest) -> NDArray[np.float32] | None:
+    if request.noise is None:
+        return None
+    wanted = (len(request.particles), card.noise.dimension)
+    if request.noise.shape != wanted:
+        raise InvalidInputError(
+            f"noise has shape {request.noise.shape}; {card.name} takes {wanted}: one row for each particle"
+        )
+    if request.repeats != 1:
+        raise InvalidInputError(f"repeats = {request.repeats} with noise given; repeat particles and noise instead")
+    finite = np.isfinite(request.noise).all(axis=1)
+    if not finite.all():
+        raise InvalidInputError(f"particle[{int(np.argmin(finite))}]: noise must be finite, standard normal numbers")
+    return request.noise

@@ -15,7 +15,7 @@ from zdc_detector.particles import Particles
 from zdc_detector.random import normals
 from zdc_service.batcher import Batcher
 from zdc_service.engine import Engine
-from zdc_service.job import Job, Plan
+from zdc_service.job import Job, Plan, Tally
 from zdc_service.metrics import Metrics
 from zdc_service.model_store import find_models
 from zdc_service.simulation import Output
@@ -67,7 +67,9 @@ def make_plan(
     n = len(particles)
     places = np.arange(n, dtype=np.uint32) if index is None else index
     side = np.full(n, b"A", dtype="S1")
-    return Plan(engine, particles, places, side, seed, first_row, repeats, output, engine.card.finish, {}, {})
+    tally = Tally(n * repeats, engine.statistics)
+    finish = engine.card.finish
+    return Plan(engine, particles, places, side, seed, first_row, repeats, output, finish, {}, {}, None, tally)
 
 
 def job(engine: Engine, rows: int, seed: int = 7, deadline: float | None = None) -> Job:

@@ -1,0 +1,164 @@
+"""The inner loops of random numbers and photon counts, compiled by numba; they run without Python's lock.
+
+`zdc_detector.random` and `zdc_detector.finish` say what they compute. Import this module where they are called, not at
+the top: loading a compiler takes a third of a second, which ``zdc --help`` should not.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from llvmlite import ir
+from numba import njit, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+_M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)  # Philox 4x64, table 2 of Salmon et al.
+_W0, _W1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
+_32, _ZERO, _ONE = np.uint64(32), np.uint64(0), np.uint64(1)
+_LOG_SQRT_2PI = 0.9189385332046727
+_LARGE_RATE = 128.0
+
+
+def _compiled(function: _Function) -> _Function:
+    """Compile on first use; the machine code is kept beside this file, or in the user's cache, where one can write."""
+    try:
+        return cast(_Function, njit(nogil=True, cache=True)(function))
+    except RuntimeError:  # a read-only installation without a home: compiled anew in each process
+        return cast(_Function, njit(nogil=True)(function))
+
+
+def _multiply_upper(_context: Any, _a: Any, _b: Any) -> Any:
+    """Upper 64 bits of the product of two words."""
+
+    def generate(_target: Any, builder: Any, _signature: Any, words: Any) -> Any:
+        wide = ir.IntType(128)
+        product = builder.mul(builder.zext(words[0], wide), builder.zext(words[1], wide))
+        return builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), ir.IntType(64))
+
+    return types.uint64(types.uint64, types.uint64), generate
+
+
+_upper: Any = intrinsic(_multiply_upper)
+
+
+@_compiled
+def _philox(counter: np.uint64, key0: np.uint64, key1: np.uint64) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    """The four words of one counter: Philox 4x64 with ten rounds."""
+    c0, c1, c2, c3 = counter, _ZERO, _ZERO, _ZERO
+    for _ in range(10):
+        high0, high1 = _upper(_M0, c0), _upper(_M1, c2)
+        c0, c1, c2, c3 = high1 ^ c1 ^ key0, _M1 * c2, high0 ^ c3 ^ key1, _M0 * c0
+        key0, key1 = key0 + _W0, key1 + _W1
+    return c0, c1, c2, c3
+
+
+@_compiled
+def normal_rows(
+    seeds: NDArray[np.uint64], rows: NDArray[np.uint64], stream: np.uint64, out: NDArray[np.float32]
+) -> None:
+    """Standard normal numbers of each (seed, row), into `out` of shape (N, size)."""
+    size = out.shape[1]
+    pairs = (size + 1) // 2
+    steps = (2 * pairs + 3) // 4
+    words = np.empty(4 * steps, dtype=np.uint64)
+    for n in range(len(out)):
+        first = rows[n] * np.uint64(steps) + _ONE  # numpy counts up before each block
+        for s in range(steps):
+            words[4 * s : 4 * s + 4] = _philox(first + np.uint64(s), seeds[n], stream)
+        for p in range(pairs):
+            radius = math.sqrt(-2.0 * math.log(1.0 - np.float64(words[p] >> np.uint64(11)) * 2.0**-53))
+            angle = 2.0 * math.pi * (np.float64(words[pairs + p] >> np.uint64(11)) * 2.0**-53)
+            out[n, p] = radius * math.cos(angle)
+            if pairs + p < size:
+                out[n, pairs + p] = radius * math.sin(angle)
+
+
+@_compiled
+def poisson_rows(
+    rates: NDArray[np.float32],
+    seeds: NDArray[np.uint64],
+    rows: NDArray[np.uint64],
+    stream: np.uint64,
+    most: int,
+    out: NDArray[np.uint16],
+) -> None:
+    """Poisson counts of rates of shape (N, fibres), at most `most`, from the words of each (seed, row)."""
+    fibres = rates.shape[1]
+    steps = (fibres + 7) // 8
+    half = np.empty(8, dtype=np.uint32)
+    for n in range(len(out)):
+        first = rows[n] * np.uint64(steps) + _ONE
+        for s in range(steps):
+            a, b, c, d = _philox(first + np.uint64(s), seeds[n], stream)
+            half[0], half[1], half[2], half[3] = a, a >> _32, b, b >> _32
+            half[4], half[5], half[6], half[7] = c, c >> _32, d, d >> _32
+            for j in range(min(8, fibres - 8 * s)):
+                i = 8 * s + j
+                rate = np.float64(rates[n, i])
+                uniform = (np.float64(half[j]) + 0.5) * 2.0**-32
+                count = 0
+                # Nearly all fibres are dark. As exp(-rate) >= 1 - rate, they need no exponential to stay at 0.
+                if uniform > 1.0 - rate:
+                    count = min(_inverse_poisson(rate, uniform), most)
+                out[n, i] = count
+
+
+@_compiled
+def _inverse_poisson(rate: float, uniform: float) -> int:
+    """The smallest k with P(K <= k) >= uniform; the sum is float64 and starts below the bulk of large rates."""
+    k = 0.0
+    term = math.exp(-rate)
+    if rate > _LARGE_RATE:  # 9 standard deviations: the lost probability is < 1e-18
+        k = math.floor(rate - 9.0 * math.sqrt(rate))
+        term = math.exp(k * math.log(rate) - rate - _log_factorial(k))
+    total = term
+    while total < uniform:
+        k += 1.0
+        term *= rate / k
+        if total + term <= total and k > rate:  # what is left of the tail vanishes in the rounding
+            break
+        total += term
+    return int(k)
+
+
+@_compiled
+def _log_factorial(n: float) -> float:
+    """log(n!) by Stirling's series to x^-7; the first term left out is < 1e-16 for the n >= 26 used here."""
+    x = n + 1.0
+    inverse = 1.0 / (x * x)
+    series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / x
+    return (x - 0.5) * math.log(x) - x + _LOG_SQRT_2PI + series
+
+
+@_compiled
+def channel_rows(images: NDArray[np.generic], channel: NDArray[np.int32], out: NDArray[np.generic]) -> None:
+    """Sum the fibres (N, fibres) of each channel into `out` of shape (N, channels); channel -1 is none."""
+    for n in range(len(out)):
+        out[n, :] = 0
+        for i in range(images.shape[1]):
+            photons = images[n, i]
+            if photons != 0 and channel[i] >= 0:
+                out[n, channel[i]] += photons
+
+
+@_compiled
+def hit_rows(
+    images: NDArray[np.generic],
+    offsets: NDArray[np.uint64],
+    fibre: NDArray[np.uint16],
+    photons: NDArray[np.generic],
+) -> int:
+    """List the non-zero fibres of images (N, fibres); the last three arguments are filled, and the total returned."""
+    total = 0
+    offsets[0] = 0
+    for n in range(len(images)):
+        for i in range(images.shape[1]):
+            if images[n, i] != 0:
+                fibre[total], photons[total] = i, images[n, i]
+                total += 1
+        offsets[n + 1] = total
+    return total

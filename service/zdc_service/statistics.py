@@ -1,0 +1,105 @@
+"""What one loaded model has done, in the terms of Triton's statistics: requests, executions and where time went."""
+
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Seconds that a request spent waiting and being computed; a batch counts in full for each of its requests.
+
+    Attributes
+    ----------
+    queue : From its arrival to its first batch.
+    prepare : Random numbers and the columns of its batches.
+    model : The graph.
+    finish : Photon counts, channel sums and hits.
+    """
+
+    queue: float = 0.0
+    prepare: float = 0.0
+    model: float = 0.0
+    finish: float = 0.0
+
+    def __add__(self, other: "Timing") -> "Timing":
+        return Timing(
+            self.queue + other.queue,
+            self.prepare + other.prepare,
+            self.model + other.model,
+            self.finish + other.finish,
+        )
+
+
+NO_TIMING = Timing()
+
+
+@dataclass
+class Totals:
+    """Sums since the model was loaded.
+
+    Attributes
+    ----------
+    succeeded, failed : Requests; the failed ones by `ZdcError.kind`, or ``cancelled``.
+    seconds, failed_seconds : From their arrivals to their ends.
+    timing : Of the succeeded ones.
+    rows : Rows of succeeded requests.
+    executions : Batches, by their number of rows.
+    execution_timing : Of the batches; its queue is 0.
+    pending : Requests that no batch has taken yet.
+    last : `time.time` of the last batch, 0 before the first.
+    """
+
+    succeeded: int = 0
+    failed: Counter[str] = field(default_factory=Counter)
+    seconds: float = 0.0
+    failed_seconds: float = 0.0
+    timing: Timing = NO_TIMING
+    rows: int = 0
+    executions: Counter[int] = field(default_factory=Counter)
+    execution_timing: Timing = NO_TIMING
+    pending: int = 0
+    last: float = 0.0
+
+
+class Statistics:
+    """Counts for one engine; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._totals = Totals()
+
+    def totals(self) -> Totals:
+        """A copy of the sums as they stand."""
+        with self._lock:
+            now = self._totals
+            return replace(now, failed=now.failed.copy(), executions=now.executions.copy())
+
+    def queued(self, requests: int = 1) -> None:
+        """Requests began to wait; negative where they no longer do."""
+        with self._lock:
+            self._totals.pending += requests
+
+    def executed(self, rows: int, timing: Timing) -> None:
+        """A batch was computed."""
+        with self._lock:
+            totals = self._totals
+            totals.executions[rows] += 1
+            totals.execution_timing += timing
+            totals.last = time.time()
+
+    def succeeded(self, rows: int, seconds: float, timing: Timing) -> None:
+        """A request got its last row."""
+        with self._lock:
+            totals = self._totals
+            totals.succeeded += 1
+            totals.rows += rows
+            totals.seconds += seconds
+            totals.timing += timing
+
+    def failed(self, kind: str, seconds: float) -> None:
+        """A request ended without its rows."""
+        with self._lock:
+            self._totals.failed[kind] += 1
+            self._totals.failed_seconds += seconds
