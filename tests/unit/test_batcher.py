@@ -19,6 +19,7 @@ from zdc_service.job import Job, Plan, Tally
 from zdc_service.metrics import Metrics
 from zdc_service.model_store import find_models
 from zdc_service.simulation import Output
+from zdc_service.statistics import Timing
 
 BATCH = 16
 
@@ -207,9 +208,9 @@ def test_a_failed_delivery_fails_its_own_job_and_repeats_no_other(engine: GatedE
     class Counted(Job):
         deliveries = 0
 
-        def deliver(self, start: int, images: np.ndarray, channels: np.ndarray) -> None:
+        def deliver(self, start: int, images: np.ndarray, channels: np.ndarray, timing: Timing) -> None:
             self.deliveries += 1
-            super().deliver(start, images, channels)
+            super().deliver(start, images, channels, timing)
 
     blocked(engine, batcher)
     plan = make_plan(engine, some_particles(2, sides=False))
