@@ -99,12 +99,12 @@ class Server:
     def _announce(self) -> None:
         host = "127.0.0.1" if self._settings.host in ("0.0.0.0", "::") else self._settings.host
         host = f"[{host}]" if ":" in host else host
-        for engine in self.simulator.engines:
+        for engine in self.simulator.repository:
             card = engine.card
             log.info(
                 "model %s version %d on %s, sha256 %s", card.name, card.version, engine.provider, card.graph_sha256
             )
-        species = self.simulator.engines.get().card.ranges.species[0]
+        species = self.simulator.repository.get().card.ranges.species[0]
         pz = round((species.energy[0] * species.energy[1]) ** 0.5)
         body = json.dumps({"particles": [{"pdg": species.pdg, "px": 0.0, "py": 0.0, "pz": pz}], "output": "channels"})
         print(f"HTTP on http://{host}:{self.http_port} (documentation at /docs), gRPC on {host}:{self.grpc_port}")

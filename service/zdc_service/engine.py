@@ -2,12 +2,12 @@
 
 import logging
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.card import GOLDEN_FILE, GOLDEN_TOLERANCE, GRAPH_FILE, ModelCard
-from zdc_detector.errors import ConfigError, ModelError, ModelNotFoundError
+from zdc_detector.errors import ConfigError, ModelError
 from zdc_detector.particles import CONDITIONS
 
 from zdc_service.model_store import StoredModel
@@ -23,9 +23,6 @@ except ModuleNotFoundError as error:  # one of two packages provides it, so it i
 log = logging.getLogger(__name__)
 
 CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-
-#: Default among several models.
-SHIPPED_MODEL = "zn-e2esae"
 
 #: Rows of one call into onnxruntime; bounds its scratch memory whatever the caller brings.
 MAX_RUN_ROWS = 256
@@ -182,50 +179,12 @@ class Engine:
         )
 
 
-class Engines:
-    """All loaded models by name and version."""
-
-    def __init__(self, engines: Iterable[Engine], default: str | None):
-        """Raise ConfigError where `default` is not loaded, or is None and cannot be chosen."""
-        self._engines: dict[str, dict[int, Engine]] = {}
-        for engine in engines:
-            self._engines.setdefault(engine.card.name, {})[engine.card.version] = engine
-        names = sorted(self._engines)
-        if default is None:
-            default = names[0] if len(names) == 1 else SHIPPED_MODEL
-        if default not in self._engines:
-            raise ConfigError(
-                f"default model {default!r} is not among {names}; name one with --default-model (zdc simulate: --model)"
-            )
-        self.default = default
-
-    def __iter__(self) -> Iterator[Engine]:
-        return iter([engine for versions in self._engines.values() for engine in versions.values()])
-
-    def get(self, name: str | None = None, version: int | None = None) -> Engine:
-        """The engine of a model; no name is the default model, no version its newest.
-
-        Raises
-        ------
-        ModelNotFoundError : no such model or version; names those that are loaded.
-        """
-        chosen = name or self.default
-        versions = self._engines.get(chosen)
-        if versions is None:
-            raise ModelNotFoundError(f"model {chosen!r} is not loaded; loaded are {', '.join(sorted(self._engines))}")
-        number = version or max(versions)
-        if number not in versions:
-            raise ModelNotFoundError(f"model {chosen!r} has no version {number}; loaded are {sorted(versions)}")
-        return versions[number]
-
-
-def load_engines(models: Iterable[StoredModel], device: str, default: str | None) -> Engines:
-    """Load every model on a device: ``cpu``, ``cuda`` or ``auto`` (a GPU where there is one; logs which).
+def choose_provider(device: str, model: StoredModel) -> str:
+    """The provider of a device: ``cpu``, ``cuda`` or ``auto`` (a GPU where `model` opens on one; logs what it took).
 
     Raises
     ------
-    ModelError : a model is not what its card says.
-    ConfigError : ``cuda`` cannot be had, or the default model is not among them.
+    ConfigError : ``cuda`` cannot be had.
     """
     available = ort.get_available_providers()
     if device == "cuda" and CUDA not in available:
@@ -233,12 +192,11 @@ def load_engines(models: Iterable[StoredModel], device: str, default: str | None
             f"--device cuda: this onnxruntime has only {', '.join(available)}; "
             "install the extra 'gpu', or take --device cpu"
         )
-    stored = list(models)
     provider = CUDA if device == "cuda" else CPU
     if device == "auto":
-        provider = CUDA if CUDA in available and _opens_on_gpu(stored[0]) else CPU
+        provider = CUDA if CUDA in available and _opens_on_gpu(model) else CPU
         log.info("device auto: took %s", provider)
-    return Engines([Engine(model, provider) for model in stored], default)
+    return provider
 
 
 def _opens_on_gpu(model: StoredModel) -> bool:

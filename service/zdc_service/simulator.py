@@ -14,10 +14,11 @@ from zdc_detector.finish import Finish
 from zdc_detector.random import MAX_ROW, check_seed, fresh_seed
 
 from zdc_service.batcher import Batcher
-from zdc_service.engine import Engine, Engines, load_engines
+from zdc_service.engine import Engine
 from zdc_service.job import Job, Plan, Tally
 from zdc_service.metrics import Metrics
 from zdc_service.model_store import find_models
+from zdc_service.repository import Repository, load_models
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, SimulationRequest, SimulationResult
 
@@ -29,7 +30,7 @@ class Simulator:
 
     Attributes
     ----------
-    engines : The models.
+    repository : The models.
     metrics : What was counted.
     max_request_rows : Most rows of one request.
     """
@@ -43,8 +44,8 @@ class Simulator:
         ModelError : a model is not what its card says.
         """
         self.metrics = Metrics()
-        self.engines: Engines = load_engines(find_models(settings.models), settings.device, settings.default_model)
-        for engine in self.engines:
+        self.repository: Repository = load_models(find_models(settings.models), settings.device, settings.default_model)
+        for engine in self.repository:
             card = engine.card
             self.metrics.model.labels(card.name, str(card.version), card.graph_sha256, engine.provider).set(1)
         self.max_request_rows = settings.max_request_rows
@@ -74,7 +75,7 @@ class Simulator:
         OutOfRangeError : a particle outside the trained range, where the request says ``error``.
         ModelNotFoundError : no such model or version.
         """
-        engine = self.engines.get(request.model, request.version)
+        engine = self.repository.get(request.model, request.version)
         began = time.monotonic()
         try:
             return self._plan(engine, request)

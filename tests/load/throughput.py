@@ -67,7 +67,7 @@ def prepared(settings: EngineSettings) -> Iterator[tuple[list[str], list[Way]]]:
     """Facts about what is measured, and the ways to measure, onnxruntime alone first."""
     with ExitStack() as stack:
         simulator = stack.enter_context(Simulator(settings))
-        engine = simulator.engines.get()
+        engine = simulator.repository.get()
         request = SimulationRequest(particles_for(engine.card, PARTICLES), seed=1)
         requests = {output: replace(request, output=output) for output in OUTPUTS}
         server = stack.enter_context(running_server(settings))

@@ -10,8 +10,9 @@ import pytest
 from tiny_model import NOISE, STRIPS, TinyModel, some_particles, write_model
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, sha256_of
 from zdc_detector.errors import ConfigError, ModelError, ModelNotFoundError
-from zdc_service.engine import CPU, CUDA, Engine, Engines, load_engines
+from zdc_service.engine import CPU, CUDA, Engine
 from zdc_service.model_store import find_models, shipped_models
+from zdc_service.repository import Repository, load_models
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 255, 256, 257, 1000)
 ROWS = 1000
@@ -147,19 +148,19 @@ def test_a_missing_or_damaged_golden_file_is_refused(tmp_path: Path, content: by
 @pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="this onnxruntime has CUDA")
 def test_cuda_that_cannot_be_had_is_refused(models_folder: Path) -> None:
     with pytest.raises(ConfigError, match="--device cuda"):
-        load_engines(find_models(models_folder), "cuda", None)
+        load_models(find_models(models_folder), "cuda", None)
 
 
 def test_auto_says_what_it_took(models_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="zdc_service.engine"):
-        engines = load_engines(find_models(models_folder), "auto", "tiny")
+        engines = load_models(find_models(models_folder), "auto", "tiny")
     provider = engines.get().provider
     assert provider in (CPU, CUDA)
     assert f"device auto: took {provider}" in caplog.text
 
 
 def test_models_are_found_by_name_and_version(models_folder: Path) -> None:
-    engines = Engines([Engine(model) for model in find_models(models_folder)], "tiny")
+    engines = Repository([Engine(model) for model in find_models(models_folder)], "tiny")
     assert [(e.card.name, e.card.version) for e in engines] == [("strips", 1), ("tiny", 1), ("tiny", 2)]
     assert engines.get().card.version == 2
     assert engines.get("tiny", 1).card.version == 1
@@ -173,10 +174,10 @@ def test_models_are_found_by_name_and_version(models_folder: Path) -> None:
 def test_a_default_must_be_loaded(models_folder: Path) -> None:
     loaded = [Engine(model) for model in find_models(models_folder)]
     with pytest.raises(ConfigError, match="name one with --default-model"):
-        Engines(loaded, None)  # several models, none of them the shipped one
+        Repository(loaded, None)  # several models, none of them the shipped one
     with pytest.raises(ConfigError, match="'nope'"):
-        Engines(loaded, "nope")
-    assert Engines([e for e in loaded if e.card.name == "strips"], None).default == "strips"
+        Repository(loaded, "nope")
+    assert Repository([e for e in loaded if e.card.name == "strips"], None).default == "strips"
 
 
 def test_folders_without_models_are_refused(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def test_repeats_are_independent_responses_of_one_particle(simulator: Simulator)
     assert result.particle.tolist() == [0] * 40 + [1] * 40
     for particle in range(2):
         sums = result.channels[result.particle == particle].sum(axis=1)
-        on_face = simulator.engines.get().card.calorimeter.hits_face(particles.conditions)[particle]
+        on_face = simulator.repository.get().card.calorimeter.hits_face(particles.conditions)[particle]
         assert len(np.unique(sums)) > 20 if on_face else not sums.any()
 
 
@@ -68,7 +68,7 @@ def test_sides_are_mirror_images(simulator: Simulator) -> None:
 def test_a_line_that_misses_the_face_gives_an_empty_response(simulator: Simulator) -> None:
     particles = some_particles(200)
     result = simulator.simulate(SimulationRequest(particles, seed=3))
-    on_face = simulator.engines.get().card.calorimeter.hits_face(particles.conditions)
+    on_face = simulator.repository.get().card.calorimeter.hits_face(particles.conditions)
     assert not result.channels[~on_face].any()
     assert result.channels[on_face].any(axis=1).mean() > 0.9
 

@@ -75,11 +75,11 @@ def create_http_app(simulator: Simulator, ready: Callable[[], bool]) -> FastAPI:
 def _add_models(app: FastAPI, simulator: Simulator) -> None:
     @app.get("/models", summary="Loaded models", tags=["models"])
     async def models() -> list[ModelSummary]:
-        return [_summary(engine, simulator.engines.default) for engine in simulator.engines]
+        return [_summary(engine, simulator.repository.default) for engine in simulator.repository]
 
     @app.get("/models/{name}/{version}", summary="The whole card of a model", tags=["models"])
     async def card(name: str, version: int) -> ModelCard:
-        return simulator.engines.get(name, version).card
+        return simulator.repository.get(name, version).card
 
 
 def _summary(engine: Engine, default: str) -> ModelSummary:
