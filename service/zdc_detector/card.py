@@ -1,6 +1,7 @@
 """The model card: everything that a server, a client or a physicist must know about one exported model."""
 
 import hashlib
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,9 @@ from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VY, VZ, Partic
 
 SCHEMA_VERSION = 1
 CARD_FILE, GRAPH_FILE, GOLDEN_FILE = "card.json", "model.onnx", "golden.npz"
+
+#: What a particle can be outside of, as `Ranges.outside` counts them.
+RANGES = ("", "species", "energy", "vertex")
 
 #: Names of models: folders and parts of URLs.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
@@ -54,6 +58,43 @@ class Ranges(_Strict):
 
     species: tuple[SpeciesRange, ...] = Field(min_length=1)
     vertex: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+    @cached_property
+    def _arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        codes = np.array([species.pdg for species in self.species], dtype=np.int64)
+        return codes, np.array([species.energy for species in self.species]), np.array(self.vertex, dtype=np.float64)
+
+    def outside(self, particles: Particles) -> NDArray[np.uint8]:
+        """What each particle is outside of: index into `RANGES`, 0 inside, uint8, shape (N,).
+
+        Particles are compared as mirrored to +z.
+        """
+        from zdc_detector.kernels import range_rows
+
+        reasons = np.empty(len(particles), dtype=np.uint8)
+        range_rows(particles.pdg, particles.conditions, *self._arrays, reasons)
+        return reasons
+
+    def message(self, particles: Particles, row: int) -> str:
+        """What is wrong with a particle that is `outside`: its value, the bound and a guess at the cause."""
+        particle = particles[row : row + 1].toward_a()
+        code, conditions = int(particle.pdg[0]), particle.conditions[0]
+        species = next((known for known in self.species if known.pdg == code), None)
+        if species is None:
+            names = ", ".join(f"{known.pdg} ({known.name})" for known in self.species)
+            return f"species: pdg {code} was not in the training set; it has {names}"
+        low, high = species.energy
+        if not low <= conditions[ENERGY] <= high:
+            return (
+                f"energy: {conditions[ENERGY]:.6g} GeV is outside the trained range [{low:g}, {high:g}] GeV of "
+                f"{species.name}; energies are in GeV, did you send MeV?"
+            )
+        bounds = zip((VX, VY, VZ), ("vx", "vy", "vz"), self.vertex, strict=True)
+        axis, name, (low, high) = next(b for b in bounds if not b[2][0] <= conditions[b[0]] <= b[2][1])
+        return (
+            f"vertex: {name} = {conditions[axis]:.6g} cm is outside the trained range [{low:g}, {high:g}] cm; "
+            "vertices are in cm, did you send mm?"
+        )
 
 
 class ConditionSpec(_Strict):
@@ -145,38 +186,6 @@ class ModelCard(_Strict):
             expected = card.graph_sha256[:12]
             raise ModelError(f"{graph}: sha256 is {found[:12]}..., the card says {expected}...; copy it again")
         return card
-
-    def range_reasons(self, particles: Particles) -> NDArray[np.object_]:
-        """Why each particle is outside the trained range, shape (N,): a message, or None inside.
-
-        Particles are compared as mirrored to +z.
-        """
-        reasons: NDArray[np.object_] = np.full(len(particles), None, dtype=object)
-        conditions = particles.toward_a().conditions
-        energy = conditions[:, ENERGY]
-        known = {s.pdg: s for s in self.ranges.species}
-        for code in np.unique(particles.pdg):
-            rows = np.flatnonzero(particles.pdg == code)
-            species = known.get(int(code))
-            if species is None:
-                names = ", ".join(f"{s.pdg} ({s.name})" for s in self.ranges.species)
-                reasons[rows] = f"species: pdg {code} was not in the training set; it has {names}"
-                continue
-            low, high = species.energy
-            for row in rows[(energy[rows] < low) | (energy[rows] > high)]:
-                reasons[row] = (
-                    f"energy: {energy[row]:.6g} GeV is outside the trained range [{low:g}, {high:g}] GeV of "
-                    f"{species.name}; energies are in GeV, did you send MeV?"
-                )
-        for axis, name, (low, high) in zip((VX, VY, VZ), ("vx", "vy", "vz"), self.ranges.vertex, strict=True):
-            value = conditions[:, axis]
-            for row in np.flatnonzero((value < low) | (value > high)):
-                if reasons[row] is None:
-                    reasons[row] = (
-                        f"vertex: {name} = {value[row]:.6g} cm is outside the trained range [{low:g}, {high:g}] cm; "
-                        "vertices are in cm, did you send mm?"
-                    )
-        return reasons
 
 
 def sha256_of(path: Path) -> str:

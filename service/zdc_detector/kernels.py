@@ -162,3 +162,79 @@ def hit_rows(
                 total += 1
         offsets[n + 1] = total
     return total
+
+
+@_compiled
+def condition_rows(
+    pdg: NDArray[np.int64],
+    kinematics: NDArray[np.float32],
+    codes: NDArray[np.int64],
+    mass_and_charge: NDArray[np.float64],
+    largest: float,
+    smallest_pz: float,
+    out: NDArray[np.float32],
+) -> bool:
+    r"""Fill in the nine conditions of particles that raise no question; False at the first that does.
+
+    Parameters
+    ----------
+    pdg, kinematics : Codes, shape (N,), and px, py, pz [GeV/c], vx, vy, vz [cm], shape (N, 6).
+    codes, mass_and_charge : Known codes, ascending, shape (S,), with mass [MeV] and charge [e], shape (S, 2).
+    largest, smallest_pz : Bounds of all numbers and of \|pz\|.
+    out : Columns `zdc_detector.particles.CONDITIONS`, shape (N, 9).
+    """
+    for n in range(len(pdg)):
+        at = np.searchsorted(codes, pdg[n])
+        if at == len(codes) or codes[at] != pdg[n]:
+            return False
+        squares = 0.0
+        for i in range(6):
+            value = kinematics[n, i]
+            if not abs(value) <= largest:  # nan is not
+                return False
+            if i < 3:
+                squares += np.float64(value) ** 2
+        if not abs(kinematics[n, 2]) >= smallest_pz:
+            return False
+        mass, charge = mass_and_charge[at]
+        out[n, 0] = math.sqrt(squares + (mass * 1e-3) ** 2)
+        out[n, 1:4] = kinematics[n, 3:]
+        out[n, 4:7] = kinematics[n, :3]
+        out[n, 7], out[n, 8] = mass, charge
+    return True
+
+
+@_compiled
+def range_rows(
+    pdg: NDArray[np.int64],
+    conditions: NDArray[np.float32],
+    species: NDArray[np.int64],
+    energy: NDArray[np.float64],
+    vertex: NDArray[np.float64],
+    out: NDArray[np.uint8],
+) -> int:
+    """Number of particles outside a model's ranges; `out` says by what: 1 species, 2 energy, 3 vertex, 0 nothing.
+
+    Parameters
+    ----------
+    pdg, conditions : Shapes (N,) and (N, 9); compared as mirrored to +z.
+    species, energy, vertex : Codes, shape (S,), bounds of their energies, shape (S, 2), and of the vertex, (3, 2).
+    """
+    outside = 0
+    for n in range(len(pdg)):
+        reason = 1
+        for s in range(len(species)):
+            if species[s] == pdg[n]:
+                total = conditions[n, 0]
+                reason = 0 if energy[s, 0] <= total <= energy[s, 1] else 2
+                break
+        if reason == 0:
+            for axis in range(3):
+                value = conditions[n, 1 + axis]
+                if axis == 2 and conditions[n, 6] < 0:
+                    value = -value
+                if not vertex[axis, 0] <= value <= vertex[axis, 1]:
+                    reason = 3
+        out[n] = reason
+        outside += reason > 0
+    return outside

@@ -6,8 +6,9 @@ particle gives the same nine numbers whether it came as JSON doubles or as float
 """
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,6 +33,7 @@ LARGEST = 1e9
 SMALLEST_PZ = 1e-9
 
 _NEUTRINOS = (12, 14, 16)
+_GIVEN = {"energy", "mass", "charge"}
 
 
 @lru_cache(maxsize=4096)
@@ -50,6 +52,17 @@ def mass_and_charge(pdg: int) -> tuple[float, float]:
     if mass is None or entry.charge is None:
         raise OutOfRangeError(f"pdg {pdg} has no mass or charge in the PDG table")
     return float(mass), float(entry.charge)
+
+
+@cache
+def _known_species() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Codes of the PDG table that have a mass, ascending, shape (S,), with mass [MeV] and charge [e], shape (S, 2)."""
+    known = {}
+    for entry in PdgEntry.all():
+        with suppress(OutOfRangeError):
+            known[int(entry.pdgid)] = mass_and_charge(int(entry.pdgid))
+    codes = sorted(known)
+    return np.array(codes, dtype=np.int64), np.array([known[code] for code in codes], dtype=np.float64)
 
 
 def species_name(pdg: int) -> str:
@@ -123,11 +136,44 @@ class Particles:
         if missing:
             raise InvalidInputError(f"missing columns {sorted(missing)}; pdg, px, py and pz [GeV/c] are required")
         pdg = _pdg_column(columns["pdg"])
+        kinematics = np.zeros((len(pdg), len(KINEMATICS)), dtype=np.float32)
+        with np.errstate(over="ignore"):  # as infinity, it is refused below
+            for i, name in enumerate(KINEMATICS):
+                if name in columns:
+                    kinematics[:, i] = _float_column(name, columns[name], len(pdg))
+        return cls._derived(pdg, kinematics, columns)
+
+    @classmethod
+    def from_rows(cls, pdg: NDArray[np.int64], kinematics: NDArray[np.float32]) -> "Particles":
+        """Particles from arrays, everything else filled in from the PDG table.
+
+        Parameters
+        ----------
+        pdg : Codes, shape (N,).
+        kinematics : Columns `KINEMATICS`: px, py, pz [GeV/c], vx, vy, vz [cm], float32, shape (N, 6).
+
+        Raises
+        ------
+        InvalidInputError, OutOfRangeError : As `from_columns`.
+        """
+        return cls._derived(pdg, kinematics, {})
+
+    @classmethod
+    def _derived(
+        cls, pdg: NDArray[np.int64], kinematics: NDArray[np.float32], columns: Mapping[str, ArrayLike]
+    ) -> "Particles":
+        """Check the numbers and derive the conditions; `columns` are as the caller gave them, for what they say."""
+        out = np.empty((len(pdg), len(CONDITIONS)), dtype=np.float32)
+        if not _GIVEN & columns.keys():
+            from zdc_detector.kernels import condition_rows
+
+            if condition_rows(pdg, kinematics, *_known_species(), LARGEST, SMALLEST_PZ, out):
+                return cls(pdg, out)
+        # Something is given that must be compared, or is wrong and must be explained.
         n = len(pdg)
-        out = np.zeros((n, 9), dtype=np.float32)
-        for name in KINEMATICS:
-            if name in columns:
-                out[:, CONDITIONS.index(name)] = _float_column(name, columns[name], n)
+        for i, name in enumerate(KINEMATICS):
+            _check_bounds(name, np.asarray(columns.get(name, kinematics[:, i]), dtype=np.float64))
+            out[:, CONDITIONS.index(name)] = kinematics[:, i]
         along_z = np.abs(out[:, PZ]) >= SMALLEST_PZ
         _require(
             along_z,
@@ -142,6 +188,7 @@ class Particles:
         energy = np.sqrt(np.sum(momentum**2, axis=1) + (mass * 1e-3) ** 2)
         if "energy" in columns:
             given = _float_column("energy", columns["energy"], n)
+            _check_bounds("energy", given)
             _require(
                 np.abs(given - energy) <= ENERGY_TOLERANCE * energy,
                 "energy",
@@ -159,6 +206,8 @@ def _pdg_column(values: ArrayLike) -> NDArray[np.int64]:
         raise InvalidInputError("no particles; send at least one")
     if raw.ndim != 1 or raw.dtype.kind not in "iuf":
         raise InvalidInputError(f"pdg must be a column of integers; received {raw.dtype} of shape {raw.shape}")
+    if raw.dtype == np.int32:  # as in gRPC messages: all that could be wrong is not
+        return raw.astype(np.int64)
     with np.errstate(invalid="ignore"):
         pdg = raw.astype(np.int64)
     _require(
@@ -177,15 +226,20 @@ def _float_column(name: str, values: ArrayLike, n: int) -> NDArray[np.float64]:
         raise InvalidInputError(f"{name} must be a column of numbers: {error}") from error
     if column.shape != (n,):
         raise InvalidInputError(f"{name} has shape {column.shape}; pdg has {n} rows, send one value for each")
+    return column
+
+
+def _check_bounds(name: str, column: NDArray[np.float64]) -> None:
     unit = UNITS[CONDITIONS.index(name)]
     _require(np.abs(column) <= LARGEST, name, column, f"{unit} must be finite and within +-{LARGEST:g} {unit}")
-    return column
 
 
 def _from_table(
     pdg: NDArray[np.int64], columns: Mapping[str, ArrayLike], n: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     given = {name: _float_column(name, columns[name], n) for name in ("mass", "charge") if name in columns}
+    for name, column in given.items():
+        _check_bounds(name, column)
     codes, first, inverse = np.unique(pdg, return_index=True, return_inverse=True)
     table = np.zeros((len(codes), 2))
     known = np.ones(len(codes), dtype=bool)

@@ -1,14 +1,13 @@
 """From a request to a result: what HTTP, gRPC and in-process callers have in common."""
 
 import time
-from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.card import ModelCard
+from zdc_detector.card import RANGES, ModelCard
 from zdc_detector.errors import InvalidInputError, OutOfRangeError, TooLargeError, ZdcError
 from zdc_detector.finish import Finish
 from zdc_detector.random import MAX_ROW, check_seed, fresh_seed
@@ -146,17 +145,22 @@ class Simulator:
     ) -> tuple[NDArray[np.uint32], Mapping[str, int], Mapping[str, int]]:
         """Indices of the particles to simulate, and the others counted by reason."""
         everything = np.arange(len(request.particles), dtype=np.uint32)
-        reasons = card.range_reasons(request.particles)
-        outside = np.flatnonzero(reasons != None)  # noqa: E711 - element by element
+        reasons = card.ranges.outside(request.particles)
+        outside = np.flatnonzero(reasons)
         if not outside.size:
             return everything, {}, {}
-        counts = Counter(reason.split(":", 1)[0] for reason in reasons[outside])
+        counts = {RANGES[i]: int(n) for i, n in enumerate(np.bincount(reasons)) if i and n}
         for reason, count in counts.items():
             self.metrics.out_of_range.labels(reason, request.out_of_range.value).inc(count)
         if request.out_of_range is OutOfRange.ERROR:
-            named = "; ".join(f"particle[{row}]: {reasons[row]}" for row in outside[:_NAMED_PARTICLES])
+            messages = [
+                f"particle[{row}]: {card.ranges.message(request.particles, row)}"
+                for row in outside[:_NAMED_PARTICLES].tolist()
+            ]
             more = f"; and {outside.size - _NAMED_PARTICLES} more" if outside.size > _NAMED_PARTICLES else ""
-            raise OutOfRangeError(f"{named}{more}; out_of_range = skip or extrapolate accepts such particles")
+            raise OutOfRangeError(
+                f"{'; '.join(messages)}{more}; out_of_range = skip or extrapolate accepts such particles"
+            )
         if request.out_of_range is OutOfRange.EXTRAPOLATE:
             return everything, {}, counts
         return np.delete(everything, outside), counts, {}

@@ -109,7 +109,7 @@ def test_the_graph_holds_no_path_of_the_machine_that_traced_it(models: Path) -> 
 def test_the_service_answers_as_the_network_in_memory(run: Run, models: Path) -> None:
     model = run.load_model()
     particles = face_particles(40, seed=3)
-    inside = np.array([r is None for r in ModelCard.read(models / "toy" / "1").range_reasons(particles)])
+    inside = ModelCard.read(models / "toy" / "1").ranges.outside(particles) == 0
     particles = particles[inside]
     with Simulator(EngineSettings(models=models, threads=1)) as simulator:
         plan = simulator.plan(SimulationRequest(particles, seed=11, repeats=3))

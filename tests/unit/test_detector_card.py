@@ -1,9 +1,8 @@
 from pathlib import Path
 
-import numpy as np
 import pytest
 from tiny_model import TinyModel, write_model
-from zdc_detector.card import CARD_FILE, GRAPH_FILE, ModelCard, sha256_of
+from zdc_detector.card import CARD_FILE, GRAPH_FILE, RANGES, ModelCard, sha256_of
 from zdc_detector.errors import ModelError
 from zdc_detector.particles import Particles
 
@@ -71,12 +70,12 @@ def test_reasons_name_species_energy_and_vertex(folder: Path) -> None:
             "vz": [0, 0, 0, 0, 0, 29],
         }
     )
-    reasons = card.range_reasons(particles).tolist()
-    assert reasons[:2] == [None, None]
+    assert card.ranges.outside(particles).tolist() == [0, 0, 2, 1, 3, 0]
+    assert RANGES[1:] == ("species", "energy", "vertex")
+    reasons = {row: card.ranges.message(particles, row) for row in (2, 3, 4)}
     assert reasons[2].startswith("energy: 5 GeV is outside the trained range [10, 1500] GeV of gamma")
     assert reasons[3].startswith("species: pdg 2212 was not in the training set; it has 2112 (n), 22 (gamma)")
     assert reasons[4].startswith("vertex: vx = 2 cm is outside the trained range [-0.1, 0.1] cm")
-    assert reasons[5] is None
 
 
 def test_vertices_are_compared_as_mirrored(folder: Path) -> None:
@@ -85,5 +84,4 @@ def test_vertices_are_compared_as_mirrored(folder: Path) -> None:
     ranges = card.ranges.model_copy(update={"vertex": ((-0.1, 0.1), (-0.1, 0.1), (-30.0, 5.0))})
     card = card.model_copy(update={"ranges": ranges})
     columns = {"pdg": [22] * 4, "px": [0] * 4, "py": [0] * 4, "pz": [100, 100, -100, -100], "vz": [10, -10, 10, -10]}
-    outside = card.range_reasons(Particles.from_columns(columns)) != np.array(None)
-    assert outside.tolist() == [True, False, False, True]
+    assert card.ranges.outside(Particles.from_columns(columns)).tolist() == [3, 0, 0, 3]
