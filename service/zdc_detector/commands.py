@@ -2,16 +2,18 @@
 
 import argparse
 import inspect
+import json
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args
 from urllib.parse import quote, unquote
 
-from pydantic import AfterValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, NoDecode, SettingsConfigDict, SettingsError
 
 from zdc_detector.errors import ConfigError, FileFormatError, InvalidInputError, ModelNotFoundError, ZdcError
 
@@ -21,8 +23,18 @@ FAILED, WRONG_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 #: A text of a list option, exactly as typed. `run_command` quotes it, or the option parser would split it at commas.
 ListedText = Annotated[str, AfterValidator(unquote)]
 
+
+def _paths(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [unquote(text) for text in json.loads(f"[{value}]")] if value.startswith('"') else value.split(os.pathsep)
+
+
+#: Files of one option, whose flag is repeated and whose variable is a list like PATH.
+ListedPaths = Annotated[list[Path], NoDecode, BeforeValidator(_paths)]
+
 #: Types of options as their help shows them.
-_METAVARS = {"Path": "PATH", "str": "TEXT", "list[str]": "TEXT", "int": "N", "float": "NUMBER"}
+_METAVARS = {"Path": "PATH", "list[Path]": "PATH", "str": "TEXT", "list[str]": "TEXT", "int": "N", "float": "NUMBER"}
 #: Defaults that say nothing: the option's description has them in words.
 _EMPTY_DEFAULT = re.compile(r" ?\(default: (None|False|\[\])\)| ?\(default factory: .*?\)")
 

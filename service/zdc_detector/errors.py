@@ -48,6 +48,12 @@ class ModelNotFoundError(ZdcError):
     kind = "model_not_found"
 
 
+class UnauthenticatedError(ZdcError):
+    """The caller shows no token, or none that the server knows."""
+
+    kind = "unauthenticated"
+
+
 class OverloadedError(ZdcError):
     """The queue is full; the same request may pass later."""
 
@@ -61,7 +67,7 @@ class DeadlineError(ZdcError):
 
 
 class NotReadyError(ZdcError):
-    """The server is starting or shutting down."""
+    """The server is starting or shutting down, or has no room for another connection."""
 
     kind = "not_ready"
 

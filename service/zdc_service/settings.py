@@ -8,6 +8,10 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from zdc_detector.commands import ListedPaths
+
+#: Longest JSON text of one particle with all its columns, generously.
+_BYTES_PER_ROW = 512
 
 
 def usable_cores(root: Path = Path("/")) -> int:
@@ -78,8 +82,64 @@ class EngineSettings(BaseSettings):
 class ServerSettings(EngineSettings):
     """What a server needs beyond its simulator."""
 
-    host: str = Field("127.0.0.1", description="address to listen on")
+    host: str = Field(
+        "127.0.0.1", description="address to listen on; beyond this machine it takes TLS, tokens or --insecure"
+    )
     http_port: int = Field(8000, ge=0, le=65535, description="port of HTTP; 0 takes a free one")
     grpc_port: int = Field(8001, ge=0, le=65535, description="port of gRPC; 0 takes a free one")
-    shutdown_seconds: float = Field(30.0, gt=0, description="longest wait for requests in flight after SIGTERM")
+    management_port: int | None = Field(
+        None, ge=0, le=65535,
+        description="port of /livez, /readyz and /metrics, plain and without tokens; /metrics then leaves --http-port",
+    )  # fmt: skip
+    management_host: str | None = Field(None, description="address of --management-port; default: --host")
+
+    tls_certificate: Path | None = Field(
+        None, description="PEM file of the certificate and its chain, for HTTP and gRPC; read again when changed"
+    )
+    tls_key: Path | None = Field(None, description="PEM file of the certificate's key, without a passphrase")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM file of authorities; callers must then show a certificate signed by one (mutual TLS)"
+    )
+    token_files: ListedPaths = Field(
+        [],
+        description="file of bearer tokens, one a line, # starts a comment; repeatable (as variable: a:b); read again "
+        "when changed. Every caller must then send one, except for probes",
+    )
+    insecure: bool = Field(False, description="listen beyond this machine without TLS and tokens")
+
+    max_body_bytes: int | None = Field(
+        None,
+        ge=1024,
+        description="most bytes of one request or gRPC message; default: 512 for each of max_request_rows",
+    )
+    max_connections: int = Field(
+        1000, ge=1, description="most connections of HTTP and of gRPC, and most calls under way on one of gRPC's"
+    )
+    header_seconds: float = Field(10.0, gt=0, description="longest time for a TLS handshake and for a request's head")
+    body_seconds: float = Field(60.0, gt=0, description="longest time for a request's body to arrive")
+    idle_seconds: float = Field(75.0, gt=0, description="longest time that an unused connection is kept")
+    request_seconds: float | None = Field(
+        None, gt=0, description="longest time for an answer; callers may ask for less; default: no limit"
+    )
+
+    drain_seconds: float = Field(
+        0.0, ge=0,
+        description="after SIGTERM, serve on for this long while probes say not ready and load balancers turn away",
+    )  # fmt: skip
+    shutdown_seconds: float = Field(
+        25.0, gt=0, description="then, longest wait for requests in flight; a second signal ends at once"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severity of log lines")
+
+    @property
+    def body_limit(self) -> int:
+        """Most bytes of one request's body or message."""
+        return self.max_body_bytes or self.max_request_rows * _BYTES_PER_ROW
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        for name in ("tls_certificate", "tls_key"):
+            others = [other for other in ("tls_certificate", "tls_key", "tls_client_ca") if getattr(self, other)]
+            if others and getattr(self, name) is None:
+                raise ValueError(f"{others[0]} = '{getattr(self, others[0])}' needs {name} as well")
+        return self

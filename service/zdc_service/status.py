@@ -11,6 +11,7 @@ STATUSES: dict[str, tuple[HTTPStatus, grpc.StatusCode]] = {
     "out_of_range": (HTTPStatus.UNPROCESSABLE_ENTITY, grpc.StatusCode.OUT_OF_RANGE),
     "too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, grpc.StatusCode.RESOURCE_EXHAUSTED),
     "not_acceptable": (HTTPStatus.NOT_ACCEPTABLE, grpc.StatusCode.INVALID_ARGUMENT),
+    "unauthenticated": (HTTPStatus.UNAUTHORIZED, grpc.StatusCode.UNAUTHENTICATED),
     "model_not_found": (HTTPStatus.NOT_FOUND, grpc.StatusCode.NOT_FOUND),
     "overloaded": (HTTPStatus.TOO_MANY_REQUESTS, grpc.StatusCode.RESOURCE_EXHAUSTED),
     "deadline": (HTTPStatus.GATEWAY_TIMEOUT, grpc.StatusCode.DEADLINE_EXCEEDED),
