@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
 
 
@@ -46,7 +46,7 @@ class Totals:
     timing : Of the succeeded ones.
     rows : Rows of succeeded requests.
     executions : Batches, by their number of rows.
-    execution_timing : Of the batches; its queue is 0.
+    execution_timing : Of these batches, by their number of rows; its queue is 0.
     pending : Requests that no batch has taken yet.
     last : `time.time` of the last batch, 0 before the first.
     """
@@ -58,7 +58,7 @@ class Totals:
     timing: Timing = NO_TIMING
     rows: int = 0
     executions: Counter[int] = field(default_factory=Counter)
-    execution_timing: Timing = NO_TIMING
+    execution_timing: defaultdict[int, Timing] = field(default_factory=lambda: defaultdict(Timing))
     pending: int = 0
     last: float = 0.0
 
@@ -74,7 +74,12 @@ class Statistics:
         """A copy of the sums as they stand."""
         with self._lock:
             now = self._totals
-            return replace(now, failed=now.failed.copy(), executions=now.executions.copy())
+            return replace(
+                now,
+                failed=now.failed.copy(),
+                executions=now.executions.copy(),
+                execution_timing=now.execution_timing.copy(),
+            )
 
     def queued(self, requests: int = 1) -> None:
         """Requests began to wait; negative where they no longer do."""
@@ -86,7 +91,7 @@ class Statistics:
         with self._lock:
             totals = self._totals
             totals.executions[rows] += 1
-            totals.execution_timing += timing
+            totals.execution_timing[rows] += timing
             totals.last = time.time()
 
     def succeeded(self, rows: int, seconds: float, timing: Timing) -> None:
