@@ -1,5 +1,6 @@
 """One table from kinds of errors to the statuses of both protocols."""
 
+import json
 from http import HTTPStatus
 
 import grpc
@@ -32,3 +33,9 @@ def kind_of(error: BaseException) -> str:
 def message_of(error: BaseException) -> str:
     """What a caller is told; the details of internal errors stay in the server's log."""
     return str(error) if kind_of(error) != "internal" else "internal error; the server's log has the details"
+
+
+def error_body(path: str, kind: str, message: str) -> bytes:
+    """The JSON body of a refusal that no route answers, in the form of the interface to which the path belongs."""
+    inference = path.startswith("/v2")  # the Open Inference Protocol has a plain text there
+    return json.dumps({"error": message if inference else {"kind": kind, "message": message}}).encode()

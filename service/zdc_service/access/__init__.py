@@ -1,0 +1,1 @@
+"""Who may call: certificates, bearer tokens, and where a server may listen without them."""

@@ -1,0 +1,47 @@
+"""Where a server may listen without TLS and tokens."""
+
+import ipaddress
+import logging
+import socket
+
+from zdc_detector.errors import ConfigError
+
+from zdc_service.settings import ServerSettings
+
+log = logging.getLogger(__name__)
+
+
+def check_exposure(settings: ServerSettings) -> None:
+    """Take care that a server which others can reach is not open to everybody by mistake.
+
+    Raises
+    ------
+    ConfigError : it would listen beyond this machine with neither TLS nor tokens, and nobody said so.
+    """
+    if is_loopback(settings.host):
+        return
+    encrypted = settings.tls_certificate is not None
+    authenticated = bool(settings.token_files) or settings.tls_client_ca is not None
+    here = f"--host {settings.host} is reachable from other machines"
+    if encrypted and authenticated:
+        return
+    if encrypted:
+        log.warning("%s without --token-files or --tls-client-ca: whoever reaches it may use it", here)
+    elif authenticated:
+        log.warning("%s without --tls-certificate: tokens and particles travel in clear text", here)
+    elif settings.insecure:
+        log.warning("%s without TLS and tokens (--insecure): whoever reaches it may use it and listen in", here)
+    else:
+        raise ConfigError(
+            f"{here} and has neither TLS nor tokens; give --tls-certificate and --tls-key, and --token-files or "
+            "--tls-client-ca, or --insecure where the network itself keeps others away"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address or a name."""
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:  # no address of this machine; binding to it will say so
+        return False
+    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)
