@@ -1,6 +1,5 @@
 """A simulation on its way through the batcher: which rows it has, and where their results go."""
 
-import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import ZdcError
 from zdc_detector.finish import Finish
-from zdc_detector.kernels import hit_rows
 from zdc_detector.particles import Particles
 
 from zdc_service.engine import Engine
-from zdc_service.simulation import Hits, Output, SimulationResult, join_hits
+from zdc_service.simulation import Hits, Output, SimulationResult, join_hits, to_hits
 from zdc_service.statistics import NO_TIMING, Statistics, Timing
 
 
@@ -215,12 +213,3 @@ class Job:
             extrapolated=plan.extrapolated,
             timing=self._timing,
         )
-
-
-def to_hits(images: NDArray[np.generic]) -> Hits:
-    """The non-zero fibres of N images."""
-    flat = np.ascontiguousarray(images).reshape(len(images), math.prod(images.shape[1:]))
-    offsets = np.empty(len(images) + 1, dtype=np.uint64)
-    fibre, photons = np.empty(flat.size, dtype=np.uint16), np.empty(flat.size, dtype=flat.dtype)
-    total = hit_rows(flat, offsets, fibre, photons)
-    return Hits(offsets, fibre[:total].copy(), photons[:total].copy())

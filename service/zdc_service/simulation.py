@@ -1,5 +1,6 @@
 """What is asked of a simulation and what comes back: the types behind both protocols and the client."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -124,3 +125,14 @@ def join_hits(parts: list[Hits], photon_type: np.dtype[np.generic]) -> Hits:
         np.concatenate([np.zeros(0, dtype=np.uint16), *(part.fibre for part in parts)]),
         np.concatenate([np.zeros(0, dtype=photon_type), *(part.photons for part in parts)]),
     )
+
+
+def to_hits(images: NDArray[np.generic]) -> Hits:
+    """The non-zero fibres of N images, shape (N, rows, columns)."""
+    from zdc_detector.kernels import hit_rows
+
+    flat = np.ascontiguousarray(images).reshape(len(images), math.prod(images.shape[1:]))
+    offsets = np.empty(len(images) + 1, dtype=np.uint64)
+    fibre, photons = np.empty(flat.size, dtype=np.uint16), np.empty(flat.size, dtype=flat.dtype)
+    total = hit_rows(flat, offsets, fibre, photons)
+    return Hits(offsets, fibre[:total].copy(), photons[:total].copy())
