@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import uvicorn
 import uvloop
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 from zdc_detector.errors import ConfigError
 
 from zdc_service.http.app import create_http_app
@@ -51,7 +51,8 @@ class Server:
             self._socket.close()
             raise
         self.ready = False
-        self._http = _HttpServer(create_http_app(self.simulator, lambda: self.ready), settings)
+        http = create_http_app(self.simulator, lambda: self.ready, settings.body_limit, settings.request_seconds)
+        self._http = _HttpServer(http, settings)
         self._rpc: RpcServer | None = None
         self._http_task: asyncio.Task[None] | None = None
 
@@ -115,7 +116,7 @@ class Server:
 class _HttpServer(uvicorn.Server):
     """Leaves signals to `Server.run`, which stops both protocols."""
 
-    def __init__(self, app: FastAPI, settings: ServerSettings):
+    def __init__(self, app: ASGIApp, settings: ServerSettings):
         super().__init__(
             uvicorn.Config(
                 app,

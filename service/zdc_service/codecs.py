@@ -1,42 +1,78 @@
-"""Results as JSON, npz and raw bytes."""
+"""Results as JSON, npz, npy and raw bytes, compressed or not."""
 
 import io
 import json
+import math
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import orjson
+import zstandard
 from numpy.typing import NDArray
 from zdc_detector.errors import NotAcceptableError
 
 from zdc_service.simulation import Output, SimulationResult
 
-JSON, NPZ, RAW = "application/json", "application/x-npz", "application/octet-stream"
+JSON, NPZ, NPY, RAW, ARRAYS = (
+    "application/json",
+    "application/x-npz",
+    "application/x-npy",
+    "application/octet-stream",
+    "application/x-zdc-arrays",
+)
+#: Where the arrays of `RAW` and `ARRAYS` are listed: ``name;type;shape`` each, in the order of the body.
+ARRAYS_HEADER = "X-Zdc-Arrays"
+ZSTD = "zstd"
+
+_ZSTD_LEVEL = 1  # a dense response shrinks tenfold in 8 us; higher levels cost more than the model
+_SMALLEST_COMPRESSED = 1024
+
+Arrays = Mapping[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True)
+class Form:
+    """What an answer should look like.
+
+    Attributes
+    ----------
+    media_type : One of ours.
+    floats : Whether counts are written as float32.
+    """
+
+    media_type: str
+    floats: bool = False
 
 
 @dataclass(frozen=True)
 class Encoded:
-    """A reply's body, its media type, and its scalars once more as headers."""
+    """A reply's body and its headers, with the result's scalars once more."""
 
-    body: bytes
-    media_type: str
+    body: "bytes | memoryview[Any]"
     headers: Mapping[str, str]
 
 
-def choose_encoding(accept: str | None) -> str:
-    """The media type that an Accept header likes best among ours; JSON where it has no preference.
+@lru_cache(maxsize=256)
+def choose_form(accept: str | None) -> Form:
+    """The form that an Accept header likes best among ours; JSON where it has no preference.
+
+    ``dtype=float32`` after one of the binary media types asks for floats instead of integers.
 
     Raises
     ------
-    NotAcceptableError : none of ours is accepted.
+    NotAcceptableError : none of ours is accepted, or another dtype.
     """
     ranges: dict[str, tuple[float, int]] = {}
+    dtypes: dict[str, str] = {}
     for place, item in enumerate((accept or "*/*").split(",")):
         media, *parameters = (part.strip().lower() for part in item.split(";"))
-        quality = next((_quality(p[2:]) for p in parameters if p.startswith("q=")), 1.0)
-        ranges.setdefault(media, (quality, -place))
+        named = dict(parameter.partition("=")[::2] for parameter in parameters)
+        ranges.setdefault(media, (_quality(named.get("q", "1")), -place))
+        dtypes.setdefault(media, named.get("dtype", ""))
 
     def liking(media: str) -> tuple[float, int]:
         return next((ranges[name] for name in (media, "application/*", "*/*") if name in ranges), (0.0, 0))
@@ -44,7 +80,10 @@ def choose_encoding(accept: str | None) -> str:
     best = max(_ENCODERS, key=liking)  # the earlier in the header among equals, and then JSON
     if not liking(best)[0] > 0:
         raise NotAcceptableError(f"cannot answer as {accept}; accept one of {', '.join(_ENCODERS)}")
-    return best
+    dtype = dtypes.get(best, "")
+    if dtype not in ("", "float32") or (dtype and best == JSON):
+        raise NotAcceptableError(f"cannot answer as {best} with dtype={dtype}; binary forms have dtype=float32 or none")
+    return Form(best, dtype == "float32")
 
 
 def _quality(text: str) -> float:
@@ -54,25 +93,79 @@ def _quality(text: str) -> float:
         return 0.0
 
 
-def check_encoding(media_type: str, output: Output) -> None:
-    """Raise NotAcceptableError for outputs that a media type cannot carry."""
-    if media_type == RAW and output is Output.HITS:
-        raise NotAcceptableError(f"{RAW} carries one array and hits are three; accept {NPZ} or {JSON}")
+def check_form(form: Form, output: Output) -> None:
+    """Raise NotAcceptableError for outputs that a form cannot carry."""
+    if form.media_type == NPY and output is Output.HITS:
+        raise NotAcceptableError(f"{NPY} carries one array and hits are three; accept {NPZ}, {ARRAYS}, {RAW} or {JSON}")
 
 
-def encode(result: SimulationResult, media_type: str) -> Encoded:
-    """A result as one of our media types.
+def encode(result: SimulationResult, form: Form) -> Encoded:
+    """A result in a form.
 
     - JSON: an object with the fields of `SimulationResult`, arrays as nested lists.
-    - npz: the arrays by name (hits as ``hits_offsets``, ``hits_fibre``, ``hits_photons``), scalars as 0-d arrays, the
-      counts by reason as JSON text. Not compressed.
-    - raw: ``response``, or ``channels`` where there is none, little-endian in C order; shape and type in headers.
+    - npz: `arrays_of` by name, scalars as 0-d arrays, the counts by reason as JSON text. Not compressed.
+    - npy: ``response``, or ``channels`` where that is the output.
+    - octet-stream: the same array, or the three of hits, little-endian in C order one after the other.
+    - zdc-arrays: all of `arrays_of` in this way.
+
+    The arrays of the last two are listed in the header `ARRAYS_HEADER`.
     """
-    headers = _headers(result) | (_raw_headers(result) if media_type == RAW else {})
-    return Encoded(_ENCODERS[media_type](result), media_type, headers)
+    arrays: Arrays = arrays_of(result)
+    if form.floats:
+        photons = ("response", "channels", "hits_photons")
+        arrays = {name: a.astype(np.float32) if name in photons else a for name, a in arrays.items()}
+    headers = _headers(result) | {"Content-Type": form.media_type}
+    if form.media_type == RAW:
+        arrays = {name: arrays[name] for name in _main(arrays)}
+    if form.media_type in (RAW, ARRAYS):
+        headers[ARRAYS_HEADER] = ", ".join(_described(name, array) for name, array in arrays.items())
+    return Encoded(_ENCODERS[form.media_type](result, arrays), headers)
 
 
-def _to_json(result: SimulationResult) -> bytes:
+def compress(body: "bytes | memoryview[Any]") -> bytes | None:
+    """A body as one Zstandard frame, or None where that is not worth it."""
+    if len(body) < _SMALLEST_COMPRESSED:
+        return None
+    return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(body)
+
+
+def arrays_of(result: SimulationResult) -> dict[str, NDArray[np.generic]]:
+    """The arrays of a result: those of its output first, then ``channels``, ``particle`` and ``side``."""
+    arrays: dict[str, NDArray[np.generic]] = {}
+    if result.response is not None:
+        arrays["response"] = result.response
+    if result.hits is not None:
+        hits = result.hits
+        arrays |= {"hits_offsets": hits.offsets, "hits_fibre": hits.fibre, "hits_photons": hits.photons}
+    return arrays | {"channels": result.channels, "particle": result.particle, "side": result.side}
+
+
+def split_arrays(body: "bytes | memoryview[Any]", listed: str) -> dict[str, NDArray[Any]]:
+    """Arrays of a body, without a copy, as `ARRAYS_HEADER` lists them."""
+    arrays, at = {}, 0
+    for item in listed.split(", "):
+        name, kind, shape_text = item.split(";")
+        shape, dtype = [int(n) for n in shape_text.split(",")], np.dtype(kind)
+        count = math.prod(shape)
+        arrays[name] = np.frombuffer(body, dtype, count, at).reshape(shape)
+        at += count * dtype.itemsize
+    return arrays
+
+
+def _main(arrays: Arrays) -> tuple[str, ...]:
+    """Names of the arrays of the output that was asked for."""
+    for names in (("response",), ("hits_offsets", "hits_fibre", "hits_photons")):
+        if names[0] in arrays:
+            return names
+    return ("channels",)
+
+
+def _described(name: str, array: NDArray[np.generic]) -> str:
+    kind = array.dtype.newbyteorder("<").str.replace("|S1", "S1")
+    return f"{name};{kind};{','.join(map(str, array.shape))}"
+
+
+def _to_json(result: SimulationResult, _arrays: Arrays) -> bytes:
     body = {
         "model": result.model,
         "version": result.version,
@@ -96,8 +189,8 @@ def _to_json(result: SimulationResult) -> bytes:
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _to_npz(result: SimulationResult) -> bytes:
-    arrays: dict[str, NDArray[np.generic]] = {
+def _to_npz(result: SimulationResult, arrays: Arrays) -> bytes:
+    scalars: dict[str, NDArray[np.generic]] = {
         "model": np.array(result.model),
         "version": np.array(result.version),
         "seed": np.array(result.seed),
@@ -106,41 +199,32 @@ def _to_npz(result: SimulationResult) -> bytes:
         "finish": np.array(result.finish.value),
         "shape": np.array(result.shape),
         "channel_names": np.array(result.channel_names),
-        "particle": result.particle,
-        "side": result.side,
-        "channels": result.channels,
         "skipped": np.array(json.dumps(result.skipped)),
         "extrapolated": np.array(json.dumps(result.extrapolated)),
     }
-    if result.response is not None:
-        arrays["response"] = result.response
-    if result.hits is not None:
-        hits = result.hits
-        arrays |= {"hits_offsets": hits.offsets, "hits_fibre": hits.fibre, "hits_photons": hits.photons}
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:  # numpy.savez writes the time of day into it
-        for name, array in arrays.items():
+        for name, array in (scalars | dict(arrays)).items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
     return buffer.getvalue()
 
 
-def _to_raw(result: SimulationResult) -> bytes:
-    return little_endian(_main_array(result))
+def _to_npy(_result: SimulationResult, arrays: Arrays) -> bytes:
+    buffer = io.BytesIO()
+    np.lib.format.write_array(buffer, np.asarray(arrays[_main(arrays)[0]]), allow_pickle=False)
+    return buffer.getvalue()
 
 
-def _main_array(result: SimulationResult) -> NDArray[np.generic]:
-    return result.channels if result.response is None else result.response
+def _to_bytes(_result: SimulationResult, arrays: Arrays) -> "bytes | memoryview[Any]":
+    parts = [little_endian(array) for array in arrays.values()]
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
-def little_endian(array: NDArray[np.generic]) -> bytes:
-    """An array's numbers, little-endian in C order."""
-    return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-
-
-def _raw_headers(result: SimulationResult) -> dict[str, str]:
-    array = _main_array(result)
-    return {"X-Zdc-Shape": ",".join(map(str, array.shape)), "X-Zdc-Dtype": array.dtype.newbyteorder("<").str}
+def little_endian(array: NDArray[np.generic]) -> "memoryview[Any]":
+    """An array's numbers, little-endian in C order; without a copy where it has them so."""
+    ordered = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
+    return ordered.reshape(-1).view(np.uint8).data
 
 
 def _headers(result: SimulationResult) -> dict[str, str]:
@@ -151,9 +235,17 @@ def _headers(result: SimulationResult) -> dict[str, str]:
         "X-Zdc-First-Row": str(result.first_row),
         "X-Zdc-Repeats": str(result.repeats),
         "X-Zdc-Finish": result.finish.value,
-        "X-Zdc-Skipped": json.dumps(result.skipped),
-        "X-Zdc-Extrapolated": json.dumps(result.extrapolated),
+        "X-Zdc-Shape": f"{result.shape[0]},{result.shape[1]}",
+        "X-Zdc-Channels": ",".join(result.channel_names),
+        "X-Zdc-Skipped": json.dumps(result.skipped) if result.skipped else "{}",
+        "X-Zdc-Extrapolated": json.dumps(result.extrapolated) if result.extrapolated else "{}",
     }
 
 
-_ENCODERS: dict[str, Callable[[SimulationResult], bytes]] = {JSON: _to_json, NPZ: _to_npz, RAW: _to_raw}
+_ENCODERS: dict[str, Callable[[SimulationResult, Arrays], "bytes | memoryview[Any]"]] = {
+    JSON: _to_json,
+    NPZ: _to_npz,
+    NPY: _to_npy,
+    RAW: _to_bytes,
+    ARRAYS: _to_bytes,
+}

@@ -4,19 +4,21 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
+from typing import Any
 
 import grpc
 import httpx
 import numpy as np
 import orjson
 import pytest
+import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from running_server import RunningServer
 from tiny_model import some_particles
-from zdc_detector.particles import CONDITIONS
+from zdc_detector.particles import CONDITIONS, KINEMATICS
 from zdc_service.client.grpc_client import message_of_request
-from zdc_service.codecs import JSON, NPZ, RAW
+from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, NPY, NPZ, RAW, split_arrays
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
@@ -55,12 +57,46 @@ class Protocols:
         return arrays["response"], arrays["channels"]
 
     def http_raw(self, request: SimulationRequest) -> Answer:
+        """Rows of numbers there, one array back."""
         arrays = []
         for output in ("response", "channels"):
-            reply = self._post(request, RAW, output)
-            shape = [int(n) for n in reply.headers["X-Zdc-Shape"].split(",")]
-            arrays.append(np.frombuffer(reply.content, dtype=reply.headers["X-Zdc-Dtype"]).reshape(shape))
+            reply = self._post_rows(request, RAW, output=output)
+            arrays.append(split_arrays(reply.content, reply.headers[ARRAYS_HEADER])[output])
         return arrays[0], arrays[1]
+
+    def http_npy(self, request: SimulationRequest) -> Answer:
+        """Records there, npy back, both compressed."""
+        names = ("pdg", *KINEMATICS)
+        columns: list[Any] = [
+            request.particles.pdg,
+            *(request.particles.conditions[:, CONDITIONS.index(n)] for n in KINEMATICS),
+        ]
+        body = io.BytesIO()
+        np.save(body, np.rec.fromarrays(columns, names=",".join(names)), allow_pickle=False)
+        answers = []
+        for output in ("response", "channels"):
+            reply = self._http.post(
+                "/simulate",
+                params=_query(request) | {"output": output},
+                content=zstandard.compress(body.getvalue()),
+                headers={
+                    "Content-Type": NPY, "Accept": NPY, "Content-Encoding": "zstd", "Accept-Encoding": "zstd",
+                },
+            ).raise_for_status()  # fmt: skip
+            answers.append(np.load(io.BytesIO(reply.content)))
+        return answers[0], answers[1]
+
+    def http_arrays(self, request: SimulationRequest) -> Answer:
+        reply = self._post_rows(request, ARRAYS)
+        arrays = split_arrays(reply.content, reply.headers[ARRAYS_HEADER])
+        return arrays["response"], arrays["channels"]
+
+    def _post_rows(self, request: SimulationRequest, accept: str, **query: str) -> httpx.Response:
+        rows = np.column_stack([request.particles.pdg, request.particles.conditions[:, [4, 5, 6, 1, 2, 3]]])
+        headers = {"Content-Type": RAW, "Accept": accept}
+        content = rows.astype("<f4").tobytes()
+        reply = self._http.post("/simulate", params=_query(request) | query, content=content, headers=headers)
+        return reply.raise_for_status()
 
     def grpc_unary(self, request: SimulationRequest) -> Answer:
         return _arrays([self._unary(message_of_request(request), timeout=60)])
@@ -89,6 +125,11 @@ def _arrays(replies: list[pb.SimulateResponse]) -> Answer:
     return images, sums.reshape(len(images), -1)
 
 
+def _query(request: SimulationRequest) -> dict[str, str]:
+    named = {name: getattr(request, name) for name in ("seed", "first_row", "repeats", "model")}
+    return {name: str(value) for name, value in named.items() if value is not None}
+
+
 @pytest.fixture(scope="module")
 def protocols(server: RunningServer, simulator: Simulator) -> Iterator[Protocols]:
     ways = Protocols(server, simulator)
@@ -96,7 +137,9 @@ def protocols(server: RunningServer, simulator: Simulator) -> Iterator[Protocols
     ways.close()
 
 
-WAYS = ["in_process", "http_json", "http_npz", "http_raw", "grpc_unary", "grpc_stream"]
+WAYS = [
+    "in_process", "http_json", "http_npz", "http_raw", "http_npy", "http_arrays", "grpc_unary", "grpc_stream",
+]  # fmt: skip
 
 
 def request_of(model: str, **changes: int) -> SimulationRequest:

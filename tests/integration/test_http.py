@@ -10,8 +10,9 @@ import time
 import httpx
 import numpy as np
 import pytest
+import zstandard
 from running_server import RunningServer
-from zdc_service.http.reply import SimulateReply
+from zdc_service.http.documented import SimulateReply
 from zdc_service.http.schema import EXAMPLES
 
 NEUTRONS = {"particles": [{"pdg": 2112, "px": 0.1, "py": 0, "pz": s * 1500, "vz": 2.0} for s in (1, -1)], "seed": 7}
@@ -70,9 +71,87 @@ def test_npz(http: httpx.Client) -> None:
 
 def test_raw_rates(http: httpx.Client) -> None:
     reply = post(http, accept="application/octet-stream", rates=True)
-    assert reply.headers["X-Zdc-Dtype"] == "<f4"
-    assert reply.headers["X-Zdc-Shape"] == "2,44,44"
+    assert reply.headers["X-Zdc-Arrays"] == "response;<f4;2,44,44"
     assert np.frombuffer(reply.content, dtype="<f4").reshape(2, 44, 44).any()
+
+
+def test_server_timing_adds_up(http: httpx.Client) -> None:
+    began = time.monotonic()
+    reply = post(http, repeats=20)
+    seconds = time.monotonic() - began
+    stages = dict(re.findall(r"(\w+);dur=([0-9.]+)", reply.headers["Server-Timing"]))
+    assert list(stages) == ["queue", "prepare", "model", "finish", "encode"]
+    # 40 rows pass as two batches, each on a core of its own.
+    assert 0 < sum(map(float, stages.values())) / 1e3 < 2 * seconds
+    assert float(stages["model"]) > 0
+
+
+NEUTRON_ROW = np.array([[2112, 0.1, 0, 1500, 0, 0, 2.0]], dtype="<f4")
+
+
+def rows_with(column: int, value: float) -> bytes:
+    rows = NEUTRON_ROW.copy()
+    rows[0, column] = value
+    return rows.tobytes()
+
+
+def post_rows(http: httpx.Client, content: bytes, **headers: str) -> httpx.Response:
+    with http:
+        rows = {"Content-Type": "application/octet-stream", **{k.replace("_", "-"): v for k, v in headers.items()}}
+        return http.post("/simulate?seed=7&output=channels", content=content, headers=rows)
+
+
+@pytest.mark.parametrize(
+    ("content", "query", "message"),
+    [
+        (b"", "", "no particles; send at least one"),
+        (bytes(27), "", "the body has 27 bytes; pdg,px,py,pz,vx,vy,vz of a particle are 7 float32 numbers, 28 bytes"),
+        (NEUTRON_ROW.tobytes(), "repeats=x", "repeats: Input should be a valid integer.*received 'x'"),
+        (NEUTRON_ROW.tobytes(), "sed=1", "sed: unknown; a request has seed, first_row"),
+        (NEUTRON_ROW.tobytes(), "seed=1&seed=2", "seed: given more than once"),
+        (NEUTRON_ROW.tobytes(), "seed", "write name=value&name=value"),
+        (NEUTRON_ROW.tobytes(), "columns=pdg,px,py,pz,vx,vy,vy", "names a column twice"),
+        (NEUTRON_ROW.tobytes(), "columns=pdg,px,py,pz,vx,vy,speed", r"unknown columns \['speed'\]"),
+        (rows_with(0, 2112.5), "", r"pdg = 2112.5 must be an integer"),
+        (rows_with(0, 3168), "", "pdg 3168 is not in the PDG table"),
+        (rows_with(0, 1000010020), "", r"particle\[0\]: pdg = 1000010048 is beyond 2\^24, where float32 rounds"),
+        (rows_with(3, 0), "", r"particle\[0\]: pz = 0 GeV/c must not be 0"),
+    ],
+)  # fmt: skip
+def test_wrong_rows_are_explained(http: httpx.Client, content: bytes, query: str, message: str) -> None:
+    with http:
+        rows = {"Content-Type": "application/octet-stream"}
+        reply = http.post(f"/simulate?{query}", content=content, headers=rows)
+    assert reply.status_code == 422
+    assert re.search(message, reply.json()["error"]["message"])
+
+
+def test_other_columns_in_another_order(http: httpx.Client) -> None:
+    columns = "pz,pdg,vz,px,py"
+    rows = NEUTRON_ROW[:, [3, 0, 6, 1, 2]].tobytes()
+    with http:
+        kind = {"Content-Type": "application/octet-stream", "Accept": "application/octet-stream"}
+        usual = http.post("/simulate?seed=7", content=NEUTRON_ROW.tobytes(), headers=kind).content
+        other = http.post(f"/simulate?seed=7&columns={columns}", content=rows, headers=kind).content
+    assert usual == other
+
+
+def test_what_is_no_npy_or_zstd_is_explained(http: httpx.Client) -> None:
+    with http:
+        npy = http.post("/simulate", content=b"rubbish", headers={"Content-Type": "application/x-npy"})
+        packed = {"Content-Type": "application/octet-stream", "Content-Encoding": "zstd"}
+        zstd = http.post("/simulate", content=b"rubbish", headers=packed)
+        bomb = http.post("/simulate", content=zstandard.compress(bytes(30_000_000)), headers=packed)
+    assert (npy.status_code, zstd.status_code, bomb.status_code) == (422, 422, 413)
+    assert "the body is no npy file" in npy.json()["error"]["message"]
+    assert "the body is no Zstandard frame" in zstd.json()["error"]["message"]
+    assert "the body unpacks to more than" in bomb.json()["error"]["message"]
+
+
+def test_late_answers_are_504(http: httpx.Client) -> None:
+    reply = post_rows(http, np.repeat(NEUTRON_ROW, 1500, axis=0).tobytes(), X_Zdc_Timeout_Ms="0.001")
+    assert reply.status_code == 504
+    assert reply.json()["error"]["kind"] == "deadline"
 
 
 def test_skipped_and_extrapolated_are_counted(http: httpx.Client) -> None:
@@ -121,7 +200,8 @@ def test_probes_and_documentation(http: httpx.Client) -> None:
     answers = operation["responses"]["200"]["content"]
     assert answers["application/json"]["schema"] == {"$ref": "#/components/schemas/SimulateReply"}
     assert set(answers) == {
-        "application/json", "application/x-npz", "application/octet-stream",
+        "application/json", "application/x-npz", "application/x-npy", "application/octet-stream",
+        "application/x-zdc-arrays",
     }  # fmt: skip
 
 
@@ -151,7 +231,9 @@ def test_compressed_bodies_are_refused_by_name(http: httpx.Client) -> None:
         body = gzip.compress(json.dumps(NEUTRONS).encode())
         reply = http.post("/simulate", content=body, headers={"Content-Encoding": "gzip"})
     assert reply.status_code == 422
-    assert reply.json()["error"]["message"] == "Content-Encoding gzip is not understood; send the JSON as it is"
+    assert (
+        reply.json()["error"]["message"] == "Content-Encoding gzip is not understood; send zstd, or the body as it is"
+    )
 
 
 def sample(text: str, line: str) -> float:

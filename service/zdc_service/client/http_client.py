@@ -1,6 +1,5 @@
-"""Simulation by a server over HTTP: JSON columns there, npz back."""
+"""Simulation by a server over HTTP: JSON columns there, arrays back."""
 
-import io
 import json
 import socket
 from contextlib import suppress
@@ -8,7 +7,6 @@ from typing import Any
 from weakref import WeakSet
 
 import httpx
-import numpy as np
 import orjson
 from zdc_detector.errors import DeadlineError, NotReadyError, ZdcError
 from zdc_detector.finish import Finish
@@ -16,7 +14,7 @@ from zdc_detector.finish import Finish
 from zdc_service.client.base import Client, ClientOptions
 from zdc_service.client.columns import columns_to_send
 from zdc_service.client.errors import error_of
-from zdc_service.codecs import JSON, NPZ
+from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, split_arrays
 from zdc_service.simulation import Hits, SimulationRequest, SimulationResult
 
 
@@ -35,7 +33,7 @@ class HttpClient(Client):
             reply = self._http.post(
                 "/simulate",
                 content=_to_json(request),
-                headers={"Content-Type": JSON, "Accept": NPZ},
+                headers={"Content-Type": JSON, "Accept": ARRAYS},
                 extensions={"trace": self._remember_socket},
             )
         except httpx.TimeoutException as error:
@@ -45,7 +43,7 @@ class HttpClient(Client):
             raise NotReadyError(f"{self._url}: {error}; is a server listening there?") from error
         if reply.status_code != httpx.codes.OK:
             raise self._error(reply)
-        return result_from_npz(reply.content)
+        return _result(reply)
 
     def _error(self, reply: httpx.Response) -> ZdcError:
         try:
@@ -87,27 +85,28 @@ def _to_json(request: SimulationRequest) -> bytes:
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def result_from_npz(body: bytes) -> SimulationResult:
-    """The inverse of `zdc_service.codecs.encode` as npz."""
-    with np.load(io.BytesIO(body), allow_pickle=False) as arrays:
-        hits = None
-        if "hits_offsets" in arrays:
-            hits = Hits(arrays["hits_offsets"], arrays["hits_fibre"], arrays["hits_photons"])
-        rows, columns = arrays["shape"].tolist()
-        return SimulationResult(
-            model=str(arrays["model"]),
-            version=int(arrays["version"]),
-            seed=int(arrays["seed"]),
-            first_row=int(arrays["first_row"]),
-            repeats=int(arrays["repeats"]),
-            finish=Finish(str(arrays["finish"])),
-            shape=(rows, columns),
-            channel_names=tuple(arrays["channel_names"].tolist()),
-            particle=arrays["particle"],
-            side=arrays["side"],
-            channels=arrays["channels"],
-            response=arrays.get("response"),
-            hits=hits,
-            skipped=json.loads(str(arrays["skipped"])),
-            extrapolated=json.loads(str(arrays["extrapolated"])),
-        )
+def _result(reply: httpx.Response) -> SimulationResult:
+    """The inverse of `zdc_service.codecs.encode` as arrays; they share the reply's memory."""
+    headers = reply.headers
+    arrays = split_arrays(reply.content, headers[ARRAYS_HEADER])
+    hits = None
+    if "hits_offsets" in arrays:
+        hits = Hits(arrays["hits_offsets"], arrays["hits_fibre"], arrays["hits_photons"])
+    rows, columns = (int(n) for n in headers["X-Zdc-Shape"].split(","))
+    return SimulationResult(
+        model=headers["X-Zdc-Model"],
+        version=int(headers["X-Zdc-Version"]),
+        seed=int(headers["X-Zdc-Seed"]),
+        first_row=int(headers["X-Zdc-First-Row"]),
+        repeats=int(headers["X-Zdc-Repeats"]),
+        finish=Finish(headers["X-Zdc-Finish"]),
+        shape=(rows, columns),
+        channel_names=tuple(headers["X-Zdc-Channels"].split(",")),
+        particle=arrays["particle"],
+        side=arrays["side"],
+        channels=arrays["channels"],
+        response=arrays.get("response"),
+        hits=hits,
+        skipped=json.loads(headers["X-Zdc-Skipped"]),
+        extrapolated=json.loads(headers["X-Zdc-Extrapolated"]),
+    )

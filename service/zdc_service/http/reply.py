@@ -1,43 +1,28 @@
-"""What `POST /simulate` answers as JSON: its page in /docs. `zdc_service.codecs` writes it."""
+"""A reply of the server, whether FastAPI or the lean path sends it."""
 
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
-from zdc_detector.finish import Finish
-
-
-class HitsReply(BaseModel):
-    """The fibres with photons: row m has the entries ``offsets[m]`` to ``offsets[m + 1] - 1``."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    offsets: list[int] = Field(description="one more than there are rows")
-    fibre: list[int] = Field(description="x * columns + y in the response, where shape = [rows, columns]")
-    photons: list[float] = Field(description="of that fibre, never zero")
+from fastapi import Response
+from starlette.types import Send
 
 
-class SimulateReply(BaseModel):
-    """One row for each repeat of each particle that was simulated, in the order of the request."""
+@dataclass(frozen=True)
+class Reply:
+    """Status, body and headers."""
 
-    model_config = ConfigDict(extra="forbid")
+    status: int
+    body: "bytes | memoryview[Any]" = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
 
-    model: str = Field(description="name of the model that answered")
-    version: int = Field(description="its version")
-    seed: int = Field(description="the request's, or the one that was drawn")
-    first_row: int = Field(description="as in the request")
-    repeats: int = Field(description="as in the request")
-    finish: Finish = Field(description="how the model's rates became photons; none: they are the rates")
-    shape: tuple[int, int] = Field(description="fibres along x and y")
-    channel_names: list[str]
-    particle: list[int] = Field(description="of each row: index of its particle in the request")
-    side: list[Literal["A", "C"]] = Field(description="of each row: A flies to +z, C to -z")
-    channels: list[list[float]] = Field(description="photon sums, [row][channel]")
-    skipped: dict[str, int] = Field(description="particles without rows, counted by reason")
-    extrapolated: dict[str, int] = Field(description="particles outside the trained range, counted by reason")
-    # No defaults, which a page in /docs would show: these two are absent from answers to other outputs.
-    response: list[list[list[float]]] = Field(
-        default_factory=list, description="photons of each fibre, [row][x][y]; for output = response"
-    )
-    hits: HitsReply = Field(
-        default_factory=lambda: HitsReply(offsets=[0], fibre=[], photons=[]), description="for output = hits"
-    )
+    def response(self) -> Response:
+        """For FastAPI."""
+        return Response(bytes(self.body), self.status, dict(self.headers))
+
+    async def send(self, send: Send) -> None:
+        """As ASGI messages."""
+        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        headers.append((b"content-length", b"%d" % len(self.body)))
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": self.body})

@@ -1,17 +1,21 @@
 """What `POST /simulate` takes: the declaration behind both the check of a request and its page in /docs."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from zdc_detector.errors import InvalidInputError, OutOfRangeError
-from zdc_detector.particles import CONDITIONS, Particles, mass_and_charge
+from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles, mass_and_charge
 
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest
 
 _COLUMNS = ("pdg", *CONDITIONS)
+#: What a row of a binary body has unless its query says otherwise.
+ROW_COLUMNS = ("pdg", *KINEMATICS)
+
+_Fields = TypeVar("_Fields", bound=BaseModel)
 
 
 class ParticleRow(BaseModel):
@@ -70,14 +74,11 @@ EXAMPLES: Mapping[str, Any] = {
 }
 
 
-class SimulateBody(BaseModel):
-    """Particles to simulate, and how."""
+class SimulateOptions(BaseModel):
+    """How to simulate: members of a JSON body, or the query of a binary one."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    particles: Annotated[Any, WithJsonSchema(_particles_schema())] = Field(
-        description="a list of particles, or an object with one list per column"
-    )
     seed: int | None = Field(None, description="0 <= seed < 2^53; absent: drawn and returned")
     first_row: int = Field(0, description="row of the first particle; continue the count to split a job")
     repeats: int = Field(1, description="responses per particle")
@@ -93,6 +94,26 @@ class SimulateBody(BaseModel):
     model: str | None = Field(None, description="default: the server's default model")
     version: int | None = Field(None, ge=1, description="default: the newest")
 
+    def request(self, particles: Particles) -> SimulationRequest:
+        """The simulation of some particles."""
+        return SimulationRequest(particles, **{name: getattr(self, name) for name in SimulateOptions.model_fields})
+
+
+class SimulateBody(SimulateOptions):
+    """Particles to simulate, and how."""
+
+    particles: Annotated[Any, WithJsonSchema(_particles_schema())] = Field(
+        description="a list of particles, or an object with one list per column"
+    )
+
+
+class SimulateQuery(SimulateOptions):
+    """The query of a binary body."""
+
+    columns: str = Field(
+        ",".join(ROW_COLUMNS), description="what the numbers of a particle are, in their order, separated by commas"
+    )
+
 
 def parse_request(body: bytes) -> SimulationRequest:
     """A request from its JSON.
@@ -106,19 +127,21 @@ def parse_request(body: bytes) -> SimulationRequest:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidInputError(f"the body is not JSON: {error}; /docs describes it") from error
+    fields = explained(SimulateBody, lambda: SimulateBody.model_validate(raw))
+    return fields.request(_particles(fields.particles))
+
+
+def explained(kind: type[_Fields], validate: Callable[[], _Fields]) -> _Fields:
+    """What `validate` gives; raises InvalidInputError that names the first wrong field."""
     try:
-        fields = SimulateBody.model_validate(raw)
+        return validate()
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
         text = f"{first['msg']}; received {_shorten(first['input'])}"
         if first["type"] == "extra_forbidden":
-            text = f"unknown; a request has {', '.join(SimulateBody.model_fields)}"
+            text = f"unknown; a request has {', '.join(kind.model_fields)}"
         raise InvalidInputError(f"{where}: {text}") from error
-    return SimulationRequest(
-        particles=_particles(fields.particles),
-        **{name: getattr(fields, name) for name in SimulateBody.model_fields if name != "particles"},
-    )
 
 
 def _particles(raw: object) -> Particles:

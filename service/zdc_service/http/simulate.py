@@ -1,48 +1,57 @@
-"""`POST /simulate`."""
+"""`POST /simulate`: through FastAPI for JSON, straight to the exchange for binary bodies."""
 
-import asyncio
-import time
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
-from starlette.requests import ClientDisconnect
-from zdc_detector.errors import InvalidInputError, TooLargeError
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from zdc_service.codecs import JSON, NPZ, RAW, check_encoding, choose_encoding, encode
-from zdc_service.http.reply import SimulateReply
-from zdc_service.http.schema import EXAMPLES, SimulateBody, parse_request
-from zdc_service.job import Plan
-from zdc_service.simulation import SimulationResult
-from zdc_service.simulator import Simulator
-
-#: Longest text of one particle with all its columns, generously.
-_BYTES_PER_PARTICLE = 512
-#: Bodies and answers above this are parsed and encoded on another thread, so that the event loop serves others.
-_LARGE_BYTES = 64 * 1024
-#: What proxies log where a caller hung up; nobody receives it.
-_CLIENT_CLOSED_REQUEST = 499
+from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, NPY, NPZ, RAW, ZSTD
+from zdc_service.http.binary import MEDIA_TYPES, parse_binary
+from zdc_service.http.documented import SimulateReply
+from zdc_service.http.exchange import Exchange
+from zdc_service.http.schema import EXAMPLES, ROW_COLUMNS, SimulateBody, SimulateQuery, parse_request
 
 SIMULATE_PATH = "/simulate"
 
 _DESCRIPTION = f"""
-Simulates calorimeter responses. `Accept` chooses the form of the answer:
+Simulates calorimeter responses. `Content-Type` tells the form of the particles:
+
+- `{JSON}` (default): the object below;
+- `{RAW}`: rows of little-endian float32 numbers, `{",".join(ROW_COLUMNS)}` of each particle unless `columns` in the
+  query names others. Everything else stands in the query as well, with the names of the JSON object;
+- `{NPY}`: the same rows as a NumPy file of any number type, or records whose fields are columns.
+
+`Accept` chooses the form of the answer:
 
 - `{JSON}` (default);
 - `{NPZ}`: the same arrays for `numpy.load`, with `hits_offsets`, `hits_fibre` and `hits_photons` for hits;
-- `{RAW}`: `response`, or `channels`, as little-endian numbers whose shape and type stand in `X-Zdc-Shape` and
-  `X-Zdc-Dtype`. It does not say which particles were skipped: take npz for that. It carries no hits.
+- `{NPY}`: `response`, or `channels`, as a NumPy file;
+- `{RAW}`: `response`, or `channels`, or the three arrays of hits, as little-endian numbers one after the other;
+- `{ARRAYS}`: all arrays in that way.
 
-The headers `X-Zdc-Model`, `-Version`, `-Seed`, `-First-Row`, `-Repeats`, `-Finish`, `-Skipped` and `-Extrapolated`
-repeat the scalars in every form.
+`{ARRAYS_HEADER}` lists the arrays of the last two as `name;type;shape`. Counts are integers; `;dtype=float32` after a
+binary media type makes them floats. `Accept-Encoding: {ZSTD}` compresses the answer, `Content-Encoding: {ZSTD}` says
+that the body is. `X-Zdc-Timeout-Ms` is the time after which nobody waits for the answer.
+
+The headers `X-Zdc-Model`, `-Version`, `-Seed`, `-First-Row`, `-Repeats`, `-Finish`, `-Shape`, `-Channels`, `-Skipped`
+and `-Extrapolated` repeat the scalars in every form, and `Server-Timing` says where the milliseconds went.
 """.strip()
 
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
+_BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
 
-def simulate_router(simulator: Simulator) -> APIRouter:
-    """The route, bound to a simulator."""
+def _query_parameters() -> list[dict[str, Any]]:
+    schema = SimulateQuery.model_json_schema()
+    return [
+        {"name": name, "in": "query", "schema": field, "description": "Binary bodies only."}
+        for name, field in schema["properties"].items()
+    ]
+
+
+def simulate_router(exchange: Exchange) -> APIRouter:
+    """The route of JSON bodies, whose page in /docs describes the others too."""
     router = APIRouter()
-    max_body = simulator.max_request_rows * _BYTES_PER_PARTICLE
 
     @router.post(
         SIMULATE_PATH,
@@ -51,76 +60,47 @@ def simulate_router(simulator: Simulator) -> APIRouter:
         tags=["simulation"],
         response_class=Response,
         openapi_extra={
+            "parameters": _query_parameters(),
             "requestBody": {
                 "required": True,
-                "content": {JSON: {"schema": SimulateBody.model_json_schema(), "examples": EXAMPLES}},
-            }
+                "content": {
+                    JSON: {"schema": SimulateBody.model_json_schema(), "examples": EXAMPLES},
+                    **dict.fromkeys(MEDIA_TYPES, _BINARY),
+                },
+            },
         },
         responses={
             200: {
                 "description": "The simulated rows",
                 "model": SimulateReply,
-                "content": {JSON: {}, NPZ: _BINARY, RAW: _BINARY},
+                "content": {JSON: {}, **dict.fromkeys((NPZ, NPY, RAW, ARRAYS), _BINARY)},
             }
         },
     )
     async def simulate(request: Request) -> Response:
-        media_type = choose_encoding(request.headers.get("accept"))
-        try:
-            body = await _read_body(request, max_body)
-        except ClientDisconnect:
-            return _nobody_waits(simulator)
-
-        def prepare() -> Plan:
-            parsed = parse_request(body)
-            check_encoding(media_type, parsed.output)
-            return simulator.plan(parsed)
-
-        plan = await asyncio.to_thread(prepare) if len(body) > _LARGE_BYTES else prepare()
-        result = await _result_unless_disconnected(request, simulator, plan)
-        if result is None:
-            return _nobody_waits(simulator)
-        began = time.monotonic()
-        large = plan.rows * plan.row_bytes > _LARGE_BYTES
-        encoded = await asyncio.to_thread(encode, result, media_type) if large else encode(result, media_type)
-        simulator.metrics.encode_seconds.labels("http").observe(time.monotonic() - began)
-        simulator.metrics.requests.labels("http", "ok").inc()
-        return Response(encoded.body, media_type=encoded.media_type, headers=dict(encoded.headers))
+        reply = await exchange.answer(request.headers, request.receive, parse_request)
+        return reply.response()
 
     return router
 
 
-def _nobody_waits(simulator: Simulator) -> Response:
-    simulator.metrics.requests.labels("http", "cancelled").inc()
-    return Response(status_code=_CLIENT_CLOSED_REQUEST)
+class BinaryDoor:
+    """Takes binary bodies of `POST /simulate` past FastAPI, which would cost a single particle as much as the rest."""
 
+    def __init__(self, app: ASGIApp, exchange: Exchange):
+        self._app = app
+        self._exchange = exchange
 
-async def _read_body(request: Request, limit: int) -> bytes:
-    coding = request.headers.get("content-encoding", "identity")
-    if coding.lower() != "identity":
-        raise InvalidInputError(f"Content-Encoding {coding} is not understood; send the JSON as it is")
-    chunks, size = [], 0
-    async for chunk in request.stream():
-        chunks.append(chunk)
-        size += len(chunk)
-        if size > limit:
-            raise TooLargeError(f"the body is above {limit} bytes; split the particles over several requests")
-    return b"".join(chunks)
-
-
-async def _result_unless_disconnected(request: Request, simulator: Simulator, plan: Plan) -> SimulationResult | None:
-    """The plan's result, or None where the caller hung up: what was still queued is dropped."""
-    future = asyncio.wrap_future(simulator.submit(plan))
-    gone = asyncio.ensure_future(_disconnected(request))
-    try:
-        waiting: set[asyncio.Future[Any]] = {future, gone}
-        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        return await future if future.done() else None
-    finally:
-        future.cancel()
-        gone.cancel()
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on to the application."""
+        if scope["type"] != "http" or scope["path"] != SIMULATE_PATH or scope["method"] != "POST":
+            await self._app(scope, receive, send)
+            return
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        if media_type not in MEDIA_TYPES:
+            await self._app(scope, receive, send)
+            return
+        parse = partial(parse_binary, media_type, scope["query_string"].decode("latin-1"))
+        reply = await self._exchange.answer(headers, receive, parse)
+        await reply.send(send)

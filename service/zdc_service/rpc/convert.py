@@ -6,10 +6,11 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import InvalidInputError
-from zdc_detector.particles import Particles
+from zdc_detector.particles import KINEMATICS, Particles
 
 from zdc_service.codecs import little_endian
 from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.rpc.wire import bytes_field
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 
 _Choice = TypeVar("_Choice")
@@ -32,6 +33,10 @@ _ELEMENT_TYPES = {
     np.dtype(np.uint32): pb.ELEMENT_TYPE_UINT32,
     np.dtype(np.float32): pb.ELEMENT_TYPE_FLOAT32,
 }
+
+
+_FIELD = {field.name: field.number for field in pb.SimulateResponse.DESCRIPTOR.fields}
+_HITS_FIELD = {field.name: field.number for field in pb.Hits.DESCRIPTOR.fields}
 
 
 def read_request(message: pb.SimulateRequest) -> SimulationRequest:
@@ -63,16 +68,15 @@ def _choice(name: str, table: Mapping[int, _Choice], value: int) -> _Choice:
 
 def _read_particles(message: pb.Particles) -> Particles:
     pdg = _column("pdg", message.pdg, "<i4", None)
-    columns: dict[str, NDArray[np.generic]] = {"pdg": pdg}
-    momentum = _column("momentum", message.momentum, "<f4", 3 * len(pdg)).reshape(-1, 3)
-    columns |= {name: momentum[:, i] for i, name in enumerate(("px", "py", "pz"))}
+    kinematics = np.zeros((len(pdg), 6), dtype=np.float32)
+    kinematics[:, :3] = _column("momentum", message.momentum, "<f4", 3 * len(pdg)).reshape(-1, 3)
     if message.vertex:
-        vertex = _column("vertex", message.vertex, "<f4", 3 * len(pdg)).reshape(-1, 3)
-        columns |= {name: vertex[:, i] for i, name in enumerate(("vx", "vy", "vz"))}
-    for name in ("energy", "mass", "charge"):
-        data: bytes = getattr(message, name)
-        if data:
-            columns[name] = _column(name, data, "<f4", len(pdg))
+        kinematics[:, 3:] = _column("vertex", message.vertex, "<f4", 3 * len(pdg)).reshape(-1, 3)
+    given = {name: data for name in ("energy", "mass", "charge") if (data := getattr(message, name))}
+    if len(pdg) and not given:
+        return Particles.from_rows(pdg.astype(np.int64), kinematics)
+    columns = {"pdg": pdg} | {name: kinematics[:, i] for i, name in enumerate(KINEMATICS)}
+    columns |= {name: _column(name, data, "<f4", len(pdg)) for name, data in given.items()}
     return Particles.from_columns(columns)
 
 
@@ -84,8 +88,11 @@ def _column(name: str, data: bytes, kind: str, count: int | None) -> NDArray[np.
     return np.frombuffer(data, dtype=kind)
 
 
-def write_response(result: SimulationResult, last: bool) -> pb.SimulateResponse:
-    """A result as a message; `last` marks the final one for its request, which carries the counts by reason."""
+def write_response(result: SimulationResult, last: bool) -> bytes:
+    """A result as a serialized `SimulateResponse`, its arrays copied once.
+
+    `last` marks the final message for its request, which carries the counts by reason.
+    """
     message = pb.SimulateResponse(
         model=result.model,
         version=result.version,
@@ -95,21 +102,27 @@ def write_response(result: SimulationResult, last: bool) -> pb.SimulateResponse:
         finish=result.finish.value,
         shape=result.shape,
         channel_names=result.channel_names,
-        particle=little_endian(result.particle),
-        side=result.side.tobytes(),
-        channels=little_endian(result.channels),
         channel_type=_ELEMENT_TYPES[result.channels.dtype],
         last=last,
     )
-    if result.response is not None:
-        message.response = little_endian(result.response)
-        message.photon_type = _ELEMENT_TYPES[result.response.dtype]
-    if result.hits is not None:
-        hits = result.hits
-        message.hits.offsets, message.hits.fibre = little_endian(hits.offsets), little_endian(hits.fibre)
-        message.hits.photons = little_endian(hits.photons)
-        message.photon_type = _ELEMENT_TYPES[hits.photons.dtype]
     if last:
         message.skipped.update(result.skipped)
         message.extrapolated.update(result.extrapolated)
-    return message
+    fields = [
+        *bytes_field(_FIELD["particle"], little_endian(result.particle)),
+        *bytes_field(_FIELD["side"], little_endian(result.side)),
+        *bytes_field(_FIELD["channels"], little_endian(result.channels)),
+    ]
+    if result.response is not None:
+        message.photon_type = _ELEMENT_TYPES[result.response.dtype]
+        fields += bytes_field(_FIELD["response"], little_endian(result.response))
+    if result.hits is not None:
+        hits = result.hits
+        message.photon_type = _ELEMENT_TYPES[hits.photons.dtype]
+        fields += bytes_field(
+            _FIELD["hits"],
+            *bytes_field(_HITS_FIELD["offsets"], little_endian(hits.offsets)),
+            *bytes_field(_HITS_FIELD["fibre"], little_endian(hits.fibre)),
+            *bytes_field(_HITS_FIELD["photons"], little_endian(hits.photons)),
+        )
+    return b"".join([message.SerializeToString(), *fields])

@@ -35,7 +35,7 @@ _LARGE_PARTICLES, _LARGE_BYTES = 2048, 256 * 1024
 
 _PDG_BYTES = 4
 
-_Context = grpc.aio.ServicerContext[pb.SimulateRequest, pb.SimulateResponse]
+_Context = grpc.aio.ServicerContext[pb.SimulateRequest, bytes]
 
 
 @dataclass(frozen=True)
@@ -89,16 +89,16 @@ class SimulationService:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What a server registers."""
-        read, write = pb.SimulateRequest.FromString, pb.SimulateResponse.SerializeToString
+        read = pb.SimulateRequest.FromString  # replies are bytes already
         return grpc.method_handlers_generic_handler(
             SERVICE_NAME,
             {
-                "Simulate": grpc.unary_unary_rpc_method_handler(self.simulate, read, write),
-                "SimulateStream": grpc.stream_stream_rpc_method_handler(self.simulate_stream, read, write),
+                "Simulate": grpc.unary_unary_rpc_method_handler(self.simulate, read),
+                "SimulateStream": grpc.stream_stream_rpc_method_handler(self.simulate_stream, read),
             },
         )
 
-    async def simulate(self, message: pb.SimulateRequest, context: _Context) -> pb.SimulateResponse:
+    async def simulate(self, message: pb.SimulateRequest, context: _Context) -> bytes:
         """One request, one reply."""
         try:
             plan = await self._plan(message)
@@ -161,7 +161,7 @@ class SimulationService:
         large = len(message.particles.pdg) > _LARGE_PARTICLES * _PDG_BYTES
         return await asyncio.to_thread(plan) if large else plan()
 
-    async def _encode(self, result: SimulationResult, last: bool, protocol: str) -> pb.SimulateResponse:
+    async def _encode(self, result: SimulationResult, last: bool, protocol: str) -> bytes:
         began = time.monotonic()
         large = result.response is not None and result.response.nbytes > _LARGE_BYTES
         reply = await asyncio.to_thread(write_response, result, last) if large else write_response(result, last)
@@ -176,7 +176,7 @@ class SimulationService:
         await context.abort(STATUSES[kind][1], message_of(error), ((GRPC_KIND_KEY, kind),))
 
 
-async def _send(context: _Context, reply: pb.SimulateResponse) -> None:
+async def _send(context: _Context, reply: bytes) -> None:
     try:
         await context.write(reply)
     except grpc.aio.InternalError as error:  # what a write meets before the caller's cancellation has arrived
