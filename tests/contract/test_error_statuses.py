@@ -151,7 +151,7 @@ def rows_simulated(server: RunningServer) -> float:
         (b"{}", {"Accept": "text/html"}, 406, "not_acceptable", "accept one of application/json"),
         (
             json.dumps({"particles": [PARTICLE], "output": "hits"}).encode(),
-            {"Accept": "application/octet-stream"}, 406, "not_acceptable", "accept application/x-npz",
+            {"Accept": "application/x-npy"}, 406, "not_acceptable", "accept application/x-npz",
         ),
         (b" " * (3000 * 512 + 1), {}, 413, "too_large", "the body is above 1536000 bytes"),
     ],
