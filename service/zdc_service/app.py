@@ -19,6 +19,7 @@ from zdc_service.http.app import create_http_app
 from zdc_service.rpc.server import RpcServer
 from zdc_service.settings import ServerSettings
 from zdc_service.simulator import Simulator
+from zdc_service.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ class Server:
         self._http = _HttpServer(http, settings)
         self._rpc: RpcServer | None = None
         self._http_task: asyncio.Task[None] | None = None
+        self._watcher: Watcher | None = None
 
     async def start(self) -> None:
         """Accept requests; raises ConfigError where a port is taken."""
@@ -70,6 +72,8 @@ class Server:
                 ended.result()
             except OSError as error:  # a server that was starting too, and now listens
                 raise _no_port(self._settings.host, self.http_port, error) from error
+        if self._settings.model_poll_seconds:
+            self._watcher = Watcher(self.simulator.repository.refresh, self._settings.model_poll_seconds, "models")
         self.ready = True
 
     async def stop(self) -> None:
@@ -79,6 +83,8 @@ class Server:
         closing = [task for task in (self._http_task,) if task is not None]
         if self._rpc is not None:
             closing.append(asyncio.create_task(self._rpc.stop(self._settings.shutdown_seconds)))
+        if self._watcher is not None:
+            closing.append(asyncio.create_task(asyncio.to_thread(self._watcher.stop)))
         await asyncio.gather(*closing)
         self._socket.close()
         await asyncio.to_thread(self.simulator.close)
@@ -100,11 +106,6 @@ class Server:
     def _announce(self) -> None:
         host = "127.0.0.1" if self._settings.host in ("0.0.0.0", "::") else self._settings.host
         host = f"[{host}]" if ":" in host else host
-        for engine in self.simulator.repository:
-            card = engine.card
-            log.info(
-                "model %s version %d on %s, sha256 %s", card.name, card.version, engine.provider, card.graph_sha256
-            )
         species = self.simulator.repository.get().card.ranges.species[0]
         pz = round((species.energy[0] * species.energy[1]) ** 0.5)
         body = json.dumps({"particles": [{"pdg": species.pdg, "px": 0.0, "py": 0.0, "pz": pz}], "output": "channels"})

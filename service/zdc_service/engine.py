@@ -1,31 +1,26 @@
-"""Runs one model: the only module that knows onnxruntime."""
+"""Runs one model, checked against its card and golden file."""
 
 import logging
 import zipfile
 from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.card import GOLDEN_FILE, GOLDEN_TOLERANCE, GRAPH_FILE, ModelCard
-from zdc_detector.errors import ConfigError, ModelError
+from zdc_detector.errors import ModelError
 from zdc_detector.particles import CONDITIONS
 
+from zdc_service.cuda import BoundRuns, Feeds
 from zdc_service.model_store import StoredModel
+from zdc_service.providers import CPU, CUDA, ON_CPU, Placement, open_session
 from zdc_service.statistics import Statistics
-
-try:
-    import onnxruntime as ort
-except ModuleNotFoundError as error:  # one of two packages provides it, so it is no plain dependency
-    raise ConfigError(
-        "onnxruntime is not installed; pip install 'zdc-fastsim[cpu]' (or [gpu]), or simulate on a server that has it"
-    ) from error
 
 log = logging.getLogger(__name__)
 
-CPU, CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
-
-#: Rows of one call into onnxruntime; bounds its scratch memory whatever the caller brings.
-MAX_RUN_ROWS = 256
+#: Rows of one call into onnxruntime on a CPU; bounds its scratch memory whatever the caller brings.
+_MAX_RUN_ROWS = 256
 
 #: onnxruntime's element-wise kernels compute a tensor's last elements, those that fill no SIMD register, by other
 #: code than the rest, and some GEMM kernels treat a single row apart. Where a graph has a tensor with fewer than a
@@ -37,22 +32,24 @@ _PROBE_SIZES = (2, 3, 5, 6, 7, 9, 13, 15, 16, 17, 31, 33, 65)
 
 
 class Engine:
-    """One model in one onnxruntime session, checked and warm.
+    """One model in one onnxruntime session, checked.
 
-    `run` may be called from several threads at once; each call computes on the calling thread alone.
+    `run` may be called from several threads at once. On a CPU each call computes on the calling thread alone; on a
+    GPU they take turns.
 
     Attributes
     ----------
     card : The model's card.
-    provider : ``CPUExecutionProvider`` or ``CUDAExecutionProvider``.
+    provider : onnxruntime's name of what runs it.
+    max_batch_rows : Most rows that a batch for it should have.
     row_multiple : Batches are padded to a multiple of this many rows, so that a row's bytes never depend on the
         rows beside it. Measured on this machine when the model is loaded; not used on GPUs, where results agree
         to a tolerance only.
     statistics : What it has computed; filled in by those who run it.
     """
 
-    def __init__(self, model: StoredModel, provider: str = CPU):
-        """Load, check against card and golden file, warm up.
+    def __init__(self, model: StoredModel, placement: Placement = ON_CPU):
+        """Load, check against card and golden file.
 
         Raises
         ------
@@ -60,15 +57,17 @@ class Engine:
         ConfigError : the provider cannot be had.
         """
         self.card: ModelCard = model.card
-        self.provider = provider
+        self.provider = placement.provider
+        self.max_batch_rows = placement.max_batch_rows
         self.row_multiple = 1
         self.statistics = Statistics()
         self._where = model.folder
-        self._session = open_session(model, provider)
+        self._session = _open(model, placement)
         self._check_signature()
+        self._bound = None if self.provider == CPU else BoundRuns(self._session, self.max_batch_rows)
         golden = self._golden()
         self._check_golden(golden)
-        if provider == CPU:
+        if self.provider == CPU:
             self.row_multiple = self._find_row_multiple(golden)
 
     def run(
@@ -86,19 +85,25 @@ class Engine:
         -------
         Photons per fibre, float32, shape (N, rows, columns). A row's bytes depend on that row's input alone.
         """
+        feeds: Feeds = {"particles": conditions, "noise": noise}
+        if self.card.takes_pdg:
+            feeds = {**feeds, "pdg": pdg}
+        if self._bound is not None:
+            return self._bound.run(feeds)
         n = len(conditions)
         padded = -(-n // self.row_multiple) * self.row_multiple
-        feeds: dict[str, NDArray[np.generic]] = {"particles": conditions, "noise": noise}
-        if self.card.takes_pdg:
-            feeds["pdg"] = pdg
         if padded != n:
             feeds = {name: _pad(array, padded) for name, array in feeds.items()}
         parts = [
-            self._session.run(["response"], {name: array[i : i + MAX_RUN_ROWS] for name, array in feeds.items()})[0]
-            for i in range(0, padded, MAX_RUN_ROWS)
+            self._session.run(["response"], {name: array[i : i + _MAX_RUN_ROWS] for name, array in feeds.items()})[0]
+            for i in range(0, padded, _MAX_RUN_ROWS)
         ]
         rates: NDArray[np.float32] = parts[0] if len(parts) == 1 else np.concatenate(parts)
         return rates[:n]
+
+    def check_golden(self) -> None:
+        """Compare with the golden file as it is on disk now; raises ModelError where they differ."""
+        self._check_golden(self._golden())
 
     def _check_signature(self) -> None:
         rows, columns = self.card.calorimeter.shape
@@ -179,60 +184,16 @@ class Engine:
         )
 
 
-def choose_provider(device: str, model: StoredModel) -> str:
-    """The provider of a device: ``cpu``, ``cuda`` or ``auto`` (a GPU where `model` opens on one; logs what it took).
-
-    Raises
-    ------
-    ConfigError : ``cuda`` cannot be had.
-    """
-    available = ort.get_available_providers()
-    if device == "cuda" and CUDA not in available:
-        raise ConfigError(
-            f"--device cuda: this onnxruntime has only {', '.join(available)}; "
-            "install the extra 'gpu', or take --device cpu"
-        )
-    provider = CUDA if device == "cuda" else CPU
-    if device == "auto":
-        provider = CUDA if CUDA in available and _opens_on_gpu(model) else CPU
-        log.info("device auto: took %s", provider)
-    return provider
-
-
-def _opens_on_gpu(model: StoredModel) -> bool:
-    """Whether the GPU build finds a GPU; it installs and imports without one."""
+def _open(model: StoredModel, placement: Placement) -> Any:
+    """The session; without CUDA graphs where this graph cannot have them, and a line in the log."""
     try:
-        open_session(model, CUDA)
-    except ConfigError:
-        return False
-    return True
-
-
-def open_session(model: StoredModel, provider: str) -> ort.InferenceSession:
-    """The graph of a model in onnxruntime, with the options that serve it best.
-
-    Raises
-    ------
-    ModelError : the graph cannot be loaded.
-    ConfigError : the provider cannot be had.
-    """
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1  # concurrent runs beat one run with several threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    providers: list[str | tuple[str, dict[str, str]]] = [CPU]
-    if provider == CUDA:
-        providers = [(CUDA, {"use_tf32": "0"}), CPU]
-    path = model.folder / GRAPH_FILE
-    try:
-        session = ort.InferenceSession(str(path), options, providers=providers)
-    except Exception as error:
-        raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
-    if session.get_providers()[0] != provider:  # onnxruntime falls back with no more than a log line
-        raise ConfigError(
-            f"--device cuda: onnxruntime could not open the GPU and would run on {session.get_providers()[0]}"
-        )
-    return session
+        return open_session(model, placement)
+    except ModelError as error:
+        if placement.provider != CUDA or not placement.cuda_graphs:
+            raise
+        session = open_session(model, replace(placement, cuda_graphs=False))
+        log.warning("%s: runs without CUDA graphs: %s", model.folder, error)
+        return session
 
 
 def _pad(array: NDArray[np.generic], rows: int) -> NDArray[np.generic]:

@@ -20,6 +20,7 @@ class Metrics:
     batch_rows : Rows of a batch.
     out_of_range : Particles outside the trained range by ``reason`` and ``policy``.
     model : 1 for each loaded model, with its hash and the onnxruntime provider that runs it.
+    model_refusals : Versions in the models folder that were not loaded because they are no good, by model.
     """
 
     def __init__(self) -> None:
@@ -38,6 +39,7 @@ class Metrics:
             "zdc_out_of_range_particles", "Particles outside the trained range.", ["reason", "policy"], registry=r
         )
         self.model = Gauge("zdc_model_info", "Loaded models.", ["model", "version", "sha256", "provider"], registry=r)
+        self.model_refusals = Counter("zdc_model_refusals", "Refused versions of models.", ["model"], registry=r)
 
     def text(self) -> bytes:
         """Everything in Prometheus' text format."""

@@ -1,11 +1,17 @@
 """Finds models on disk: ``<folder>/<name>/<version>/`` with a card, a graph and a golden file."""
 
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from zdc_detector.card import CARD_FILE, ModelCard
+from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, NAME_PATTERN, ModelCard
 from zdc_detector.errors import ConfigError, ModelError
+
+#: Of the files of a version; changes whenever one of them does.
+Fingerprint = tuple[tuple[int, ...] | None, ...]
+
+_NAME, _VERSION = re.compile(NAME_PATTERN), re.compile("[1-9][0-9]*")
 
 
 @dataclass(frozen=True)
@@ -26,29 +32,74 @@ def shipped_models() -> Path | None:
     return None
 
 
-def find_models(folder: Path | None = None) -> list[StoredModel]:
-    """All models of a folder, by name and version; None is the shipped ones.
+def models_folder(folder: Path | None) -> Path:
+    """The folder of models; None is the shipped ones.
 
     Raises
     ------
-    ConfigError : there is no such folder, or no model in it.
-    ModelError : a card is damaged, a graph is not the card's, or a card names another model than its folder.
+    ConfigError : there is no such folder.
     """
     chosen = folder if folder is not None else shipped_models()
     if chosen is None:
         raise ConfigError("no model is installed with this package; name a folder of models with --models")
     if not chosen.is_dir():
         raise ConfigError(f"--models {chosen}: no such folder")
-    paths = sorted(card.parent for card in chosen.glob(f"*/*/{CARD_FILE}"))
-    if not paths:
+    return chosen
+
+
+def version_folders(folder: Path) -> dict[str, dict[int, Path]]:
+    """Folders of versions by model and number; other names, such as a copy's temporary ones, are passed over.
+
+    Raises
+    ------
+    OSError : the folder cannot be read.
+    """
+    found: dict[str, dict[int, Path]] = {}
+    for model in sorted(folder.iterdir()):
+        if _NAME.match(model.name) and model.is_dir():
+            numbers = [path for path in model.iterdir() if _VERSION.fullmatch(path.name) and path.is_dir()]
+            found[model.name] = {int(path.name): path for path in sorted(numbers, key=lambda path: int(path.name))}
+    return found
+
+
+def find_models(folder: Path | None = None) -> list[StoredModel]:
+    """All models of a folder that have a card, by name and version; None is the shipped ones.
+
+    Raises
+    ------
+    ConfigError : there is no such folder, or no model in it.
+    ModelError : a card is damaged, a graph is not the card's, or a card names another model than its folder.
+    """
+    chosen = models_folder(folder)
+    versions = [path for model in version_folders(chosen).values() for path in model.values()]
+    models = [read_model(path) for path in versions if (path / CARD_FILE).exists()]
+    if not models:
         raise ConfigError(f"--models {chosen}: no model found; a model is <name>/<version>/{CARD_FILE}")
-    return sorted((_read(path) for path in paths), key=lambda model: (model.card.name, model.card.version))
+    return models
 
 
-def _read(path: Path) -> StoredModel:
+def read_model(path: Path) -> StoredModel:
+    """The version in a folder.
+
+    Raises
+    ------
+    ModelError : as `find_models`, or there is no card.
+    """
     card = ModelCard.read(path)
     if (path.parent.name, path.name) != (card.name, str(card.version)):
         raise ModelError(
             f"{path}: the card says {card.name} version {card.version}; rename the folder to {card.name}/{card.version}"
         )
     return StoredModel(card, path)
+
+
+def fingerprint(path: Path) -> Fingerprint:
+    """What changes when a file of a version does: its place, size and times; None for a file that is not there."""
+    marks: list[tuple[int, ...] | None] = []
+    for name in (CARD_FILE, GRAPH_FILE, GOLDEN_FILE):
+        try:
+            found = (path / name).stat()
+            marks.append((found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns))
+        except OSError:
+            marks.append(None)
+    return tuple(marks)

@@ -1,35 +1,134 @@
-"""The loaded models by name and version."""
+"""The models of a folder by name and version, loaded, swapped and unloaded while requests run."""
 
-from collections.abc import Iterable, Iterator
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal, TypeVar
 
-from zdc_detector.errors import ConfigError, ModelNotFoundError
+from zdc_detector.errors import ConfigError, ModelError, ModelNotFoundError
 
-from zdc_service.engine import Engine, choose_provider
-from zdc_service.model_store import StoredModel
+from zdc_service.engine import Engine
+from zdc_service.metrics import Metrics
+from zdc_service.model_store import (
+    Fingerprint,
+    StoredModel,
+    find_models,
+    fingerprint,
+    models_folder,
+    read_model,
+    version_folders,
+)
+from zdc_service.providers import place
+from zdc_service.settings import EngineSettings
+from zdc_service.warm_up import warm_up
+
+log = logging.getLogger(__name__)
 
 #: Default among several models.
 SHIPPED_MODEL = "zn-e2esae"
 
+State = Literal["READY", "LOADING", "UNAVAILABLE"]
+
+
+@dataclass(frozen=True)
+class IndexEntry:
+    """What has become of one version in the models folder; states and meanings are Triton's.
+
+    Attributes
+    ----------
+    name, version : As its folder is called.
+    state : ``READY`` where it answers requests, else ``LOADING`` or ``UNAVAILABLE``.
+    reason : Why it is unavailable, or, of one that is ready, why what now lies in its folder has not replaced it.
+    """
+
+    name: str
+    version: int
+    state: State
+    reason: str
+
+
+@dataclass(frozen=True)
+class _Version:
+    """What is known of a version.
+
+    Attributes
+    ----------
+    engine : What answers for it.
+    looked : Its files when they were last read.
+    doubtful : They were no model, but they had just changed: perhaps they were still being copied.
+    """
+
+    engine: Engine | None = None
+    looked: Fingerprint | None = None
+    doubtful: bool = False
+    loading: bool = False
+    reason: str = ""
+
+    def entry(self, name: str, number: int) -> IndexEntry:
+        """As others see it."""
+        state: State = "READY" if self.engine is not None else "LOADING" if self.loading else "UNAVAILABLE"
+        return IndexEntry(name, number, state, self.reason)
+
+
+_UNLOADED, _NOT_LOADED = _Version(reason="unloaded"), _Version(reason="not loaded yet")
+_Versions = Mapping[int, _Version]
+_Table = TypeVar("_Table", bound=Mapping[int, object])
+
 
 class Repository:
-    """All loaded models by name and version."""
+    """The models of one folder. Thread-safe; looking up never waits for a load.
 
-    def __init__(self, engines: Iterable[Engine], default: str | None):
-        """Raise ConfigError where `default` is not loaded, or is None and cannot be chosen."""
-        self._engines: dict[str, dict[int, Engine]] = {}
-        for engine in engines:
-            self._engines.setdefault(engine.card.name, {})[engine.card.version] = engine
-        names = sorted(self._engines)
+    A change replaces the whole table of a model at once, so that each request sees the model before or after it.
+    Requests hold their engine: what is replaced or unloaded finishes them and goes away with the last one.
+
+    Attributes
+    ----------
+    default : The model of requests that name none.
+    """
+
+    def __init__(
+        self, folder: Path, open_engine: Callable[[StoredModel], Engine], default: str | None, metrics: Metrics
+    ):
+        """Load all models that have a card.
+
+        Parameters
+        ----------
+        folder : Holds ``<name>/<version>/``.
+        open_engine : Loads, checks and warms up one version, or raises ModelError.
+        default : None is the only model, or the shipped one.
+        metrics : Gets the loaded models, and refusals.
+
+        Raises
+        ------
+        ConfigError : `default` is not there, or is None and cannot be chosen.
+        ModelError : a model is not what its card says.
+        """
+        self._folder = folder
+        self._open_engine = open_engine
+        self._metrics = metrics
+        self._versions: Mapping[str, _Versions] = {}
+        self._serving: Mapping[str, Mapping[int, Engine]] = {}
+        self._unloaded: frozenset[str] = frozenset()
+        self._changing = threading.Lock()
+        carded: dict[str, dict[int, Path]] = {}
+        for model in find_models(folder):
+            carded.setdefault(model.card.name, {})[model.card.version] = model.folder
         if default is None:
-            default = names[0] if len(names) == 1 else SHIPPED_MODEL
-        if default not in self._engines:
+            default = next(iter(carded)) if len(carded) == 1 else SHIPPED_MODEL
+        if default not in carded:
             raise ConfigError(
-                f"default model {default!r} is not among {names}; name one with --default-model (zdc simulate: --model)"
+                f"default model {default!r} is not among {sorted(carded)}; name one with --default-model "
+                "(zdc simulate: --model)"
             )
         self.default = default
+        for name, paths in carded.items():
+            self._update(name, paths, strict=True)
 
     def __iter__(self) -> Iterator[Engine]:
-        return iter([engine for versions in self._engines.values() for engine in versions.values()])
+        return iter([engine for versions in self._serving.values() for engine in versions.values()])
 
     def get(self, name: str | None = None, version: int | None = None) -> Engine:
         """The engine of a model; no name is the default model, no version its newest.
@@ -38,24 +137,166 @@ class Repository:
         ------
         ModelNotFoundError : no such model or version; names those that are loaded.
         """
+        serving = self._serving
         chosen = name or self.default
-        versions = self._engines.get(chosen)
+        versions = serving.get(chosen)
         if versions is None:
-            raise ModelNotFoundError(f"model {chosen!r} is not loaded; loaded are {', '.join(sorted(self._engines))}")
+            names = ", ".join(sorted(serving)) or "none"
+            raise ModelNotFoundError(f"model {chosen!r} is not loaded; loaded are {names}")
         number = version or max(versions)
         if number not in versions:
             raise ModelNotFoundError(f"model {chosen!r} has no version {number}; loaded are {sorted(versions)}")
         return versions[number]
 
+    def index(self) -> list[IndexEntry]:
+        """All versions that lie in the folder or are loaded, by name and number; lists folders, reads no file."""
+        known = {name: dict(versions) for name, versions in self._versions.items()}
+        with suppress(OSError):
+            for name, folders in version_folders(self._folder).items():
+                absent = _UNLOADED if name in self._unloaded else _NOT_LOADED
+                for number in folders:
+                    known.setdefault(name, {}).setdefault(number, absent)
+        return [known[name][number].entry(name, number) for name in sorted(known) for number in sorted(known[name])]
 
-def load_models(models: Iterable[StoredModel], device: str, default: str | None) -> Repository:
-    """Load every model on a device.
+    def load(self, name: str) -> None:
+        """Read all versions of a model again, check them, and replace what is loaded of it.
+
+        Raises
+        ------
+        ModelNotFoundError : the folder has no such model.
+        ModelError : a version is not what its card says, or has none; what was loaded stays.
+        """
+        with self._changing:
+            folders = self._folders()
+            if not folders.get(name):
+                names = ", ".join(other for other, numbers in folders.items() if numbers) or "none"
+                raise ModelNotFoundError(f"model {name!r} is not in the models folder; it has {names}")
+            self._update(name, folders[name], strict=True)
+            self._unloaded -= {name}
+
+    def unload(self, name: str) -> None:
+        """Answer no more requests for a model until `load`; those in flight are finished.
+
+        The default model may go too, as in Triton: requests that name no model then get ModelNotFoundError.
+
+        Raises
+        ------
+        ModelNotFoundError : there is no such model.
+        """
+        with self._changing:
+            if name not in self._versions and name not in self._folders():
+                raise ModelNotFoundError(f"model {name!r} is neither loaded nor in the models folder")
+            self._unloaded |= {name}
+            self._publish(name, dict.fromkeys(self._versions.get(name, {}), _UNLOADED))
+
+    def refresh(self) -> None:
+        """Look into the folder: load what is new or changed, let go of what is no longer there.
+
+        A version that is no good is refused, and what was loaded of it stays. It is read again when its files
+        change, and once more if they had just changed, since they may have been half copied. Models that `unload`
+        took stay away.
+
+        Raises
+        ------
+        ModelError : the folder cannot be read; nothing changes.
+        """
+        with self._changing:
+            folders = self._folders()
+            for name in sorted(folders.keys() | self._versions.keys()):
+                numbers = folders.get(name, {})
+                if name in self._unloaded:
+                    self._publish(name, {n: v for n, v in self._versions.get(name, {}).items() if n in numbers})
+                else:
+                    self._update(name, numbers, strict=False)
+
+    def _folders(self) -> dict[str, dict[int, Path]]:
+        try:
+            return version_folders(self._folder)
+        except OSError as error:
+            raise ModelError(f"{self._folder}: the models folder cannot be read: {error.strerror}") from error
+
+    def _update(self, name: str, folders: Mapping[int, Path], strict: bool) -> None:
+        """Make a model's versions those of the folders; `strict`: all of them, read again, or raise ModelError."""
+        old = self._versions.get(name, {})
+        new = {}
+        for number, path in folders.items():
+            version = old.get(number, _Version())
+            found = fingerprint(path)
+            if strict or version.doubtful or version.looked != found:
+                self._publish(name, {**old, number: replace(version, loading=True)})
+                try:
+                    version = _Version(self._read(path, version.engine), found)
+                except ModelError as error:
+                    if strict:
+                        self._publish(name, old)
+                        raise
+                    version = self._refused(name, number, version, found, error)
+                except BaseException:
+                    self._publish(name, old)
+                    raise
+            new[number] = version
+        self._publish(name, new)
+
+    def _read(self, path: Path, loaded: Engine | None) -> Engine:
+        """The engine of a folder, or the loaded one where that is the same; raises ModelError."""
+        try:
+            model = read_model(path)
+            if loaded is None or loaded.card != model.card:
+                return self._open_engine(model)
+            loaded.check_golden()
+        except (ConfigError, OSError) as error:  # the provider, or a file that went away meanwhile
+            raise ModelError(f"{path}: cannot be loaded: {error}") from error
+        return loaded
+
+    def _refused(self, name: str, number: int, version: _Version, found: Fingerprint, error: ModelError) -> _Version:
+        settled = version.looked == found
+        if settled:
+            before = "; what was loaded before answers" if version.engine is not None else ""
+            log.warning("model %s version %d is refused: %s%s", name, number, error, before)
+            self._metrics.model_refusals.labels(name).inc()
+        return replace(version, looked=found, doubtful=not settled, reason=str(error))
+
+    def _publish(self, name: str, versions: _Versions) -> None:
+        """Replace what is known of a model, and what answers for it."""
+        before = self._serving.get(name, {})
+        after = {number: version.engine for number, version in versions.items() if version.engine is not None}
+        self._versions = _with(self._versions, name, versions)
+        self._serving = _with(self._serving, name, after)
+        for number, engine in before.items():
+            if after.get(number) is not engine:
+                self._metrics.model.remove(*_labels(engine))
+                log.info("model %s version %d is %s", name, number, "replaced" if number in after else "unloaded")
+        for number, engine in after.items():
+            if before.get(number) is not engine:
+                self._metrics.model.labels(*_labels(engine)).set(1)
+                sha256 = engine.card.graph_sha256
+                log.info("model %s version %d is ready on %s, sha256 %s", name, number, engine.provider, sha256)
+
+
+def open_repository(settings: EngineSettings, metrics: Metrics) -> Repository:
+    """The models of the settings' folder on the settings' device, warmed up.
 
     Raises
     ------
+    ConfigError : no model, no such default model, or a device that cannot be had.
     ModelError : a model is not what its card says.
-    ConfigError : ``cuda`` cannot be had, or the default model is not among them.
     """
-    stored = list(models)
-    provider = choose_provider(device, stored[0])
-    return Repository([Engine(model, provider) for model in stored], default)
+    folder = models_folder(settings.models)
+    placement = place(settings, find_models(folder)[0])
+
+    def open_engine(model: StoredModel) -> Engine:
+        engine = Engine(model, placement)
+        warm_up(engine)
+        return engine
+
+    return Repository(folder, open_engine, settings.default_model, metrics)
+
+
+def _with(table: Mapping[str, _Table], name: str, value: _Table) -> Mapping[str, _Table]:
+    """A copy with another value for a name; an empty one leaves it out."""
+    rest = {other: old for other, old in table.items() if other != name}
+    return {**rest, name: value} if value else rest
+
+
+def _labels(engine: Engine) -> tuple[str, str, str, str]:
+    return engine.card.name, str(engine.card.version), engine.card.graph_sha256, engine.provider

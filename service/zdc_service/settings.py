@@ -57,13 +57,18 @@ class EngineSettings(BaseSettings):
     default_model: str | None = Field(
         None, description="model of requests that name none; default: the only one, or zn-e2esae"
     )
-    device: Literal["cpu", "cuda", "auto"] = Field(
-        "cpu", description="where to compute; cuda refuses to start where there is none, auto logs what it took"
+    device: Literal["cpu", "cuda", "tensorrt", "auto"] = Field(
+        "cpu",
+        description="where to compute; cuda and tensorrt refuse to start where there is none, auto takes cuda where "
+        "there is one, else cpu, and logs which",
     )
+    cuda_graphs: bool = Field(True, description="with cuda: record each batch size once and replay it")
     threads: int = Field(
         default_factory=usable_cores, ge=1, description="batches computed at the same time; default: the usable cores"
     )
-    max_batch_rows: int = Field(64, ge=1, description="most rows of one run of the model")
+    max_batch_rows: int | None = Field(
+        None, ge=1, description="most rows of one run of the model; default: 64 on a CPU, 1024 on a GPU"
+    )
     max_request_rows: int = Field(16384, ge=1, description="most rows (particles x repeats) of one request")
     max_queue_rows: int = Field(
         65536, ge=1, description="most rows waiting; beyond it requests are refused as overloaded"
@@ -81,6 +86,10 @@ class EngineSettings(BaseSettings):
 
 class ServerSettings(EngineSettings):
     """What a server needs beyond its simulator."""
+
+    model_poll_seconds: float = Field(
+        10.0, ge=0, description="time between looks at the models folder for new, changed and deleted versions; 0: none"
+    )
 
     host: str = Field(
         "127.0.0.1", description="address to listen on; beyond this machine it takes TLS, tokens or --insecure"

@@ -54,7 +54,7 @@ class Simulate(BaseModel):
     version: int | None = Field(None, ge=1, description="version of the model; default: the newest")
     batch: int = Field(1024, ge=1, description="rows of one request; does not change the result")
     models: Path | None = Field(None, description="without a server: folder of models; default: the shipped ones")
-    device: Literal["cpu", "cuda", "auto"] | None = Field(
+    device: Literal["cpu", "cuda", "tensorrt", "auto"] | None = Field(
         None, description="without a server: where to compute; default: cpu"
     )
 

@@ -16,8 +16,7 @@ from zdc_service.batcher import Batcher
 from zdc_service.engine import Engine
 from zdc_service.job import Job, Plan, Tally
 from zdc_service.metrics import Metrics
-from zdc_service.model_store import find_models
-from zdc_service.repository import Repository, load_models
+from zdc_service.repository import Repository, open_repository
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, SimulationRequest, SimulationResult
 
@@ -43,12 +42,10 @@ class Simulator:
         ModelError : a model is not what its card says.
         """
         self.metrics = Metrics()
-        self.repository: Repository = load_models(find_models(settings.models), settings.device, settings.default_model)
-        for engine in self.repository:
-            card = engine.card
-            self.metrics.model.labels(card.name, str(card.version), card.graph_sha256, engine.provider).set(1)
+        self.repository: Repository = open_repository(settings, self.metrics)
         self.max_request_rows = settings.max_request_rows
-        self._batcher = Batcher(settings.threads, settings.max_batch_rows, settings.max_queue_rows, self.metrics)
+        rows = self.repository.get().max_batch_rows
+        self._batcher = Batcher(settings.threads, rows, settings.max_queue_rows, self.metrics)
 
     def __enter__(self) -> Self:
         return self

@@ -6,8 +6,8 @@ from itertools import cycle
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.random import normals
-from zdc_service.engine import open_session
 from zdc_service.model_store import StoredModel
+from zdc_service.providers import Placement, open_session
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
 
@@ -19,7 +19,7 @@ def onnxruntime_alone(
 
     To be called from as many threads as the service has. Noise is drawn beforehand, and the rates are dropped.
     """
-    session = open_session(model, provider)
+    session = open_session(model, Placement(provider))
     particles = request.particles.toward_a()
     noise = normals(request.seed or 0, 0, len(particles), model.card.noise.dimension)
     feeds: dict[str, NDArray[np.generic]] = {"particles": particles.conditions, "noise": noise}

@@ -75,7 +75,7 @@ def prepared(settings: EngineSettings) -> Iterator[tuple[list[str], list[Way]]]:
         client = stack.enter_context(httpx.Client(base_url=server.http, timeout=TIMEOUT, limits=limits))
         channel = stack.enter_context(grpc.insecure_channel(server.grpc))
         stored = next(model for model in find_models(settings.models) if model.card == engine.card)
-        alone = onnxruntime_alone(stored, engine.provider, request, settings.max_batch_rows)
+        alone = onnxruntime_alone(stored, engine.provider, request, engine.max_batch_rows)
         ways = [Way("onnxruntime alone", "rates", alone, settings.threads)]
         ways += [Way("in process", o, simulator_call(simulator, requests[o]), IN_FLIGHT) for o in OUTPUTS]
         for name, (media_type, outputs) in MEDIA_TYPES.items():

@@ -50,8 +50,8 @@ def test_an_interrupt_is_one_line_and_code_130(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(InferenceSession, "run", interrupted)  # while the models are loaded
-    arguments = ("serve", "--models", str(models_folder), "--http-port", "0", "--grpc-port", "0")
-    code, _, err = run(capsys, *arguments)
+    arguments = ("--models", str(models_folder), "--default-model", "tiny", "--http-port", "0", "--grpc-port", "0")
+    code, _, err = run(capsys, "serve", *arguments)
     assert (code, err) == (130, "zdc: interrupted\n")
 
 
@@ -71,7 +71,7 @@ def test_a_wrong_host_is_named(capsys: pytest.CaptureFixture[str], models_folder
             "--http-port (ZDC_HTTP_PORT) = '99999': Input should be less than or equal to 65535",
         ),
         (["--threads", "none"], "--threads (ZDC_THREADS) = 'none': Input should be a valid integer"),
-        (["--device", "tpu"], "--device (ZDC_DEVICE) = 'tpu': Input should be 'cpu', 'cuda' or 'auto'"),
+        (["--device", "tpu"], "--device (ZDC_DEVICE) = 'tpu': Input should be 'cpu', 'cuda', 'tensorrt' or 'auto'"),
         (
             ["--max-request-rows", "100", "--max-queue-rows", "99"],
             "max_request_rows = 100 is above max_queue_rows = 99",

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -9,10 +10,12 @@ import onnxruntime
 import pytest
 from tiny_model import NOISE, STRIPS, TinyModel, some_particles, write_model
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, sha256_of
-from zdc_detector.errors import ConfigError, ModelError, ModelNotFoundError
-from zdc_service.engine import CPU, CUDA, Engine
+from zdc_detector.errors import ConfigError, ModelError
+from zdc_service.engine import Engine
 from zdc_service.model_store import find_models, shipped_models
-from zdc_service.repository import Repository, load_models
+from zdc_service.providers import CPU, CUDA, GPU_BATCH_ROWS, ON_CPU, TENSORRT, Placement, place
+from zdc_service.settings import EngineSettings
+from zdc_service.warm_up import warm_up
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 255, 256, 257, 1000)
 ROWS = 1000
@@ -145,43 +148,38 @@ def test_a_missing_or_damaged_golden_file_is_refused(tmp_path: Path, content: by
         load(folder)
 
 
-@pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="this onnxruntime has CUDA")
-def test_cuda_that_cannot_be_had_is_refused(models_folder: Path) -> None:
-    with pytest.raises(ConfigError, match="--device cuda"):
-        load_models(find_models(models_folder), "cuda", None)
+@pytest.mark.parametrize(("device", "provider"), [("cuda", CUDA), ("tensorrt", TENSORRT)])
+def test_a_gpu_that_cannot_be_had_is_refused(models_folder: Path, device: Any, provider: str) -> None:
+    if provider in onnxruntime.get_available_providers():
+        pytest.skip(f"this onnxruntime has {provider}")
+    with pytest.raises(ConfigError, match=f"--device {device}: this onnxruntime has only"):
+        place(EngineSettings(device=device), find_models(models_folder)[0])
 
 
 def test_auto_says_what_it_took(models_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", logger="zdc_service.engine"):
-        engines = load_models(find_models(models_folder), "auto", "tiny")
-    provider = engines.get().provider
-    assert provider in (CPU, CUDA)
-    assert f"device auto: took {provider}" in caplog.text
+    with caplog.at_level("INFO", logger="zdc_service.providers"):
+        placement = place(EngineSettings(device="auto"), find_models(models_folder)[0])
+    assert placement.provider in (CPU, CUDA)
+    assert f"device auto: took {placement.provider}" in caplog.text
 
 
-def test_models_are_found_by_name_and_version(models_folder: Path) -> None:
-    engines = Repository([Engine(model) for model in find_models(models_folder)], "tiny")
-    assert [(e.card.name, e.card.version) for e in engines] == [("strips", 1), ("tiny", 1), ("tiny", 2)]
-    assert engines.get().card.version == 2
-    assert engines.get("tiny", 1).card.version == 1
-    assert engines.get("strips").card.name == "strips"
-    with pytest.raises(ModelNotFoundError, match=r"'nope' is not loaded; loaded are strips, tiny"):
-        engines.get("nope")
-    with pytest.raises(ModelNotFoundError, match=r"no version 3; loaded are \[1, 2\]"):
-        engines.get("tiny", 3)
+def test_batches_are_larger_on_a_gpu_unless_set(models_folder: Path) -> None:
+    model = find_models(models_folder)[0]
+    assert place(EngineSettings(), model) == ON_CPU
+    assert place(EngineSettings(max_batch_rows=7), model).max_batch_rows == 7
+    assert ON_CPU.max_batch_rows < GPU_BATCH_ROWS
 
 
-def test_a_default_must_be_loaded(models_folder: Path) -> None:
-    loaded = [Engine(model) for model in find_models(models_folder)]
-    with pytest.raises(ConfigError, match="name one with --default-model"):
-        Repository(loaded, None)  # several models, none of them the shipped one
-    with pytest.raises(ConfigError, match="'nope'"):
-        Repository(loaded, "nope")
-    assert Repository([e for e in loaded if e.card.name == "strips"], None).default == "strips"
+def test_a_warm_engine_has_run_its_largest_batch(tmp_path: Path) -> None:
+    (model,) = find_models(write_model(tmp_path).parent.parent)
+    engine = Engine(model, Placement(max_batch_rows=300))
+    warm_up(engine)
+    assert not engine.statistics.totals().executions  # no request, no count
 
 
 def test_folders_without_models_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such folder"):
         find_models(tmp_path / "nowhere")
+    write_model(tmp_path).rename(tmp_path / "tiny" / "1.part")  # not a version
     with pytest.raises(ConfigError, match="no model found"):
         find_models(tmp_path)

@@ -1,0 +1,38 @@
+"""A thread that does something again and again."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from zdc_detector.errors import ZdcError
+
+log = logging.getLogger(__name__)
+
+
+class Watcher:
+    """Calls `look` every so many seconds until it is stopped; logs what goes wrong, once while it stays the same."""
+
+    def __init__(self, look: Callable[[], None], seconds: float, name: str):
+        self._look = look
+        self._seconds = seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name=name, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Call no more, and wait for a call under way."""
+        self._stopped.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        told = ""
+        while not self._stopped.wait(self._seconds):
+            try:
+                self._look()
+                told = ""
+            except ZdcError as error:
+                if str(error) != told:
+                    log.warning("%s: %s", self._thread.name, error)
+                told = str(error)
+            except Exception:
+                log.exception("%s", self._thread.name)
