@@ -179,13 +179,15 @@ def condition_rows(
     Parameters
     ----------
     pdg, kinematics : Codes, shape (N,), and px, py, pz [GeV/c], vx, vy, vz [cm], shape (N, 6).
-    codes, mass_and_charge : Known codes, ascending, shape (S,), with mass [MeV] and charge [e], shape (S, 2).
+    codes, mass_and_charge : Known codes, shape (S,), with mass [MeV] and charge [e], shape (S, 2).
     largest, smallest_pz : Bounds of all numbers and of \|pz\|.
     out : Columns `zdc_detector.particles.CONDITIONS`, shape (N, 9).
     """
     for n in range(len(pdg)):
-        at = np.searchsorted(codes, pdg[n])
-        if at == len(codes) or codes[at] != pdg[n]:
+        at = 0
+        while at < len(codes) and codes[at] != pdg[n]:
+            at += 1
+        if at == len(codes):
             return False
         squares = 0.0
         for i in range(6):

@@ -8,7 +8,7 @@ particle gives the same nine numbers whether it came as JSON doubles or as float
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -54,15 +54,34 @@ def mass_and_charge(pdg: int) -> tuple[float, float]:
     return float(mass), float(entry.charge)
 
 
-@cache
-def _known_species() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Codes of the PDG table that have a mass, ascending, shape (S,), with mass [MeV] and charge [e], shape (S, 2)."""
-    known = {}
-    for entry in PdgEntry.all():
-        with suppress(OutOfRangeError):
-            known[int(entry.pdgid)] = mass_and_charge(int(entry.pdgid))
-    codes = sorted(known)
-    return np.array(codes, dtype=np.int64), np.array([known[code] for code in codes], dtype=np.float64)
+class _Seen:
+    """Codes that have been looked up, as arrays: all 6000 nuclei of the table would take two seconds.
+
+    Attributes
+    ----------
+    table : Codes, shape (S,), with mass [MeV] and charge [e], shape (S, 2); replaced as a whole, never changed.
+    """
+
+    def __init__(self) -> None:
+        self.table = (np.zeros(0, dtype=np.int64), np.zeros((0, 2)))
+
+    def add(self, pdg: NDArray[np.int64]) -> bool:
+        """Look up the codes of a block; False where there is nothing new that has a mass."""
+        codes, values = self.table
+        found = {}
+        for code in np.setdiff1d(pdg, codes).tolist():
+            with suppress(OutOfRangeError):
+                found[code] = mass_and_charge(code)
+        if not found:
+            return False
+        self.table = (
+            np.concatenate([codes, np.array(list(found), dtype=np.int64)]),
+            np.concatenate([values, np.array(list(found.values()))]),
+        )
+        return True
+
+
+_SEEN = _Seen()
 
 
 def species_name(pdg: int) -> str:
@@ -167,7 +186,10 @@ class Particles:
         if not _GIVEN & columns.keys():
             from zdc_detector.kernels import condition_rows
 
-            if condition_rows(pdg, kinematics, *_known_species(), LARGEST, SMALLEST_PZ, out):
+            bounds = (LARGEST, SMALLEST_PZ)
+            if condition_rows(pdg, kinematics, *_SEEN.table, *bounds, out) or (
+                _SEEN.add(pdg) and condition_rows(pdg, kinematics, *_SEEN.table, *bounds, out)
+            ):
                 return cls(pdg, out)
         # Something is given that must be compared, or is wrong and must be explained.
         n = len(pdg)
