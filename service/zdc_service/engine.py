@@ -128,8 +128,8 @@ class Engine:
         path = self._where / GOLDEN_FILE
         names = {"particles", "noise", "rates"} | ({"pdg"} if self.card.takes_pdg else set())
         try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in names}
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as golden:  # numpy leaves a damaged one open
+                arrays = {name: golden[name] for name in names}
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise ModelError(f"{path}: cannot be read: {error}; it holds {', '.join(sorted(names))}") from error
         arrays.setdefault("pdg", np.zeros(len(arrays["particles"]), dtype=np.int64))
