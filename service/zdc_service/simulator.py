@@ -1,7 +1,7 @@
 """From a request to a result: what HTTP, gRPC and in-process callers have in common."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Self
 
@@ -19,6 +19,8 @@ from zdc_service.metrics import Metrics
 from zdc_service.repository import Repository, open_repository
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, SimulationRequest, SimulationResult
+from zdc_service.statistics import Totals
+from zdc_service.triton_metrics import TritonMetrics
 
 _NAMED_PARTICLES = 3  # an error message names this many and counts the rest
 
@@ -43,6 +45,7 @@ class Simulator:
         """
         self.metrics = Metrics()
         self.repository: Repository = open_repository(settings, self.metrics)
+        self.metrics.registry.register(TritonMetrics(self._sums))
         self.max_request_rows = settings.max_request_rows
         rows = self.repository.get().max_batch_rows
         self._batcher = Batcher(settings.threads, rows, settings.max_queue_rows, self.metrics)
@@ -136,6 +139,10 @@ class Simulator:
                 plan.tally.failed(error.kind)
                 raise
         return job.future
+
+    def _sums(self) -> Iterator[tuple[str, int, Totals]]:
+        for engine in self.repository:
+            yield engine.card.name, engine.card.version, engine.statistics.totals()
 
     def _in_range(
         self, card: ModelCard, request: SimulationRequest

@@ -15,6 +15,7 @@ from zdc_detector.errors import NotReadyError, ZdcError
 from zdc_service.engine import Engine
 from zdc_service.http.errors import ErrorReply, error_reply, log_internal, plain_error
 from zdc_service.http.exchange import Exchange
+from zdc_service.http.inference import InferenceDoor
 from zdc_service.http.simulate import BinaryDoor, simulate_router
 from zdc_service.simulator import Simulator
 
@@ -64,7 +65,7 @@ def create_http_app(
     _add_models(app, simulator)
     _add_operations(app, simulator, ready)
     _add_errors(app)
-    return BinaryDoor(app, exchange)
+    return InferenceDoor(BinaryDoor(app, exchange), simulator, ready, body_limit, request_seconds)
 
 
 def _add_models(app: FastAPI, simulator: Simulator) -> None:

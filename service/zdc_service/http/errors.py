@@ -29,8 +29,12 @@ class ErrorReply(BaseModel):
 def error_reply(error: BaseException) -> Reply:
     """The answer to a request that ended in an error."""
     kind = kind_of(error)
-    headers = {"Retry-After": _RETRY_AFTER} if kind == "overloaded" else {}
-    return plain_error(STATUSES[kind][0], kind, message_of(error), headers)
+    return plain_error(STATUSES[kind][0], kind, message_of(error), retry_headers(kind))
+
+
+def retry_headers(kind: str) -> dict[str, str]:
+    """When to try again, of errors that pass."""
+    return {"Retry-After": _RETRY_AFTER} if kind == "overloaded" else {}
 
 
 def plain_error(status: int, kind: str, message: str, headers: dict[str, str] | None = None) -> Reply:

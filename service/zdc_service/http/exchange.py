@@ -22,11 +22,11 @@ from zdc_service.status import kind_of
 Parse = Callable[[bytes], SimulationRequest]
 
 #: Bodies and answers above this are parsed and encoded on another thread, so that the event loop serves others.
-_LARGE_BYTES = 64 * 1024
+LARGE_BYTES = 64 * 1024
 #: Requests that wait longer are dropped where the caller hangs up; looking out for that costs as much as a response.
 _WATCH_AFTER_SECONDS = 0.01
 #: What proxies log where a caller hung up; nobody receives it.
-_NOBODY_RECEIVES = Reply(499)
+NOBODY_RECEIVES = Reply(499)
 
 _TIMEOUT = TIMEOUT_HEADER.lower()
 
@@ -60,7 +60,7 @@ class Exchange:
             return error_reply(error)
         if reply is None:
             self._requests.labels("http", "cancelled").inc()
-            return _NOBODY_RECEIVES
+            return NOBODY_RECEIVES
         self._succeeded.inc()
         return reply
 
@@ -68,33 +68,17 @@ class Exchange:
         """None where the caller hung up."""
         deadline = deadline_from(headers.get(_TIMEOUT), self._request_seconds)
         form = choose_form(headers.get("accept"))
-        body = await self._read(receive)
+        body = await read_body(receive, self._body_limit)
         if body is None:
             return None
         prepare = partial(self._plan, body, headers.get("content-encoding"), form, parse)
-        plan = await asyncio.to_thread(prepare) if len(body) > _LARGE_BYTES else prepare()
-        result = await _unless_hung_up(self._simulator.submit(plan, deadline=deadline), receive)
+        plan = await asyncio.to_thread(prepare) if len(body) > LARGE_BYTES else prepare()
+        result = await unless_hung_up(self._simulator.submit(plan, deadline=deadline), receive)
         if result is None:
             return None
         wrap_up = partial(self._reply, result, form, _takes_zstd(headers.get("accept-encoding")))
-        large = plan.rows * plan.row_bytes > _LARGE_BYTES
+        large = plan.rows * plan.row_bytes > LARGE_BYTES
         return await asyncio.to_thread(wrap_up) if large else wrap_up()
-
-    async def _read(self, receive: Receive) -> bytes | None:
-        """The whole body, or None where the caller hung up within it."""
-        chunks: list[bytes] = []
-        size, more = 0, True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return None
-            chunk = message.get("body", b"")
-            more = message.get("more_body", False)
-            size += len(chunk)
-            if size > self._body_limit:
-                raise TooLargeError(f"the body is above {self._body_limit} bytes; split the particles")
-            chunks.append(chunk)
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _plan(self, body: bytes, coding: str | None, form: Form, parse: Parse) -> Plan:
         if coding is not None and coding.lower() != "identity":
@@ -132,7 +116,24 @@ class Exchange:
         return Reply(200, body, headers)
 
 
-async def _unless_hung_up(future: "Future[SimulationResult]", receive: Receive) -> SimulationResult | None:
+async def read_body(receive: Receive, limit: int) -> bytes | None:
+    """The whole body, or None where the caller hung up within it; raises TooLargeError above `limit` bytes."""
+    chunks: list[bytes] = []
+    size, more = 0, True
+    while more:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        chunk = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(chunk)
+        if size > limit:
+            raise TooLargeError(f"the body is above {limit} bytes; split the particles")
+        chunks.append(chunk)
+    return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def unless_hung_up(future: "Future[SimulationResult]", receive: Receive) -> SimulationResult | None:
     """The result, or None where the caller hung up: what was still queued is dropped."""
     waiting = asyncio.wrap_future(future)
     watch = _Watch(receive, waiting)

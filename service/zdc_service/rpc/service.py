@@ -13,10 +13,11 @@ from zdc_detector.errors import TooLargeError
 
 from zdc_service.job import Plan
 from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.rpc.calls import Context, abort, deadline_of, send
 from zdc_service.rpc.convert import read_request, write_response
 from zdc_service.simulation import SimulationResult
 from zdc_service.simulator import Simulator
-from zdc_service.status import GRPC_KIND_KEY, STATUSES, kind_of, message_of
+from zdc_service.status import kind_of
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,6 @@ _STREAM_WINDOW = 8
 _LARGE_PARTICLES, _LARGE_BYTES = 2048, 256 * 1024
 
 _PDG_BYTES = 4
-
-_Context = grpc.aio.ServicerContext[pb.SimulateRequest, bytes]
 
 
 @dataclass(frozen=True)
@@ -98,7 +97,7 @@ class SimulationService:
             },
         )
 
-    async def simulate(self, message: pb.SimulateRequest, context: _Context) -> bytes:
+    async def simulate(self, message: pb.SimulateRequest, context: Context) -> bytes:
         """One request, one reply."""
         try:
             plan = await self._plan(message)
@@ -108,7 +107,7 @@ class SimulationService:
                     f"{plan.rows} rows of up to {plan.row_bytes} bytes pass the {MESSAGE_LIMIT} bytes of a unary "
                     f"reply; use SimulateStream, or at most {most} rows"
                 )
-            future = asyncio.wrap_future(self._simulator.submit(plan, deadline=_deadline(context)))
+            future = asyncio.wrap_future(self._simulator.submit(plan, deadline=deadline_of(context)))
             reply = await self._encode(await future, True, "grpc")
         except Exception as error:
             await self._abort(context, error, "grpc")
@@ -118,13 +117,13 @@ class SimulationService:
         self._requests.labels("grpc", "ok").inc()
         return reply
 
-    async def simulate_stream(self, messages: AsyncIterator[pb.SimulateRequest], context: _Context) -> None:
+    async def simulate_stream(self, messages: AsyncIterator[pb.SimulateRequest], context: Context) -> None:
         """Replies in the order of the requests, computed a window ahead of what the caller has read."""
         window = _Window()
         submitting = asyncio.create_task(self._submit_all(messages, context, window))
         try:
             while (reply := await window.next()) is not None:
-                await _send(context, await self._encode(await reply.result, reply.last, "grpc_stream"))
+                await send(context, await self._encode(await reply.result, reply.last, "grpc_stream"))
                 window.release()
                 if reply.last:
                     self._requests.labels("grpc_stream", "ok").inc()
@@ -138,9 +137,9 @@ class SimulationService:
             window.cancel()
 
     async def _submit_all(
-        self, messages: AsyncIterator[pb.SimulateRequest], context: _Context, window: "_Window"
+        self, messages: AsyncIterator[pb.SimulateRequest], context: Context, window: "_Window"
     ) -> None:
-        deadline = _deadline(context)
+        deadline = deadline_of(context)
         try:
             async for message in messages:
                 plan = await self._plan(message)
@@ -168,21 +167,9 @@ class SimulationService:
         self._simulator.metrics.encode_seconds.labels(protocol).observe(time.monotonic() - began)
         return reply
 
-    async def _abort(self, context: _Context, error: Exception, protocol: str) -> NoReturn:
+    async def _abort(self, context: Context, error: Exception, protocol: str) -> NoReturn:
         kind = kind_of(error)
         if kind == "internal":
             log.error("%s failed", protocol, exc_info=error)
         self._requests.labels(protocol, kind).inc()
-        await context.abort(STATUSES[kind][1], message_of(error), ((GRPC_KIND_KEY, kind),))
-
-
-async def _send(context: _Context, reply: bytes) -> None:
-    try:
-        await context.write(reply)
-    except grpc.aio.InternalError as error:  # what a write meets before the caller's cancellation has arrived
-        raise asyncio.CancelledError("the caller is gone") from error
-
-
-def _deadline(context: _Context) -> float | None:
-    left = context.time_remaining()
-    return None if left is None else time.monotonic() + left
+        await abort(context, error)

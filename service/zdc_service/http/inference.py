@@ -1,0 +1,198 @@
+"""The Open Inference Protocol over HTTP: everything below ``/v2``."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import orjson
+from starlette.types import ASGIApp, Receive, Scope, Send
+from zdc_detector.errors import NotReadyError
+
+from zdc_service.deadlines import TIMEOUT_HEADER, deadline_from
+from zdc_service.http.errors import log_internal, retry_headers
+from zdc_service.http.exchange import LARGE_BYTES, NOBODY_RECEIVES, read_body, unless_hung_up
+from zdc_service.http.inference_body import (
+    HEADER_LENGTH,
+    Parsed,
+    read_infer,
+    read_object,
+    read_parameters,
+    unpacked,
+    write_infer,
+)
+from zdc_service.http.reply import Reply
+from zdc_service.inference.metadata import server_metadata
+from zdc_service.inference.models import Models, Planned
+from zdc_service.inference.reply import reply_of
+from zdc_service.simulation import SimulationResult
+from zdc_service.simulator import Simulator
+from zdc_service.status import STATUSES, error_body, kind_of, message_of
+
+PREFIX = "/v2"
+#: Label of this interface in metrics.
+PROTOCOL = "http_v2"
+
+_JSON = {"Content-Type": "application/json"}
+
+
+class InferenceDoor:
+    """Answers requests below `PREFIX`, past FastAPI; every error is the protocol's ``{"error": "..."}``."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        simulator: Simulator,
+        ready: Callable[[], bool],
+        body_limit: int,
+        request_seconds: float | None,
+    ):
+        """Pass other requests on to `app`.
+
+        Parameters
+        ----------
+        app : What is behind this door.
+        simulator : Computes.
+        ready : Says whether new work is welcome.
+        body_limit : Most bytes of a body, and of what it unpacks to.
+        request_seconds : Longest time for an answer; callers may ask for less.
+        """
+        self._app = app
+        self._simulator = simulator
+        self._models = Models(simulator)
+        self._ready = ready
+        self._body_limit = body_limit
+        self._request_seconds = request_seconds
+        self._requests = simulator.metrics.requests
+        self._succeeded = self._requests.labels(PROTOCOL, "ok")
+        self._encode_seconds = simulator.metrics.encode_seconds.labels(PROTOCOL)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer, or pass on to the application."""
+        if scope["type"] != "http" or not f"{scope['path']}/".startswith(f"{PREFIX}/"):
+            await self._app(scope, receive, send)
+            return
+        method, path = scope["method"], scope["path"]
+        route = ["GET" if method == "HEAD" else method, *path.removeprefix(PREFIX).strip("/").split("/")]
+        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        try:
+            reply = await self._answer([part for part in route if part], headers, receive)
+        except Exception as error:
+            log_internal(f"{method} {path}", error)
+            kind = kind_of(error)
+            body = error_body(path, kind, message_of(error))
+            reply = Reply(STATUSES[kind][0], body, _JSON | retry_headers(kind))
+        if reply is None:
+            text = f"{method} {path} is not of the Open Inference Protocol, or not served here; GET {PREFIX} is"
+            reply = Reply(404, error_body(path, "not_found", text), _JSON)
+        await reply.send(send)
+
+    async def _answer(self, route: list[str], headers: Mapping[str, str], receive: Receive) -> Reply | None:
+        """None where there is no such route."""
+        match route:
+            case ["POST", "models", name, "infer"]:
+                return await self._counted(self._infer(name, "", headers, receive))
+            case ["POST", "models", name, "versions", version, "infer"]:
+                return await self._counted(self._infer(name, version, headers, receive))
+            case ["GET", *rest]:
+                return self._get(rest)
+            case ["POST", "repository", *rest]:
+                return await self._repository(rest, receive)
+        return None
+
+    def _get(self, route: list[str]) -> Reply | None:
+        match route:
+            case []:
+                return _json(server_metadata())
+            case ["health", "live"]:
+                return Reply(200)
+            case ["health", "ready"]:
+                self._check_ready()
+                return Reply(200)
+            case ["models", "stats"]:
+                return _json(self._models.statistics())
+            case ["models", name, "versions", version, *what]:
+                return self._get_model(name, version, what)
+            case ["models", name, *what]:
+                return self._get_model(name, "", what)
+        return None
+
+    def _get_model(self, name: str, version: str, what: list[str]) -> Reply | None:
+        match what:
+            case []:
+                return _json(self._models.metadata(name, version))
+            case ["ready"]:
+                self._models.check_loaded(name, version)
+                self._check_ready()
+                return Reply(200)
+            case ["config"]:
+                return _json(self._models.config(name, version))
+            case ["stats"]:
+                return _json(self._models.statistics(name, version))
+        return None
+
+    async def _repository(self, route: list[str], receive: Receive) -> Reply | None:
+        body = await read_body(receive, self._body_limit)
+        if body is None:
+            return NOBODY_RECEIVES
+        match route:
+            case ["index"]:
+                return _json(self._models.index(read_object(body, "ready").get("ready") is True))
+            case ["models", name, "load"]:
+                await asyncio.to_thread(self._models.load, name, read_parameters(body))
+                return Reply(200)
+            case ["models", name, "unload"]:
+                await asyncio.to_thread(self._models.unload, name, read_parameters(body))
+                return Reply(200)
+        return None
+
+    def _check_ready(self) -> None:
+        if not self._ready():
+            raise NotReadyError("shutting down")
+
+    async def _counted(self, answer: "asyncio.Future[Reply | None] | Any") -> Reply:
+        try:
+            reply: Reply | None = await answer
+        except Exception as error:
+            self._requests.labels(PROTOCOL, kind_of(error)).inc()
+            raise
+        if reply is None:
+            self._requests.labels(PROTOCOL, "cancelled").inc()
+            return NOBODY_RECEIVES
+        self._succeeded.inc()
+        return reply
+
+    async def _infer(self, name: str, version: str, headers: Mapping[str, str], receive: Receive) -> Reply | None:
+        """None where the caller hung up."""
+        deadline = deadline_from(headers.get(TIMEOUT_HEADER.lower()), self._request_seconds)
+        body = await read_body(receive, self._body_limit)
+        if body is None:
+            return None
+        prepare = partial(self._prepare, name, version, headers, body, deadline)
+        parsed, planned = await asyncio.to_thread(prepare) if len(body) > LARGE_BYTES else prepare()
+        plan = planned.plan
+        result = await unless_hung_up(self._simulator.submit(plan, deadline=planned.deadline), receive)
+        if result is None:
+            return None
+        write = partial(self._write, result, parsed, planned)
+        return await asyncio.to_thread(write) if plan.rows * plan.row_bytes > LARGE_BYTES else write()
+
+    def _prepare(
+        self, name: str, version: str, headers: Mapping[str, str], body: bytes, deadline: float | None
+    ) -> tuple[Parsed, Planned]:
+        coding = headers.get("content-encoding")
+        if coding is not None:
+            body = unpacked(body, coding.lower(), self._body_limit)
+        parsed = read_infer(name, version, body, headers.get(HEADER_LENGTH.lower()))
+        return parsed, self._models.plan(parsed.request, deadline)
+
+    def _write(self, result: SimulationResult, parsed: Parsed, planned: Planned) -> Reply:
+        began = time.monotonic()
+        reply = write_infer(reply_of(result, parsed.request.id, planned.outputs), parsed)
+        self._encode_seconds.observe(time.monotonic() - began)
+        return reply
+
+
+def _json(value: Any) -> Reply:
+    return Reply(200, orjson.dumps(value), _JSON)

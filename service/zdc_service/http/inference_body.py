@@ -1,0 +1,213 @@
+"""Bodies of the Open Inference Protocol's infer over HTTP: JSON, and behind it tensors as bytes."""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from zdc_detector.errors import InvalidInputError, TooLargeError
+
+from zdc_service.http.reply import Reply
+from zdc_service.inference.reply import OUTPUT_DATATYPE, InferenceReply
+from zdc_service.inference.request import InferenceRequest
+from zdc_service.inference.tensors import Tensor
+
+#: Where the JSON ends and bytes begin; absent where all is JSON.
+HEADER_LENGTH = "Inference-Header-Content-Length"
+
+_FIELDS = frozenset(("id", "parameters", "inputs", "outputs", "model_name", "model_version"))
+#: zlib's window bits for the codings that clients of the protocol send.
+_CODINGS = {"gzip": 31, "deflate": 15}
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """A body as understood.
+
+    Attributes
+    ----------
+    request : What it asks for.
+    binary : Outputs that say themselves whether they are wanted as bytes.
+    all_binary : Whether the others are.
+    """
+
+    request: InferenceRequest
+    binary: Mapping[str, bool]
+    all_binary: bool
+
+
+def unpacked(body: bytes, coding: str, limit: int) -> bytes:
+    """A body as it was before a Content-Encoding.
+
+    Raises
+    ------
+    InvalidInputError : a coding that is not ours, or not a body of that coding.
+    TooLargeError : more than `limit` bytes.
+    """
+    if coding == "identity":
+        return body
+    if coding not in _CODINGS:
+        raise InvalidInputError(f"Content-Encoding {coding} is not understood; send {', '.join(_CODINGS)} or none")
+    decoder = zlib.decompressobj(_CODINGS[coding])
+    try:
+        plain = decoder.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise InvalidInputError(f"the body is not {coding}: {error}") from error
+    if len(plain) > limit:
+        raise TooLargeError(f"the body unpacks to more than {limit} bytes; split the particles")
+    if not decoder.eof:
+        raise InvalidInputError(f"the body is not {coding}: it ends too early")
+    return plain
+
+
+def read_infer(model: str, version: str, body: bytes, header_length: str | None) -> Parsed:
+    """The request of a body; `header_length` is the header `HEADER_LENGTH`, where there is one.
+
+    Raises
+    ------
+    InvalidInputError : not a request of the protocol; names the field.
+    """
+    end = len(body) if header_length is None else _number(header_length, len(body))
+    try:
+        fields = orjson.loads(memoryview(body)[:end])
+    except orjson.JSONDecodeError as error:
+        raise InvalidInputError(f"the first {end} bytes are not JSON: {error}; see {HEADER_LENGTH}") from error
+    known = _object("body", fields)
+    if not known.keys() <= _FIELDS:
+        raise InvalidInputError(f"{min(known.keys() - _FIELDS)}: unknown; a request has {', '.join(sorted(_FIELDS))}")
+    parameters = _object("parameters", known.get("parameters"))
+    all_binary = _truth("binary_data_output", parameters.pop("binary_data_output", False))
+    names, binary = _read_outputs(_list("outputs", known.get("outputs")))
+    request = InferenceRequest(
+        model=model,
+        version=version,
+        id=_text("id", known.get("id", "")),
+        parameters=parameters,
+        inputs=_read_inputs(_list("inputs", known.get("inputs")), memoryview(body)[end:]),
+        outputs=names,
+    )
+    return Parsed(request, binary, all_binary)
+
+
+def _read_inputs(items: list[Any], tail: memoryview) -> list[Tensor]:
+    tensors, at = [], 0
+    for place, item in enumerate(items):
+        where = f"inputs[{place}]"
+        fields = _object(where, item)
+        parameters = _object(f"{where}.parameters", fields.get("parameters"))
+        size = parameters.pop("binary_data_size", None)
+        _nothing_left(f"{where}.parameters", parameters)
+        if size is None:
+            data: Any = _list(f"{where}.data", fields.get("data"))
+        else:
+            if type(size) is not int or not 0 <= size <= len(tail) - at:
+                raise InvalidInputError(f"{where}.binary_data_size = {size}; {len(tail) - at} bytes are left for it")
+            data = tail[at : at + size]
+            at += size
+        tensors.append(Tensor(fields.get("name"), fields.get("datatype"), fields.get("shape"), data))
+    if at != len(tail):
+        raise InvalidInputError(f"{len(tail)} bytes follow the JSON, and its inputs name {at} of them")
+    return tensors
+
+
+def _read_outputs(items: list[Any]) -> tuple[list[str], dict[str, bool]]:
+    names, binary = [], {}
+    for place, item in enumerate(items):
+        where = f"outputs[{place}]"
+        fields = _object(where, item)
+        name = _text(f"{where}.name", fields.get("name"))
+        parameters = _object(f"{where}.parameters", fields.get("parameters"))
+        if "binary_data" in parameters:
+            binary[name] = _truth(f"{where}.binary_data", parameters.pop("binary_data"))
+        _nothing_left(f"{where}.parameters", parameters)
+        names.append(name)
+    return names, binary
+
+
+def write_infer(reply: InferenceReply, parsed: Parsed) -> Reply:
+    """An answer in the form that its request asked for."""
+    outputs: list[dict[str, Any]] = []
+    tail = []
+    for name, array in reply.outputs.items():
+        output: dict[str, Any] = {"name": name, "datatype": OUTPUT_DATATYPE, "shape": array.shape}
+        if parsed.binary.get(name, parsed.all_binary):
+            output["parameters"] = {"binary_data_size": array.nbytes}
+            tail.append(array.data)
+        else:
+            output["data"] = array.ravel()
+        outputs.append(output)
+    fields = {"model_name": reply.model, "model_version": reply.version, "parameters": reply.parameters}
+    if reply.id:
+        fields["id"] = reply.id
+    head = orjson.dumps(fields | {"outputs": outputs}, option=orjson.OPT_SERIALIZE_NUMPY)
+    if not tail:
+        return Reply(200, head, {"Content-Type": "application/json"})
+    headers = {"Content-Type": "application/octet-stream", HEADER_LENGTH: str(len(head))}
+    return Reply(200, b"".join((head, *tail)), headers)
+
+
+def read_parameters(body: bytes) -> dict[str, Any]:
+    """The ``parameters`` of a body that may be empty.
+
+    Raises
+    ------
+    InvalidInputError : not a JSON object with nothing else.
+    """
+    return _object("parameters", read_object(body, "parameters").get("parameters"))
+
+
+def read_object(body: bytes, *known: str) -> dict[str, Any]:
+    """The JSON object of a body that may be empty.
+
+    Raises
+    ------
+    InvalidInputError : not a JSON object, or one with other than the `known` fields.
+    """
+    try:
+        fields = _object("body", orjson.loads(body) if body.strip() else None)
+    except orjson.JSONDecodeError as error:
+        raise InvalidInputError(f"the body is not JSON: {error}") from error
+    unknown = sorted(fields.keys() - set(known))
+    if unknown:
+        raise InvalidInputError(f"{unknown[0]}: unknown; the body may have {', '.join(known)}")
+    return fields
+
+
+def _object(where: str, value: Any) -> dict[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise InvalidInputError(f"{where} must be an object")
+    return value
+
+
+def _list(where: str, value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise InvalidInputError(f"{where} must be a list")
+    return value
+
+
+def _text(where: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise InvalidInputError(f"{where} must be a text")
+    return value
+
+
+def _truth(where: str, value: Any) -> bool:
+    if type(value) is not bool:
+        raise InvalidInputError(f"{where} must be true or false")
+    return value
+
+
+def _number(text: str, most: int) -> int:
+    if not (text.isascii() and text.isdigit()) or int(text) > most:
+        raise InvalidInputError(f"{HEADER_LENGTH}: {text} must be a number of the body's {most} bytes")
+    return int(text)
+
+
+def _nothing_left(where: str, parameters: Mapping[str, Any]) -> None:
+    if parameters:
+        raise InvalidInputError(f"{where}: {min(parameters)!r} is unknown here; tensors travel in the body")

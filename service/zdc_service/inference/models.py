@@ -1,0 +1,119 @@
+"""What a simulator does, by the names of the Open Inference Protocol; HTTP and gRPC only carry it."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from zdc_detector.errors import InvalidInputError, ModelError, ZdcError
+
+from zdc_service.engine import Engine
+from zdc_service.inference.metadata import model_config, model_metadata
+from zdc_service.inference.reply import OUTPUT_DATATYPE
+from zdc_service.inference.request import InferenceRequest, prepare, version_of
+from zdc_service.inference.statistics import model_statistics
+from zdc_service.inference.tensors import DATATYPES, outputs_of
+from zdc_service.job import Plan
+from zdc_service.simulator import Simulator
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A request that may be submitted.
+
+    Attributes
+    ----------
+    plan : For `Simulator.submit`.
+    outputs : Names of the outputs wanted.
+    deadline : `time.monotonic` after which the answer is not wanted, or None.
+    """
+
+    plan: Plan
+    outputs: tuple[str, ...]
+    deadline: float | None
+
+    @property
+    def reply_bytes(self) -> int:
+        """Bytes of the answer's arrays."""
+        specs = outputs_of(self.plan.engine.card)
+        row = sum(math.prod(spec.shape[1:]) for spec in specs if spec.name in self.outputs)
+        return self.plan.rows * row * int(DATATYPES[OUTPUT_DATATYPE].itemsize)
+
+
+class Models:
+    """The models of a simulator; answers are dicts with the protocol's keys, errors those of the simulator."""
+
+    def __init__(self, simulator: Simulator):
+        self._simulator = simulator
+        self._repository = simulator.repository
+
+    def plan(self, request: InferenceRequest, deadline: float | None) -> Planned:
+        """Understand and check a request whose answer is not wanted after `deadline`.
+
+        Raises
+        ------
+        ModelNotFoundError : no such model or version.
+        InvalidInputError, OutOfRangeError, TooLargeError : As `prepare` and `Simulator.plan`.
+        """
+        engine = self._engine(request.model, request.version)
+        began = time.monotonic()
+        try:
+            prepared = prepare(engine.card, request)
+        except ZdcError as error:
+            engine.statistics.failed(error.kind, time.monotonic() - began)
+            raise
+        deadlines = [one for one in (deadline, prepared.deadline) if one is not None]
+        return Planned(self._simulator.plan(prepared.simulation), prepared.outputs, min(deadlines, default=None))
+
+    def check_loaded(self, name: str, version: str) -> None:
+        """Raise ModelNotFoundError where no such model is loaded."""
+        self._engine(name, version)
+
+    def metadata(self, name: str, version: str) -> dict[str, Any]:
+        """`model_metadata` of one model."""
+        card = self._engine(name, version).card
+        return model_metadata(card, sorted(one.card.version for one in self._repository if one.card.name == card.name))
+
+    def config(self, name: str, version: str) -> dict[str, Any]:
+        """`model_config` of one model."""
+        return model_config(self._engine(name, version).card, self._simulator.max_request_rows)
+
+    def statistics(self, name: str = "", version: str = "") -> dict[str, Any]:
+        """`model_statistics` of all models, or of one in all versions or one."""
+        if name:
+            self._engine(name, version)
+        number = version_of(version)
+        chosen = [
+            engine
+            for engine in self._repository
+            if name in ("", engine.card.name) and number in (None, engine.card.version)
+        ]
+        return {"model_stats": [model_statistics(one.card, one.statistics.totals()) for one in chosen]}
+
+    def index(self, ready: bool) -> list[dict[str, str]]:
+        """All versions of all models of the folder, or only those that are loaded."""
+        entries = [
+            {"name": one.name, "version": str(one.version), "state": one.state, "reason": one.reason}
+            for one in self._repository.index()
+        ]
+        return [entry for entry in entries if entry["state"] == "READY" or not ready]
+
+    def load(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Load what the folder has of a model; takes as long as that takes."""
+        if parameters:
+            raise InvalidInputError(f"parameter {next(iter(parameters))!r}: a model is loaded as its folder has it")
+        try:
+            self._repository.load(name)
+        except ModelError as error:  # elsewhere nobody's business, here the answer
+            raise InvalidInputError(str(error)) from error
+
+    def unload(self, name: str, parameters: Mapping[str, Any]) -> None:
+        """Take no new work for a model."""
+        unknown = set(parameters) - {"unload_dependents"}
+        if unknown:
+            raise InvalidInputError(f"parameter {min(unknown)!r} is unknown; there is unload_dependents")
+        self._repository.unload(name)
+
+    def _engine(self, name: str, version: str) -> Engine:
+        return self._repository.get(name or None, version_of(version))

@@ -1,0 +1,286 @@
+"""`inference.GRPCInferenceService`: the Open Inference Protocol over gRPC."""
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
+from zdc_detector.errors import InvalidInputError, ModelNotFoundError, TooLargeError
+
+from zdc_service.inference.metadata import server_metadata
+from zdc_service.inference.models import Models, Planned
+from zdc_service.inference.reply import InferenceReply, reply_of
+from zdc_service.rpc import inference_pb2 as pb
+from zdc_service.rpc.calls import Context, abort, deadline_of, send
+from zdc_service.rpc.inference_convert import (
+    parameter_values,
+    read_infer,
+    write_infer,
+    write_stream_error,
+    write_stream_infer,
+)
+from zdc_service.simulation import SimulationResult
+from zdc_service.simulator import Simulator
+from zdc_service.status import kind_of, message_of
+
+log = logging.getLogger(__name__)
+
+SERVICE_NAME = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
+#: Labels of this interface in metrics.
+PROTOCOL, STREAM_PROTOCOL = "grpc_v2", "grpc_v2_stream"
+
+#: Requests with more bytes than this are checked, and answers encoded, on another thread.
+_LARGE_BYTES = 256 * 1024
+#: Bytes of one stream's replies between acceptance and sending, or one reply; a slow reader holds up no more.
+_WINDOW_BYTES = 8 * 1024 * 1024
+#: protobuf's largest message.
+_LARGEST_REPLY = 2**31 - 4096
+#: What a reply takes at least.
+_SMALLEST_REPLY = 1024
+
+
+@dataclass(frozen=True)
+class _Pending:
+    """A request of a stream on its way.
+
+    Attributes
+    ----------
+    id : The request's.
+    size : Its bytes of the window.
+    outputs : Names of the outputs wanted.
+    result : Has an error where the request was not accepted.
+    """
+
+    id: str
+    size: int
+    outputs: tuple[str, ...]
+    result: "asyncio.Future[SimulationResult]"
+
+
+class _Window:
+    """Holds back the one task that acquires while others hold too many bytes."""
+
+    def __init__(self) -> None:
+        self._held = 0
+        self._freed = asyncio.Event()
+
+    async def acquire(self, size: int) -> None:
+        """Wait for room; a reply larger than the window has it for itself."""
+        while self._held and self._held + size > _WINDOW_BYTES:
+            self._freed.clear()
+            await self._freed.wait()
+        self._held += size
+
+    def release(self, size: int) -> None:
+        """A reply has been sent."""
+        self._held -= size
+        self._freed.set()
+
+
+class InferenceService:
+    """The methods, bound to a simulator."""
+
+    def __init__(self, simulator: Simulator, ready: Callable[[], bool]):
+        """`ready` says whether new work is welcome."""
+        self._simulator = simulator
+        self._models = Models(simulator)
+        self._ready = ready
+        self._requests = simulator.metrics.requests
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """What a server registers."""
+        read = pb.ModelInferRequest.FromString  # replies are bytes already
+        methods = {
+            "ModelInfer": grpc.unary_unary_rpc_method_handler(self.model_infer, read),
+            "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(self.model_stream_infer, read),
+            "ServerLive": _unary(pb.ServerLiveRequest, self._server_live),
+            "ServerReady": _unary(pb.ServerReadyRequest, self._server_ready),
+            "ServerMetadata": _unary(pb.ServerMetadataRequest, self._server_metadata),
+            "ModelReady": _unary(pb.ModelReadyRequest, self._model_ready),
+            "ModelMetadata": _unary(pb.ModelMetadataRequest, self._model_metadata),
+            "ModelConfig": _unary(pb.ModelConfigRequest, self._model_config),
+            "ModelStatistics": _unary(pb.ModelStatisticsRequest, self._model_statistics),
+            "RepositoryIndex": _unary(pb.RepositoryIndexRequest, self._index),
+            "RepositoryModelLoad": _unary(pb.RepositoryModelLoadRequest, self._load),
+            "RepositoryModelUnload": _unary(pb.RepositoryModelUnloadRequest, self._unload),
+        }
+        return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
+
+    async def model_infer(self, message: pb.ModelInferRequest, context: Context) -> bytes:
+        """One request, one reply."""
+        try:
+            planned = await self._plan(message, deadline_of(context))
+            result = await self._submit(planned)
+            reply = await self._write(write_infer, result, message.id, planned.outputs, PROTOCOL)
+        except Exception as error:
+            self._failed(error, PROTOCOL)
+            await abort(context, error)
+        except asyncio.CancelledError:
+            self._requests.labels(PROTOCOL, "cancelled").inc()
+            raise
+        self._requests.labels(PROTOCOL, "ok").inc()
+        return reply
+
+    async def model_stream_infer(self, messages: AsyncIterator[pb.ModelInferRequest], context: Context) -> None:
+        """Replies in the order of the requests, computed a window ahead of what the caller has read."""
+        window = _Window()
+        pending: asyncio.Queue[_Pending | None] = asyncio.Queue()
+        accepting = asyncio.create_task(self._accept_all(messages, deadline_of(context), window, pending))
+        try:
+            while (one := await pending.get()) is not None:
+                await send(context, await self._stream_reply(one))
+                window.release(one.size)
+        except asyncio.CancelledError:
+            self._requests.labels(STREAM_PROTOCOL, "cancelled").inc()
+            raise
+        finally:
+            accepting.cancel()
+            while not pending.empty():
+                left = pending.get_nowait()
+                if left is not None and not left.result.cancel() and not left.result.cancelled():
+                    left.result.exception()  # asyncio complains about errors that nobody looks at
+
+    async def _accept_all(
+        self,
+        messages: AsyncIterator[pb.ModelInferRequest],
+        deadline: float | None,
+        window: _Window,
+        pending: "asyncio.Queue[_Pending | None]",
+    ) -> None:
+        try:
+            async for message in messages:
+                pending.put_nowait(await self._accept(message, deadline, window))
+        finally:
+            pending.put_nowait(None)
+
+    async def _accept(self, message: pb.ModelInferRequest, deadline: float | None, window: _Window) -> _Pending:
+        try:
+            planned = await self._plan(message, deadline)
+        except Exception as error:
+            await window.acquire(_SMALLEST_REPLY)
+            return _Pending(message.id, _SMALLEST_REPLY, (), _failed_with(error))
+        size = _SMALLEST_REPLY + planned.reply_bytes
+        await window.acquire(size)
+        try:
+            result = self._submit(planned)
+        except Exception as error:
+            result = _failed_with(error)
+        return _Pending(message.id, size, planned.outputs, result)
+
+    async def _stream_reply(self, one: _Pending) -> bytes:
+        try:
+            result = await one.result
+            reply = await self._write(write_stream_infer, result, one.id, one.outputs, STREAM_PROTOCOL)
+        except Exception as error:
+            self._failed(error, STREAM_PROTOCOL)
+            return write_stream_error(one.id, message_of(error))
+        self._requests.labels(STREAM_PROTOCOL, "ok").inc()
+        return reply
+
+    async def _plan(self, message: pb.ModelInferRequest, deadline: float | None) -> Planned:
+        def plan() -> Planned:
+            planned = self._models.plan(read_infer(message), deadline)
+            if planned.reply_bytes > _LARGEST_REPLY:
+                raise TooLargeError(
+                    f"an answer of {planned.reply_bytes} bytes is above the {_LARGEST_REPLY} of a gRPC message; "
+                    "split the particles, or ask for channels alone"
+                )
+            return planned
+
+        return await asyncio.to_thread(plan) if message.ByteSize() > _LARGE_BYTES else plan()
+
+    def _submit(self, planned: Planned) -> "asyncio.Future[SimulationResult]":
+        return asyncio.wrap_future(self._simulator.submit(planned.plan, deadline=planned.deadline))
+
+    async def _write(
+        self,
+        write: Callable[[InferenceReply], bytes],
+        result: SimulationResult,
+        request_id: str,
+        outputs: tuple[str, ...],
+        protocol: str,
+    ) -> bytes:
+        def reply() -> bytes:
+            return write(reply_of(result, request_id, outputs))
+
+        began = time.monotonic()
+        large = result.response is not None and result.response.nbytes > _LARGE_BYTES
+        written = await asyncio.to_thread(reply) if large else reply()
+        self._simulator.metrics.encode_seconds.labels(protocol).observe(time.monotonic() - began)
+        return written
+
+    def _failed(self, error: Exception, protocol: str) -> None:
+        kind = kind_of(error)
+        if kind == "internal":
+            log.error("%s failed", protocol, exc_info=error)
+        self._requests.labels(protocol, kind).inc()
+
+    async def _server_live(self, _: pb.ServerLiveRequest) -> Message:
+        return pb.ServerLiveResponse(live=True)
+
+    async def _server_ready(self, _: pb.ServerReadyRequest) -> Message:
+        return pb.ServerReadyResponse(ready=self._ready())
+
+    async def _server_metadata(self, _: pb.ServerMetadataRequest) -> Message:
+        return ParseDict(server_metadata(), pb.ServerMetadataResponse())
+
+    async def _model_ready(self, message: pb.ModelReadyRequest) -> Message:
+        try:
+            self._models.check_loaded(message.name, message.version)
+        except ModelNotFoundError:
+            return pb.ModelReadyResponse(ready=False)
+        return pb.ModelReadyResponse(ready=self._ready())
+
+    async def _model_metadata(self, message: pb.ModelMetadataRequest) -> Message:
+        return ParseDict(self._models.metadata(message.name, message.version), pb.ModelMetadataResponse())
+
+    async def _model_config(self, message: pb.ModelConfigRequest) -> Message:
+        return ParseDict({"config": self._models.config(message.name, message.version)}, pb.ModelConfigResponse())
+
+    async def _model_statistics(self, message: pb.ModelStatisticsRequest) -> Message:
+        return ParseDict(self._models.statistics(message.name, message.version), pb.ModelStatisticsResponse())
+
+    async def _index(self, message: pb.RepositoryIndexRequest) -> Message:
+        _check_repository(message.repository_name)
+        return ParseDict({"models": self._models.index(message.ready)}, pb.RepositoryIndexResponse())
+
+    async def _load(self, message: pb.RepositoryModelLoadRequest) -> Message:
+        _check_repository(message.repository_name)
+        await asyncio.to_thread(self._models.load, message.model_name, parameter_values(message.parameters))
+        return pb.RepositoryModelLoadResponse()
+
+    async def _unload(self, message: pb.RepositoryModelUnloadRequest) -> Message:
+        _check_repository(message.repository_name)
+        await asyncio.to_thread(self._models.unload, message.model_name, parameter_values(message.parameters))
+        return pb.RepositoryModelUnloadResponse()
+
+
+def _failed_with(error: Exception) -> "asyncio.Future[SimulationResult]":
+    future: asyncio.Future[SimulationResult] = asyncio.get_running_loop().create_future()
+    future.set_exception(error)
+    return future
+
+
+def _check_repository(name: str) -> None:
+    if name:
+        raise InvalidInputError(f"repository_name = {name!r}: there is one repository, and it has no name")
+
+
+def _unary(request: type[Message], answer: Callable[[Any], Awaitable[Message]]) -> "grpc.RpcMethodHandler[Any, Any]":
+    """The handler of a method that takes one message and gives one."""
+
+    async def method(message: Message, context: Context) -> Message:
+        try:
+            return await answer(message)
+        except Exception as error:
+            if kind_of(error) == "internal":
+                log.error("%s failed", type(message).__name__, exc_info=error)
+            await abort(context, error)
+
+    return grpc.unary_unary_rpc_method_handler(method, request.FromString, lambda reply: reply.SerializeToString())

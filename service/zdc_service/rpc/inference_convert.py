@@ -1,0 +1,94 @@
+"""Between the messages of `inference` and `zdc_service.inference`."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from zdc_detector.errors import InvalidInputError
+
+from zdc_service.inference.reply import OUTPUT_DATATYPE, InferenceReply
+from zdc_service.inference.request import InferenceRequest
+from zdc_service.inference.tensors import Tensor
+from zdc_service.rpc import inference_pb2 as pb
+from zdc_service.rpc.wire import bytes_field
+
+#: Asks for a mark in the last reply to a request of a stream; each has one reply, which is marked in any case.
+_MARK_LAST, _LAST = "triton_enable_empty_final_response", "triton_final_response"
+
+_CONTENTS = {"FP32": "fp32_contents", "INT64": "int64_contents"}
+_RAW_OUTPUTS = pb.ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER
+_INFER_RESPONSE = pb.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER
+
+
+def read_infer(message: pb.ModelInferRequest) -> InferenceRequest:
+    """A request from its message.
+
+    Raises
+    ------
+    InvalidInputError : raw contents for some inputs only, or a parameter of a tensor.
+    """
+    raw = message.raw_input_contents
+    if raw and len(raw) != len(message.inputs):
+        raise InvalidInputError(
+            f"raw_input_contents has {len(raw)} entries for {len(message.inputs)} inputs; send one for each, or none"
+        )
+    of_tensors = [name for one in message.inputs for name in one.parameters]
+    of_tensors += [name for one in message.outputs for name in one.parameters]
+    if of_tensors:
+        raise InvalidInputError(f"parameter {of_tensors[0]!r} of a tensor is unknown; tensors travel in the message")
+    parameters = parameter_values(message.parameters)
+    parameters.pop(_MARK_LAST, None)
+    return InferenceRequest(
+        model=message.model_name,
+        version=message.model_version,
+        id=message.id,
+        parameters=parameters,
+        inputs=[
+            Tensor(one.name, one.datatype, one.shape, raw[place] if raw else _elements(one))
+            for place, one in enumerate(message.inputs)
+        ],
+        outputs=[output.name for output in message.outputs],
+    )
+
+
+def _elements(tensor: pb.ModelInferRequest.InferInputTensor) -> list[Any]:
+    return list(getattr(tensor.contents, _CONTENTS[tensor.datatype])) if tensor.datatype in _CONTENTS else []
+
+
+def parameter_values(
+    parameters: "Mapping[str, pb.InferParameter] | Mapping[str, pb.ModelRepositoryParameter]",
+) -> dict[str, Any]:
+    """The values of parameters; None where there is none."""
+    chosen = {name: value.WhichOneof("parameter_choice") for name, value in parameters.items()}
+    return {name: None if choice is None else getattr(parameters[name], choice) for name, choice in chosen.items()}
+
+
+def write_infer(reply: InferenceReply) -> bytes:
+    """A serialized `ModelInferResponse`, its arrays copied once."""
+    return b"".join(_fields(reply, reply.parameters))
+
+
+def write_stream_infer(reply: InferenceReply) -> bytes:
+    """A serialized `ModelStreamInferResponse`, its arrays copied once."""
+    return b"".join(bytes_field(_INFER_RESPONSE, *_fields(reply, {**reply.parameters, _LAST: True})))
+
+
+def write_stream_error(request_id: str, message: str) -> bytes:
+    """A serialized `ModelStreamInferResponse` to a request that failed."""
+    failed = pb.ModelStreamInferResponse(error_message=message, infer_response=pb.ModelInferResponse(id=request_id))
+    return failed.SerializeToString()
+
+
+def _fields(reply: InferenceReply, parameters: Mapping[str, int | str]) -> "list[bytes | memoryview[Any]]":
+    head = pb.ModelInferResponse(model_name=reply.model, model_version=reply.version, id=reply.id)
+    for name, value in parameters.items():
+        parameter = head.parameters[name]
+        if isinstance(value, bool):
+            parameter.bool_param = value
+        elif isinstance(value, int):
+            parameter.int64_param = value
+        else:
+            parameter.string_param = value
+    for name, array in reply.outputs.items():
+        head.outputs.add(name=name, datatype=OUTPUT_DATATYPE, shape=array.shape)
+    raw = [part for array in reply.outputs.values() for part in bytes_field(_RAW_OUTPUTS, array.data)]
+    return [head.SerializeToString(), *raw]
