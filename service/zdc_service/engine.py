@@ -128,9 +128,9 @@ class Engine:
         path = self._where / GOLDEN_FILE
         names = {"particles", "noise", "rates"} | ({"pdg"} if self.card.takes_pdg else set())
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as golden:  # numpy leaves a damaged one open
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as golden:  # numpy may not close it
                 arrays = {name: golden[name] for name in names}
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile) as error:
             raise ModelError(f"{path}: cannot be read: {error}; it holds {', '.join(sorted(names))}") from error
         arrays.setdefault("pdg", np.zeros(len(arrays["particles"]), dtype=np.int64))
         return arrays

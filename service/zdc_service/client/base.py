@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, wait_random_exponential
@@ -84,7 +84,8 @@ class Client(ABC):
 
         Returns
         -------
-        The job's rows in order, one chunk a request. At most ``in_flight`` requests are ahead of the caller.
+        The job's rows in order, one chunk a request, all of one version. At most ``in_flight`` requests are ahead
+        of the caller.
 
         Raises
         ------
@@ -102,16 +103,33 @@ class Client(ABC):
 
     def _run(self, blocks: Iterable[Particles], job: SimulationRequest) -> Iterator[Chunk]:
         ahead: deque[tuple[Part, Future[SimulationResult]]] = deque()
+        version = job.version  # of the whole job: the first answer's, whatever the server loads meanwhile
         try:
             for part in split(blocks, job, self._options.rows_per_request):
-                ahead.append((part, self._pool.submit(self._retrying, self._ask, part.request)))
+                request = replace(part.request, version=version)
+                ahead.append((part, self._pool.submit(self._retrying, self._ask, request)))
                 if len(ahead) >= self._options.in_flight:
-                    yield _finish(job, *ahead.popleft())
+                    chunk = self._finish(job, version, *ahead.popleft())
+                    version = chunk.version
+                    yield chunk
             while ahead:
-                yield _finish(job, *ahead.popleft())
+                chunk = self._finish(job, version, *ahead.popleft())
+                version = chunk.version
+                yield chunk
         finally:
             for _, future in ahead:
                 future.cancel()
+
+    def _finish(
+        self, job: SimulationRequest, version: int | None, part: Part, future: Future[SimulationResult]
+    ) -> Chunk:
+        try:
+            result = future.result()
+            if version is not None and result.version != version:
+                result = self._retrying(self._ask, replace(part.request, version=version))
+        except ZdcError as error:
+            raise rename_row(error, lambda row: f"particle[{part.first_particle + row}]") from error
+        return chunk_of(part, job, result)
 
     def _ask(self, request: SimulationRequest) -> SimulationResult:
         result = self._exchange(request)
@@ -149,11 +167,3 @@ class Client(ABC):
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _finish(job: SimulationRequest, part: Part, future: Future[SimulationResult]) -> Chunk:
-    try:
-        result = future.result()
-    except ZdcError as error:
-        raise rename_row(error, lambda row: f"particle[{part.first_particle + row}]") from error
-    return chunk_of(part, job, result)
