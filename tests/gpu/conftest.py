@@ -1,0 +1,15 @@
+"""Every test of this folder needs a GPU: ``pytest -m gpu``."""
+
+import onnxruntime
+import pytest
+from zdc_service.providers import CUDA
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip where onnxruntime has no CUDA; a GPU build that finds no GPU fails instead."""
+    absent = pytest.mark.skip(reason=f"onnxruntime {onnxruntime.__version__} has no {CUDA}: install the extra gpu")
+    for item in items:
+        if "/tests/gpu/" in item.path.as_posix():
+            item.add_marker(pytest.mark.gpu)
+            if CUDA not in onnxruntime.get_available_providers():
+                item.add_marker(absent)
