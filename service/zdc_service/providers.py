@@ -3,6 +3,7 @@
 import logging
 import os
 from dataclasses import dataclass
+from functools import cache
 
 from zdc_detector.card import GRAPH_FILE, ModelCard
 from zdc_detector.errors import ConfigError, ModelError
@@ -93,6 +94,8 @@ def open_session(model: StoredModel, placement: Placement) -> ort.InferenceSessi
     options.intra_op_num_threads = 1  # concurrent runs beat one run with several threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
+    if placement.provider != CPU:
+        _load_cuda()
     path = model.folder / GRAPH_FILE
     try:
         session = ort.InferenceSession(str(path), options, providers=_providers(model.card, placement))
@@ -101,8 +104,17 @@ def open_session(model: StoredModel, placement: Placement) -> ort.InferenceSessi
     found = session.get_providers()[0]
     if found != placement.provider:  # onnxruntime falls back with no more than a log line
         device = next(name for name, provider in _OF_DEVICE.items() if provider == placement.provider)
-        raise ConfigError(f"--device {device}: onnxruntime could not open it and would run on {found}")
+        raise ConfigError(
+            f"--device {device}: onnxruntime could not open it (its own message stands above) and would run on {found}; "
+            "check the driver with nvidia-smi, or take --device cpu"
+        )
     return session
+
+
+@cache
+def _load_cuda() -> None:
+    """CUDA's libraries as the extra ``gpu`` installs them lie where no linker looks."""
+    ort.preload_dlls()
 
 
 def _providers(card: ModelCard, placement: Placement) -> list[str | tuple[str, dict[str, str]]]:
