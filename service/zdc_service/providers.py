@@ -105,8 +105,8 @@ def open_session(model: StoredModel, placement: Placement) -> ort.InferenceSessi
     if found != placement.provider:  # onnxruntime falls back with no more than a log line
         device = next(name for name, provider in _OF_DEVICE.items() if provider == placement.provider)
         raise ConfigError(
-            f"--device {device}: onnxruntime could not open it (its own message stands above) and would run on {found}; "
-            "check the driver with nvidia-smi, or take --device cpu"
+            f"--device {device}: onnxruntime could not open it and would run on {found}; its own message stands "
+            "above; check the driver with nvidia-smi, or take --device cpu"
         )
     return session
 
