@@ -10,7 +10,7 @@ SMOKE_RUN ?= runs/smoke
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench check train-smoke proto clean
+.PHONY: help serve test bench bench-single check train-smoke proto clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,8 +21,11 @@ serve: $(VENV)/.serve-$(DEVICE_EXTRA) ## start HTTP on 127.0.0.1:8000 and gRPC o
 test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest $(ARGS)
 
-bench: $(VENV)/.serve-$(DEVICE_EXTRA) ## responses per second of each protocol beside raw onnxruntime
-	$(BIN)/python tests/load/throughput.py $(ARGS)
+bench: $(VENV)/.bench-$(DEVICE_EXTRA) ## batches of 256 over each protocol beside raw onnxruntime
+	$(BIN)/python tests/load/batches.py $(ARGS)
+
+bench-single: $(VENV)/.bench-$(DEVICE_EXTRA) ## single particles at 1, 32 and 256 clients beside other servers
+	$(BIN)/python tests/load/single_particles.py $(ARGS)
 
 check: $(VENV)/.dev ## style, types and import rules
 	$(BIN)/ruff check .
@@ -52,6 +55,11 @@ $(BIN)/python:
 
 $(VENV)/.serve-%: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable ".[$*,hep]"
+	touch $@
+
+# onnx writes the small model; the load generator needs g++, pkg-config and libgrpc++-dev besides.
+$(VENV)/.bench-%: $(VENV)/.serve-%
+	$(INSTALL) "onnx>=1.17,<2"
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python

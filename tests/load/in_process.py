@@ -12,21 +12,19 @@ from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
 
 
-def onnxruntime_alone(
-    model: StoredModel, provider: str, request: SimulationRequest, batch_rows: int
-) -> Callable[[], int]:
+def onnxruntime_alone(model: StoredModel, placement: Placement, request: SimulationRequest) -> Callable[[], int]:
     """Runs the graph on one batch of the request after the other, cut as the service cuts it.
 
     To be called from as many threads as the service has. Noise is drawn beforehand, and the rates are dropped.
     """
-    session = open_session(model, Placement(provider))
+    session = open_session(model, placement)
     particles = request.particles.toward_a()
     noise = normals(request.seed or 0, 0, len(particles), model.card.noise.dimension)
     feeds: dict[str, NDArray[np.generic]] = {"particles": particles.conditions, "noise": noise}
     if model.card.takes_pdg:
         feeds["pdg"] = particles.pdg
-    starts = range(0, len(particles), batch_rows)
-    batches = cycle([{name: array[i : i + batch_rows] for name, array in feeds.items()} for i in starts])
+    starts = range(0, len(particles), placement.max_batch_rows)
+    batches = cycle([{name: array[i : i + placement.max_batch_rows] for name, array in feeds.items()} for i in starts])
 
     def call() -> int:
         return len(session.run(["response"], next(batches))[0])

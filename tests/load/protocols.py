@@ -1,57 +1,85 @@
-"""Calls to a server by bare httpx and grpc.
+"""Batches over every protocol, by the compiled client and by bare httpx and grpc.
 
-Requests are put together once. Replies are received whole, but their arrays are not looked at: what is measured is
-the server, beside a client that costs little.
+Requests are put together once. Python's clients receive replies whole and look at no array: what is measured is the
+server, beside a client that costs little.
 """
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 
 import grpc
 import httpx
-import orjson
-from zdc_service.client.columns import columns_to_send
-from zdc_service.client.grpc_client import message_of_request
-from zdc_service.codecs import JSON
+from load_generator import Generator, Target
+from measuring import Run
+from wire import SIMULATE_STREAM, json_body, rows_of, simulate_grpc, simulate_path
+from zdc_service.codecs import JSON, RAW
 from zdc_service.http.simulate import SIMULATE_PATH
 from zdc_service.rpc import simulation_pb2 as pb
-from zdc_service.rpc.service import SERVICE_NAME
 from zdc_service.simulation import SimulationRequest
 
 TIMEOUT = 120.0
 
 
-def http_call(client: httpx.Client, request: SimulationRequest, media_type: str) -> Callable[[], int]:
-    """One ``POST /simulate`` on a kept connection, particles as JSON columns, answered as a media type."""
-    fields = {
-        "particles": columns_to_send(request.particles),
-        "seed": request.seed,
-        "output": request.output.value,
-        "model": request.model,
-    }
-    body = orjson.dumps(fields, option=orjson.OPT_SERIALIZE_NUMPY)
+def compiled(generator: Generator, target: Target, in_flight: int, rows: int) -> Callable[[float], Run]:
+    """The load generator as the client; `rows` come back for each request. Takes half a second at least."""
 
+    def run(seconds: float) -> Run:
+        load = generator.run(target, in_flight, 0.0, max(seconds, 0.5))
+        if load.errors or (seconds and not load.requests):
+            raise RuntimeError(f"{target.protocol}: {load.requests} answers, errors: {load.reasons}")
+        return Run(rows * load.requests, max(seconds, 0.5), load.cpu_seconds)
+
+    return run
+
+
+def http_binary(client: httpx.Client, request: SimulationRequest, accept: str) -> Callable[[], int]:
+    """One ``POST /simulate`` on a kept connection, particles as float32 rows."""
+    headers = {"Content-Type": RAW, "Accept": accept}
+    return _post(client, simulate_path(request), rows_of(request.particles), headers, len(request.particles))
+
+
+def http_json(client: httpx.Client, request: SimulationRequest) -> Callable[[], int]:
+    """One ``POST /simulate`` on a kept connection, JSON both ways."""
+    headers = {"Content-Type": JSON, "Accept": JSON}
+    return _post(client, SIMULATE_PATH, json_body(request), headers, len(request.particles))
+
+
+def _post(client: httpx.Client, path: str, body: bytes, headers: dict[str, str], rows: int) -> Callable[[], int]:
     def call() -> int:
-        reply = client.post(SIMULATE_PATH, content=body, headers={"Content-Type": JSON, "Accept": media_type})
+        reply = client.post(path, content=body, headers=headers)
         if reply.status_code != httpx.codes.OK:
             raise RuntimeError(f"HTTP {reply.status_code}: {reply.text[:500]}")
-        return len(request.particles)
-
-    return call
-
-
-def grpc_call(channel: grpc.Channel, request: SimulationRequest) -> Callable[[], int]:
-    """One ``SimulateStream`` on a shared channel, as the client library does for each of its requests."""
-    stream = channel.stream_stream(
-        f"/{SERVICE_NAME}/SimulateStream",
-        request_serializer=pb.SimulateRequest.SerializeToString,
-        response_deserializer=pb.SimulateResponse.FromString,
-    )
-    message = message_of_request(request)
-
-    def call() -> int:
-        rows = sum(len(reply.side) for reply in stream(iter([message]), timeout=TIMEOUT))
-        if rows != len(request.particles):
-            raise RuntimeError(f"the stream brought {rows} rows for {len(request.particles)} particles")
         return rows
 
     return call
+
+
+def grpc_stream(channel: grpc.Channel, request: SimulationRequest, in_flight: int) -> Callable[[float], Run]:
+    """One ``SimulateStream`` with many requests under way."""
+    stream = channel.stream_stream(
+        SIMULATE_STREAM,
+        request_serializer=lambda message: message,
+        response_deserializer=pb.SimulateResponse.FromString,
+    )
+    message = simulate_grpc(request)
+
+    def run(seconds: float) -> Run:
+        cpu, began = time.process_time(), time.perf_counter()
+        room = threading.Semaphore(in_flight)
+
+        def messages() -> Iterator[bytes]:
+            room.acquire()
+            yield message
+            while time.perf_counter() - began < seconds:
+                room.acquire()
+                yield message
+
+        rows = 0
+        for reply in stream(messages(), timeout=seconds + TIMEOUT):
+            rows += len(reply.side)
+            if reply.last:
+                room.release()
+        return Run(rows, time.perf_counter() - began, time.process_time() - cpu)
+
+    return run

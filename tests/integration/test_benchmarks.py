@@ -1,0 +1,66 @@
+"""The commands of `tests/load` as `make bench...` runs them, on a small model and for moments."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import onnxruntime
+import pytest
+from zdc_service.providers import CUDA
+
+LOAD = Path(__file__).parents[1] / "load"
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        any(shutil.which(tool) is None for tool in ("g++", "pkg-config")),
+        reason="the load generator needs g++, pkg-config and libgrpc++-dev",
+    ),
+]
+
+
+def run(script: str, models: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(LOAD / script), "--models", str(models), "--seconds", "0.05", *options]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environment)
+
+
+def table(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
+    """Cells below the head of the only table."""
+    assert done.returncode == 0, done.stderr
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in done.stdout.splitlines() if line[:1] == "|"]
+    return rows[2:]
+
+
+def test_batches_over_every_protocol_beside_onnxruntime(models_folder: Path) -> None:
+    done = run("batches.py", models_folder, "--model", "strips", "--rounds", "1")
+    assert "model: strips version 1 on CPUExecutionProvider" in done.stdout, done.stderr
+    rows = {tuple(row[:3]): row[3:] for row in table(done)}
+    assert rows["onnxruntime alone", "", "rates"][2] == "100.0%"
+    for output in ("response", "hits"):
+        ways = {way for way in rows if way[2] == output}
+        assert {client for _, client, _ in ways} == {"", "compiled", "Python"}
+        assert {name for name, client, _ in ways if client == "Python"} == {
+            "HTTP octet-stream", "HTTP npz", "gRPC stream", "HTTP JSON",
+        }  # fmt: skip
+        assert all(float(rows[way][0]) > 0 for way in ways)
+
+
+def test_single_particles_over_both_protocols(models_folder: Path) -> None:
+    few = ["--model", "tiny", "--rounds", "1", "--clients", "1", "3", "--seconds", "0.5", "--peers"]
+    rows = table(run("single_particles.py", models_folder, *few))
+    assert len(rows) == 8
+    for name, protocol, clients, rate, *_, reply, _ in rows:
+        assert float(rate) > 0, (name, protocol, clients)
+        dense = 44 * 44 * (4 if "Open Inference" in name else 2)
+        assert dense <= int(reply) < dense + 1000
+
+
+@pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="this onnxruntime may find a GPU")
+@pytest.mark.parametrize("script", ["batches.py", "single_particles.py"])
+def test_it_says_that_it_did_not_run_without_a_gpu(script: str, models_folder: Path) -> None:
+    done = run(script, models_folder, "--model", "tiny", "--device", "cuda")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("not run: --device cuda: ")

@@ -1,0 +1,99 @@
+"""What the commands have in common: their options, the model, and the line where there is no GPU."""
+
+import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from machine import machine, versions
+from zdc_detector.errors import ConfigError, ZdcError
+from zdc_service.model_store import StoredModel, find_models
+from zdc_service.providers import Placement, place
+from zdc_service.repository import SHIPPED_MODEL
+from zdc_service.settings import EngineSettings
+
+
+def parser_for(description: str | None, seconds: float, rounds: int) -> argparse.ArgumentParser:
+    """A parser with the options of all benchmarks.
+
+    Parameters
+    ----------
+    description : The command's docstring; its first line is shown.
+    seconds, rounds : Defaults.
+    """
+    parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
+    parser.add_argument("--models", type=Path, help="folder of models; default: the shipped ones")
+    parser.add_argument("--model", help="name of the model; default: the folder's only one, or the shipped one")
+    parser.add_argument("--device", choices=["cpu", "cuda", "auto"], default="cpu", help="default: %(default)s")
+    parser.add_argument("--seconds", type=float, default=seconds, help="of one measurement; default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=rounds, help="measurements of each way; default: %(default)s")
+    return parser
+
+
+def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The options; ends the command where they cannot be."""
+    options = parser.parse_args()
+    if options.rounds < 1:
+        parser.error(f"--rounds {options.rounds} must be at least 1")
+    return options
+
+
+@contextmanager
+def one_line_errors(parser: argparse.ArgumentParser, device: str) -> Iterator[None]:
+    """What is wrong with the options or the machine, in a line; "not run" where CUDA cannot be had."""
+    try:
+        yield
+    except ConfigError as error:
+        if device != "cuda":
+            parser.error(str(error))
+        print(f"not run: {error}")
+    except (ZdcError, RuntimeError) as error:
+        parser.error(str(error))
+
+
+def settings_of(options: argparse.Namespace) -> EngineSettings:
+    """Settings of the server, and of what runs in this process."""
+    return EngineSettings(models=options.models, default_model=options.model, device=options.device)
+
+
+def chosen_model(settings: EngineSettings) -> tuple[StoredModel, Placement]:
+    """The model that requests without a name get, and where it computes.
+
+    Raises
+    ------
+    ConfigError : there is no such model, or no such device.
+    """
+    models = find_models(settings.models)
+    names = {model.card.name for model in models}
+    name = settings.default_model or (names.pop() if len(names) == 1 else SHIPPED_MODEL)
+    versions_of_it = [model for model in models if model.card.name == name]
+    if not versions_of_it:
+        raise ConfigError(f"--model {name}: not among {sorted({model.card.name for model in models})}")
+    model = max(versions_of_it, key=lambda each: each.card.version)
+    return model, place(settings, model)
+
+
+def facts(model: StoredModel, placement: Placement) -> list[str]:
+    """Lines that say what the figures hold for."""
+    card = model.card
+    flops = card.flops_per_response / 1e6
+    return [
+        f"machine: {machine()}",
+        f"versions: {versions()}",
+        f"model: {card.name} version {card.version} on {placement.provider}, {flops:.2f} MFLOP a response",
+    ]
+
+
+def markdown(head: list[str], rows: list[list[str]], text_columns: int) -> list[str]:
+    """Lines of a Markdown table; all columns but the first `text_columns` are flushed right."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
+    rule = ["-" * width if i < text_columns else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
+
+    def line(cells: list[str]) -> str:
+        padded = [
+            cell.ljust(width) if i < text_columns else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    return [line(head), line(rule), *map(line, rows)]

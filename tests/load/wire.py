@@ -1,0 +1,110 @@
+"""Requests as bytes on the wire, so that one program asks all servers."""
+
+import json
+from collections.abc import Mapping
+from urllib.parse import urlencode
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
+from zdc_service.client.columns import columns_to_send
+from zdc_service.client.grpc_client import message_of_request
+from zdc_service.codecs import JSON, RAW
+from zdc_service.http.simulate import SIMULATE_PATH
+from zdc_service.rpc import inference_pb2 as inference
+from zdc_service.simulation import SimulationRequest
+
+SIMULATE = "/zdc.v1.Simulation/Simulate"
+SIMULATE_STREAM = "/zdc.v1.Simulation/SimulateStream"
+MODEL_INFER = "/inference.GRPCInferenceService/ModelInfer"
+
+
+def post(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
+    """Head and body of a request over HTTP/1.1 on a kept connection."""
+    lines = [f"POST {path} HTTP/1.1", "Host: localhost", *(f"{name}: {value}" for name, value in headers.items())]
+    return "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body
+
+
+def rows_of(particles: Particles) -> bytes:
+    """Binary body of our own HTTP path: a row of pdg and `KINEMATICS` for each particle, little-endian float32."""
+    kinematics = particles.conditions[:, [CONDITIONS.index(name) for name in KINEMATICS]]
+    return np.column_stack([particles.pdg, kinematics]).astype("<f4").tobytes()
+
+
+def simulate_path(request: SimulationRequest) -> str:
+    """Path and options of our own HTTP path with a binary body."""
+    options: dict[str, object] = {"output": request.output.value}
+    if request.seed is not None:
+        options["seed"] = request.seed
+    if request.model is not None:
+        options["model"] = request.model
+    return f"{SIMULATE_PATH}?{urlencode(options)}"
+
+
+def simulate_http(request: SimulationRequest, accept: str = RAW) -> bytes:
+    """Our own HTTP path, particles as binary rows."""
+    headers = {"Content-Type": RAW, "Accept": accept}
+    return post(simulate_path(request), rows_of(request.particles), headers)
+
+
+def json_body(request: SimulationRequest) -> bytes:
+    """The body of the same request with particles as JSON columns."""
+    columns = {name: column.tolist() for name, column in columns_to_send(request.particles).items()}
+    fields = {
+        "particles": columns,
+        "seed": request.seed,
+        "output": request.output.value,
+        "model": request.model,
+    }
+    return json.dumps(fields).encode()
+
+
+def simulate_grpc(request: SimulationRequest) -> bytes:
+    """The message of our own gRPC methods."""
+    return message_of_request(request).SerializeToString()
+
+
+def infer_http(model: str, particles: Particles) -> bytes:
+    """Open Inference Protocol with binary tensors: ``particles`` in, ``response`` out."""
+    raw = _conditions(particles).tobytes()
+    given = {
+        "name": "particles",
+        "shape": [len(particles), len(CONDITIONS)],
+        "datatype": "FP32",
+        "parameters": {"binary_data_size": len(raw)},
+    }
+    wanted = {"name": "response", "parameters": {"binary_data": True}}
+    head = json.dumps({"inputs": [given], "outputs": [wanted]}).encode()
+    headers = {"Content-Type": RAW, "Inference-Header-Content-Length": str(len(head))}
+    return post(f"/v2/models/{model}/infer", head + raw, headers)
+
+
+def infer_json(model: str, particles: Particles) -> bytes:
+    """Open Inference Protocol with tensors as JSON, for servers without the binary ones."""
+    values = _conditions(particles).ravel().tolist()
+    given = {"name": "particles", "shape": [len(particles), len(CONDITIONS)], "datatype": "FP32", "data": values}
+    body = json.dumps({"inputs": [given]}).encode()
+    return post(f"/v2/models/{model}/infer", body, {"Content-Type": JSON})
+
+
+def infer_grpc(model: str, particles: Particles) -> bytes:
+    """Open Inference Protocol over gRPC, tensors as bytes."""
+    tensor = inference.ModelInferRequest.InferInputTensor(
+        name="particles", datatype="FP32", shape=[len(particles), len(CONDITIONS)]
+    )
+    wanted = inference.ModelInferRequest.InferRequestedOutputTensor(name="response")
+    message = inference.ModelInferRequest(
+        model_name=model, inputs=[tensor], outputs=[wanted], raw_input_contents=[_conditions(particles).tobytes()]
+    )
+    return message.SerializeToString()
+
+
+def conditions_json(path: str, particles: Particles) -> bytes:
+    """``{"particles": [[...]]}`` for servers without a protocol of their own."""
+    body = json.dumps({"particles": _conditions(particles).tolist()}).encode()
+    return post(path, body, {"Content-Type": JSON})
+
+
+def _conditions(particles: Particles) -> NDArray[np.float32]:
+    """What the graph takes, which is what peers are given: the mirror image of particles that fly to -z."""
+    return particles.toward_a().conditions.astype("<f4")
