@@ -5,17 +5,21 @@ import contextlib
 import errno
 import json
 import logging
+import os
 import signal
 import socket
 import sys
-from collections.abc import Iterator
 
-import uvicorn
 import uvloop
 from starlette.types import ASGIApp
-from zdc_detector.errors import ConfigError
+from zdc_detector.errors import ConfigError, UnauthenticatedError
 
-from zdc_service.http.app import create_http_app
+from zdc_service.access.exposure import check_exposure
+from zdc_service.access.tls import Certificates
+from zdc_service.access.tokens import Tokens
+from zdc_service.http.app import create_http_app, create_management_app
+from zdc_service.http.guard import Guard
+from zdc_service.http.server import HttpServer
 from zdc_service.rpc.server import RpcServer
 from zdc_service.settings import ServerSettings
 from zdc_service.simulator import Simulator
@@ -30,114 +34,163 @@ class Server:
     Attributes
     ----------
     simulator : Behind both.
-    http_port, grpc_port : Where it listens, once started.
+    http_port, grpc_port, management_port : Where it listens, once started.
     ready : Whether new work is welcome.
     """
 
     def __init__(self, settings: ServerSettings):
-        """Load and check the models.
+        """Load and check the models, certificates and tokens.
 
         Raises
         ------
         ConfigError : a setting is wrong, or a port is taken.
         ModelError : a model is not what its card says.
         """
+        check_exposure(settings)
         self._settings = settings
-        self._socket = _bind(settings.host, settings.http_port)
-        self.http_port: int = self._socket.getsockname()[1]
+        self._certificates = None
+        if settings.tls_certificate is not None and settings.tls_key is not None:
+            self._certificates = Certificates(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+        self._tokens = Tokens(settings.token_files) if settings.token_files else None
         self.grpc_port = settings.grpc_port
-        try:
-            self.simulator = Simulator(settings)
-        except BaseException:
-            self._socket.close()
-            raise
         self.ready = False
-        http = create_http_app(self.simulator, lambda: self.ready, settings.body_limit, settings.request_seconds)
-        self._http = _HttpServer(http, settings)
+        with contextlib.ExitStack() as sockets:
+            self._socket = sockets.enter_context(_bind("--http-port", settings.host, settings.http_port))
+            self._management_socket = None
+            if settings.management_port is not None:
+                host = settings.management_host or settings.host
+                self._management_socket = sockets.enter_context(
+                    _bind("--management-port", host, settings.management_port)
+                )
+            self.simulator = Simulator(settings)
+            sockets.pop_all()
+        self.http_port: int = self._socket.getsockname()[1]
+        self._http = HttpServer(
+            self._http_app(), settings, None if self._certificates is None else self._certificates.context
+        )
+        self._management: HttpServer | None = None
+        self.management_port: int | None = None
+        if self._management_socket is not None:
+            self.management_port = self._management_socket.getsockname()[1]
+            self._management = HttpServer(create_management_app(self.simulator, self._is_ready), settings)
         self._rpc: RpcServer | None = None
-        self._http_task: asyncio.Task[None] | None = None
         self._watcher: Watcher | None = None
+
+    def _is_ready(self) -> bool:
+        return self.ready
+
+    def _http_app(self) -> ASGIApp:
+        settings = self._settings
+        app = create_http_app(
+            self.simulator,
+            self._is_ready,
+            settings.body_limit,
+            settings.request_seconds,
+            metrics=settings.management_port is None,
+        )
+        if self._tokens is None:
+            return app
+        return Guard(app, self._tokens, self.simulator.metrics.requests.labels("http", UnauthenticatedError.kind).inc)
 
     async def start(self) -> None:
         """Accept requests; raises ConfigError where a port is taken."""
-        self._rpc = RpcServer(self.simulator, self._settings.host, self._settings.grpc_port)
+        settings = self._settings
+        if self._management is not None and self._management_socket is not None:
+            await _listen(self._management, "--management-port", self._management_socket)
+        credentials = None if self._certificates is None else self._certificates.grpc_credentials()
+        self._rpc = RpcServer(self.simulator, settings, credentials, self._tokens)
         self.grpc_port = self._rpc.port
         await self._rpc.start()
-        self._http_task = asyncio.create_task(self._http.serve(sockets=[self._socket]))
-        while not self._http.started and not self._http_task.done():
-            await asyncio.sleep(0.001)
-        if self._http_task.done():
-            ended, self._http_task = self._http_task, None
-            try:
-                ended.result()
-            except OSError as error:  # a server that was starting too, and now listens
-                raise _no_port(self._settings.host, self.http_port, error) from error
-        if self._settings.model_poll_seconds:
-            self._watcher = Watcher(self.simulator.repository.refresh, self._settings.model_poll_seconds, "models")
+        await _listen(self._http, "--http-port", self._socket)
+        if settings.model_poll_seconds:
+            self._watcher = Watcher(self.simulator.repository.refresh, settings.model_poll_seconds, "models")
         self.ready = True
+
+    async def drain(self) -> None:
+        """Say that no new work is welcome, and serve on."""
+        self.ready = False
+        self._http.drain()
+        if self._rpc is not None:
+            await self._rpc.drain()
 
     async def stop(self) -> None:
         """Refuse new work, finish what was accepted, close."""
-        self.ready = False
-        self._http.should_exit = True
-        closing = [task for task in (self._http_task,) if task is not None]
+        await self.drain()
+        grace = self._settings.shutdown_seconds
+        closing = [self._http.stop(grace)]
         if self._rpc is not None:
-            closing.append(asyncio.create_task(self._rpc.stop(self._settings.shutdown_seconds)))
+            closing.append(self._rpc.stop(grace))
         if self._watcher is not None:
-            closing.append(asyncio.create_task(asyncio.to_thread(self._watcher.stop)))
+            closing.append(asyncio.to_thread(self._watcher.stop))
         await asyncio.gather(*closing)
-        self._socket.close()
+        if self._management is not None:
+            await self._management.stop(0.0)  # last: probes and metrics tell how the rest ends
+        for listening in (self._socket, self._management_socket):
+            if listening is not None:
+                listening.close()
         await asyncio.to_thread(self.simulator.close)
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT."""
-        stop = asyncio.Event()
+        """Serve until SIGTERM or SIGINT; a second one ends the process at once."""
+        told = asyncio.Event()
+
+        def on_signal(number: int) -> None:
+            if told.is_set():
+                log.error("%s again: ending at once; requests in flight are lost", signal.Signals(number).name)
+                os._exit(128 + number)
+            told.set()
+
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, on_signal, number)
         try:
             await self.start()
             self._announce()
-            await stop.wait()
-            log.info("shutting down; finishing requests in flight")
+            await told.wait()
+            log.info(
+                "shutting down: not ready, serving on for %g s, then %g s for requests in flight",
+                self._settings.drain_seconds,
+                self._settings.shutdown_seconds,
+            )
+            await self.drain()
+            await asyncio.sleep(self._settings.drain_seconds)
         finally:
             await self.stop()
 
     def _announce(self) -> None:
-        host = "127.0.0.1" if self._settings.host in ("0.0.0.0", "::") else self._settings.host
-        host = f"[{host}]" if ":" in host else host
+        host = _to_call(self._settings.host)
         species = self.simulator.repository.get().card.ranges.species[0]
         pz = round((species.energy[0] * species.energy[1]) ** 0.5)
         body = json.dumps({"particles": [{"pdg": species.pdg, "px": 0.0, "py": 0.0, "pz": pz}], "output": "channels"})
-        print(f"HTTP on http://{host}:{self.http_port} (documentation at /docs), gRPC on {host}:{self.grpc_port}")
-        print(f"curl -s http://{host}:{self.http_port}/simulate -H 'Content-Type: application/json' -d '{body}'")
+        scheme = "http" if self._certificates is None else "https"
+        print(f"HTTP on {scheme}://{host}:{self.http_port} (documentation at /docs), gRPC on {host}:{self.grpc_port}")
+        options = "-H 'Content-Type: application/json'"
+        if self._certificates is not None:
+            options += " --cacert CA.pem"
+        if self._tokens is not None:
+            options += ' -H "Authorization: Bearer $TOKEN"'
+        print(f"curl -s {scheme}://{host}:{self.http_port}/simulate {options} -d '{body}'")
+        if self.management_port is not None:
+            host = _to_call(self._settings.management_host or self._settings.host)
+            print(f"probes and metrics on http://{host}:{self.management_port}")
         sys.stdout.flush()
 
 
-class _HttpServer(uvicorn.Server):
-    """Leaves signals to `Server.run`, which stops both protocols."""
-
-    def __init__(self, app: ASGIApp, settings: ServerSettings):
-        super().__init__(
-            uvicorn.Config(
-                app,
-                http="httptools",
-                ws="none",
-                lifespan="off",
-                log_config=None,
-                access_log=False,
-                server_header=False,
-                timeout_graceful_shutdown=round(settings.shutdown_seconds) or 1,
-            )
-        )
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Nothing to capture."""
-        yield
+def _to_call(host: str) -> str:
+    """How this machine reaches an address that a server listens on, within a URL."""
+    host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
+    return f"[{host}]" if ":" in host else host
 
 
-def _bind(host: str, port: int) -> socket.socket:
+async def _listen(server: HttpServer, option: str, bound: socket.socket) -> None:
+    host, port = bound.getsockname()[:2]
+    try:
+        await server.start(bound)
+    except OSError as error:  # a server that was starting too, and now listens
+        raise _no_port(option, host, port, error) from error
+
+
+def _bind(option: str, host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -145,14 +198,16 @@ def _bind(host: str, port: int) -> socket.socket:
         bound.bind((host, port))
     except OSError as error:
         bound.close()
-        raise _no_port(host, port, error) from error
+        raise _no_port(option, host, port, error) from error
     return bound
 
 
-def _no_port(host: str, port: int, error: OSError) -> ConfigError:
+def _no_port(option: str, host: str, port: int, error: OSError) -> ConfigError:
     remedies = {errno.EADDRINUSE: "is another server running?", errno.EACCES: "ports below 1024 need privileges"}
-    remedy = remedies.get(error.errno or 0, "--host must be an address of this machine")
-    return ConfigError(f"--http-port {port} on {host}: {error.strerror}; {remedy}")
+    remedy = remedies.get(
+        error.errno or 0, f"{option.replace('http-', '').replace('port', 'host')} must be an address of this machine"
+    )
+    return ConfigError(f"{option} {port} on {host}: {error.strerror}; {remedy}")
 
 
 def serve(settings: ServerSettings) -> None:

@@ -42,7 +42,11 @@ class ModelSummary(BaseModel):
 
 
 def create_http_app(
-    simulator: Simulator, ready: Callable[[], bool], body_limit: int, request_seconds: float | None = None
+    simulator: Simulator,
+    ready: Callable[[], bool],
+    body_limit: int,
+    request_seconds: float | None = None,
+    metrics: bool = True,
 ) -> ASGIApp:
     """The application, bound to a simulator.
 
@@ -52,6 +56,7 @@ def create_http_app(
     ready : Says whether new work is welcome.
     body_limit : Most bytes of a request's body.
     request_seconds : Longest time for an answer; callers may ask for less.
+    metrics : Whether /metrics is here.
     """
     app = FastAPIOffline(  # serves the viewer of /docs itself: clusters often reach no CDN
         redoc_url=None,
@@ -63,9 +68,20 @@ def create_http_app(
     exchange = Exchange(simulator, body_limit, request_seconds)
     app.include_router(simulate_router(exchange))
     _add_models(app, simulator)
-    _add_operations(app, simulator, ready)
-    _add_errors(app)
+    _add_probes(app, ready)
+    if metrics:
+        _add_metrics(app, simulator)
+    _add_errors(app, "/docs lists what there is")
     return InferenceDoor(BinaryDoor(app, exchange), simulator, ready, body_limit, request_seconds)
+
+
+def create_management_app(simulator: Simulator, ready: Callable[[], bool]) -> ASGIApp:
+    """Probes and metrics alone, for a port of their own."""
+    app = FastAPI(openapi_url=None)
+    _add_probes(app, ready)
+    _add_metrics(app, simulator)
+    _add_errors(app, "here are /livez, /readyz and /metrics")
+    return app
 
 
 def _add_models(app: FastAPI, simulator: Simulator) -> None:
@@ -97,7 +113,7 @@ def _summary(engine: Engine, default: str) -> ModelSummary:
     )
 
 
-def _add_operations(app: FastAPI, simulator: Simulator, ready: Callable[[], bool]) -> None:
+def _add_probes(app: FastAPI, ready: Callable[[], bool]) -> None:
     @app.head("/livez", include_in_schema=False)
     @app.get("/livez", summary="Whether the process answers", tags=["operations"])
     async def livez() -> dict[str, str]:
@@ -110,13 +126,15 @@ def _add_operations(app: FastAPI, simulator: Simulator, ready: Callable[[], bool
             raise NotReadyError("shutting down")
         return {"status": "ready"}
 
+
+def _add_metrics(app: FastAPI, simulator: Simulator) -> None:
     @app.head("/metrics", include_in_schema=False)
     @app.get("/metrics", summary="Metrics for Prometheus", tags=["operations"])
     async def metrics() -> Response:
         return Response(simulator.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _add_errors(app: FastAPI) -> None:
+def _add_errors(app: FastAPI, hint: str) -> None:
     async def on_error(request: Request, error: Exception) -> Response:
         if isinstance(error, ZdcError):  # uvicorn logs all others
             log_internal(request.url.path, error)
@@ -135,5 +153,5 @@ def _add_errors(app: FastAPI) -> None:
     async def on_http_error(request: Request, error: HTTPException) -> Response:
         status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
         allowed = f"; allowed is {headers['Allow']}" if "Allow" in headers else ""
-        text = f"{request.method} {request.url.path}: {status.phrase}{allowed}; /docs lists what there is"
+        text = f"{request.method} {request.url.path}: {status.phrase}{allowed}; {hint}"
         return plain_error(status, status.name.lower(), text, headers).response()

@@ -1,13 +1,19 @@
 """The gRPC server: simulation, the Open Inference Protocol, health and reflection."""
 
+from collections.abc import Callable
+
+import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from zdc_detector.errors import ConfigError
+from zdc_detector.errors import ConfigError, UnauthenticatedError
 
+from zdc_service.access.tokens import Tokens
+from zdc_service.rpc.guard import RpcGuard
 from zdc_service.rpc.inference import SERVICE_NAME as INFERENCE_NAME
 from zdc_service.rpc.inference import InferenceService
 from zdc_service.rpc.service import SERVICE_NAME, SimulationService
+from zdc_service.settings import ServerSettings
 from zdc_service.simulator import Simulator
 
 
@@ -19,10 +25,24 @@ class RpcServer:
     port : Where it listens.
     """
 
-    def __init__(self, simulator: Simulator, host: str, port: int):
-        """Bind the port; raises ConfigError where it is taken."""
-        # By default gRPC shares a port with other servers silently, and requests would go to either.
-        self._server = grpc.aio.server(options=[("grpc.so_reuseport", 0), ("grpc.max_send_message_length", -1)])
+    def __init__(
+        self,
+        simulator: Simulator,
+        settings: ServerSettings,
+        credentials: grpc.ServerCredentials | None = None,
+        tokens: Tokens | None = None,
+    ):
+        """Bind the port; raises ConfigError where it is taken.
+
+        Parameters
+        ----------
+        simulator : Behind it.
+        settings : Address and limits.
+        credentials : For TLS.
+        tokens : What callers must have one of.
+        """
+        guards = [] if tokens is None else [RpcGuard(tokens, _count_refusals(simulator))]
+        self._server = grpc.aio.server(interceptors=guards, options=_options(settings))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._ready = False
@@ -30,8 +50,14 @@ class RpcServer:
         self._server.add_generic_rpc_handlers((SimulationService(simulator).handler(), inference.handler()))
         services = (SERVICE_NAME, INFERENCE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, self._server)
+        host, port = settings.host, settings.grpc_port
+        address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
-            self.port: int = self._server.add_insecure_port(f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            self.port: int = (
+                self._server.add_insecure_port(address)
+                if credentials is None
+                else self._server.add_secure_port(address, credentials)
+            )
         except RuntimeError as error:
             raise ConfigError(f"--grpc-port {port} on {host}: {error}; is another server running?") from error
 
@@ -42,8 +68,28 @@ class RpcServer:
         for service in ("", SERVICE_NAME, INFERENCE_NAME):
             await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
 
-    async def stop(self, grace: float) -> None:
-        """Turn NOT_SERVING, finish calls in flight for at most `grace` seconds, close."""
+    async def drain(self) -> None:
+        """Turn NOT_SERVING, and serve on."""
         self._ready = False
         await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace: float) -> None:
+        """Refuse further calls, finish those in flight for at most `grace` seconds, close."""
+        await self.drain()
         await self._server.stop(grace)
+
+
+def _count_refusals(simulator: Simulator) -> Callable[[], None]:
+    return simulator.metrics.requests.labels("grpc", UnauthenticatedError.kind).inc
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.so_reuseport", 0),  # by default gRPC shares a port with other servers, and calls would go to either
+        ("grpc.max_send_message_length", -1),
+        ("grpc.max_receive_message_length", settings.body_limit),
+        ("grpc.max_concurrent_streams", settings.max_connections),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.server_handshake_timeout_ms", round(settings.header_seconds * 1000)),
+        ("grpc.max_connection_idle_ms", round(settings.idle_seconds * 1000)),
+    ]

@@ -1,7 +1,7 @@
 """Tokens of gRPC callers."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
@@ -10,14 +10,19 @@ from zdc_detector.errors import UnauthenticatedError
 from zdc_service.access.tokens import Tokens
 from zdc_service.status import GRPC_KIND_KEY, STATUSES
 
-#: Probes carry no token.
-_HEALTH = "/grpc.health.v1.Health/"
+#: What probes ask for; they carry no token.
+_PROBES = (
+    "/grpc.health.v1.Health/",
+    "/inference.GRPCInferenceService/ServerLive",
+    "/inference.GRPCInferenceService/ServerReady",
+)
 
-_Handler = grpc.RpcMethodHandler[Any, Any]
+#: None stands for a method that there is not.
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 
 class RpcGuard(grpc.aio.ServerInterceptor):
-    """Lets calls with a token, and health checks, through."""
+    """Lets calls with a token, and probes, through."""
 
     def __init__(self, tokens: Tokens, refused: Callable[[], None]):
         """Check with `tokens`; `refused` is called for every caller that is sent away."""
@@ -26,11 +31,11 @@ class RpcGuard(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> _Handler | None:
+    ) -> _Handler:
         """Answer UNAUTHENTICATED where the call carries no known token."""
-        if not handler_call_details.method.startswith(_HEALTH):
+        if not handler_call_details.method.startswith(_PROBES):
             metadata = handler_call_details.invocation_metadata
             given = next((value for name, value in metadata if name == "authorization"), None)
             try:
