@@ -150,10 +150,14 @@ def test_a_missing_or_damaged_golden_file_is_refused(tmp_path: Path, content: by
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
 def test_a_gpu_that_cannot_be_had_is_refused(models_folder: Path, device: Any) -> None:
     """By a build without it, and by a build with it on a machine that has none."""
-    model = find_models(models_folder)[0]
-    with pytest.raises(ConfigError, match=rf"^--device {device}: .*, or take --device cpu$"):
+
+    def open_on_gpu() -> None:
+        model = find_models(models_folder)[0]
         open_session(model, place(EngineSettings(device=device), model))
         pytest.skip(f"this machine has {device}")
+
+    with pytest.raises(ConfigError, match=rf"^--device {device}: .*, or take --device cpu$"):
+        open_on_gpu()
 
 
 def test_auto_says_what_it_took(models_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
