@@ -207,6 +207,20 @@ def condition_rows(
 
 
 @_compiled
+def split_rows(
+    rows: NDArray[np.float32], largest: float, pdg: NDArray[np.int64], kinematics: NDArray[np.float32]
+) -> bool:
+    """Take the first of each row's numbers as a code; False at the first that is no integer of at most `largest`."""
+    for n in range(len(rows)):
+        code = rows[n, 0]
+        if not abs(code) <= largest or code != math.floor(code):
+            return False
+        pdg[n] = int(code)
+        kinematics[n, :] = rows[n, 1:]
+    return True
+
+
+@_compiled
 def range_rows(
     pdg: NDArray[np.int64],
     conditions: NDArray[np.float32],

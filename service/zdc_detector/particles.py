@@ -32,6 +32,7 @@ ENERGY_TOLERANCE = 0.01
 LARGEST = 1e9
 SMALLEST_PZ = 1e-9
 
+_SIDE_A, _SIDE_C = np.uint8(ord("A")), np.uint8(ord("C"))
 _NEUTRINOS = (12, 14, 16)
 _GIVEN = {"energy", "mass", "charge"}
 
@@ -113,9 +114,10 @@ class Particles:
         return Particles(self.pdg[rows], np.ascontiguousarray(self.conditions[rows]))
 
     @property
-    def side(self) -> NDArray[np.str_]:
-        """``A`` for particles that fly to +z, ``C`` for -z, shape (N,)."""
-        return np.where(self.conditions[:, PZ] < 0, "C", "A")
+    def side(self) -> NDArray[np.bytes_]:
+        """``A`` for particles that fly to +z, ``C`` for -z, S1, shape (N,)."""
+        codes = np.where(self.conditions[:, PZ] < 0, _SIDE_C, _SIDE_A)
+        return codes.view("S1")
 
     def toward_a(self) -> "Particles":
         """The same particles with the problem mirrored (vz, pz -> -vz, -pz) wherever they fly to -z."""

@@ -35,7 +35,7 @@ _WORDS_PER_COUNTER = 4
 
 def fresh_seed() -> int:
     """A seed from the operating system, for requests that bring none."""
-    return secrets.randbelow(MAX_SEED)
+    return secrets.randbits(53)
 
 
 def check_seed(seed: int, first_row: int = 0) -> None:

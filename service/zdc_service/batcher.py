@@ -4,15 +4,12 @@ import logging
 import threading
 import time
 from collections import deque
-from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 from zdc_detector.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
 from zdc_detector.finish import Finish, finish_rows
-from zdc_detector.particles import Particles
-from zdc_detector.random import normals_of
 
+from zdc_service.batch import Batch, Slice
 from zdc_service.engine import Engine
 from zdc_service.job import Job
 from zdc_service.metrics import Metrics
@@ -24,15 +21,6 @@ log = logging.getLogger(__name__)
 _WORTH_SHARING = 8
 
 _Kind = tuple[Engine, Finish]
-
-
-@dataclass(frozen=True)
-class _Slice:
-    """Rows ``start:stop`` of a job, as a worker took them."""
-
-    job: Job
-    start: int
-    stop: int
 
 
 class Batcher:
@@ -117,7 +105,7 @@ class Batcher:
             except Exception as error:
                 self._compute_apart(slices, error)
 
-    def _take(self) -> list[_Slice]:
+    def _take(self) -> list[Slice]:
         """Wait for rows and take a batch of one kind; empty when closed and nothing is left."""
         with self._changed:
             while True:
@@ -135,7 +123,7 @@ class Batcher:
                 if slices:
                     return slices
 
-    def _slices(self, queue: deque[Job]) -> list[_Slice]:
+    def _slices(self, queue: deque[Job]) -> list[Slice]:
         now = time.monotonic()
         share = max(_WORTH_SHARING, -(-self._queued_rows // (self._idle + 1)))
         room = min(share, self._max_batch_rows)
@@ -163,25 +151,23 @@ class Batcher:
             job.next_row = stop
             room -= stop - start
             self._count(start - stop)
-            slices.append(_Slice(job, start, stop))
+            slices.append(Slice(job, start, stop))
             if stop < job.stop:
                 queue.append(job)
         return slices
 
-    def _compute(self, slices: list[_Slice]) -> None:
+    def _compute(self, slices: list[Slice]) -> None:
         """Compute and deliver; raises before anything is delivered, so that a slice is never delivered twice."""
         began = time.monotonic()
         plan = slices[0].job.plan
         card, statistics = plan.engine.card, plan.engine.statistics
-        particles = Particles.concatenate([_particles(part) for part in slices])
-        seeds, rows = _keys(slices)
-        noise = _noise(slices, seeds, rows)
+        batch = Batch(slices)
         prepared = time.monotonic()
-        rates = plan.engine.run(particles.conditions, noise, particles.pdg)
+        rates = plan.engine.run(batch.conditions, batch.noise, batch.pdg)
         ran = time.monotonic()
         if not np.isfinite(rates.sum()):  # as counts, these would be zeros
             raise ModelError(f"{card.name} version {card.version} gave rates that are not finite")
-        images = finish_rows(rates, plan.finish, seeds, rows)
+        images = finish_rows(rates, plan.finish, batch.seeds, batch.rows)
         channels = card.calorimeter.channel_sums(images)
         ended = time.monotonic()
         timing = Timing(0.0, prepared - began, ran - prepared, ended - ran)
@@ -194,12 +180,12 @@ class Batcher:
             end = at + part.stop - part.start
             waited = part.job.waited if part.start == part.job.start else 0.0
             try:
-                part.job.deliver(part.start, images[at:end], channels[at:end], replace(timing, queue=waited))
+                part.job.deliver(part.start, images[at:end], channels[at:end], timing._replace(queue=waited))
             except Exception as error:
                 part.job.fail(error)
             at = end
 
-    def _compute_apart(self, slices: list[_Slice], error: Exception) -> None:
+    def _compute_apart(self, slices: list[Slice], error: Exception) -> None:
         """After an error in a batch: find the job that it belongs to, and finish the others."""
         if len(slices) == 1:
             slices[0].job.fail(error)
@@ -210,29 +196,3 @@ class Batcher:
                 self._compute([part])
             except Exception as own:
                 part.job.fail(own)
-
-
-def _particles(part: _Slice) -> Particles:
-    plan = part.job.plan
-    if plan.repeats == 1:
-        return plan.particles[part.start : part.stop]
-    return plan.particles[plan.kept(part.start, part.stop)]
-
-
-def _keys(slices: list[_Slice]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
-    """Seed and number of each row: what its random numbers are made of."""
-    seeds = [np.full(part.stop - part.start, part.job.plan.seed, dtype=np.uint64) for part in slices]
-    rows = [part.job.plan.numbers(part.start, part.stop) for part in slices]
-    return (seeds[0], rows[0]) if len(slices) == 1 else (np.concatenate(seeds), np.concatenate(rows))
-
-
-def _noise(slices: list[_Slice], seeds: NDArray[np.uint64], rows: NDArray[np.uint64]) -> NDArray[np.float32]:
-    """The noise that requests brought, and drawn noise for the others, shape (N, dimension)."""
-    noise = normals_of(seeds, rows, slices[0].job.plan.engine.card.noise.dimension)
-    at = 0
-    for part in slices:
-        plan, end = part.job.plan, at + part.stop - part.start
-        if plan.noise is not None:
-            noise[at:end] = plan.noise[plan.kept(part.start, part.stop)]
-        at = end
-    return noise

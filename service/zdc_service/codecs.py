@@ -6,7 +6,7 @@ import math
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,8 @@ def encode(result: SimulationResult, form: Form) -> Encoded:
     - octet-stream: the same array, or the three of hits, little-endian in C order one after the other.
     - zdc-arrays: all of `arrays_of` in this way.
 
-    The arrays of the last two are listed in the header `ARRAYS_HEADER`.
+    The arrays of the last two are listed in the header `ARRAYS_HEADER`; the last one says the face's shape and the
+    names of the channels as well.
     """
     arrays: Arrays = arrays_of(result)
     if form.floats:
@@ -117,6 +118,9 @@ def encode(result: SimulationResult, form: Form) -> Encoded:
     headers = _headers(result) | {"Content-Type": form.media_type}
     if form.media_type == RAW:
         arrays = {name: arrays[name] for name in _main(arrays)}
+    if form.media_type == ARRAYS:
+        headers["X-Zdc-Shape"] = ",".join(map(str, result.shape))
+        headers["X-Zdc-Channels"] = ",".join(result.channel_names)
     if form.media_type in (RAW, ARRAYS):
         headers[ARRAYS_HEADER] = ", ".join(_described(name, array) for name, array in arrays.items())
     return Encoded(_ENCODERS[form.media_type](result, arrays), headers)
@@ -161,8 +165,12 @@ def _main(arrays: Arrays) -> tuple[str, ...]:
 
 
 def _described(name: str, array: NDArray[np.generic]) -> str:
-    kind = array.dtype.newbyteorder("<").str.replace("|S1", "S1")
-    return f"{name};{kind};{','.join(map(str, array.shape))}"
+    return f"{name};{_little_endian_name(array.dtype)};{','.join(map(str, array.shape))}"
+
+
+@cache
+def _little_endian_name(dtype: np.dtype[np.generic]) -> str:
+    return dtype.newbyteorder("<").str.replace("|S1", "S1")
 
 
 def _to_json(result: SimulationResult, _arrays: Arrays) -> bytes:
@@ -235,8 +243,6 @@ def _headers(result: SimulationResult) -> dict[str, str]:
         "X-Zdc-First-Row": str(result.first_row),
         "X-Zdc-Repeats": str(result.repeats),
         "X-Zdc-Finish": result.finish.value,
-        "X-Zdc-Shape": f"{result.shape[0]},{result.shape[1]}",
-        "X-Zdc-Channels": ",".join(result.channel_names),
         "X-Zdc-Skipped": json.dumps(result.skipped) if result.skipped else "{}",
         "X-Zdc-Extrapolated": json.dumps(result.extrapolated) if result.extrapolated else "{}",
     }

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,17 +58,17 @@ class Plan:
         """Rows of the whole request."""
         return len(self.index) * self.repeats
 
-    def kept(self, start: int, stop: int) -> NDArray[np.intp]:
+    def kept(self, start: int, stop: int) -> slice | NDArray[np.intp]:
         """Index into `particles` of each row of a block."""
-        rows = np.arange(start, stop)
-        return rows if self.repeats == 1 else rows // self.repeats
+        return slice(start, stop) if self.repeats == 1 else np.arange(start, stop) // self.repeats
 
-    def numbers(self, start: int, stop: int) -> NDArray[np.uint64]:
-        """Random row number of each row of a block: first_row + particle * repeats + repeat, uint64."""
-        rows = np.arange(start, stop, dtype=np.uint64)
-        repeats = np.uint64(self.repeats)
-        particle = self.index[(rows // repeats).astype(np.intp)].astype(np.uint64)
-        return np.uint64(self.first_row) + particle * repeats + rows % repeats
+    @cached_property
+    def numbers(self) -> NDArray[np.uint64]:
+        """Random row number of each row: first_row + particle * repeats + repeat, uint64, shape (rows,)."""
+        first: NDArray[np.uint64] = self.index.astype(np.uint64) * np.uint64(self.repeats) + np.uint64(self.first_row)
+        if self.repeats == 1:
+            return first
+        return (first[:, None] + np.arange(self.repeats, dtype=np.uint64)).ravel()
 
     @property
     def photon_type(self) -> np.dtype[np.generic]:
@@ -78,7 +80,7 @@ class Plan:
         """Of channel sums."""
         return np.dtype(np.float32 if self.finish is Finish.NONE else np.uint32)
 
-    @property
+    @cached_property
     def row_bytes(self) -> int:
         """Most bytes that one row takes in an answer; hits are counted as if every fibre were lit."""
         calorimeter = self.engine.card.calorimeter
@@ -104,7 +106,7 @@ class Tally:
         """Rows are done; the last ones make the request a success."""
         with self._lock:
             self._missing -= rows
-            self._timing += timing
+            self._timing = self._timing.plus(timing)
             if self._ended or self._missing:
                 return
             self._ended = True
@@ -138,16 +140,17 @@ class Job:
         self.submitted = time.monotonic()
         self.waited = 0.0
         self.future: Future[SimulationResult] = Future()
-        calorimeter = plan.engine.card.calorimeter
-        self._channels = np.zeros((0, len(calorimeter.channel_names)), dtype=plan.channel_type)
+        self._channels: NDArray[np.generic] | None = None
         self._images: NDArray[np.generic] | None = None
-        if plan.output is Output.RESPONSE:
-            self._images = np.empty((0, *calorimeter.shape), dtype=plan.photon_type)
         self._hits: dict[int, Hits] = {}
         self._missing = stop - start
         self._timing = NO_TIMING
         self._lock = threading.Lock()
-        if not self._missing:
+        if not self._missing:  # everything was skipped
+            calorimeter = plan.engine.card.calorimeter
+            self._channels = np.zeros((0, len(calorimeter.channel_names)), dtype=plan.channel_type)
+            if plan.output is Output.RESPONSE:
+                self._images = np.zeros((0, *calorimeter.shape), dtype=plan.photon_type)
             self.future.set_result(self._result())
             plan.tally.delivered(0, self._timing)
 
@@ -162,7 +165,7 @@ class Job:
                 self._images, self._channels = dense, channels
             if hits is not None:
                 self._hits[start] = hits
-            self._timing += timing
+            self._timing = self._timing.plus(timing)
             self._missing -= len(channels)
             complete = self._missing == 0
         if complete:
@@ -172,7 +175,7 @@ class Job:
     def _fill(self, at: int, images: NDArray[np.generic] | None, channels: NDArray[np.generic]) -> None:
         """Copy rows into their places in buffers for the whole job, which the first ones allocate."""
         rows = self.stop - self.start
-        if not len(self._channels):
+        if self._channels is None:
             self._channels = np.empty((rows, *channels.shape[1:]), dtype=channels.dtype)
             if images is not None:
                 self._images = np.empty((rows, *images.shape[1:]), dtype=images.dtype)
@@ -206,7 +209,7 @@ class Job:
             channel_names=card.calorimeter.channel_names,
             particle=plan.index[kept],
             side=plan.side[kept],
-            channels=self._channels,
+            channels=cast(NDArray[np.generic], self._channels),
             response=self._images,
             hits=hits,
             skipped=plan.skipped,

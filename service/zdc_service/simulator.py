@@ -103,7 +103,7 @@ class Simulator:
             engine=engine,
             particles=particles.toward_a(),
             index=kept,
-            side=particles.side.astype("S1"),
+            side=particles.side,
             seed=seed,
             first_row=request.first_row,
             repeats=request.repeats,

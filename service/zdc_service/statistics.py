@@ -4,10 +4,10 @@ import threading
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 
-@dataclass(frozen=True)
-class Timing:
+class Timing(NamedTuple):
     """Seconds that a request spent waiting and being computed; a batch counts in full for each of its requests.
 
     Attributes
@@ -23,7 +23,8 @@ class Timing:
     model: float = 0.0
     finish: float = 0.0
 
-    def __add__(self, other: "Timing") -> "Timing":
+    def plus(self, other: "Timing") -> "Timing":
+        """The sum of both."""
         return Timing(
             self.queue + other.queue,
             self.prepare + other.prepare,
@@ -91,7 +92,7 @@ class Statistics:
         with self._lock:
             totals = self._totals
             totals.executions[rows] += 1
-            totals.execution_timing[rows] += timing
+            totals.execution_timing[rows] = totals.execution_timing[rows].plus(timing)
             totals.last = time.time()
 
     def succeeded(self, rows: int, seconds: float, timing: Timing) -> None:
@@ -101,7 +102,7 @@ class Statistics:
             totals.succeeded += 1
             totals.rows += rows
             totals.seconds += seconds
-            totals.timing += timing
+            totals.timing = totals.timing.plus(timing)
 
     def failed(self, kind: str, seconds: float) -> None:
         """A request ended without its rows."""

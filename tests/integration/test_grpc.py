@@ -51,7 +51,7 @@ def test_a_unary_reply_has_every_field(unary: Callable[..., pb.SimulateResponse]
     assert list(reply.shape) == [44, 44]
     assert list(reply.channel_names) == ["tower1", "tower2", "tower3", "tower4", "common"]
     assert np.frombuffer(reply.particle, "<u4").tolist() == [0, 0, 1, 1, 2, 2]
-    assert reply.side == b"".join(side.encode() * 2 for side in some_particles(3).side.tolist())
+    assert reply.side == b"".join(side * 2 for side in some_particles(3).side.tolist())
     assert (reply.photon_type, reply.channel_type) == (pb.ELEMENT_TYPE_UINT16, pb.ELEMENT_TYPE_UINT32)
     images = np.frombuffer(reply.response, "<u2").reshape(6, -1)
     np.testing.assert_array_equal(np.frombuffer(reply.channels, "<u4").reshape(6, 5).sum(axis=1), images.sum(axis=1))

@@ -101,7 +101,7 @@ def test_a_hepmc_file_becomes_showers_with_their_events(
     np.testing.assert_array_equal(showers.particles.pdg, block.particles.pdg[wanted])
     for name in ("event", "barcode"):
         np.testing.assert_array_equal(showers.extra[name], block.columns[name][wanted])
-    np.testing.assert_array_equal(showers.extra["side"].astype("U1"), showers.particles.side)
+    np.testing.assert_array_equal(showers.extra["side"], showers.particles.side)
     np.testing.assert_array_equal(showers.extra["row"], 2 * wanted + np.arange(len(wanted)) % 2)
     found = content(output)
     np.testing.assert_array_equal(found["channels"], showers.calorimeter.channel_sums(showers.responses))

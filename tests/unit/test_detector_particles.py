@@ -120,8 +120,8 @@ def test_the_widest_particles_have_finite_conditions_and_lines() -> None:
 def test_toward_a_mirrors_only_what_flies_to_minus_z() -> None:
     particles = Particles.from_columns({**GOOD, "vz": [1, 2, 3]})
     mirrored = particles.toward_a()
-    assert particles.side.tolist() == ["A", "C", "A"]
-    assert mirrored.side.tolist() == ["A", "A", "A"]
+    assert particles.side.tolist() == [b"A", b"C", b"A"]
+    assert mirrored.side.tolist() == [b"A", b"A", b"A"]
     expected = particles.conditions.copy()
     expected[1, [VZ, PZ]] *= -1
     assert mirrored.conditions.tobytes() == expected.tobytes()

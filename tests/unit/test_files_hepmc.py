@@ -58,7 +58,7 @@ def test_counts_agree_with_an_independent_reading() -> None:
     assert reader.skipped == expected
     assert reader.read == sum(expected.values()) + len(pairs)
     sides = {side for block in blocks for side in block.particles.side.tolist()}
-    assert sides == {"A", "C"}
+    assert sides == {b"A", b"C"}
     assert reader.has_whole_events
     assert reader.progress == (EXCERPT.stat().st_size,) * 2
 

@@ -8,14 +8,15 @@ from urllib.parse import parse_qsl
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import InvalidInputError
-from zdc_detector.particles import Particles
+from zdc_detector.kernels import split_rows
+from zdc_detector.particles import KINEMATICS, Particles
 
 from zdc_service.codecs import NPY, RAW
 from zdc_service.http.schema import ROW_COLUMNS, SimulateQuery, explained
 from zdc_service.simulation import SimulationRequest
 
 MEDIA_TYPES = (RAW, NPY)
-_LARGEST_EXACT = 2**24  # float32 has every integer up to here
+_LARGEST_EXACT = 2.0**24  # float32 has every integer up to here
 
 
 def parse_binary(media_type: str, query: str, body: bytes) -> SimulationRequest:
@@ -34,7 +35,7 @@ def parse_binary(media_type: str, query: str, body: bytes) -> SimulationRequest:
     OutOfRangeError : a species that the PDG table does not know.
     """
     options = _options(query)
-    names = tuple(options.columns.split(","))
+    names = options.names
     rows = np.frombuffer(body, "<f4", len(body) // 4) if media_type == RAW else _read_npy(body)
     if rows.dtype.names:
         particles = Particles.from_columns({name: rows[name] for name in rows.dtype.names})
@@ -85,6 +86,10 @@ def _shaped(rows: NDArray[Any], names: tuple[str, ...], size: int) -> NDArray[An
 def _from_rows(rows: NDArray[Any], names: tuple[str, ...]) -> Particles:
     if len(set(names)) < len(names):
         raise InvalidInputError(f"columns = {','.join(names)} names a column twice")
+    if names == ROW_COLUMNS and rows.dtype == np.float32 and len(rows):
+        pdg, kinematics = np.empty(len(rows), dtype=np.int64), np.empty((len(rows), len(KINEMATICS)), dtype=np.float32)
+        if split_rows(rows, _LARGEST_EXACT, pdg, kinematics):
+            return Particles.from_rows(pdg, kinematics)
     if "pdg" in names and rows.dtype == np.float32:
         codes = rows[:, names.index("pdg")]
         rounded = np.abs(codes) > _LARGEST_EXACT
@@ -94,8 +99,4 @@ def _from_rows(rows: NDArray[Any], names: tuple[str, ...]) -> Particles:
                 f"particle[{row}]: pdg = {codes[row]:.10g} is beyond 2^24, where float32 rounds; send an npy body of "
                 "float64 or records, or JSON"
             )
-        if names == ROW_COLUMNS and len(rows):
-            pdg = codes.astype(np.int64)
-            if np.array_equal(pdg, codes):
-                return Particles.from_rows(pdg, np.ascontiguousarray(rows[:, 1:], dtype=np.float32))
     return Particles.from_columns({name: rows[:, i] for i, name in enumerate(names)})

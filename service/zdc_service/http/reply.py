@@ -2,10 +2,17 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from fastapi import Response
 from starlette.types import Send
+
+
+@lru_cache(maxsize=256)
+def _on_the_wire(name: str) -> bytes:
+    """A header's name as ASGI has it."""
+    return name.lower().encode("latin-1")
 
 
 @dataclass(frozen=True)
@@ -22,7 +29,7 @@ class Reply:
 
     async def send(self, send: Send) -> None:
         """As ASGI messages."""
-        headers = [(name.lower().encode("latin-1"), value.encode("latin-1")) for name, value in self.headers.items()]
+        headers = [(_on_the_wire(name), value.encode("latin-1")) for name, value in self.headers.items()]
         headers.append((b"content-length", b"%d" % len(self.body)))
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})

@@ -1,6 +1,7 @@
 """What `POST /simulate` takes: the declaration behind both the check of a request and its page in /docs."""
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -96,7 +97,11 @@ class SimulateOptions(BaseModel):
 
     def request(self, particles: Particles) -> SimulationRequest:
         """The simulation of some particles."""
-        return SimulationRequest(particles, **{name: getattr(self, name) for name in SimulateOptions.model_fields})
+        return SimulationRequest(particles, **self._options)
+
+    @cached_property
+    def _options(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in SimulateOptions.model_fields}
 
 
 class SimulateBody(SimulateOptions):
@@ -113,6 +118,11 @@ class SimulateQuery(SimulateOptions):
     columns: str = Field(
         ",".join(ROW_COLUMNS), description="what the numbers of a particle are, in their order, separated by commas"
     )
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The columns."""
+        return tuple(self.columns.split(","))
 
 
 def parse_request(body: bytes) -> SimulationRequest:

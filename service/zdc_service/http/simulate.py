@@ -28,14 +28,14 @@ Simulates calorimeter responses. `Content-Type` tells the form of the particles:
 - `{NPZ}`: the same arrays for `numpy.load`, with `hits_offsets`, `hits_fibre` and `hits_photons` for hits;
 - `{NPY}`: `response`, or `channels`, as a NumPy file;
 - `{RAW}`: `response`, or `channels`, or the three arrays of hits, as little-endian numbers one after the other;
-- `{ARRAYS}`: all arrays in that way.
+- `{ARRAYS}`: all arrays in that way; `X-Zdc-Shape` and `X-Zdc-Channels` give the face and the channels' names.
 
 `{ARRAYS_HEADER}` lists the arrays of the last two as `name;type;shape`. Counts are integers; `;dtype=float32` after a
 binary media type makes them floats. `Accept-Encoding: {ZSTD}` compresses the answer, `Content-Encoding: {ZSTD}` says
 that the body is. `X-Zdc-Timeout-Ms` is the time after which nobody waits for the answer.
 
-The headers `X-Zdc-Model`, `-Version`, `-Seed`, `-First-Row`, `-Repeats`, `-Finish`, `-Shape`, `-Channels`, `-Skipped`
-and `-Extrapolated` repeat the scalars in every form, and `Server-Timing` says where the milliseconds went.
+The headers `X-Zdc-Model`, `-Version`, `-Seed`, `-First-Row`, `-Repeats`, `-Finish`, `-Skipped` and `-Extrapolated`
+repeat the scalars in every form, and `Server-Timing` says where the milliseconds went.
 """.strip()
 
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
