@@ -25,10 +25,16 @@ def deadline_from(value: str | None, default_seconds: float | None) -> float | N
     ------
     InvalidInputError : the header is not a positive number.
     """
-    seconds = math.inf if default_seconds is None else default_seconds
-    if value is not None:
-        seconds = min(seconds, _milliseconds(value) / 1000)
-    return None if math.isinf(seconds) else time.monotonic() + seconds
+    asked = None if value is None else time.monotonic() + _milliseconds(value) / 1000
+    return within(asked, default_seconds)
+
+
+def within(deadline: float | None, seconds: float | None) -> float | None:
+    """The sooner of a deadline on the clock of `time.monotonic` and `seconds` from now; None stands for no limit."""
+    if seconds is None:
+        return deadline
+    limit = time.monotonic() + seconds
+    return limit if deadline is None else min(deadline, limit)
 
 
 def _milliseconds(text: str) -> float:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from zdc_detector.errors import InvalidInputError
-from zdc_service.deadlines import deadline_from
+from zdc_service.deadlines import deadline_from, within
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,12 @@ def test_nobody_sets_a_limit() -> None:
 def test_nonsense_is_refused_with_its_remedy(value: str) -> None:
     with pytest.raises(InvalidInputError, match="must be a positive number of milliseconds"):
         deadline_from(value, None)
+
+
+def test_the_server_limits_what_grpc_callers_ask_for() -> None:
+    now = time.monotonic()
+    assert within(None, None) is None
+    assert within(now + 5, None) == now + 5
+    assert within(now + 5, 60) == now + 5
+    for deadline in (None, now + 500):
+        assert now + 60 <= (within(deadline, 60) or 0) <= time.monotonic() + 60

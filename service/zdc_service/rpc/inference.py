@@ -13,6 +13,7 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from zdc_detector.errors import InvalidInputError, ModelNotFoundError, TooLargeError
 
+from zdc_service.deadlines import within
 from zdc_service.inference.metadata import server_metadata
 from zdc_service.inference.models import Models, Planned
 from zdc_service.inference.reply import InferenceReply, reply_of
@@ -86,9 +87,10 @@ class _Window:
 class InferenceService:
     """The methods, bound to a simulator."""
 
-    def __init__(self, simulator: Simulator, ready: Callable[[], bool]):
-        """`ready` says whether new work is welcome."""
+    def __init__(self, simulator: Simulator, ready: Callable[[], bool], request_seconds: float | None = None):
+        """`ready` says whether new work is welcome; `request_seconds` until an answer is late, whoever asks."""
         self._simulator = simulator
+        self._request_seconds = request_seconds
         self._models = Models(simulator)
         self._ready = ready
         self._requests = simulator.metrics.requests
@@ -184,8 +186,10 @@ class InferenceService:
         return reply
 
     async def _plan(self, message: pb.ModelInferRequest, deadline: float | None) -> Planned:
+        limit = within(deadline, self._request_seconds)
+
         def plan() -> Planned:
-            planned = self._models.plan(read_infer(message), deadline)
+            planned = self._models.plan(read_infer(message), limit)
             if planned.reply_bytes > _LARGEST_REPLY:
                 raise TooLargeError(
                     f"an answer of {planned.reply_bytes} bytes is above the {_LARGEST_REPLY} of a gRPC message; "

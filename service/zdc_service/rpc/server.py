@@ -46,8 +46,9 @@ class RpcServer:
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._ready = False
-        inference = InferenceService(simulator, lambda: self._ready)
-        self._server.add_generic_rpc_handlers((SimulationService(simulator).handler(), inference.handler()))
+        simulation = SimulationService(simulator, settings.request_seconds)
+        inference = InferenceService(simulator, lambda: self._ready, settings.request_seconds)
+        self._server.add_generic_rpc_handlers((simulation.handler(), inference.handler()))
         services = (SERVICE_NAME, INFERENCE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, self._server)
         host, port = settings.host, settings.grpc_port

@@ -11,6 +11,7 @@ import grpc
 import grpc.aio
 from zdc_detector.errors import TooLargeError
 
+from zdc_service.deadlines import within
 from zdc_service.job import Plan
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.rpc.calls import Context, abort, deadline_of, send
@@ -82,8 +83,10 @@ class _Window:
 class SimulationService:
     """The two methods, bound to a simulator."""
 
-    def __init__(self, simulator: Simulator):
+    def __init__(self, simulator: Simulator, request_seconds: float | None = None):
+        """`request_seconds` until an answer is late, whatever its caller's deadline is."""
         self._simulator = simulator
+        self._request_seconds = request_seconds
         self._requests = simulator.metrics.requests
 
     def handler(self) -> grpc.GenericRpcHandler:
@@ -107,7 +110,8 @@ class SimulationService:
                     f"{plan.rows} rows of up to {plan.row_bytes} bytes pass the {MESSAGE_LIMIT} bytes of a unary "
                     f"reply; use SimulateStream, or at most {most} rows"
                 )
-            future = asyncio.wrap_future(self._simulator.submit(plan, deadline=deadline_of(context)))
+            deadline = within(deadline_of(context), self._request_seconds)
+            future = asyncio.wrap_future(self._simulator.submit(plan, deadline=deadline))
             reply = await self._encode(await future, True, "grpc")
         except Exception as error:
             await self._abort(context, error, "grpc")
@@ -139,9 +143,10 @@ class SimulationService:
     async def _submit_all(
         self, messages: AsyncIterator[pb.SimulateRequest], context: Context, window: "_Window"
     ) -> None:
-        deadline = deadline_of(context)
+        end_of_stream = deadline_of(context)
         try:
             async for message in messages:
+                deadline = within(end_of_stream, self._request_seconds)
                 plan = await self._plan(message)
                 step = max(1, _STREAM_REPLY_BYTES // plan.row_bytes)
                 for start in range(0, max(plan.rows, 1), step):
