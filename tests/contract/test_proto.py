@@ -8,19 +8,20 @@ from pathlib import Path
 import grpc_tools
 import pytest
 from google.protobuf import descriptor_pb2
-from zdc_service.rpc import simulation_pb2 as pb
+from google.protobuf.descriptor import FileDescriptor
+from zdc_service.rpc import inference_pb2, simulation_pb2
 
 ROOT = Path(__file__).resolve().parents[2]
 PROTO = "zdc/v1/simulation.proto"
 
 
-def compiled(folder: Path) -> descriptor_pb2.FileDescriptorProto:
-    """What protoc makes of the proto file."""
+def compiled(proto: str, folder: Path) -> descriptor_pb2.FileDescriptorProto:
+    """What protoc makes of a proto file."""
     output = folder / "set.binpb"
     well_known = Path(grpc_tools.__file__).parent / "_proto"
     subprocess.run(
         [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'proto'}", f"-I{well_known}",
-         f"--descriptor_set_out={output}", PROTO],
+         f"--descriptor_set_out={output}", proto],
         check=True, timeout=60,
     )  # fmt: skip
     (file,) = descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes()).file
@@ -38,9 +39,10 @@ def without_json_names(file: descriptor_pb2.FileDescriptorProto) -> descriptor_p
     return file
 
 
-def test_the_committed_messages_are_those_of_the_proto_file(tmp_path: Path) -> None:
-    committed = descriptor_pb2.FileDescriptorProto.FromString(pb.DESCRIPTOR.serialized_pb)
-    assert without_json_names(compiled(tmp_path)) == without_json_names(committed), "run `make proto`"
+@pytest.mark.parametrize("descriptor", [simulation_pb2.DESCRIPTOR, inference_pb2.DESCRIPTOR], ids=lambda one: one.name)
+def test_the_committed_messages_are_those_of_the_proto_file(descriptor: FileDescriptor, tmp_path: Path) -> None:
+    committed = descriptor_pb2.FileDescriptorProto.FromString(descriptor.serialized_pb)
+    assert without_json_names(compiled(descriptor.name, tmp_path)) == without_json_names(committed), "run `make proto`"
 
 
 def buf(*arguments: str) -> subprocess.CompletedProcess[str]:

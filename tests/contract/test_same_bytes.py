@@ -14,6 +14,17 @@ import pytest
 import zstandard
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from inference_requests import (
+    CODING,
+    INFER,
+    STREAM_CODING,
+    STREAM_INFER,
+    Arrays,
+    grpc_message,
+    grpc_outputs,
+    http_body,
+    http_outputs,
+)
 from running_server import RunningServer
 from tiny_model import some_particles
 from zdc_detector.particles import CONDITIONS, KINEMATICS
@@ -39,10 +50,15 @@ class Protocols:
         coding = (pb.SimulateRequest.SerializeToString, pb.SimulateResponse.FromString)
         self._unary = self._channel.unary_unary("/zdc.v1.Simulation/Simulate", *coding)
         self._stream = self._channel.stream_stream("/zdc.v1.Simulation/SimulateStream", *coding)
+        # One reply to each request, as clients of the protocol expect it: they take messages of any size.
+        self._wide = grpc.insecure_channel(server.grpc, options=[("grpc.max_receive_message_length", -1)])
+        self._infer = self._wide.unary_unary(INFER, *CODING)
+        self._stream_infer = self._wide.stream_stream(STREAM_INFER, *STREAM_CODING)
 
     def close(self) -> None:
         self._http.close()
         self._channel.close()
+        self._wide.close()
 
     def in_process(self, request: SimulationRequest) -> Answer:
         result = self._simulator.simulate(request)
@@ -104,6 +120,32 @@ class Protocols:
     def grpc_stream(self, request: SimulationRequest) -> Answer:
         return _arrays(list(self._stream(iter([message_of_request(request)]), timeout=60)))
 
+    def http_v2(self, request: SimulationRequest) -> Answer:
+        inputs, options = _tensors(request)
+        body, headers = http_body(inputs, parameters={"binary_data_output": True, **options})
+        reply = self._http.post(f"/v2/models/{request.model}/infer", content=body, headers=headers).raise_for_status()
+        return _counts(http_outputs(reply))
+
+    def http_v2_json(self, request: SimulationRequest) -> Answer:
+        inputs, options = _tensors(request)
+        kinds = {"particles": "FP32", "pdg": "INT64"}
+        tensors = [
+            {"name": name, "datatype": kinds[name], "shape": array.shape, "data": array.tolist()}
+            for name, array in inputs.items()
+        ]
+        body = orjson.dumps({"inputs": tensors, "parameters": options})
+        return _counts(http_outputs(self._http.post(f"/v2/models/{request.model}/infer", content=body)))
+
+    def grpc_v2(self, request: SimulationRequest) -> Answer:
+        inputs, options = _tensors(request)
+        return _counts(grpc_outputs(self._infer(grpc_message(request.model or "", inputs, **options), timeout=60)))
+
+    def grpc_v2_stream(self, request: SimulationRequest) -> Answer:
+        inputs, options = _tensors(request)
+        messages = iter([grpc_message(request.model or "", inputs, **options)])
+        (reply,) = self._stream_infer(messages, timeout=60)
+        return _counts(grpc_outputs(reply.infer_response))
+
     def _post(self, request: SimulationRequest, accept: str, output: str = "response") -> httpx.Response:
         particles = request.particles
         columns = {
@@ -125,6 +167,21 @@ def _arrays(replies: list[pb.SimulateResponse]) -> Answer:
     return images, sums.reshape(len(images), -1)
 
 
+def _tensors(request: SimulationRequest) -> tuple[Arrays, dict[str, Any]]:
+    """Inputs and parameters of the Open Inference Protocol, which repeats particles instead of numbers."""
+    particles = request.particles
+    inputs: Arrays = {
+        "particles": np.repeat(particles.conditions, request.repeats, axis=0),
+        "pdg": np.repeat(particles.pdg, request.repeats),
+    }
+    return inputs, {"seed": request.seed, "first_row": request.first_row}
+
+
+def _counts(outputs: Arrays) -> Answer:
+    assert {array.dtype for array in outputs.values()} == {np.dtype(np.float32)}
+    return outputs["response"].astype(np.uint16), outputs["channels"].astype(np.uint32)
+
+
 def _query(request: SimulationRequest) -> dict[str, str]:
     named = {name: getattr(request, name) for name in ("seed", "first_row", "repeats", "model")}
     return {name: str(value) for name, value in named.items() if value is not None}
@@ -139,6 +196,7 @@ def protocols(server: RunningServer, simulator: Simulator) -> Iterator[Protocols
 
 WAYS = [
     "in_process", "http_json", "http_npz", "http_raw", "http_npy", "http_arrays", "grpc_unary", "grpc_stream",
+    "http_v2", "http_v2_json", "grpc_v2", "grpc_v2_stream",
 ]  # fmt: skip
 
 
