@@ -27,18 +27,18 @@ class Batcher:
     """Threads that turn queued jobs into results.
 
     Jobs of one model and finish share batches. A free worker takes at once what is queued; large jobs go through in
-    slices of at most `max_batch_rows`, in turns with the others, so that they hold nobody up for longer than one
-    slice. What goes wrong in a batch fails the job that caused it. Cancelled and late jobs cost no computation.
+    slices of at most a batch, in turns with the others, so that they hold nobody up for longer than one slice. What
+    goes wrong in a batch fails the job that caused it. Cancelled and late jobs cost no computation.
     """
 
-    def __init__(self, threads: int, max_batch_rows: int, max_queue_rows: int, metrics: Metrics):
-        self._max_batch_rows = max_batch_rows
+    def __init__(self, threads: int, max_queue_rows: int, metrics: Metrics):
+        self._threads = threads
         self._max_queue_rows = max_queue_rows
         self._metrics = metrics
         self._changed = threading.Condition(threading.RLock())  # a future's callbacks may run under it
         self._queues: dict[_Kind, deque[Job]] = {}  # in the order of their turns
         self._queued_rows = 0
-        self._idle = 0
+        self._active = 0  # threads that compute, at most `threads`
         self._closed = False
         self._workers = [threading.Thread(target=self._work, name=f"batcher-{i}", daemon=True) for i in range(threads)]
         for worker in self._workers:
@@ -50,8 +50,10 @@ class Batcher:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def submit(self, job: Job) -> None:
+    def submit(self, job: Job, wake: bool = True) -> None:
         """Queue a job; its future gets the result.
+
+        Without `wake`, it waits for `help`, or for a worker that comes back from another batch.
 
         Raises
         ------
@@ -70,8 +72,21 @@ class Batcher:
             self._queues.setdefault((job.plan.engine, job.plan.finish), deque()).append(job)
             self._count(rows)
             job.plan.engine.statistics.queued()
-            self._changed.notify(-(-rows // _WORTH_SHARING))
+            if wake:
+                self._wake()
         job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
+
+    def help(self, seconds: float) -> None:
+        """Compute one batch on the calling thread, if there is one that takes at most about `seconds`.
+
+        To be called by a thread that has just submitted, where handing a short batch to another thread would take
+        longer than the batch. Wakes workers for what is left.
+        """
+        with self._changed:
+            slices = self._take(seconds)
+            self._wake()
+        if slices:
+            self._run(slices)
 
     def close(self) -> None:
         """Accept nothing more, finish what is queued, stop the workers."""
@@ -80,6 +95,11 @@ class Batcher:
             self._changed.notify_all()
         for worker in self._workers:
             worker.join()
+
+    def _wake(self) -> None:
+        """Let a worker look for work; it will wake the next one if there is more."""
+        if self._queues and self._active < self._threads:
+            self._changed.notify()
 
     def _count(self, rows: int) -> None:
         self._queued_rows += rows
@@ -99,34 +119,53 @@ class Batcher:
                     del self._queues[kind]
 
     def _work(self) -> None:
-        while slices := self._take():
-            try:
-                self._compute(slices)
-            except Exception as error:
-                self._compute_apart(slices, error)
+        while slices := self._wait():
+            self._run(slices)
 
-    def _take(self) -> list[Slice]:
+    def _run(self, slices: list[Slice]) -> None:
+        try:
+            self._compute(slices)
+        except Exception as error:
+            self._compute_apart(slices, error)
+        finally:
+            with self._changed:
+                self._active -= 1
+                self._wake()
+
+    def _wait(self) -> list[Slice]:
         """Wait for rows and take a batch of one kind; empty when closed and nothing is left."""
         with self._changed:
             while True:
-                while not self._queues:
-                    if self._closed:
-                        return []
-                    self._idle += 1
-                    self._changed.wait()
-                    self._idle -= 1
-                kind = next(iter(self._queues))
-                queue = self._queues.pop(kind)
-                slices = self._slices(queue)
-                if queue:
-                    self._queues[kind] = queue  # behind the other kinds
-                if slices:
+                if slices := self._take():
+                    self._wake()
                     return slices
+                if self._closed and not self._queues:
+                    self._changed.notify_all()
+                    return []
+                self._changed.wait()
 
-    def _slices(self, queue: deque[Job]) -> list[Slice]:
+    def _take(self, seconds: float | None = None) -> list[Slice]:
+        """A batch of one kind for a thread that is free; none where enough threads compute, or it would take longer."""
+        while self._queues and self._active < self._threads:
+            kind = next(iter(self._queues))
+            engine = kind[0]
+            share = max(_WORTH_SHARING, -(-self._queued_rows // (self._threads - self._active)))
+            room = min(share, engine.max_batch_rows)
+            if seconds is not None:
+                room = min(room, int(seconds / engine.row_seconds))
+                if room == 0:
+                    break
+            queue = self._queues.pop(kind)
+            slices = self._slices(queue, room)
+            if queue:
+                self._queues[kind] = queue  # behind the other kinds
+            if slices:
+                self._active += 1
+                return slices
+        return []
+
+    def _slices(self, queue: deque[Job], room: int) -> list[Slice]:
         now = time.monotonic()
-        share = max(_WORTH_SHARING, -(-self._queued_rows // (self._idle + 1)))
-        room = min(share, self._max_batch_rows)
         slices = []
         while queue and room:
             job = queue.popleft()

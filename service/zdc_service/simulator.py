@@ -1,5 +1,6 @@
 """From a request to a result: what HTTP, gRPC and in-process callers have in common."""
 
+import asyncio
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
@@ -13,6 +14,7 @@ from zdc_detector.finish import Finish
 from zdc_detector.random import MAX_ROW, check_seed, fresh_seed
 
 from zdc_service.batcher import Batcher
+from zdc_service.dispatcher import Dispatcher
 from zdc_service.engine import Engine
 from zdc_service.job import Job, Plan, Tally
 from zdc_service.metrics import Metrics
@@ -47,8 +49,8 @@ class Simulator:
         self.repository: Repository = open_repository(settings, self.metrics)
         self.metrics.registry.register(TritonMetrics(self._sums))
         self.max_request_rows = settings.max_request_rows
-        rows = self.repository.get().max_batch_rows
-        self._batcher = Batcher(settings.threads, rows, settings.max_queue_rows, self.metrics)
+        self._batcher = Batcher(settings.threads, settings.max_queue_rows, self.metrics)
+        self._dispatcher = Dispatcher(self._batcher)
 
     def __enter__(self) -> Self:
         return self
@@ -139,6 +141,12 @@ class Simulator:
                 plan.tally.failed(error.kind)
                 raise
         return job.future
+
+    def dispatch(
+        self, plan: Plan, start: int = 0, stop: int | None = None, deadline: float | None = None
+    ) -> "asyncio.Future[SimulationResult]":
+        """`submit` for the one event loop that serves from this simulator; refusals come with the future."""
+        return self._dispatcher.submit(Job(plan, start, plan.rows if stop is None else stop, deadline))
 
     def _sums(self) -> Iterator[tuple[str, int, Totals]]:
         for engine in self.repository:

@@ -1,8 +1,10 @@
 """Makes an engine do once what its first requests would otherwise wait for."""
 
+import time
+
 import numpy as np
 from zdc_detector.finish import Finish, finish_rows
-from zdc_detector.particles import CONDITIONS
+from zdc_detector.particles import Particles
 from zdc_detector.random import normals_of
 
 from zdc_service.engine import Engine
@@ -10,14 +12,29 @@ from zdc_service.simulation import to_hits
 
 
 def warm_up(engine: Engine) -> None:
-    """Run the smallest and the largest batch: onnxruntime allocates, and numba compiles every kernel of a batch."""
+    """Run the smallest and the largest batch, for which onnxruntime allocates, and call every compiled kernel.
+
+    Sets `Engine.row_seconds`.
+    """
     card = engine.card
     for rows in (1, engine.max_batch_rows):
+        particles = _particles(engine, rows)
+        card.ranges.outside(particles)
         numbers = np.arange(rows, dtype=np.uint64)
         seeds = np.zeros_like(numbers)
         noise = normals_of(seeds, numbers, card.noise.dimension)
-        rates = engine.run(np.ones((rows, len(CONDITIONS)), np.float32), noise, np.zeros(rows, dtype=np.int64))
+        for _ in range(2):  # the first one allocates
+            began = time.perf_counter()
+            rates = engine.run(particles.conditions, noise, particles.pdg)
+        engine.row_seconds = (time.perf_counter() - began) / rows
     for finish in {Finish.NONE, card.finish}:
         images = finish_rows(rates[:1], finish, seeds[:1], numbers[:1])
         card.calorimeter.channel_sums(images)
         to_hits(images)
+
+
+def _particles(engine: Engine, rows: int) -> Particles:
+    """A particle along the beam, in the middle of its trained energies."""
+    species = engine.card.ranges.species[0]
+    columns = {"pdg": species.pdg, "px": 0.0, "py": 0.0, "pz": sum(species.energy) / 2}
+    return Particles.from_columns({name: np.full(rows, value) for name, value in columns.items()})

@@ -47,12 +47,13 @@ def loaded(models_folder: Path) -> GatedEngine:
 def engine(loaded: GatedEngine) -> GatedEngine:
     loaded.gate, loaded.batches = threading.Event(), []
     loaded.gate.set()
+    loaded.max_batch_rows = BATCH
     return loaded
 
 
 @pytest.fixture
 def batcher() -> Iterator[Batcher]:
-    with Batcher(threads=1, max_batch_rows=BATCH, max_queue_rows=1000, metrics=Metrics()) as running:
+    with Batcher(threads=1, max_queue_rows=1000, metrics=Metrics()) as running:
         yield running
 
 
@@ -267,7 +268,7 @@ def test_a_full_queue_refuses_and_recovers(engine: GatedEngine, batcher: Batcher
 
 def test_closing_finishes_what_was_accepted(engine: GatedEngine) -> None:
     metrics = Metrics()
-    batcher = Batcher(threads=3, max_batch_rows=BATCH, max_queue_rows=1000, metrics=metrics)
+    batcher = Batcher(threads=3, max_queue_rows=1000, metrics=metrics)
     jobs = [job(engine, 30, seed) for seed in range(10)]
     for each in jobs:
         batcher.submit(each)

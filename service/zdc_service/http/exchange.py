@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from functools import partial
 
 import zstandard
@@ -73,7 +72,7 @@ class Exchange:
             return None
         prepare = partial(self._plan, body, headers.get("content-encoding"), form, parse)
         plan = await asyncio.to_thread(prepare) if len(body) > LARGE_BYTES else prepare()
-        result = await unless_hung_up(self._simulator.submit(plan, deadline=deadline), receive)
+        result = await unless_hung_up(self._simulator.dispatch(plan, deadline=deadline), receive)
         if result is None:
             return None
         wrap_up = partial(self._reply, result, form, _takes_zstd(headers.get("accept-encoding")))
@@ -133,9 +132,8 @@ async def read_body(receive: Receive, limit: int) -> bytes | None:
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def unless_hung_up(future: "Future[SimulationResult]", receive: Receive) -> SimulationResult | None:
+async def unless_hung_up(waiting: "asyncio.Future[SimulationResult]", receive: Receive) -> SimulationResult | None:
     """The result, or None where the caller hung up: what was still queued is dropped."""
-    waiting = asyncio.wrap_future(future)
     watch = _Watch(receive, waiting)
     timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, watch.start)
     try:

@@ -172,7 +172,7 @@ class InferenceDoor:
         prepare = partial(self._prepare, name, version, headers, body, deadline)
         parsed, planned = await asyncio.to_thread(prepare) if len(body) > LARGE_BYTES else prepare()
         plan = planned.plan
-        result = await unless_hung_up(self._simulator.submit(plan, deadline=planned.deadline), receive)
+        result = await unless_hung_up(self._simulator.dispatch(plan, deadline=planned.deadline), receive)
         if result is None:
             return None
         write = partial(self._write, result, parsed, planned)

@@ -200,7 +200,7 @@ class InferenceService:
         return await asyncio.to_thread(plan) if message.ByteSize() > _LARGE_BYTES else plan()
 
     def _submit(self, planned: Planned) -> "asyncio.Future[SimulationResult]":
-        return asyncio.wrap_future(self._simulator.submit(planned.plan, deadline=planned.deadline))
+        return self._simulator.dispatch(planned.plan, deadline=planned.deadline)
 
     async def _write(
         self,

@@ -111,7 +111,7 @@ class SimulationService:
                     f"reply; use SimulateStream, or at most {most} rows"
                 )
             deadline = within(deadline_of(context), self._request_seconds)
-            future = asyncio.wrap_future(self._simulator.submit(plan, deadline=deadline))
+            future = self._simulator.dispatch(plan, deadline=deadline)
             reply = await self._encode(await future, True, "grpc")
         except Exception as error:
             await self._abort(context, error, "grpc")
@@ -152,7 +152,7 @@ class SimulationService:
                 for start in range(0, max(plan.rows, 1), step):
                     stop = min(start + step, plan.rows)
                     await window.acquire()
-                    future = asyncio.wrap_future(self._simulator.submit(plan, start, stop, deadline))
+                    future = self._simulator.dispatch(plan, start, stop, deadline)
                     window.put(_Reply(future, last=stop == plan.rows))
             window.put(None)
         except Exception as error:
