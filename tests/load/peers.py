@@ -58,8 +58,8 @@ PEERS = (
 
 
 @contextmanager
-def running_peer(peer: Peer, graph: Path, particles: list[Particles]) -> Iterator[tuple[ProcessTree, list[Target]]]:
-    """Install and start a peer; its processes, and how to ask it for one of the `particles` after the other.
+def running_peer(peer: Peer, graph: Path, particles: list[Particles]) -> Iterator[list[tuple[str, Target]]]:
+    """Install and start a peer; its name and how to ask it for one of the `particles` after the other.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def running_peer(peer: Peer, graph: Path, particles: list[Particles]) -> Iterato
             except RuntimeError as error:
                 raise NotRunError(f"it did not start ({error}): {_last_line(log)}") from error
             time.sleep(_SETTLE_SECONDS)
-            yield tree, targets
+            yield [(peer.name, target) for target in targets]
         finally:
             tree.stop()
 

@@ -13,18 +13,10 @@ _STOP_SECONDS = 15.0
 
 
 class ProcessTree:
-    """All processes of a server; others are measured while they stand still."""
+    """All processes of a server."""
 
     def __init__(self, process: "subprocess.Popen[bytes] | subprocess.Popen[str]"):
         self._process = process
-
-    def pause(self) -> None:
-        """Let none of them run, so that polling and timers cost the server under test nothing."""
-        self._signal(signal.SIGSTOP)
-
-    def resume(self) -> None:
-        """Let them run."""
-        self._signal(signal.SIGCONT)
 
     def cpu_seconds(self) -> float:
         """Processor time of all of them [s]."""
@@ -40,7 +32,6 @@ class ProcessTree:
 
     def stop(self) -> None:
         """Ask them to end, and end those that do not."""
-        self.resume()
         tree = descendants(self._process.pid)
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -49,11 +40,6 @@ class ProcessTree:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._process.wait()
-
-    def _signal(self, number: signal.Signals) -> None:
-        for pid in descendants(self._process.pid):
-            with suppress(ProcessLookupError):
-                os.kill(pid, number)
 
 
 def free_port() -> int:

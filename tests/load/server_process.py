@@ -19,7 +19,7 @@ class Served:
     ----------
     http, grpc : ``host:port``.
     pid : Its process.
-    tree : That process, to be paused and resumed.
+    tree : That process and what it starts.
     """
 
     http: str

@@ -1,150 +1,143 @@
 """Single particles at 1, 32 and 256 clients beside other servers: requests per second and latency.
 
 ``python tests/load/single_particles.py --help``; `make bench-single` runs it with the shipped model. Every server
-computes the same graph and is asked by the same compiled program, in interleaved rounds; those that are not asked
-stand still.
+computes the same graph and is asked by the same compiled program. A round starts one server after the other, each
+alone: those that poll would cost the one that is measured.
 """
 
 import statistics
 import sys
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 
 from commands import chosen_model, facts, markdown, one_line_errors, parsed, parser_for, settings_of
 from load_generator import Generator, Load, Target
 from peers import PEERS, NotRunError, running_peer
-from process_tree import ProcessTree, wait_for_answer
-from server_process import Served, running_server
+from process_tree import wait_for_answer
+from server_process import running_server
 from wire import MODEL_INFER, SIMULATE, infer_grpc, infer_http, simulate_grpc, simulate_http
 from workload import particles_for
 from zdc_detector.card import GRAPH_FILE
 from zdc_detector.particles import Particles
+from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
 
-OURS, TRITON = "zdc", "PyTriton"
+OURS, TRITON, OPEN = "zdc", "PyTriton", "zdc, Open Inference Protocol"
+PROTOCOLS = {"http": "HTTP", "grpc": "gRPC"}
 #: Requests are sent in turns, so that not all of them ask for the same particle.
 PARTICLES = 64
 WARM_UP = 0.7
 WAIT = 60.0
-PROTOCOLS = {"http": "HTTP", "grpc": "gRPC"}
+
+Targets = list[tuple[str, Target]]
+Start = Callable[[], AbstractContextManager[Targets]]
 
 
 @dataclass(frozen=True)
-class Contender:
-    """A server behind one protocol.
-
-    Attributes
-    ----------
-    name, protocol : As in the table.
-    target : How to ask it.
-    tree : Its processes.
-    loads : What was measured, by number of clients, one for each round.
-    """
+class Cell:
+    """What was measured of one server behind one protocol, with a number of clients; one load for each round."""
 
     name: str
     protocol: str
-    target: Target
-    tree: ProcessTree
-    loads: dict[int, list[Load]] = field(default_factory=dict)
+    clients: int
+    loads: list[Load] = field(default_factory=list)
 
-    def median(self, clients: int, attribute: str) -> float:
+    def median(self, figure: Callable[[Load], float]) -> float:
         """Of the rounds."""
-        return statistics.median(float(getattr(load, attribute)) for load in self.loads[clients])
+        return statistics.median(map(figure, self.loads))
 
 
 def main() -> None:
     """Print facts, the table, and which peers could not be run."""
-    parser = parser_for(__doc__, seconds=2.0, rounds=5)
+    parser = parser_for(__doc__, seconds=2.0, rounds=3)
     parser.add_argument("--clients", type=int, nargs="+", default=[1, 32, 256], help="default: 1 32 256")
     names = [peer.name for peer in PEERS]
     parser.add_argument("--peers", nargs="*", default=names, choices=names, help="default: all; none if empty")
     options = parsed(parser)
-    with one_line_errors(parser, options.device), ExitStack() as stack:
+    with one_line_errors(parser, options.device):
         settings = settings_of(options)
         model, placement = chosen_model(settings)
         print("\n".join(facts(model, placement)), flush=True)
         print("peers: the same graph on onnxruntime's CPU provider, one thread a session, batches of at most 64")
-        generator = Generator()
         everything = particles_for(model.card, PARTICLES)
         particles = [everything[i : i + 1] for i in range(PARTICLES)]
-        served = stack.enter_context(running_server(settings))
-        contenders = ours(served, model.card.name, particles)
-        wait_for_answer(served.tree, served.http, contenders[0].target.requests[0], WAIT)
-        served.tree.pause()
-        not_run = []
+        starts: dict[str, Start] = {OURS: partial(ours, settings, model.card.name, particles)}
         for peer in PEERS:
-            if peer.name not in options.peers:
-                continue
-            try:
-                tree, targets = stack.enter_context(running_peer(peer, model.folder / GRAPH_FILE, particles))
-                tree.pause()
-                contenders += [Contender(peer.name, PROTOCOLS[each.protocol], each, tree) for each in targets]
-            except NotRunError as error:
-                not_run.append(f"{peer.name}: not run: {error}")
-        measure(generator, contenders, options.clients, options.seconds, options.rounds)
+            if peer.name in options.peers:
+                starts[peer.name] = partial(running_peer, peer, model.folder / GRAPH_FILE, particles)
+        cells, not_run = measure(starts, options.clients, options.seconds, options.rounds)
         print(f"medians of {options.rounds} interleaved rounds of {options.seconds:g} s\n")
-        print("\n".join(table(contenders, options.clients)))
-        print("\n".join(not_run))
+        print("\n".join([*table(cells, options.clients), *not_run]))
 
 
-def ours(server: Served, model: str, particles: list[Particles]) -> list[Contender]:
+@contextmanager
+def ours(settings: EngineSettings, model: str, particles: list[Particles]) -> Iterator[Targets]:
     """Our own protocols, dense counts, and the Open Inference Protocol with the requests that PyTriton gets."""
-    requests = [SimulationRequest(each) for each in particles]
-    http = Target("http", server.http, tuple(map(simulate_http, requests)))
-    grpc = Target("grpc", server.grpc, tuple(map(simulate_grpc, requests)), SIMULATE)
-    open_http = Target("http", server.http, tuple(infer_http(model, each) for each in particles))
-    open_grpc = Target("grpc", server.grpc, tuple(infer_grpc(model, each) for each in particles), MODEL_INFER)
-    return [
-        Contender(OURS, "HTTP", http, server.tree),
-        Contender(f"{OURS}, Open Inference Protocol", "HTTP", open_http, server.tree),
-        Contender(OURS, "gRPC", grpc, server.tree),
-        Contender(f"{OURS}, Open Inference Protocol", "gRPC", open_grpc, server.tree),
-    ]
+    with running_server(settings) as server:
+        requests = [SimulationRequest(each) for each in particles]
+        http = Target("http", server.http, tuple(map(simulate_http, requests)))
+        grpc = Target("grpc", server.grpc, tuple(map(simulate_grpc, requests)), SIMULATE)
+        open_http = Target("http", server.http, tuple(infer_http(model, each) for each in particles))
+        open_grpc = Target("grpc", server.grpc, tuple(infer_grpc(model, each) for each in particles), MODEL_INFER)
+        wait_for_answer(server.tree, server.http, http.requests[0], WAIT)
+        yield [(OURS, http), (OURS, grpc), (OPEN, open_http), (OPEN, open_grpc)]
 
 
-def measure(generator: Generator, contenders: list[Contender], clients: list[int], seconds: float, rounds: int) -> None:
-    """All contenders at all numbers of clients, once a round; says on stderr how far it is."""
+def measure(starts: dict[str, Start], clients: list[int], seconds: float, rounds: int) -> tuple[list[Cell], list[str]]:
+    """Everything once a round, and a line for each server that could not be run. Says on stderr how far it is."""
+    generator = Generator()
+    cells: dict[tuple[str, str, int], Cell] = {}
+    not_run: dict[str, str] = {}
     for done in range(rounds):
-        for count in clients:
-            print(f"round {done + 1} of {rounds}, {count} clients", file=sys.stderr)
-            for each in contenders:
-                each.tree.resume()
-                try:
-                    each.loads.setdefault(count, []).append(generator.run(each.target, count, WARM_UP, seconds))
-                except RuntimeError as error:
-                    raise RuntimeError(f"{each.name} over {each.protocol} with {count} clients: {error}") from error
-                finally:
-                    each.tree.pause()
+        for server, start in starts.items():
+            if server in not_run:
+                continue
+            print(f"round {done + 1} of {rounds}: {server}", file=sys.stderr)
+            try:
+                with start() as targets:
+                    for count in clients:
+                        for name, target in targets:
+                            key = (name, PROTOCOLS[target.protocol], count)
+                            load = generator.run(target, count, WARM_UP, seconds)
+                            cells.setdefault(key, Cell(*key)).loads.append(load)
+            except NotRunError as error:
+                not_run[server] = f"{server}: not run: {error}"
+    return list(cells.values()), list(not_run.values())
 
 
-def table(contenders: list[Contender], clients: list[int]) -> list[str]:
+def table(cells: list[Cell], clients: list[int]) -> list[str]:
     """Lines of a Markdown table, and of what errors there were."""
     head = ["server", "protocol", "clients", "requests/s", "lowest..highest", "p50 [ms]", "p99 [ms]", "reply [bytes]"]
     rows, errors = [], []
     for count in clients:
         for protocol in PROTOCOLS.values():
-            for each in contenders:
-                if each.protocol != protocol:
+            for cell in cells:
+                if (cell.clients, cell.protocol) != (count, protocol):
                     continue
-                rates = [load.rate for load in each.loads[count]]
-                rows.append(
-                    [each.name, protocol, str(count), f"{each.median(count, 'rate'):.0f}"]
-                    + [f"{min(rates):.0f}..{max(rates):.0f}"]
-                    + [f"{each.median(count, name) * 1e3:.2f}" for name in ("p50", "p99")]
-                    + [f"{each.median(count, 'reply_bytes'):.0f}", beside(contenders, each, count)]
-                )
-                for load in each.loads[count]:
+                rates = [load.rate for load in cell.loads]
+                figures = [
+                    f"{cell.median(lambda load: load.rate):.0f}",
+                    f"{min(rates):.0f}..{max(rates):.0f}",
+                    f"{cell.median(lambda load: load.p50) * 1e3:.2f}",
+                    f"{cell.median(lambda load: load.p99) * 1e3:.2f}",
+                    f"{cell.median(lambda load: load.reply_bytes):.0f}",
+                    beside(cells, cell),
+                ]
+                rows.append([cell.name, protocol, str(count), *figures])
+                for load in cell.loads:
                     errors += [
-                        f"{each.name} {protocol}, {count} clients: {n} x {what}" for what, n in load.reasons.items()
+                        f"{cell.name} {protocol}, {count} clients: {n} x {why}" for why, n in load.reasons.items()
                     ]
     return [*markdown([*head, f"of {TRITON}"], rows, 2), *errors]
 
 
-def beside(contenders: list[Contender], one: Contender, clients: int) -> str:
+def beside(cells: list[Cell], one: Cell) -> str:
     """Requests per second over PyTriton's at the same protocol, in the same rounds: the median of the ratios."""
-    for other in contenders:
-        if (other.name, other.protocol) == (TRITON, one.protocol):
-            pairs = zip(one.loads[clients], other.loads[clients], strict=True)
+    for other in cells:
+        if (other.name, other.protocol, other.clients) == (TRITON, one.protocol, one.clients):
+            pairs = zip(one.loads, other.loads, strict=True)
             return f"{statistics.median(a.rate / b.rate if b.rate else float('inf') for a, b in pairs):.2f}"
     return "-"
 
