@@ -1,0 +1,71 @@
+"""Tensors of the Open Inference Protocol: bytes and elements, and everything that does not fit."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from zdc_detector.errors import InvalidInputError
+from zdc_service.inference.tensors import Tensor, TensorSpec, read_tensor
+
+ROWS = TensorSpec("particles", "FP32", (-1, 3))
+CODES = TensorSpec("pdg", "INT64", (-1,))
+NUMBERS = np.arange(6, dtype="<f4").reshape(2, 3)
+
+
+@pytest.mark.parametrize(
+    "data", [NUMBERS.tobytes(), memoryview(NUMBERS.tobytes()), NUMBERS.tolist(), [0, 1, 2, 3, 4, 5]]
+)
+def test_bytes_and_elements_are_one_array(data: Any) -> None:
+    array = read_tensor(Tensor("particles", "FP32", [2, 3], data), ROWS)
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, NUMBERS)
+
+
+def test_bytes_are_not_copied() -> None:
+    data = NUMBERS.tobytes()
+    array = read_tensor(Tensor("particles", "FP32", [2, 3], data), ROWS)
+    assert array.__array_interface__["data"][0] == np.frombuffer(data).__array_interface__["data"][0]
+
+
+def test_large_integers_are_exact() -> None:
+    codes = [2**53 + 1, -(2**62)]
+    for data in (codes, np.array(codes, dtype="<i8").tobytes()):
+        assert read_tensor(Tensor("pdg", "INT64", [2], data), CODES).tolist() == codes
+
+
+@pytest.mark.parametrize("data", [b"", []])
+def test_no_rows(data: Any) -> None:
+    assert read_tensor(Tensor("particles", "FP32", [0, 3], data), ROWS).shape == (0, 3)
+
+
+def test_numbers_beyond_float32_become_infinite() -> None:
+    array = read_tensor(Tensor("particles", "FP32", [1, 3], [1e300, 0, 0]), ROWS)
+    assert np.isinf(array[0, 0])
+
+
+@pytest.mark.parametrize(
+    ("tensor", "spec", "text"),
+    [
+        (Tensor("particles", "FP64", [2, 3], b""), ROWS, "input particles has datatype FP64; send FP32"),
+        (Tensor("particles", None, [2, 3], b""), ROWS, "has datatype None"),
+        (Tensor("particles", "FP32", [2, 4], b""), ROWS, "input particles has shape [2, 4]; send [-1, 3]"),
+        (Tensor("particles", "FP32", [6], b""), ROWS, "has shape [6]; send [-1, 3]"),
+        (Tensor("particles", "FP32", None, b""), ROWS, "has shape None; a shape is a list of sizes"),
+        (Tensor("particles", "FP32", [-1, 3], b""), ROWS, "has shape [-1, 3]; a shape"),
+        (Tensor("particles", "FP32", [2**31, 3], b""), ROWS, "a shape is a list of sizes"),
+        (Tensor("particles", "FP32", [2.0, 3], b""), ROWS, "a shape is a list of sizes"),
+        (Tensor("particles", "FP32", [True, 3], b""), ROWS, "a shape is a list of sizes"),
+        (Tensor("particles", "FP32", [2, 3], bytes(23)), ROWS, "has 23 bytes; FP32 of shape [2, 3] has 24"),
+        (Tensor("particles", "FP32", [2, 3], [1, 2, 3]), ROWS, "has data of shape [3]; it says [2, 3]"),
+        (Tensor("particles", "FP32", [2, 3], [[1, 2, 3], [4, 5]]), ROWS, "must be numbers, in lists of equal lengths"),
+        (Tensor("particles", "FP32", [1, 3], ["1", "2", "3"]), ROWS, "data are <U1; FP32 is wanted"),
+        (Tensor("particles", "FP32", [1, 3], [None, 2, 3]), ROWS, "data are object; FP32 is wanted"),
+        (Tensor("particles", "FP32", [1, 3], [True, False, True]), ROWS, "data are bool; FP32 is wanted"),
+        (Tensor("pdg", "INT64", [1], [22.0]), CODES, "data are float64; INT64 is wanted"),
+        (Tensor("pdg", "INT64", [1], [2**63]), CODES, "data are uint64; INT64 is wanted"),
+    ],
+)
+def test_what_does_not_fit(tensor: Tensor, spec: TensorSpec, text: str) -> None:
+    with pytest.raises(InvalidInputError) as caught:
+        read_tensor(tensor, spec)
+    assert text in str(caught.value)
