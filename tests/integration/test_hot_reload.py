@@ -65,7 +65,7 @@ class Clients:
                 chunks = list(client.simulate(some_particles(40, seed=seed), seed=seed, output=Output.CHANNELS))
                 (version,) = {chunk.version for chunk in chunks}
                 self.answers[number][version] += 1
-                if seed % 10 == 0:
+                if self.answers[number][version] <= 5:
                     self.kept.append((version, seed, concatenate(chunks).channels))
 
     def all_got(self, version: int) -> bool:
