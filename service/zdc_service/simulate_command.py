@@ -9,7 +9,8 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, Field
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from zdc_detector.commands import INTERRUPTED, ListedText, end, exit_code
@@ -23,12 +24,19 @@ from zdc_service.files.arguments import ArgumentReader
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, Output
 
+#: Options of no use without a server.
+_FOR_SERVERS = ("ca_file", "client_certificate", "client_key", "token_file")
 
-class Simulate(BaseModel):
+
+class Simulate(BaseSettings):
     """Simulate particles and write the calorimeter's responses to a file.
 
     For example: zdc simulate --input events.hepmc3.gz --output responses.h5 --server grpc://127.0.0.1:8001
+
+    Each option can also be given as an environment variable: --token-file as ZDC_CLIENT_TOKEN_FILE.
     """
+
+    model_config = SettingsConfigDict(env_prefix="ZDC_CLIENT_", extra="forbid")
 
     output: Path = Field(description="file to write or replace: .h5 (any number of rows) or .npz (held in memory)")
     input: Path | None = Field(None, description="file of particles: .csv, .parquet, .hepmc3 or .hepmc3.gz")
@@ -37,8 +45,17 @@ class Simulate(BaseModel):
         description='one particle, repeatable: "pdg=2112,pz=1500,px=0.1"; GeV/c, cm; px, py, vx, vy, vz default to 0',
     )
     server: str | None = Field(
-        None, description="grpc://host:port or http://host:port; default: simulate in this process"
+        None,
+        description="grpc://host:port or http://host:port, grpcs or https for TLS; default: simulate in this process",
     )
+    ca_file: Path | None = Field(
+        None, description="PEM file of who may sign the server's certificate; default: whom the system trusts"
+    )
+    client_certificate: Path | None = Field(
+        None, description="PEM file of the certificate for a server that asks for one (mutual TLS)"
+    )
+    client_key: Path | None = Field(None, description="PEM file of that certificate's key")
+    token_file: Path | None = Field(None, description="file with the bearer token for the server")
     what: Literal["response", "channels", "hits"] = Field(
         "response", description="what to write of each row; channel sums are always written"
     )
@@ -97,7 +114,7 @@ def run(command: Simulate, interrupts: Interrupts) -> list[str]:
     totals = _Totals()
     with (
         create_results(command.output, about) as results,
-        connect(command.server, ClientOptions(rows_per_request=command.batch), _engine_settings(command)) as client,
+        connect(command.server, _client_options(command), _engine_settings(command)) as client,
         _Display() as display,
     ):
         chunks = client.simulate(
@@ -128,6 +145,13 @@ def _reader(command: Simulate) -> ParticleReader:
     if (command.input is None) == (not command.particle):
         raise ConfigError("name particles either with --input FILE or with --particle, not both")
     return ArgumentReader(command.particle) if command.input is None else open_particles(command.input)
+
+
+def _client_options(command: Simulate) -> ClientOptions:
+    given = {name: getattr(command, name) for name in _FOR_SERVERS if getattr(command, name) is not None}
+    if given and command.server is None:
+        raise ConfigError(f"--{next(iter(given)).replace('_', '-')} is for a server; name one with --server")
+    return ClientOptions(rows_per_request=command.batch, **given)
 
 
 def _engine_settings(command: Simulate) -> EngineSettings | None:

@@ -1,4 +1,4 @@
-"""The server's certificate for both protocols, and whose certificates it takes from callers (mutual TLS)."""
+"""Certificates: the server's for both protocols, whose it takes from callers (mutual TLS), and reading them."""
 
 import logging
 import ssl
@@ -84,12 +84,14 @@ class Certificates:
 
     def _load(self) -> _Loaded:
         before = self._watched.signature()
-        pem = {path: _read(path) for path in (self._certificate, self._key)}
-        context = _context(self._certificate, self._key)
+        pem = {path: read_pem(path) for path in (self._certificate, self._key)}
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_alpn_protocols(["http/1.1"])
+        identify(context, self._certificate, self._key)
         valid_until = _try(context, self._certificate, pem[self._certificate])
         authorities = None
         if self._client_ca is not None:
-            authorities = _read(self._client_ca)
+            authorities = read_pem(self._client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
             trust(context, self._client_ca)
         if self._watched.signature() != before:
@@ -103,14 +105,20 @@ class Certificates:
 def trust(context: ssl.SSLContext, authorities: Path) -> None:
     """Take certificates signed by one of a PEM file's authorities; raises ConfigError where there are none."""
     try:
-        context.load_verify_locations(cadata=_read(authorities).decode("ascii"))
+        context.load_verify_locations(cadata=read_pem(authorities).decode("ascii"))
     except (ssl.SSLError, UnicodeDecodeError) as error:
         raise ConfigError(f"TLS authorities {authorities}: no PEM file of certificates") from error
 
 
-def _context(certificate: Path, key: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_alpn_protocols(["http/1.1"])
+def identify(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
+    """Show a certificate to the other side.
+
+    Raises
+    ------
+    ConfigError : a file is missing or no PEM, or the key is not the certificate's.
+    """
+    for path in (certificate, key):
+        read_pem(path)
     try:
         context.load_cert_chain(certificate, key, password=lambda: "")  # rather than a question on the terminal
     except ssl.SSLError as error:
@@ -119,7 +127,6 @@ def _context(certificate: Path, key: Path) -> ssl.SSLContext:
         raise ConfigError(
             f"TLS certificate {certificate} or key {key}: no PEM file, or the key has a passphrase ({error})"
         ) from error
-    return context
 
 
 def _try(server: ssl.SSLContext, certificate: Path, pem: bytes) -> str:
@@ -145,7 +152,8 @@ def _try(server: ssl.SSLContext, certificate: Path, pem: bytes) -> str:
     return str(found["notAfter"]) if found else "an unknown time"
 
 
-def _read(path: Path) -> bytes:
+def read_pem(path: Path) -> bytes:
+    """What is in a file; raises ConfigError where it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

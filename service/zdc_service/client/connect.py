@@ -1,11 +1,16 @@
 """From an address to a client."""
 
+import logging
 from urllib.parse import urlsplit
 
 from zdc_detector.errors import ConfigError
 
+from zdc_service.access.exposure import is_loopback
 from zdc_service.client.base import Client, ClientOptions
+from zdc_service.client.credentials import Credentials
 from zdc_service.settings import EngineSettings
+
+log = logging.getLogger(__name__)
 
 
 def connect(
@@ -15,33 +20,37 @@ def connect(
 
     Parameters
     ----------
-    url : ``grpc://host:port`` or ``http://host:port``; None simulates in this process.
+    url : ``grpc://host:port`` or ``http://host:port``, ``grpcs`` or ``https`` for TLS; None simulates in this process.
     options : How to talk to the server.
     settings : Models and device, in this process only.
 
     Raises
     ------
-    ConfigError : an address of another form, no onnxruntime for this process, or models that cannot be had.
+    ConfigError : an address of another form, files of TLS or tokens that are not what they should be, no onnxruntime
+        for this process, or models that cannot be had.
     """
     options = options or ClientOptions()
     if url is None:
         from zdc_service.client.local import LocalClient
 
         return LocalClient(settings or EngineSettings(), options)
-    wanted = ConfigError(f"server {url!r} must be grpc://host:port or http://host:port")
+    wanted = ConfigError(f"server {url!r} must be grpc://host:port or http://host:port, or with TLS grpcs or https")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:  # no IPv6 address, or no port
         raise wanted from error
-    if not host or parts.path not in ("", "/") or (parts.scheme == "grpc" and port is None):
+    is_grpc, is_http = parts.scheme in ("grpc", "grpcs"), parts.scheme in ("http", "https")
+    if not (is_grpc or is_http) or not host or parts.path not in ("", "/") or (is_grpc and port is None):
         raise wanted
-    if parts.scheme == "grpc":
+    tls = parts.scheme.endswith("s")
+    credentials = Credentials(options, tls)
+    if options.token_file is not None and not tls and not is_loopback(host):
+        log.warning("%s: the token travels in clear text; https or grpcs would hide it", url)
+    if is_grpc:
         from zdc_service.client.grpc_client import GrpcClient
 
-        return GrpcClient(parts.netloc, options)
-    if parts.scheme in ("http", "https"):
-        from zdc_service.client.http_client import HttpClient
+        return GrpcClient(parts.netloc, options, credentials)
+    from zdc_service.client.http_client import HttpClient
 
-        return HttpClient(f"{parts.scheme}://{parts.netloc}", options)
-    raise wanted
+    return HttpClient(f"{parts.scheme}://{parts.netloc}", options, credentials)

@@ -10,6 +10,7 @@ from zdc_detector.finish import Finish
 
 from zdc_service.client.base import Client, ClientOptions
 from zdc_service.client.columns import columns_to_send
+from zdc_service.client.credentials import Credentials, tls_error
 from zdc_service.client.errors import error_of
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.simulation import Hits, Output, SimulationRequest, SimulationResult, join_hits
@@ -21,10 +22,14 @@ _METHOD = "/zdc.v1.Simulation/SimulateStream"
 class GrpcClient(Client):
     """One stream per request on a shared channel, so that a request that fails is repeated alone."""
 
-    def __init__(self, target: str, options: ClientOptions):
+    def __init__(self, target: str, options: ClientOptions, credentials: Credentials):
         super().__init__(options)
         self._target = target
-        self._channel = grpc.insecure_channel(target)
+        self._credentials = credentials
+        if credentials.context is None:
+            self._channel = grpc.insecure_channel(target)
+        else:
+            self._channel = grpc.secure_channel(target, credentials.for_grpc())
         self._simulate = self._channel.stream_stream(
             _METHOD,
             request_serializer=pb.SimulateRequest.SerializeToString,
@@ -34,7 +39,8 @@ class GrpcClient(Client):
     def _exchange(self, request: SimulationRequest) -> SimulationResult:
         message = message_of_request(request)
         try:
-            replies = list(self._simulate(iter([message]), timeout=self._options.timeout_seconds))
+            metadata = tuple(self._credentials.authorization().items())
+            replies = list(self._simulate(iter([message]), timeout=self._options.timeout_seconds, metadata=metadata))
         except grpc.RpcError as error:
             raise self._error(error) from error
         if not replies or not replies[-1].last:
@@ -49,6 +55,8 @@ class GrpcClient(Client):
             seconds = self._options.timeout_seconds
             return DeadlineError(f"{self._target}: no answer within {seconds:g} s; send fewer rows in a request")
         if error.code() is grpc.StatusCode.UNAVAILABLE:
+            if (untrusted := tls_error(self._target, error.details())) is not None:
+                return untrusted
             return NotReadyError(f"{self._target}: {error.details()}; is a server listening there?")
         return ZdcError(f"{self._target}: {error.code().name}: {error.details()}")
 

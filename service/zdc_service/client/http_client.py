@@ -13,6 +13,7 @@ from zdc_detector.finish import Finish
 
 from zdc_service.client.base import Client, ClientOptions
 from zdc_service.client.columns import columns_to_send
+from zdc_service.client.credentials import Credentials, tls_error
 from zdc_service.client.errors import error_of
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, split_arrays
 from zdc_service.simulation import Hits, SimulationRequest, SimulationResult
@@ -21,25 +22,31 @@ from zdc_service.simulation import Hits, SimulationRequest, SimulationResult
 class HttpClient(Client):
     """Posts to ``<url>/simulate`` over a pool of kept connections."""
 
-    def __init__(self, url: str, options: ClientOptions):
+    def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
         super().__init__(options)
         self._url = url
+        self._credentials = credentials
         limits = httpx.Limits(max_connections=options.in_flight, max_keepalive_connections=options.in_flight)
         self._sockets: WeakSet[socket.socket] = WeakSet()
-        self._http = httpx.Client(base_url=url, timeout=options.timeout_seconds, limits=limits)
+        # Without a context the address is plain, and httpx need not read the system's authorities.
+        self._http = httpx.Client(
+            base_url=url, timeout=options.timeout_seconds, limits=limits, verify=credentials.context or False
+        )
 
     def _exchange(self, request: SimulationRequest) -> SimulationResult:
         try:
             reply = self._http.post(
                 "/simulate",
                 content=_to_json(request),
-                headers={"Content-Type": JSON, "Accept": ARRAYS},
+                headers={"Content-Type": JSON, "Accept": ARRAYS} | self._credentials.authorization(),
                 extensions={"trace": self._remember_socket},
             )
         except httpx.TimeoutException as error:
             seconds = self._options.timeout_seconds
             raise DeadlineError(f"{self._url}: no answer within {seconds:g} s; send fewer rows in a request") from error
         except httpx.TransportError as error:
+            if (untrusted := tls_error(self._url, str(error))) is not None:
+                raise untrusted from error
             raise NotReadyError(f"{self._url}: {error}; is a server listening there?") from error
         if reply.status_code != httpx.codes.OK:
             raise self._error(reply)
