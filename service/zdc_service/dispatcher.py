@@ -16,14 +16,15 @@ _HELP_SECONDS = 0.002
 
 
 class Dispatcher:
-    """Submits what arrives in one turn of an event loop together, and computes short batches on the loop's thread.
+    """Submits what arrives in one turn of an event loop together; computes a lone short job on the loop's own thread.
 
-    A lone particle is thus answered without another thread, and particles that arrive together become one batch.
+    Where several callers wait, the loop's time goes to them, and the workers compute.
     """
 
     def __init__(self, batcher: Batcher):
         self._batcher = batcher
         self._arrived: list[tuple[Job, asyncio.Future[SimulationResult]]] = []
+        self._waiting = 0
 
     def submit(self, job: Job) -> "asyncio.Future[SimulationResult]":
         """The job's result, or the error of `Batcher.submit`; cancelling it drops what has not been computed."""
@@ -32,10 +33,16 @@ class Dispatcher:
         if not self._arrived:
             loop.call_soon(self._flush)
         self._arrived.append((job, waiting))
+        self._waiting += 1
+        waiting.add_done_callback(self._settled)
         return waiting
+
+    def _settled(self, _: object) -> None:
+        self._waiting -= 1
 
     def _flush(self) -> None:
         arrived, self._arrived = self._arrived, []
+        alone = self._waiting == 1
         for job, waiting in arrived:
             if waiting.cancelled():
                 job.future.cancel()
@@ -45,10 +52,11 @@ class Dispatcher:
             if job.future.done():  # nothing to compute
                 continue
             try:
-                self._batcher.submit(job, wake=False)
+                self._batcher.submit(job, wake=not alone)
             except ZdcError as error:
                 job.fail(error)
-        self._batcher.help(_HELP_SECONDS)
+        if alone:
+            self._batcher.help(_HELP_SECONDS)
 
 
 def _chain(job: Job, waiting: "asyncio.Future[SimulationResult]") -> None:

@@ -66,8 +66,9 @@ class Plan:
     def numbers(self) -> NDArray[np.uint64]:
         """Random row number of each row: first_row + particle * repeats + repeat, uint64, shape (rows,)."""
         first: NDArray[np.uint64] = self.index.astype(np.uint64) * np.uint64(self.repeats) + np.uint64(self.first_row)
-        repeat = np.tile(np.arange(self.repeats, dtype=np.uint64), len(first))
-        return first if self.repeats == 1 else np.repeat(first, self.repeats) + repeat
+        if self.repeats == 1:
+            return first
+        return np.repeat(first, self.repeats) + np.tile(np.arange(self.repeats, dtype=np.uint64), len(first))
 
     @property
     def photon_type(self) -> np.dtype[np.generic]:
