@@ -13,7 +13,8 @@ class Metrics:
 
     Attributes
     ----------
-    requests : Answered requests by ``protocol`` (http, grpc, grpc_stream) and ``kind`` (ok, or an error's kind).
+    requests : Answered requests by ``protocol`` (http, grpc, grpc_stream; of the Open Inference Protocol http_v2,
+        grpc_v2, grpc_v2_stream) and ``kind`` (ok, or an error's kind).
     rows : Simulated rows by model and version.
     queue_rows : Rows waiting.
     queue_seconds : From a job's arrival to the start of its first batch.

@@ -27,6 +27,15 @@ def test_bytes_are_not_copied() -> None:
     assert array.__array_interface__["data"][0] == np.frombuffer(data).__array_interface__["data"][0]
 
 
+@pytest.mark.parametrize("offset", range(1, 8))
+def test_bytes_may_begin_anywhere(offset: int) -> None:
+    array = read_tensor(
+        Tensor("particles", "FP32", [2, 3], memoryview(bytes(offset) + NUMBERS.tobytes())[offset:]), ROWS
+    )
+    assert array.flags.aligned
+    np.testing.assert_array_equal(array, NUMBERS)
+
+
 def test_large_integers_are_exact() -> None:
     codes = [2**53 + 1, -(2**62)]
     for data in (codes, np.array(codes, dtype="<i8").tobytes()):

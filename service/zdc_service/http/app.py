@@ -62,7 +62,8 @@ def create_http_app(
         redoc_url=None,
         title="zdc-fastsim",
         version=_API_VERSION,
-        description="Responses of ALICE's Zero Degree Calorimeter from a conditional end-to-end Sinkhorn autoencoder.",
+        description="Responses of ALICE's Zero Degree Calorimeter from a conditional end-to-end Sinkhorn autoencoder. "
+        "Below /v2 the same models answer clients of the Open Inference Protocol (KServe v2), such as tritonclient.",
         responses={status: {"model": ErrorReply, "description": "Error"} for status in ("default", 422)},
     )
     exchange = Exchange(simulator, body_limit, request_seconds)

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any
 
@@ -151,9 +151,9 @@ class InferenceDoor:
         if not self._ready():
             raise NotReadyError("shutting down")
 
-    async def _counted(self, answer: "asyncio.Future[Reply | None] | Any") -> Reply:
+    async def _counted(self, answer: Awaitable[Reply | None]) -> Reply:
         try:
-            reply: Reply | None = await answer
+            reply = await answer
         except Exception as error:
             self._requests.labels(PROTOCOL, kind_of(error)).inc()
             raise

@@ -1,7 +1,7 @@
 """Particles from rows of nine conditions, which may come without a PDG code."""
 
-import math
 from contextlib import suppress
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +25,10 @@ _KINEMATICS = [CONDITIONS.index(name) for name in KINEMATICS]
 _TOLERANCE = np.zeros(len(CONDITIONS), dtype=np.float32)
 _TOLERANCE[ENERGY], _TOLERANCE[MASS] = ENERGY_TOLERANCE, MASS_TOLERANCE
 
-#: Masses [MeV] closer than this are one, so that photons without mass are found.
+#: Masses [MeV] closer than this are one.
 _SAME_MASS = 1e-3
+#: Makes species of another charge further away than any mass.
+_ANOTHER_CHARGE = 1e12
 
 
 def read_particles(card: ModelCard, conditions: NDArray[np.float32], pdg: NDArray[np.int64] | None) -> Particles:
@@ -65,26 +67,41 @@ def species_of(card: ModelCard, conditions: NDArray[np.float32]) -> NDArray[np.i
     InvalidInputError : no species of the card is within 2 % of a particle's mass and has its charge.
     """
     species = card.ranges.species
-    table = np.array([_mass_and_charge(one.pdg) for one in species])
-    mass, charge = conditions[:, MASS, None].astype(np.float64), conditions[:, CHARGE, None]
-    off = np.abs(mass - table[:, 0])
-    off[off <= _SAME_MASS] = 0.0
-    off[~((off <= MASS_TOLERANCE * table[:, 0]) & (charge == table[:, 1]))] = np.inf
+    codes, masses, charges, tolerances = _species_table(tuple(one.pdg for one in species))
+    off = np.abs(conditions[:, MASS, None] - masses)
+    off += _ANOTHER_CHARGE * np.abs(conditions[:, CHARGE, None] - charges)
     nearest = off.argmin(axis=1)
-    found = np.isfinite(off[np.arange(len(off)), nearest])
+    found = off.min(axis=1) <= tolerances[nearest]
     if not found.all():
         row = int(np.argmin(found))
-        known = ", ".join(f"{one.name} {m:.6g} MeV {c:+g} e" for one, (m, c) in zip(species, table, strict=True))
+        known = ", ".join(
+            f"{one.name} {mass:.6g} MeV {charge:+g} e"
+            for one, mass, charge in zip(species, masses, charges, strict=True)
+        )
         raise InvalidInputError(
             f"particle[{row}]: mass = {conditions[row, MASS]:g} MeV and charge = {conditions[row, CHARGE]:g} e are of "
             f"no species of the model ({known}); send those, or the input pdg"
         )
-    codes: NDArray[np.int64] = np.array([one.pdg for one in species], dtype=np.int64)[nearest]
-    return codes
+    found_codes: NDArray[np.int64] = codes[nearest]
+    return found_codes
 
 
-def _mass_and_charge(pdg: int) -> tuple[float, float]:
-    try:
-        return mass_and_charge(pdg)
-    except OutOfRangeError:  # a species of its own kind, which a caller must name
-        return math.nan, math.nan
+@lru_cache
+def _species_table(
+    pdg: tuple[int, ...],
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Codes, masses [MeV], charges [e] and by how much a mass may be off, each of shape (S,).
+
+    Masses that are the same but for rounding are one, so that the first of their species is the nearest.
+    """
+    table: list[tuple[float, float]] = []
+    for code in pdg:
+        try:
+            mass, charge = mass_and_charge(code)
+        except OutOfRangeError:  # a species of the model's own, which a caller must name
+            mass, charge = np.inf, 0.0
+        same = (m for m, c in table if c == charge and abs(m - mass) <= _SAME_MASS)
+        table.append((next(same, mass), charge))
+    masses, charges = np.array(table).T
+    tolerances = np.where(np.isinf(masses), -1.0, MASS_TOLERANCE * masses + _SAME_MASS)
+    return np.array(pdg, dtype=np.int64), masses, charges, tolerances

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -53,23 +54,30 @@ class Tensor:
 
 def inputs_of(card: ModelCard) -> tuple[TensorSpec, ...]:
     """What a model takes."""
+    return _inputs(card.noise.dimension, card.takes_pdg)
+
+
+@lru_cache
+def _inputs(noise: int, takes_pdg: bool) -> tuple[TensorSpec, ...]:
     return (
         TensorSpec(PARTICLES, "FP32", (-1, len(CONDITIONS))),
-        TensorSpec(NOISE, "FP32", (-1, card.noise.dimension), optional=True),
-        TensorSpec(PDG, "INT64", (-1,), optional=not card.takes_pdg),
+        TensorSpec(NOISE, "FP32", (-1, noise), optional=True),
+        TensorSpec(PDG, "INT64", (-1,), optional=not takes_pdg),
     )
 
 
 def outputs_of(card: ModelCard) -> tuple[TensorSpec, ...]:
     """What a model gives."""
-    return (
-        TensorSpec(RESPONSE, "FP32", (-1, *card.calorimeter.shape)),
-        TensorSpec(CHANNELS, "FP32", (-1, len(card.calorimeter.channel_names))),
-    )
+    return _outputs(card.calorimeter.shape, len(card.calorimeter.channel_names))
+
+
+@lru_cache
+def _outputs(shape: tuple[int, int], channels: int) -> tuple[TensorSpec, ...]:
+    return TensorSpec(RESPONSE, "FP32", (-1, *shape)), TensorSpec(CHANNELS, "FP32", (-1, channels))
 
 
 def read_tensor(tensor: Tensor, spec: TensorSpec) -> NDArray[Any]:
-    """An input as an array, which may be a view of its bytes.
+    """An input as an array, a view of its bytes where these are aligned.
 
     Raises
     ------
@@ -103,7 +111,7 @@ def _from_bytes(spec: TensorSpec, shape: tuple[int, ...], data: bytes | memoryvi
             f"input {spec.name} has {len(data)} bytes; {spec.datatype} of shape {list(shape)} has {wanted}"
         )
     array: NDArray[Any] = np.frombuffer(data, dtype=kind).reshape(shape)
-    return array
+    return array if array.flags.aligned else array.copy()  # behind JSON of any length: numpy is slow with such numbers
 
 
 def _from_elements(spec: TensorSpec, shape: tuple[int, ...], data: Sequence[Any]) -> NDArray[Any]:

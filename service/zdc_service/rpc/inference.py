@@ -118,7 +118,7 @@ class InferenceService:
         """One request, one reply."""
         try:
             planned = await self._plan(message, deadline_of(context))
-            result = await self._submit(planned)
+            result = await self._simulator.dispatch(planned.plan, deadline=planned.deadline)
             reply = await self._write(write_infer, result, message.id, planned.outputs, PROTOCOL)
         except Exception as error:
             self._failed(error, PROTOCOL)
@@ -169,10 +169,7 @@ class InferenceService:
             return _Pending(message.id, _SMALLEST_REPLY, (), _failed_with(error))
         size = _SMALLEST_REPLY + planned.reply_bytes
         await window.acquire(size)
-        try:
-            result = self._submit(planned)
-        except Exception as error:
-            result = _failed_with(error)
+        result = self._simulator.dispatch(planned.plan, deadline=planned.deadline)
         return _Pending(message.id, size, planned.outputs, result)
 
     async def _stream_reply(self, one: _Pending) -> bytes:
@@ -198,9 +195,6 @@ class InferenceService:
             return planned
 
         return await asyncio.to_thread(plan) if message.ByteSize() > _LARGE_BYTES else plan()
-
-    def _submit(self, planned: Planned) -> "asyncio.Future[SimulationResult]":
-        return self._simulator.dispatch(planned.plan, deadline=planned.deadline)
 
     async def _write(
         self,
