@@ -97,11 +97,15 @@ def test_a_new_version_answers_without_a_failed_request(server: RunningServer, f
 
 
 def test_a_bad_version_is_refused_while_the_old_one_answers(
-    server: RunningServer, folder: Path, caplog: pytest.LogCaptureFixture
+    server: RunningServer,
+    folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     clients = Clients(server)
-    bad = write_model(folder, TinyModel(version=2, seed=2))
+    bad = write_model(tmp_path_factory.mktemp("bad"), TinyModel(version=2, seed=2))
     (bad / GOLDEN_FILE).write_bytes((folder / "tiny" / "1" / GOLDEN_FILE).read_bytes())
+    bad.rename(folder / "tiny" / "2")
     with caplog.at_level(logging.WARNING):
         wait_until(lambda: "model tiny version 2 is refused" in caplog.text)
         time.sleep(0.5)  # some more looks
