@@ -3,11 +3,14 @@
 import ssl
 
 import grpc
-from zdc_detector.errors import ConfigError
+from zdc_detector.errors import ConfigError, NotReadyError, ZdcError
 
 from zdc_service.access.tls import identify, read_pem, trust
 from zdc_service.access.tokens import read_tokens
 from zdc_service.client.base import ClientOptions
+
+#: How OpenSSL and gRPC put it that a certificate is not signed by whom it should be, or names another server.
+_UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed", "not in peer certificate")
 
 
 class Credentials:
@@ -54,10 +57,11 @@ class Credentials:
         return {"authorization": f"Bearer {read_tokens(self._options.token_file)[0]}"}
 
 
-def tls_error(server: str, text: str) -> ConfigError | None:
-    """What to do about a failure of TLS, by the words of OpenSSL; None where it is another failure."""
-    if "CERTIFICATE_VERIFY_FAILED" in text or "not in peer certificate" in text:
+def unreachable(server: str, text: str, tls: bool) -> ZdcError:
+    """What to tell a caller whose server gives no answer, by what OpenSSL and gRPC say of it."""
+    if any(words in text for words in _UNTRUSTED):
         return ConfigError(f"{server}: the server's certificate is not trusted: {text}; ca_file names who may sign it")
-    if "CERTIFICATE_REQUIRED" in text or "HANDSHAKE_FAILURE" in text:
-        return ConfigError(f"{server}: the server asks for a certificate: {text}; client_certificate names the file")
-    return None
+    listening = "is a server listening there"
+    # A server that wants another certificate, or one at all, closes the connection and does not say why.
+    question = f"{listening}, and does it take the client's certificate?" if tls else f"{listening}?"
+    return NotReadyError(f"{server}: {text}; {question}")

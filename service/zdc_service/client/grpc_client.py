@@ -10,7 +10,7 @@ from zdc_detector.finish import Finish
 
 from zdc_service.client.base import Client, ClientOptions
 from zdc_service.client.columns import columns_to_send
-from zdc_service.client.credentials import Credentials, tls_error
+from zdc_service.client.credentials import Credentials, unreachable
 from zdc_service.client.errors import error_of
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.simulation import Hits, Output, SimulationRequest, SimulationResult, join_hits
@@ -55,9 +55,7 @@ class GrpcClient(Client):
             seconds = self._options.timeout_seconds
             return DeadlineError(f"{self._target}: no answer within {seconds:g} s; send fewer rows in a request")
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            if (untrusted := tls_error(self._target, error.details())) is not None:
-                return untrusted
-            return NotReadyError(f"{self._target}: {error.details()}; is a server listening there?")
+            return unreachable(self._target, error.details(), tls=self._credentials.context is not None)
         return ZdcError(f"{self._target}: {error.code().name}: {error.details()}")
 
     def _disconnect(self) -> None:

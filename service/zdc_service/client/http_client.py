@@ -13,7 +13,7 @@ from zdc_detector.finish import Finish
 
 from zdc_service.client.base import Client, ClientOptions
 from zdc_service.client.columns import columns_to_send
-from zdc_service.client.credentials import Credentials, tls_error
+from zdc_service.client.credentials import Credentials, unreachable
 from zdc_service.client.errors import error_of
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, split_arrays
 from zdc_service.simulation import Hits, SimulationRequest, SimulationResult
@@ -45,9 +45,8 @@ class HttpClient(Client):
             seconds = self._options.timeout_seconds
             raise DeadlineError(f"{self._url}: no answer within {seconds:g} s; send fewer rows in a request") from error
         except httpx.TransportError as error:
-            if (untrusted := tls_error(self._url, str(error))) is not None:
-                raise untrusted from error
-            raise NotReadyError(f"{self._url}: {error}; is a server listening there?") from error
+            tls = self._credentials.context is not None
+            raise unreachable(self._url, str(error), tls) from error
         if reply.status_code != httpx.codes.OK:
             raise self._error(reply)
         return _result(reply)
