@@ -24,6 +24,10 @@ class RunningServer:
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
+    def drain(self) -> None:
+        """As after SIGTERM: no new work is welcome, and what comes is answered."""
+        self._run(self.server.drain())
+
     def stop(self) -> None:
         self._run(self.server.stop())
         self._run(self._loop.shutdown_default_executor())

@@ -3,9 +3,11 @@
 import queue
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
+import httpx
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -14,6 +16,7 @@ from inference_requests import CODING, INFER, STREAM_CODING, STREAM_INFER, grpc_
 from running_server import RunningServer
 from tiny_model import some_particles
 from zdc_service.rpc import inference_pb2 as pb
+from zdc_service.settings import ServerSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
 from zdc_service.status import GRPC_KIND_KEY
@@ -21,6 +24,16 @@ from zdc_service.status import GRPC_KIND_KEY
 SERVICE = "inference.GRPCInferenceService"
 PARTICLES = some_particles(5)
 TENSORS = {"particles": PARTICLES.conditions}
+
+#: One neutron, as a person would write it.
+JSON_PARTICLE = {
+    "inputs": [
+        {
+            "name": "particles", "datatype": "FP32", "shape": [1, 9],
+            "data": [1000.0004, 0, 0, 0, 0.1, 0, 1000, 939.565, 0],
+        }
+    ]
+}  # fmt: skip
 
 Unary = Callable[..., pb.ModelInferResponse]
 Stream = Callable[..., Any]
@@ -183,14 +196,39 @@ def test_a_deadline_ends_the_call_and_its_work(server: RunningServer, unary: Una
     wait_until(lambda: registry.get_sample_value("zdc_queue_rows") == 0)
 
 
+def call(channel: grpc.Channel, method: str, asked: Any, said: Any) -> Any:
+    return channel.unary_unary(f"/{SERVICE}/{method}", type(asked).SerializeToString, said.FromString)(
+        asked, timeout=30
+    )
+
+
+def test_a_server_that_is_shutting_down_is_not_ready_and_serves_on(models_folder: Path) -> None:
+    running = RunningServer(
+        ServerSettings(models=models_folder, default_model="tiny", http_port=0, grpc_port=0, threads=1)
+    )
+    try:
+        running.drain()
+        with grpc.insecure_channel(running.grpc) as channel:
+            assert call(channel, "ServerLive", pb.ServerLiveRequest(), pb.ServerLiveResponse).live
+            assert not call(channel, "ServerReady", pb.ServerReadyRequest(), pb.ServerReadyResponse).ready
+            assert not call(channel, "ModelReady", pb.ModelReadyRequest(name="tiny"), pb.ModelReadyResponse).ready
+            assert channel.unary_unary(INFER, *CODING)(message(1, 1), timeout=30).outputs
+        for path in ("health/ready", "models/tiny/ready"):
+            reply = httpx.get(f"{running.http}/v2/{path}")
+            assert (reply.status_code, reply.json()) == (503, {"error": "shutting down"})
+        assert httpx.get(f"{running.http}/v2/health/live").status_code == 200
+        assert httpx.post(f"{running.http}/v2/models/tiny/infer", json=JSON_PARTICLE).status_code == 200
+    finally:
+        running.stop()
+
+
 def test_repositories_have_no_names(channel: grpc.Channel) -> None:
-    coding = (pb.RepositoryIndexRequest.SerializeToString, pb.RepositoryIndexResponse.FromString)
-    index = channel.unary_unary(f"/{SERVICE}/RepositoryIndex", *coding)
-    assert [entry.name for entry in index(pb.RepositoryIndexRequest(ready=True), timeout=30).models] == [
-        "strips", "tiny", "tiny"
-    ]  # fmt: skip
+    def index(**fields: Any) -> Any:
+        return call(channel, "RepositoryIndex", pb.RepositoryIndexRequest(**fields), pb.RepositoryIndexResponse)
+
+    assert [entry.name for entry in index(ready=True).models] == ["strips", "tiny", "tiny"]
     with pytest.raises(grpc.RpcError) as caught:
-        index(pb.RepositoryIndexRequest(repository_name="x"), timeout=30)
+        index(repository_name="x")
     assert "repository_name = 'x': there is one repository" in str(caught.value.details())
 
 
