@@ -43,7 +43,7 @@ class Batch:
             kept = plan.kept(start, stop)
             self.conditions[at:end] = plan.particles.conditions[kept]
             self.pdg[at:end] = plan.particles.pdg[kept]
-            self.seeds[at:end] = plan.seed
+            self.seeds[at:end] = plan.seeds[start:stop]
             self.rows[at:end] = plan.numbers[start:stop]
             if plan.noise is not None:
                 given.append((at, end, plan.noise[kept]))

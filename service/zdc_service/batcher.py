@@ -17,6 +17,9 @@ from zdc_service.statistics import Timing
 
 log = logging.getLogger(__name__)
 
+#: What a caller is told whose deadline passed.
+LATE = "the deadline passed before the simulation was done; allow more time, or send fewer rows"
+
 #: A batch is not shared among idle workers below this many rows each: one run costs a fixed overhead.
 _WORTH_SHARING = 8
 
@@ -71,7 +74,7 @@ class Batcher:
                 )
             self._queues.setdefault((job.plan.engine, job.plan.finish), deque()).append(job)
             self._count(rows)
-            job.plan.engine.statistics.queued()
+            job.plan.engine.statistics.queued(job.plan.tally.requests)
             if wake:
                 self._wake()
         job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
@@ -87,6 +90,10 @@ class Batcher:
             self._wake()
         if slices:
             self._run(slices)
+
+    def share(self, rows: int) -> int:
+        """How many of some rows each thread should compute, where they are cut up before they are submitted."""
+        return max(_WORTH_SHARING, -(-rows // self._threads))
 
     def close(self) -> None:
         """Accept nothing more, finish what is queued, stop the workers."""
@@ -114,7 +121,7 @@ class Batcher:
                 queue.remove(job)
                 self._count(job.next_row - job.stop)
                 if job.next_row == job.start:
-                    job.plan.engine.statistics.queued(-1)
+                    job.plan.engine.statistics.queued(-job.plan.tally.requests)
                 if not queue:
                     del self._queues[kind]
 
@@ -172,20 +179,16 @@ class Batcher:
             start = job.next_row
             late = job.deadline is not None and now > job.deadline
             if late:
-                job.fail(
-                    DeadlineError(
-                        "the deadline passed before the simulation was done; allow more time, or send fewer rows"
-                    )
-                )
+                job.fail(DeadlineError(LATE))
             if job.future.done():
                 self._count(start - job.stop)
                 if start == job.start:
-                    job.plan.engine.statistics.queued(-1)
+                    job.plan.engine.statistics.queued(-job.plan.tally.requests)
                 continue
             if start == job.start:
                 job.waited = now - job.submitted
                 self._metrics.queue_seconds.observe(job.waited)
-                job.plan.engine.statistics.queued(-1)
+                job.plan.engine.statistics.queued(-job.plan.tally.requests)
             stop = min(start + room, job.stop)
             job.next_row = stop
             room -= stop - start

@@ -2,76 +2,156 @@
 
 import asyncio
 import threading
+import time
+from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 
-from zdc_detector.errors import ZdcError
+from zdc_detector.errors import DeadlineError, ZdcError
 
-from zdc_service.batcher import Batcher
-from zdc_service.job import Job
-from zdc_service.simulation import SimulationResult
+from zdc_service.batcher import LATE, Batcher
+from zdc_service.job import Job, Plan
+from zdc_service.merging import Merged, merging_key
+from zdc_service.simulation import SimulationRequest, SimulationResult
+
+Waiting = asyncio.Future[SimulationResult]
 
 #: Longest time that the loop's own thread computes. To wake another thread and to be woken by it costs 50-200 us on a
 #: virtual machine; a loop that stands still for longer than this lets its other callers wait.
 _HELP_SECONDS = 0.002
 
 
-class Dispatcher:
-    """Submits what arrives in one turn of an event loop together; computes a lone short job on the loop's own thread.
+@dataclass(frozen=True)
+class _Caller:
+    """Somebody who waits for a small request."""
 
-    Where several callers wait, the loop's time goes to them, and the workers compute.
+    request: SimulationRequest
+    waiting: Waiting
+    deadline: float | None
+
+
+class Dispatcher:
+    """Submits what arrives in one turn of an event loop together.
+
+    Small requests are merged. A lone one is computed on the loop's own thread; where several callers wait, the loop's
+    time goes to them, and the workers compute.
     """
 
-    def __init__(self, batcher: Batcher):
+    def __init__(
+        self,
+        batcher: Batcher,
+        plan: Callable[[SimulationRequest], Plan],
+        merge: Callable[[Sequence[SimulationRequest]], Merged],
+    ):
+        """`plan` and `merge` check one request, or several of one `merging_key`."""
         self._batcher = batcher
-        self._arrived: list[tuple[Job, asyncio.Future[SimulationResult]]] = []
+        self._plan = plan
+        self._merge = merge
+        self._jobs: list[tuple[Job, Waiting]] = []
+        self._small: dict[Hashable, list[_Caller]] = {}
         self._waiting = 0
 
-    def submit(self, job: Job) -> "asyncio.Future[SimulationResult]":
+    def submit(self, job: Job) -> Waiting:
         """The job's result, or the error of `Batcher.submit`; cancelling it drops what has not been computed."""
+        waiting = self._new_waiting()
+        self._jobs.append((job, waiting))
+        return waiting
+
+    def ask(self, request: SimulationRequest, deadline: float | None = None) -> Waiting:
+        """The result of a request, or the error of planning or submitting it."""
+        key = merging_key(request)
+        if key is None:
+            plan = self._plan(request)
+            return self.submit(Job(plan, 0, plan.rows, deadline))
+        waiting = self._new_waiting()
+        self._small.setdefault(key, []).append(_Caller(request, waiting, deadline))
+        return waiting
+
+    def _new_waiting(self) -> Waiting:
         loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[SimulationResult] = loop.create_future()
-        if not self._arrived:
+        if not self._jobs and not self._small:
             loop.call_soon(self._flush)
-        self._arrived.append((job, waiting))
-        self._waiting += 1
+        waiting: Waiting = loop.create_future()
         waiting.add_done_callback(self._settled)
+        self._waiting += 1
         return waiting
 
     def _settled(self, _: object) -> None:
         self._waiting -= 1
 
     def _flush(self) -> None:
-        arrived, self._arrived = self._arrived, []
+        jobs, self._jobs = self._jobs, []
+        small, self._small = self._small, {}
         alone = self._waiting == 1
-        for job, waiting in arrived:
+        for job, waiting in jobs:
             if waiting.cancelled():
-                job.future.cancel()
                 job.plan.tally.failed("cancelled")
-                continue
-            _chain(job, waiting)
-            if job.future.done():  # nothing to compute
-                continue
-            try:
-                self._batcher.submit(job, wake=not alone)
-            except ZdcError as error:
-                job.fail(error)
+            else:
+                _chain(job, [waiting], lambda result: [result])
+                self._send(job, alone)
+        for callers in small.values():
+            self._send_merged([caller for caller in callers if not caller.waiting.cancelled()], alone)
         if alone:
             self._batcher.help(_HELP_SECONDS)
 
+    def _send_merged(self, callers: list[_Caller], alone: bool) -> None:
+        size = self._batcher.share(sum(len(caller.request.particles) for caller in callers))
+        for start in range(0, len(callers), size):
+            some = callers[start : start + size]
+            try:
+                merged = self._merge([caller.request for caller in some])
+            except ZdcError:  # of one of them
+                self._send_apart(some, alone)
+                continue
+            deadlines = [caller.deadline for caller in some if caller.deadline is not None]
+            job = Job(merged.plan, 0, merged.plan.rows, max(deadlines) if len(deadlines) == len(some) else None)
+            _chain(job, [caller.waiting for caller in some], merged.parts, [caller.deadline for caller in some])
+            self._send(job, alone)
 
-def _chain(job: Job, waiting: "asyncio.Future[SimulationResult]") -> None:
-    """Settle `waiting` as the job's future is settled, on the loop's thread, and cancel the job with it."""
-    loop, thread = waiting.get_loop(), threading.get_ident()
+    def _send_apart(self, callers: list[_Caller], alone: bool) -> None:
+        for caller in callers:
+            try:
+                plan = self._plan(caller.request)
+            except ZdcError as error:
+                caller.waiting.set_exception(error)
+                continue
+            job = Job(plan, 0, plan.rows, caller.deadline)
+            _chain(job, [caller.waiting], lambda result: [result])
+            self._send(job, alone)
+
+    def _send(self, job: Job, alone: bool) -> None:
+        if job.future.done():  # nothing to compute
+            return
+        try:
+            self._batcher.submit(job, wake=not alone)
+        except ZdcError as error:
+            job.fail(error)
+
+
+def _chain(
+    job: Job,
+    waiting: Sequence[Waiting],
+    parts: Callable[[SimulationResult], Sequence[SimulationResult]],
+    deadlines: Sequence[float | None] = (),
+) -> None:
+    """Settle those who wait when the job is, on the loop's thread; cancel the job when all of them have been."""
+    loop, thread = waiting[0].get_loop(), threading.get_ident()
 
     def settle(future: "Future[SimulationResult]") -> None:
-        if waiting.done():
-            return
-        if future.cancelled():
-            waiting.cancel()
-        elif (error := future.exception()) is not None:
-            waiting.set_exception(error)
-        else:
-            waiting.set_result(future.result())
+        error = None if future.cancelled() else future.exception()
+        results = [] if future.cancelled() or error is not None else parts(future.result())
+        now = time.monotonic()
+        for place, each in enumerate(waiting):
+            if each.done():
+                continue
+            if future.cancelled():
+                each.cancel()
+            elif error is not None:
+                each.set_exception(error)
+            elif deadlines and (deadline := deadlines[place]) is not None and now > deadline:
+                each.set_exception(DeadlineError(LATE))
+            else:
+                each.set_result(results[place])
 
     def on_done(future: "Future[SimulationResult]") -> None:
         if threading.get_ident() == thread:
@@ -79,9 +159,10 @@ def _chain(job: Job, waiting: "asyncio.Future[SimulationResult]") -> None:
         elif not loop.is_closed():
             loop.call_soon_threadsafe(settle, future)
 
-    def on_cancelled(cancelled: "asyncio.Future[SimulationResult]") -> None:
-        if cancelled.cancelled():
+    def on_cancelled(cancelled: Waiting) -> None:
+        if cancelled.cancelled() and all(each.cancelled() for each in waiting):
             job.future.cancel()
 
-    waiting.add_done_callback(on_cancelled)
+    for each in waiting:
+        each.add_done_callback(on_cancelled)
     job.future.add_done_callback(on_done)

@@ -35,8 +35,9 @@ class Plan:
     seed, first_row, repeats, output : As in `SimulationRequest`, the seed drawn where none was given.
     finish : How rates become what is answered.
     skipped, extrapolated : Particles outside the trained range, counted by reason.
-    noise : Of each kept particle, where the request brought it.
     tally : Counts the request's rows as they are computed.
+    noise : Of each kept particle, where the request brought it.
+    keys : Seed and number of each row where they are not `seed` and `first_row` and what follows.
     """
 
     engine: Engine
@@ -50,8 +51,9 @@ class Plan:
     finish: Finish
     skipped: Mapping[str, int]
     extrapolated: Mapping[str, int]
-    noise: NDArray[np.float32] | None
     tally: "Tally"
+    noise: NDArray[np.float32] | None = None
+    keys: tuple[NDArray[np.uint64], NDArray[np.uint64]] | None = None
 
     @property
     def rows(self) -> int:
@@ -63,8 +65,15 @@ class Plan:
         return slice(start, stop) if self.repeats == 1 else np.arange(start, stop) // self.repeats
 
     @cached_property
+    def seeds(self) -> NDArray[np.uint64]:
+        """Seed of each row, uint64, shape (rows,)."""
+        return np.full(self.rows, self.seed, dtype=np.uint64) if self.keys is None else self.keys[0]
+
+    @cached_property
     def numbers(self) -> NDArray[np.uint64]:
         """Random row number of each row: first_row + particle * repeats + repeat, uint64, shape (rows,)."""
+        if self.keys is not None:
+            return self.keys[1]
         first: NDArray[np.uint64] = self.index.astype(np.uint64) * np.uint64(self.repeats) + np.uint64(self.first_row)
         if self.repeats == 1:
             return first
@@ -93,7 +102,9 @@ class Plan:
 class Tally:
     """Rows of one request that are still to come, whatever the jobs that it is cut into; ends in the statistics."""
 
-    def __init__(self, rows: int, statistics: Statistics):
+    def __init__(self, rows: int, statistics: Statistics, requests: int = 1):
+        """`rows` of one request, or of several that were merged."""
+        self.requests = requests
         self._missing = rows
         self._rows = rows
         self._statistics = statistics
@@ -110,7 +121,7 @@ class Tally:
             if self._ended or self._missing:
                 return
             self._ended = True
-        self._statistics.succeeded(self._rows, time.monotonic() - self._began, self._timing)
+        self._statistics.succeeded(self._rows, time.monotonic() - self._began, self._timing, self.requests)
 
     def failed(self, kind: str) -> None:
         """The request ends without its rows, unless it has ended before."""
@@ -118,7 +129,7 @@ class Tally:
             if self._ended:
                 return
             self._ended = True
-        self._statistics.failed(kind, time.monotonic() - self._began)
+        self._statistics.failed(kind, time.monotonic() - self._began, self.requests)
 
 
 class Job:

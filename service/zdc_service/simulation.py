@@ -114,6 +114,16 @@ class SimulationResult:
     extrapolated: Mapping[str, int] = field(default_factory=dict)
     timing: Timing = NO_TIMING
 
+    @property
+    def nbytes(self) -> int:
+        """Size of the arrays of its output."""
+        size = self.channels.nbytes
+        if self.response is not None:
+            size += self.response.nbytes
+        if self.hits is not None:
+            size += self.hits.offsets.nbytes + self.hits.fibre.nbytes + self.hits.photons.nbytes
+        return size
+
 
 def join_hits(parts: list[Hits], photon_type: np.dtype[np.generic]) -> Hits:
     """One block of the hits of several, in order."""

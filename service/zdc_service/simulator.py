@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Self
 
@@ -17,6 +17,7 @@ from zdc_service.batcher import Batcher
 from zdc_service.dispatcher import Dispatcher
 from zdc_service.engine import Engine
 from zdc_service.job import Job, Plan, Tally
+from zdc_service.merging import Merged, merge
 from zdc_service.metrics import Metrics
 from zdc_service.repository import Repository, open_repository
 from zdc_service.settings import EngineSettings
@@ -50,7 +51,7 @@ class Simulator:
         self.metrics.registry.register(TritonMetrics(self._sums))
         self.max_request_rows = settings.max_request_rows
         self._batcher = Batcher(settings.threads, settings.max_queue_rows, self.metrics)
-        self._dispatcher = Dispatcher(self._batcher)
+        self._dispatcher = Dispatcher(self._batcher, self.plan, self._merge)
 
     def __enter__(self) -> Self:
         return self
@@ -113,8 +114,8 @@ class Simulator:
             finish=Finish.NONE if request.rates else engine.card.finish,
             skipped=skipped,
             extrapolated=extrapolated,
-            noise=noise if noise is None or everything else noise[kept],
             tally=Tally(len(kept) * request.repeats, engine.statistics),
+            noise=noise if noise is None or everything else noise[kept],
         )
 
     def submit(
@@ -147,6 +148,18 @@ class Simulator:
     ) -> "asyncio.Future[SimulationResult]":
         """`submit` for the one event loop that serves from this simulator; refusals come with the future."""
         return self._dispatcher.submit(Job(plan, start, plan.rows if stop is None else stop, deadline))
+
+    def ask(self, request: SimulationRequest, deadline: float | None = None) -> "asyncio.Future[SimulationResult]":
+        """`plan` and `dispatch`, and for small requests that arrive together both at once.
+
+        Raises
+        ------
+        ZdcError : what `plan` raises; for small requests the future does.
+        """
+        return self._dispatcher.ask(request, deadline)
+
+    def _merge(self, requests: Sequence[SimulationRequest]) -> Merged:
+        return merge(requests, lambda request: self.repository.get(request.model, request.version))
 
     def _sums(self) -> Iterator[tuple[str, int, Totals]]:
         for engine in self.repository:

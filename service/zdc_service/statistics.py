@@ -32,6 +32,10 @@ class Timing(NamedTuple):
             self.finish + other.finish,
         )
 
+    def times(self, number: int) -> "Timing":
+        """As much for each of several."""
+        return Timing(self.queue * number, self.prepare * number, self.model * number, self.finish * number)
+
 
 NO_TIMING = Timing()
 
@@ -95,17 +99,17 @@ class Statistics:
             totals.execution_timing[rows] = totals.execution_timing[rows].plus(timing)
             totals.last = time.time()
 
-    def succeeded(self, rows: int, seconds: float, timing: Timing) -> None:
-        """A request got its last row."""
+    def succeeded(self, rows: int, seconds: float, timing: Timing, requests: int = 1) -> None:
+        """A request got its last row, or several that were computed together did."""
         with self._lock:
             totals = self._totals
-            totals.succeeded += 1
+            totals.succeeded += requests
             totals.rows += rows
-            totals.seconds += seconds
-            totals.timing = totals.timing.plus(timing)
+            totals.seconds += seconds * requests
+            totals.timing = totals.timing.plus(timing if requests == 1 else timing.times(requests))
 
-    def failed(self, kind: str, seconds: float) -> None:
-        """A request ended without its rows."""
+    def failed(self, kind: str, seconds: float, requests: int = 1) -> None:
+        """A request ended without its rows, or several did."""
         with self._lock:
-            self._totals.failed[kind] += 1
-            self._totals.failed_seconds += seconds
+            self._totals.failed[kind] += requests
+            self._totals.failed_seconds += seconds * requests

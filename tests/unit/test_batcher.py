@@ -71,7 +71,7 @@ def make_plan(
     side = np.full(n, b"A", dtype="S1")
     tally = Tally(n * repeats, engine.statistics)
     finish = engine.card.finish
-    return Plan(engine, particles, places, side, seed, first_row, repeats, output, finish, {}, {}, None, tally)
+    return Plan(engine, particles, places, side, seed, first_row, repeats, output, finish, {}, {}, tally)
 
 
 def job(engine: Engine, rows: int, seed: int = 7, deadline: float | None = None) -> Job:

@@ -13,7 +13,6 @@ from zdc_service.codecs import ZSTD, Form, check_form, choose_form, compress, en
 from zdc_service.deadlines import TIMEOUT_HEADER, deadline_from
 from zdc_service.http.errors import error_reply, log_internal
 from zdc_service.http.reply import Reply
-from zdc_service.job import Plan
 from zdc_service.simulation import SimulationRequest, SimulationResult
 from zdc_service.simulator import Simulator
 from zdc_service.status import kind_of
@@ -70,21 +69,23 @@ class Exchange:
         body = await read_body(receive, self._body_limit)
         if body is None:
             return None
-        prepare = partial(self._plan, body, headers.get("content-encoding"), form, parse)
-        plan = await asyncio.to_thread(prepare) if len(body) > LARGE_BYTES else prepare()
-        result = await unless_hung_up(self._simulator.dispatch(plan, deadline=deadline), receive)
+        coding = headers.get("content-encoding", "identity").lower()
+        if len(body) > LARGE_BYTES or coding != "identity":
+            plan = await asyncio.to_thread(lambda: self._simulator.plan(self._request(body, coding, form, parse)))
+            waiting = self._simulator.dispatch(plan, deadline=deadline)
+        else:
+            waiting = self._simulator.ask(self._request(body, coding, form, parse), deadline)
+        result = await unless_hung_up(waiting, receive)
         if result is None:
             return None
         wrap_up = partial(self._reply, result, form, _takes_zstd(headers.get("accept-encoding")))
-        large = plan.rows * plan.row_bytes > LARGE_BYTES
+        large = result.nbytes > LARGE_BYTES
         return await asyncio.to_thread(wrap_up) if large else wrap_up()
 
-    def _plan(self, body: bytes, coding: str | None, form: Form, parse: Parse) -> Plan:
-        if coding is not None and coding.lower() != "identity":
-            body = self._unpack(body, coding.lower())
-        request = parse(body)
+    def _request(self, body: bytes, coding: str, form: Form, parse: Parse) -> SimulationRequest:
+        request = parse(body if coding == "identity" else self._unpack(body, coding))
         check_form(form, request.output)
-        return self._simulator.plan(request)
+        return request
 
     def _unpack(self, body: bytes, coding: str) -> bytes:
         if coding != ZSTD:

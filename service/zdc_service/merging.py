@@ -1,0 +1,118 @@
+"""Small requests that arrive together become one plan, whose result is cut into theirs.
+
+To check, queue and settle a request costs as much as to compute it, when it asks for one particle. A row's numbers
+depend on its own seed and row number alone, so that nobody can tell whether they were computed together.
+"""
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from zdc_detector.errors import OutOfRangeError
+from zdc_detector.finish import Finish
+from zdc_detector.particles import Particles
+from zdc_detector.random import check_seed, fresh_seed
+
+from zdc_service.engine import Engine
+from zdc_service.job import Plan, Tally
+from zdc_service.simulation import Hits, OutOfRange, SimulationRequest, SimulationResult
+
+#: Most rows of a request that is worth merging; larger ones hardly notice what a request costs.
+_SMALL_ROWS = 8
+
+
+def merging_key(request: SimulationRequest) -> Hashable | None:
+    """Requests of equal keys can be merged; None for those that cannot."""
+    small = len(request.particles) <= _SMALL_ROWS and request.repeats == 1
+    if not small or request.noise is not None or request.out_of_range is not OutOfRange.ERROR:
+        return None
+    return request.model, request.version, request.output, request.rates
+
+
+@dataclass(frozen=True)
+class Merged:
+    """Requests of one key as one plan.
+
+    Attributes
+    ----------
+    plan : Their rows, one request after the other.
+    requests, seeds, edges : The requests, their seeds, and the first row of each, with the end of the last.
+    """
+
+    plan: Plan
+    requests: Sequence[SimulationRequest]
+    seeds: Sequence[int]
+    edges: Sequence[int]
+
+    def parts(self, result: SimulationResult) -> list[SimulationResult]:
+        """The results of the requests from that of the plan."""
+        return [
+            _rows(result, request, seed, start, stop)
+            for request, seed, start, stop in zip(
+                self.requests, self.seeds, self.edges[:-1], self.edges[1:], strict=True
+            )
+        ]
+
+
+def merge(requests: Sequence[SimulationRequest], engine_of: Callable[[SimulationRequest], Engine]) -> Merged:
+    """One plan for requests of one key.
+
+    Raises
+    ------
+    ZdcError : one of them cannot be planned; plan each by itself to learn which, and why.
+    """
+    first = requests[0]
+    engine = engine_of(first)
+    seeds = [fresh_seed() if request.seed is None else request.seed for request in requests]
+    for request, seed in zip(requests, seeds, strict=True):
+        check_seed(seed, request.first_row + len(request.particles))
+    sizes = [len(request.particles) for request in requests]
+    edges = np.cumsum([0, *sizes])
+    particles = Particles.concatenate([request.particles for request in requests])
+    if engine.card.ranges.outside(particles).any():
+        raise OutOfRangeError("a particle is outside the trained range")
+    offsets = np.array([request.first_row for request in requests], dtype=np.uint64) - edges[:-1].astype(np.uint64)
+    index = np.arange(len(particles), dtype=np.uint32)
+    plan = Plan(
+        engine=engine,
+        particles=particles.toward_a(),
+        index=index,
+        side=particles.side,
+        seed=0,
+        first_row=0,
+        repeats=1,
+        output=first.output,
+        finish=Finish.NONE if first.rates else engine.card.finish,
+        skipped={},
+        extrapolated={},
+        tally=Tally(len(particles), engine.statistics, len(requests)),
+        keys=(
+            np.repeat(np.array(seeds, dtype=np.uint64), sizes),
+            np.repeat(offsets, sizes) + index,
+        ),
+    )
+    return Merged(plan, requests, seeds, edges.tolist())
+
+
+def _rows(result: SimulationResult, request: SimulationRequest, seed: int, start: int, stop: int) -> SimulationResult:
+    hits = None
+    if result.hits is not None:
+        offsets = result.hits.offsets[start : stop + 1]
+        entries = slice(int(offsets[0]), int(offsets[-1]))
+        hits = Hits(offsets - offsets[0], result.hits.fibre[entries], result.hits.photons[entries])
+    return SimulationResult(
+        model=result.model,
+        version=result.version,
+        seed=seed,
+        first_row=request.first_row,
+        repeats=1,
+        finish=result.finish,
+        shape=result.shape,
+        channel_names=result.channel_names,
+        particle=result.particle[: stop - start],
+        side=result.side[start:stop],
+        channels=result.channels[start:stop],
+        response=None if result.response is None else result.response[start:stop],
+        hits=hits,
+        timing=result.timing,
+    )
