@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from zdc_detector.errors import ConfigError, ModelError, ModelNotFoundError
+from zdc_detector.errors import ConfigError, ModelError, ModelNotFoundError, ZdcError
 
 from zdc_service.engine import Engine
 from zdc_service.metrics import Metrics
@@ -226,29 +226,26 @@ class Repository:
                 self._publish(name, {**old, number: replace(version, loading=True)})
                 try:
                     version = _Version(self._read(path, version.engine), found)
-                except ModelError as error:
-                    if strict:
+                except BaseException as error:
+                    if strict or not isinstance(error, ZdcError):
                         self._publish(name, old)
                         raise
                     version = self._refused(name, number, version, found, error)
-                except BaseException:
-                    self._publish(name, old)
-                    raise
             new[number] = version
         self._publish(name, new)
 
     def _read(self, path: Path, loaded: Engine | None) -> Engine:
-        """The engine of a folder, or the loaded one where that is the same; raises ModelError."""
+        """The engine of a folder, or the loaded one where that is the same; raises ModelError or ConfigError."""
         try:
             model = read_model(path)
             if loaded is None or loaded.card != model.card:
                 return self._open_engine(model)
             loaded.check_golden()
-        except (ConfigError, OSError) as error:  # the provider, or a file that went away meanwhile
-            raise ModelError(f"{path}: cannot be loaded: {error}") from error
+        except OSError as error:  # a file that went away meanwhile
+            raise ModelError(f"{path}: cannot be read: {error}") from error
         return loaded
 
-    def _refused(self, name: str, number: int, version: _Version, found: Fingerprint, error: ModelError) -> _Version:
+    def _refused(self, name: str, number: int, version: _Version, found: Fingerprint, error: ZdcError) -> _Version:
         settled = version.looked == found
         if settled:
             before = "; what was loaded before answers" if version.engine is not None else ""
@@ -285,8 +282,13 @@ def open_repository(settings: EngineSettings, metrics: Metrics) -> Repository:
     placement = place(settings, find_models(folder)[0])
 
     def open_engine(model: StoredModel) -> Engine:
-        engine = Engine(model, placement)
-        warm_up(engine)
+        try:
+            engine = Engine(model, placement)
+            warm_up(engine)
+        except ZdcError:
+            raise
+        except Exception as error:  # of onnxruntime, say for want of memory
+            raise ModelError(f"{model.folder}: does not run: {error}") from error
         return engine
 
     return Repository(folder, open_engine, settings.default_model, metrics)
