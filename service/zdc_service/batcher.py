@@ -32,10 +32,14 @@ class Batcher:
     Jobs of one model and finish share batches. A free worker takes at once what is queued; large jobs go through in
     slices of at most a batch, in turns with the others, so that they hold nobody up for longer than one slice. What
     goes wrong in a batch fails the job that caused it. Cancelled and late jobs cost no computation.
+
+    Attributes
+    ----------
+    threads : Batches that are computed at the same time, at most.
     """
 
     def __init__(self, threads: int, max_queue_rows: int, metrics: Metrics):
-        self._threads = threads
+        self.threads = threads
         self._max_queue_rows = max_queue_rows
         self._metrics = metrics
         self._changed = threading.Condition(threading.RLock())  # a future's callbacks may run under it
@@ -65,13 +69,7 @@ class Batcher:
         """
         rows = job.stop - job.next_row
         with self._changed:
-            if self._closed:
-                raise NotReadyError("the server is shutting down; ask another one, or later")
-            if self._queued_rows + rows > self._max_queue_rows:
-                raise OverloadedError(
-                    f"{self._queued_rows} rows are waiting and {rows} more would pass the limit of "
-                    f"{self._max_queue_rows}; try again later"
-                )
+            self._check_room(rows)
             self._queues.setdefault((job.plan.engine, job.plan.finish), deque()).append(job)
             self._count(rows)
             job.plan.engine.statistics.queued(job.plan.tally.requests)
@@ -91,9 +89,20 @@ class Batcher:
         if slices:
             self._run(slices)
 
+    def reserve(self, rows: int) -> None:
+        """Count rows as waiting that will be submitted later; raises what `submit` raises."""
+        with self._changed:
+            self._check_room(rows)
+            self._count(rows)
+
+    def release(self, rows: int) -> None:
+        """The end of `reserve`, before its rows are submitted."""
+        with self._changed:
+            self._count(-rows)
+
     def share(self, rows: int) -> int:
         """How many of some rows each thread should compute, where they are cut up before they are submitted."""
-        return max(_WORTH_SHARING, -(-rows // self._threads))
+        return max(_WORTH_SHARING, -(-rows // self.threads))
 
     def close(self) -> None:
         """Accept nothing more, finish what is queued, stop the workers."""
@@ -103,9 +112,18 @@ class Batcher:
         for worker in self._workers:
             worker.join()
 
+    def _check_room(self, rows: int) -> None:
+        if self._closed:
+            raise NotReadyError("the server is shutting down; ask another one, or later")
+        if self._queued_rows + rows > self._max_queue_rows:
+            raise OverloadedError(
+                f"{self._queued_rows} rows are waiting and {rows} more would pass the limit of "
+                f"{self._max_queue_rows}; try again later"
+            )
+
     def _wake(self) -> None:
         """Let a worker look for work; it will wake the next one if there is more."""
-        if self._queues and self._active < self._threads:
+        if self._queues and self._active < self.threads:
             self._changed.notify()
 
     def _count(self, rows: int) -> None:
@@ -153,10 +171,10 @@ class Batcher:
 
     def _take(self, seconds: float | None = None) -> list[Slice]:
         """A batch of one kind for a thread that is free; none where enough threads compute, or it would take longer."""
-        while self._queues and self._active < self._threads:
+        while self._queues and self._active < self.threads:
             kind = next(iter(self._queues))
             engine = kind[0]
-            share = max(_WORTH_SHARING, -(-self._queued_rows // (self._threads - self._active)))
+            share = max(_WORTH_SHARING, -(-self._queued_rows // (self.threads - self._active)))
             room = min(share, engine.max_batch_rows)
             if seconds is not None:
                 room = min(room, int(seconds / engine.row_seconds))

@@ -31,10 +31,10 @@ class _Caller:
 
 
 class Dispatcher:
-    """Submits what arrives in one turn of an event loop together.
+    """Hands what arrives in one turn of an event loop to the batcher together.
 
     Small requests are merged. A lone one is computed on the loop's own thread; where several callers wait, the loop's
-    time goes to them, and the workers compute.
+    time goes to them, and the workers compute: while those are busy, small requests collect.
     """
 
     def __init__(
@@ -49,7 +49,9 @@ class Dispatcher:
         self._merge = merge
         self._jobs: list[tuple[Job, Waiting]] = []
         self._small: dict[Hashable, list[_Caller]] = {}
-        self._waiting = 0
+        self._waiting = 0  # callers
+        self._under_way = 0  # jobs of small requests
+        self._scheduled = False
 
     def submit(self, job: Job) -> Waiting:
         """The job's result, or the error of `Batcher.submit`; cancelling it drops what has not been computed."""
@@ -58,18 +60,26 @@ class Dispatcher:
         return waiting
 
     def ask(self, request: SimulationRequest, deadline: float | None = None) -> Waiting:
-        """The result of a request, or the error of planning or submitting it."""
+        """The result of a request, or the error of planning it.
+
+        Raises
+        ------
+        OverloadedError, NotReadyError : as `Batcher.submit`.
+        ZdcError : what planning raises, for a request that is not small.
+        """
         key = merging_key(request)
         if key is None:
             plan = self._plan(request)
             return self.submit(Job(plan, 0, plan.rows, deadline))
+        self._batcher.reserve(len(request.particles))
         waiting = self._new_waiting()
         self._small.setdefault(key, []).append(_Caller(request, waiting, deadline))
         return waiting
 
     def _new_waiting(self) -> Waiting:
         loop = asyncio.get_running_loop()
-        if not self._jobs and not self._small:
+        if not self._scheduled:
+            self._scheduled = True
             loop.call_soon(self._flush)
         waiting: Waiting = loop.create_future()
         waiting.add_done_callback(self._settled)
@@ -80,24 +90,35 @@ class Dispatcher:
         self._waiting -= 1
 
     def _flush(self) -> None:
-        jobs, self._jobs = self._jobs, []
-        small, self._small = self._small, {}
+        self._scheduled = False
         alone = self._waiting == 1
+        jobs, self._jobs = self._jobs, []
         for job, waiting in jobs:
             if waiting.cancelled():
                 job.plan.tally.failed("cancelled")
             else:
                 _chain(job, [waiting], lambda result: [result])
                 self._send(job, alone)
-        for callers in small.values():
-            self._send_merged([caller for caller in callers if not caller.waiting.cancelled()], alone)
+        # One more than compute, so that a worker finds the next batch when it comes back.
+        if self._under_way <= self._batcher.threads:
+            small, self._small = self._small, {}
+            for callers in small.values():
+                self._send_small(callers, alone)
         if alone:
             self._batcher.help(_HELP_SECONDS)
 
-    def _send_merged(self, callers: list[_Caller], alone: bool) -> None:
-        size = self._batcher.share(sum(len(caller.request.particles) for caller in callers))
-        for start in range(0, len(callers), size):
-            some = callers[start : start + size]
+    def _send_small(self, callers: list[_Caller], alone: bool) -> None:
+        self._batcher.release(sum(len(caller.request.particles) for caller in callers))
+        now = time.monotonic()
+        left = []
+        for caller in callers:
+            if caller.deadline is not None and now > caller.deadline and not caller.waiting.done():
+                caller.waiting.set_exception(DeadlineError(LATE))
+            elif not caller.waiting.done():
+                left.append(caller)
+        size = self._batcher.share(len(left))
+        for start in range(0, len(left), size):
+            some = left[start : start + size]
             try:
                 merged = self._merge([caller.request for caller in some])
             except ZdcError:  # of one of them
@@ -105,8 +126,16 @@ class Dispatcher:
                 continue
             deadlines = [caller.deadline for caller in some if caller.deadline is not None]
             job = Job(merged.plan, 0, merged.plan.rows, max(deadlines) if len(deadlines) == len(some) else None)
-            _chain(job, [caller.waiting for caller in some], merged.parts, [caller.deadline for caller in some])
+            self._under_way += 1
+            waiting, late = [caller.waiting for caller in some], [caller.deadline for caller in some]
+            _chain(job, waiting, merged.parts, late, self._one_less_under_way)
             self._send(job, alone)
+
+    def _one_less_under_way(self) -> None:
+        self._under_way -= 1
+        if self._small and not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._flush)
 
     def _send_apart(self, callers: list[_Caller], alone: bool) -> None:
         for caller in callers:
@@ -133,8 +162,18 @@ def _chain(
     waiting: Sequence[Waiting],
     parts: Callable[[SimulationResult], Sequence[SimulationResult]],
     deadlines: Sequence[float | None] = (),
+    after: Callable[[], None] | None = None,
 ) -> None:
-    """Settle those who wait when the job is, on the loop's thread; cancel the job when all of them have been."""
+    """Settle those who wait when the job is, on the loop's thread; cancel the job when all of them have been.
+
+    Parameters
+    ----------
+    job : Not submitted yet.
+    waiting : Those who wait.
+    parts : Cuts the job's result into theirs.
+    deadlines : Of each, where they differ from the job's.
+    after : Called on the loop's thread at the end.
+    """
     loop, thread = waiting[0].get_loop(), threading.get_ident()
 
     def settle(future: "Future[SimulationResult]") -> None:
@@ -152,6 +191,8 @@ def _chain(
                 each.set_exception(DeadlineError(LATE))
             else:
                 each.set_result(results[place])
+        if after is not None:
+            after()
 
     def on_done(future: "Future[SimulationResult]") -> None:
         if threading.get_ident() == thread:
