@@ -119,6 +119,9 @@ class Dispatcher:
         size = self._batcher.share(len(left))
         for start in range(0, len(left), size):
             some = left[start : start + size]
+            if len(some) == 1:
+                self._send_apart(some, alone)
+                continue
             try:
                 merged = self._merge([caller.request for caller in some])
             except ZdcError:  # of one of them
@@ -145,7 +148,8 @@ class Dispatcher:
                 caller.waiting.set_exception(error)
                 continue
             job = Job(plan, 0, plan.rows, caller.deadline)
-            _chain(job, [caller.waiting], lambda result: [result])
+            self._under_way += 1
+            _chain(job, [caller.waiting], lambda result: [result], after=self._one_less_under_way)
             self._send(job, alone)
 
     def _send(self, job: Job, alone: bool) -> None:
