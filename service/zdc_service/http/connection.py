@@ -123,7 +123,7 @@ class HttpConnection(HttpToolsProtocol):
         """Start to answer."""
         self._phase = _Phase.BODY
         super().on_headers_complete()
-        if self._rules.closing:
+        if self._rules.closing or self.app is self._rules.no_room:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:

@@ -46,11 +46,11 @@ class NoRoom:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 503 and close."""
+        """Answer 503."""
         if scope["path"] in PROBES:
             await self._app(scope, receive, send)
         else:
-            await _refuse(scope, send, self._error, Retry_After="1", Connection="close")
+            await _refuse(scope, send, self._error, Retry_After="1")
 
 
 async def _refuse(scope: Scope, send: Send, error: ZdcError, **headers: str) -> None:
