@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import errno
+import gc
 import json
 import logging
 import os
@@ -104,6 +105,9 @@ class Server:
         await _listen(self._http, "--http-port", self._socket)
         if settings.model_poll_seconds:
             self._watcher = Watcher(self.simulator.repository.refresh, settings.model_poll_seconds, "models")
+        # What exists now stays: the collector need not walk through 300000 objects of libraries again and again.
+        gc.collect()
+        gc.freeze()
         self.ready = True
 
     async def drain(self) -> None:

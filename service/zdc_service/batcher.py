@@ -232,9 +232,6 @@ class Batcher:
         ended = time.monotonic()
         timing = Timing(0.0, prepared - began, ran - prepared, ended - ran)
         statistics.executed(len(images), timing)
-        self._metrics.batch_rows.observe(len(images))
-        self._metrics.rows.labels(card.name, str(card.version)).inc(len(images))
-        self._metrics.compute_seconds.observe(ended - began)
         at = 0
         for part in slices:
             end = at + part.stop - part.start

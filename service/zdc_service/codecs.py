@@ -53,7 +53,7 @@ class Encoded:
     """A reply's body and its headers, with the result's scalars once more."""
 
     body: "bytes | memoryview[Any]"
-    headers: Mapping[str, str]
+    headers: dict[str, str]
 
 
 @lru_cache(maxsize=256)
@@ -236,16 +236,19 @@ def little_endian(array: NDArray[np.generic]) -> "memoryview[Any]":
 
 
 def _headers(result: SimulationResult) -> dict[str, str]:
-    return {
+    headers = {
         "X-Zdc-Model": result.model,
         "X-Zdc-Version": str(result.version),
         "X-Zdc-Seed": str(result.seed),
         "X-Zdc-First-Row": str(result.first_row),
         "X-Zdc-Repeats": str(result.repeats),
         "X-Zdc-Finish": result.finish.value,
-        "X-Zdc-Skipped": json.dumps(result.skipped) if result.skipped else "{}",
-        "X-Zdc-Extrapolated": json.dumps(result.extrapolated) if result.extrapolated else "{}",
     }
+    if result.skipped:
+        headers["X-Zdc-Skipped"] = json.dumps(result.skipped)
+    if result.extrapolated:
+        headers["X-Zdc-Extrapolated"] = json.dumps(result.extrapolated)
+    return headers
 
 
 _ENCODERS: dict[str, Callable[[SimulationResult, Arrays], "bytes | memoryview[Any]"]] = {

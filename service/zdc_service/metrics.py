@@ -5,22 +5,18 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from zdc_service.triton_metrics import as_triton_writes
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
-_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 class Metrics:
-    """All metrics of one server, in a registry of their own.
+    """All metrics of one server, in a registry of their own; those of its models join it later.
 
     Attributes
     ----------
     requests : Answered requests by ``protocol`` (http, grpc, grpc_stream; of the Open Inference Protocol http_v2,
         grpc_v2, grpc_v2_stream) and ``kind`` (ok, or an error's kind).
-    rows : Simulated rows by model and version.
     queue_rows : Rows waiting.
     queue_seconds : From a job's arrival to the start of its first batch.
-    compute_seconds : Noise, model, finish and sums of one batch.
     encode_seconds : From results to a reply's bytes, by protocol.
-    batch_rows : Rows of a batch.
     out_of_range : Particles outside the trained range by ``reason`` and ``policy``.
     model : 1 for each loaded model, with its hash and the onnxruntime provider that runs it.
     model_refusals : Versions in the models folder that were not loaded because they are no good, by model.
@@ -30,14 +26,11 @@ class Metrics:
         self.registry = CollectorRegistry()
         r = self.registry
         self.requests = Counter("zdc_requests", "Answered requests.", ["protocol", "kind"], registry=r)
-        self.rows = Counter("zdc_rows", "Simulated rows.", ["model", "version"], registry=r)
         self.queue_rows = Gauge("zdc_queue_rows", "Rows waiting for a batch.", registry=r)
         self.queue_seconds = Histogram("zdc_queue_seconds", "Wait for the first batch.", buckets=_SECONDS, registry=r)
-        self.compute_seconds = Histogram("zdc_compute_seconds", "One batch.", buckets=_SECONDS, registry=r)
         self.encode_seconds = Histogram(
             "zdc_encode_seconds", "Results to bytes.", ["protocol"], buckets=_SECONDS, registry=r
         )
-        self.batch_rows = Histogram("zdc_batch_rows", "Rows of a batch.", buckets=_ROWS, registry=r)
         self.out_of_range = Counter(
             "zdc_out_of_range_particles", "Particles outside the trained range.", ["reason", "policy"], registry=r
         )

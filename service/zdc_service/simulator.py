@@ -19,6 +19,7 @@ from zdc_service.engine import Engine
 from zdc_service.job import Job, Plan, Tally
 from zdc_service.merging import Merged, merge
 from zdc_service.metrics import Metrics
+from zdc_service.model_metrics import ModelMetrics
 from zdc_service.repository import Repository, open_repository
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, SimulationRequest, SimulationResult
@@ -48,7 +49,8 @@ class Simulator:
         """
         self.metrics = Metrics()
         self.repository: Repository = open_repository(settings, self.metrics)
-        self.metrics.registry.register(TritonMetrics(self._sums))
+        for collector in (ModelMetrics(self._sums), TritonMetrics(self._sums)):
+            self.metrics.registry.register(collector)
         self.max_request_rows = settings.max_request_rows
         self._batcher = Batcher(settings.threads, settings.max_queue_rows, self.metrics)
         self._dispatcher = Dispatcher(self._batcher, self.plan, self._merge)

@@ -254,12 +254,14 @@ def test_metrics_count_what_happened(http: httpx.Client) -> None:
         ('zdc_requests_total{kind="invalid_input",protocol="http"}', 1),
         ('zdc_requests_total{kind="model_not_found",protocol="http"}', 1),
         ('zdc_rows_total{model="tiny",version="2"}', 100),
-        ("zdc_batch_rows_sum", 100),
+        ('zdc_batch_rows_sum{model="tiny",version="2"}', 100),
         ("zdc_queue_seconds_count", 1),
         ('zdc_encode_seconds_count{protocol="http"}', 1),
     ):
         assert sample(text, line) - sample(before, line) == more, line
-    assert sample(text, "zdc_compute_seconds_count") > sample(before, "zdc_compute_seconds_count")
+    for stage in ("prepare", "model", "finish"):
+        line = f'zdc_stage_seconds_total{{model="tiny",stage="{stage}",version="2"}}'
+        assert sample(text, line) > sample(before, line)
     assert sample(text, "zdc_queue_rows ") == 0
     (info,) = [line for line in text.splitlines() if line.startswith("zdc_model_info") and 'model="strips"' in line]
     assert 'provider="CPUExecutionProvider"' in info

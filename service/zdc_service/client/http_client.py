@@ -113,6 +113,6 @@ def _result(reply: httpx.Response) -> SimulationResult:
         channels=arrays["channels"],
         response=arrays.get("response"),
         hits=hits,
-        skipped=json.loads(headers["X-Zdc-Skipped"]),
-        extrapolated=json.loads(headers["X-Zdc-Extrapolated"]),
+        skipped=json.loads(headers.get("X-Zdc-Skipped", "{}")),
+        extrapolated=json.loads(headers.get("X-Zdc-Extrapolated", "{}")),
     )

@@ -101,7 +101,7 @@ class Exchange:
     def _reply(self, result: SimulationResult, form: Form, zstd: bool) -> Reply:
         began = time.monotonic()
         encoded = encode(result, form)
-        body, headers = encoded.body, dict(encoded.headers)
+        body, headers = encoded.body, encoded.headers
         packed = compress(body) if zstd else None
         if packed is not None:
             body = packed

@@ -34,8 +34,8 @@ Simulates calorimeter responses. `Content-Type` tells the form of the particles:
 binary media type makes them floats. `Accept-Encoding: {ZSTD}` compresses the answer, `Content-Encoding: {ZSTD}` says
 that the body is. `X-Zdc-Timeout-Ms` is the time after which nobody waits for the answer.
 
-The headers `X-Zdc-Model`, `-Version`, `-Seed`, `-First-Row`, `-Repeats`, `-Finish`, `-Skipped` and `-Extrapolated`
-repeat the scalars in every form, and `Server-Timing` says where the milliseconds went.
+The headers `X-Zdc-Model`, `-Version`, `-Seed`, `-First-Row`, `-Repeats` and `-Finish` repeat the scalars in every form,
+`-Skipped` and `-Extrapolated` the counts by reason where there are any; `Server-Timing` says where the time went.
 """.strip()
 
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}

@@ -1,16 +1,18 @@
 """Between the messages of `zdc.v1` and the types of `zdc_service.simulation`."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import InvalidInputError
+from zdc_detector.finish import Finish
 from zdc_detector.particles import KINEMATICS, Particles
 
 from zdc_service.codecs import little_endian
 from zdc_service.rpc import simulation_pb2 as pb
-from zdc_service.rpc.wire import bytes_field
+from zdc_service.rpc.wire import bytes_field, varint_field
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 
 _Choice = TypeVar("_Choice")
@@ -68,7 +70,7 @@ def _choice(name: str, table: Mapping[int, _Choice], value: int) -> _Choice:
 
 def _read_particles(message: pb.Particles) -> Particles:
     pdg = _column("pdg", message.pdg, "<i4", None)
-    kinematics = np.zeros((len(pdg), 6), dtype=np.float32)
+    kinematics = np.zeros((len(pdg), len(KINEMATICS)), dtype=np.float32)
     kinematics[:, :3] = _column("momentum", message.momentum, "<f4", 3 * len(pdg)).reshape(-1, 3)
     if message.vertex:
         kinematics[:, 3:] = _column("vertex", message.vertex, "<f4", 3 * len(pdg)).reshape(-1, 3)
@@ -93,36 +95,62 @@ def write_response(result: SimulationResult, last: bool) -> bytes:
 
     `last` marks the final message for its request, which carries the counts by reason.
     """
-    message = pb.SimulateResponse(
-        model=result.model,
-        version=result.version,
-        seed=result.seed,
-        first_row=result.first_row,
-        repeats=result.repeats,
-        finish=result.finish.value,
-        shape=result.shape,
-        channel_names=result.channel_names,
-        channel_type=_ELEMENT_TYPES[result.channels.dtype],
-        last=last,
-    )
-    if last:
-        message.skipped.update(result.skipped)
-        message.extrapolated.update(result.extrapolated)
+    photons = result.response if result.hits is None else result.hits.photons
     fields = [
+        _header(
+            result.model,
+            result.version,
+            result.finish,
+            result.shape,
+            result.channel_names,
+            result.channels.dtype,
+            None if photons is None else photons.dtype,
+            last,
+        ),
+        *varint_field(_FIELD["seed"], result.seed),
+        *varint_field(_FIELD["first_row"], result.first_row),
+        *varint_field(_FIELD["repeats"], result.repeats),
         *bytes_field(_FIELD["particle"], little_endian(result.particle)),
         *bytes_field(_FIELD["side"], little_endian(result.side)),
         *bytes_field(_FIELD["channels"], little_endian(result.channels)),
     ]
     if result.response is not None:
-        message.photon_type = _ELEMENT_TYPES[result.response.dtype]
         fields += bytes_field(_FIELD["response"], little_endian(result.response))
     if result.hits is not None:
         hits = result.hits
-        message.photon_type = _ELEMENT_TYPES[hits.photons.dtype]
         fields += bytes_field(
             _FIELD["hits"],
             *bytes_field(_HITS_FIELD["offsets"], little_endian(hits.offsets)),
             *bytes_field(_HITS_FIELD["fibre"], little_endian(hits.fibre)),
             *bytes_field(_HITS_FIELD["photons"], little_endian(hits.photons)),
         )
-    return b"".join([message.SerializeToString(), *fields])
+    if last and (result.skipped or result.extrapolated):
+        counts = pb.SimulateResponse(skipped=result.skipped, extrapolated=result.extrapolated)
+        fields.append(counts.SerializeToString())
+    return b"".join(fields)
+
+
+@lru_cache(maxsize=64)
+def _header(
+    model: str,
+    version: int,
+    finish: Finish,
+    shape: tuple[int, int],
+    channel_names: tuple[str, ...],
+    channel_type: np.dtype[np.generic],
+    photon_type: np.dtype[np.generic] | None,
+    last: bool,
+) -> bytes:
+    """The fields that are the same in all replies of a kind."""
+    message = pb.SimulateResponse(
+        model=model,
+        version=version,
+        finish=finish.value,
+        shape=shape,
+        channel_names=channel_names,
+        channel_type=_ELEMENT_TYPES[channel_type],
+        last=last,
+    )
+    if photon_type is not None:
+        message.photon_type = _ELEMENT_TYPES[photon_type]
+    return message.SerializeToString()

@@ -4,6 +4,7 @@ https://protobuf.dev/programming-guides/encoding: a field of bytes is its number
 a varint, and the bytes. Fields come in any order, so that they can be appended to a serialized message.
 """
 
+from functools import lru_cache
 from typing import Any
 
 _LENGTH_DELIMITED = 2
@@ -15,6 +16,12 @@ def bytes_field(number: int, *parts: "bytes | memoryview[Any]") -> "list[bytes |
     return [_varint(number << 3 | _LENGTH_DELIMITED) + _varint(size), *parts]
 
 
+def varint_field(number: int, value: int) -> list[bytes]:
+    """A field of an unsigned integer type; to be joined."""
+    return [_varint(number << 3), _varint(value)]
+
+
+@lru_cache(maxsize=1024)
 def _varint(value: int) -> bytes:
     out = bytearray()
     while value > 0x7F:
