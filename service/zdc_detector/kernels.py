@@ -1,4 +1,4 @@
-"""The inner loops of random numbers and photon counts, compiled by numba; they run without Python's lock.
+"""The inner loops of random numbers and photon counts, compiled by numba.
 
 `zdc_detector.random` and `zdc_detector.finish` say what they compute. Import this module where they are called, not at
 the top: loading a compiler takes a third of a second, which ``zdc --help`` should not.
@@ -6,6 +6,7 @@ the top: loading a compiler takes a third of a second, which ``zdc --help`` shou
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -23,12 +24,16 @@ _LOG_SQRT_2PI = 0.9189385332046727
 _LARGE_RATE = 128.0
 
 
-def _compiled(function: _Function) -> _Function:
-    """Compile on first use; the machine code is kept beside this file, or in the user's cache, where one can write."""
+def _compiled(function: _Function, nogil: bool = False) -> _Function:
+    """Compile on first use; the machine code is kept beside this file, or in the user's cache, where one can write.
+
+    Python's lock is released where a call takes long enough: for a microsecond's work, other threads that wait for the
+    lock would cost a hundred.
+    """
     try:
-        return cast(_Function, njit(nogil=True, cache=True)(function))
+        return cast(_Function, njit(nogil=nogil, cache=True)(function))
     except RuntimeError:  # a read-only installation without a home: compiled anew in each process
-        return cast(_Function, njit(nogil=True)(function))
+        return cast(_Function, njit(nogil=nogil)(function))
 
 
 def _multiply_upper(_context: Any, _a: Any, _b: Any) -> Any:
@@ -77,7 +82,7 @@ def normal_rows(
                 out[n, pairs + p] = radius * math.sin(angle)
 
 
-@_compiled
+@partial(_compiled, nogil=True)
 def poisson_rows(
     rates: NDArray[np.float32],
     seeds: NDArray[np.uint64],
