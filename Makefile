@@ -10,7 +10,7 @@ SMOKE_RUN ?= runs/smoke
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-single check train-smoke proto clean
+.PHONY: help serve test bench bench-single bench-cpu bench-growth check train-smoke proto clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,6 +26,12 @@ bench: $(VENV)/.bench-$(DEVICE_EXTRA) ## batches of 256 over each protocol besid
 
 bench-single: $(VENV)/.bench-$(DEVICE_EXTRA) ## single particles at 1, 32 and 256 clients beside other servers
 	$(BIN)/python tests/load/single_particles.py $(ARGS)
+
+bench-cpu: $(VENV)/.bench-$(DEVICE_EXTRA) ## processor time of a response by stage
+	$(BIN)/python tests/load/cpu_stages.py $(ARGS)
+
+bench-growth: $(VENV)/.bench-$(DEVICE_EXTRA) ## one job of 1 to 1,000,000 particles: time and peak memory
+	$(BIN)/python tests/load/growth.py $(ARGS)
 
 check: $(VENV)/.dev ## style, types and import rules
 	$(BIN)/ruff check .

@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 from zdc_service.providers import CUDA
 
+MOMENT = ("--rounds", "1", "--seconds", "0.05")
 LOAD = Path(__file__).parents[1] / "load"
 
 pytestmark = [
@@ -22,7 +23,7 @@ pytestmark = [
 
 
 def run(script: str, models: Path, *options: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(LOAD / script), "--models", str(models), "--seconds", "0.05", *options]
+    command = [sys.executable, str(LOAD / script), "--models", str(models), *options]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.run(command, capture_output=True, text=True, timeout=200, check=False, env=environment)
 
@@ -35,7 +36,7 @@ def table(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
 
 
 def test_batches_over_every_protocol_beside_onnxruntime(models_folder: Path) -> None:
-    done = run("batches.py", models_folder, "--model", "strips", "--rounds", "1")
+    done = run("batches.py", models_folder, "--model", "strips", *MOMENT)
     assert "model: strips version 1 on CPUExecutionProvider" in done.stdout, done.stderr
     rows = {tuple(row[:3]): row[3:] for row in table(done)}
     assert rows["onnxruntime alone", "", "rates"][2] == "100.0%"
@@ -58,8 +59,29 @@ def test_single_particles_over_both_protocols(models_folder: Path) -> None:
         assert dense <= int(reply) < dense + 1000
 
 
+def test_processor_time_by_stage(models_folder: Path) -> None:
+    rows = {
+        row[0]: [float(cell) for cell in row[1:]]
+        for row in table(run("cpu_stages.py", models_folder, "--model", "tiny", *MOMENT))
+    }
+    stages = ("noise", "graph", "finish", "sums", "hits", "parse, check", "encode", "transport and the rest")
+    for column, server in enumerate(rows["**server**"]):
+        assert server == pytest.approx(sum(rows[stage][column] for stage in stages), abs=0.1)
+    assert min(rows["client, compiled"] + rows["client, `zdc_service.client`"]) > 0
+
+
+def test_growth_of_one_job(models_folder: Path) -> None:
+    rows = table(run("growth.py", models_folder, "--model", "tiny", "--sizes", "1", "2000"))
+    assert [row[:3] for row in rows] == [
+        ["grpc", output, count] for output in ("channels", "hits") for count in ("1", "2000")
+    ]
+    for _, _, _, seconds, _, *peaks, _ in rows:
+        assert float(seconds) > 0
+        assert min(map(float, peaks)) > 50
+
+
 @pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="this onnxruntime may find a GPU")
-@pytest.mark.parametrize("script", ["batches.py", "single_particles.py"])
+@pytest.mark.parametrize("script", ["batches.py", "single_particles.py", "cpu_stages.py", "growth.py"])
 def test_it_says_that_it_did_not_run_without_a_gpu(script: str, models_folder: Path) -> None:
     done = run(script, models_folder, "--model", "tiny", "--device", "cuda")
     assert (done.returncode, done.stderr) == (0, "")

@@ -3,6 +3,7 @@
 ``python tests/load/batches.py --help``; `make bench` runs it with the shipped model, then with a small one.
 """
 
+import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -38,15 +39,20 @@ def main() -> None:
     options = parsed(parser)
     keep_large_buffers()  # as the service does
     with one_line_errors(parser, options.device):
-        models = [settings_of(options)]
-        if options.models is None and options.model is None:
-            models.append(models[0].model_copy(update={"models": write_small_model(BUILD / "models")}))
-        for settings in models:
+        for settings in models_of(options):
             with prepared(settings, options.particles, options.in_flight) as (lines, ways, server):
                 print("\n".join(lines), flush=True)
                 results = interleaved(ways, options.seconds, options.rounds, server.cpu_seconds)
             print(f"medians of {options.rounds} interleaved rounds of {options.seconds:g} s a way\n")
             print("\n".join([*table(results), ""]), flush=True)
+
+
+def models_of(options: argparse.Namespace) -> list[EngineSettings]:
+    """The model that was asked for; else the shipped one, and a small one."""
+    settings = settings_of(options)
+    if options.models is not None or options.model is not None:
+        return [settings]
+    return [settings, settings.model_copy(update={"models": write_small_model(BUILD / "models")})]
 
 
 @contextmanager

@@ -13,18 +13,18 @@ from zdc_service.repository import SHIPPED_MODEL
 from zdc_service.settings import EngineSettings
 
 
-def parser_for(description: str | None, seconds: float, rounds: int) -> argparse.ArgumentParser:
-    """A parser with the options of all benchmarks.
-
-    Parameters
-    ----------
-    description : The command's docstring; its first line is shown.
-    seconds, rounds : Defaults.
-    """
+def common_parser(description: str | None) -> argparse.ArgumentParser:
+    """A parser with the options of all benchmarks; the first line of `description` is shown."""
     parser = argparse.ArgumentParser(description=(description or "").partition("\n")[0])
     parser.add_argument("--models", type=Path, help="folder of models; default: the shipped ones")
     parser.add_argument("--model", help="name of the model; default: the folder's only one, or the shipped one")
     parser.add_argument("--device", choices=["cpu", "cuda", "auto"], default="cpu", help="default: %(default)s")
+    return parser
+
+
+def parser_for(description: str | None, seconds: float, rounds: int) -> argparse.ArgumentParser:
+    """`common_parser` for what is measured in rounds; `seconds` and `rounds` are defaults."""
+    parser = common_parser(description)
     parser.add_argument("--seconds", type=float, default=seconds, help="of one measurement; default: %(default)s")
     parser.add_argument("--rounds", type=int, default=rounds, help="measurements of each way; default: %(default)s")
     return parser

@@ -17,6 +17,7 @@ class Load:
     Attributes
     ----------
     requests, errors : Answers within the time, and what was not one.
+    answers, elapsed : All answers, warm-up and those after the time included, and the seconds until the last one.
     reasons : Errors, counted by text.
     rate : Answers a second.
     p50, p99 : Quantiles of the time from sending a request to the last byte of its answer [s].
@@ -26,6 +27,8 @@ class Load:
 
     requests: int
     errors: int
+    answers: int
+    elapsed: float
     reasons: dict[str, int]
     rate: float
     p50: float
@@ -89,8 +92,10 @@ class Generator:
         return Load(
             requests=answer["requests"],
             errors=answer["errors"],
+            answers=answer["answers"],
+            elapsed=answer["elapsed"],
             reasons=answer["reasons"],
-            rate=answer["rate"],
+            rate=answer["requests"] / seconds if seconds else 0.0,
             p50=answer["p50_us"] * 1e-6,
             p99=answer["p99_us"] * 1e-6,
             reply_bytes=answer["reply_bytes"],

@@ -7,12 +7,15 @@ server, beside a client that costs little.
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import grpc
 import httpx
 from load_generator import Generator, Target
 from measuring import Run
 from wire import SIMULATE_STREAM, json_body, rows_of, simulate_grpc, simulate_path
+from zdc_detector.particles import Particles
+from zdc_service.client import connect
 from zdc_service.codecs import JSON, RAW
 from zdc_service.http.simulate import SIMULATE_PATH
 from zdc_service.rpc import simulation_pb2 as pb
@@ -22,13 +25,13 @@ TIMEOUT = 120.0
 
 
 def compiled(generator: Generator, target: Target, in_flight: int, rows: int) -> Callable[[float], Run]:
-    """The load generator as the client; `rows` come back for each request. Takes half a second at least."""
+    """The load generator as the client; `rows` come back for each request."""
 
     def run(seconds: float) -> Run:
-        load = generator.run(target, in_flight, 0.0, max(seconds, 0.5))
-        if load.errors or (seconds and not load.requests):
-            raise RuntimeError(f"{target.protocol}: {load.requests} answers, errors: {load.reasons}")
-        return Run(rows * load.requests, max(seconds, 0.5), load.cpu_seconds)
+        load = generator.run(target, in_flight, 0.0, seconds)
+        if load.errors or not load.answers:
+            raise RuntimeError(f"{target.protocol}: {load.answers} answers, errors: {load.reasons}")
+        return Run(rows * load.answers, load.elapsed, load.cpu_seconds)
 
     return run
 
@@ -83,3 +86,24 @@ def grpc_stream(channel: grpc.Channel, request: SimulationRequest, in_flight: in
         return Run(rows, time.perf_counter() - began, time.process_time() - cpu)
 
     return run
+
+
+@contextmanager
+def library(url: str, request: SimulationRequest) -> Iterator[Callable[[float], Run]]:
+    """`zdc_service.client` with one job of blocks of particles, which it splits and sends as it sees fit."""
+    with connect(url) as client:
+
+        def blocks(until: float) -> Iterator[Particles]:
+            yield request.particles
+            while time.perf_counter() < until:
+                yield request.particles
+
+        def run(seconds: float) -> Run:
+            cpu, began = time.process_time(), time.perf_counter()
+            chunks = client.simulate(
+                blocks(began + seconds), seed=request.seed, output=request.output, model=request.model
+            )
+            rows = sum(len(chunk.channels) for chunk in chunks)
+            return Run(rows, time.perf_counter() - began, time.process_time() - cpu)
+
+        yield run

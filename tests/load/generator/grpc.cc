@@ -61,10 +61,10 @@ Log over_grpc(const Options& options) {
   Log log(options);
   for (auto& client : clients) client->begin();
   std::size_t under_way = clients.size();
-  bool stopping = false;
+  bool cancelled = false;
   while (under_way > 0) {
-    if (!stopping && log.over()) {
-      stopping = true;
+    if (!cancelled && log.given_up()) {
+      cancelled = true;
       for (auto& client : clients) client->cancel();
     }
     void* tag = nullptr;
@@ -73,7 +73,7 @@ Log over_grpc(const Options& options) {
     if (queue.AsyncNext(&tag, &ok, soon) != grpc::CompletionQueue::GOT_EVENT) continue;
     auto* client = static_cast<Client*>(tag);
     client->ended(log);
-    if (stopping) {
+    if (log.over()) {
       --under_way;
     } else {
       client->begin();

@@ -60,7 +60,7 @@ Log over_grpc_stream(const Options& options) {
   const auto call = stub.PrepareCall(&context, options.method, &queue);
   Log log(options);
   // Tags: what has ended.
-  enum : std::intptr_t { kStarted = 1, kWritten, kRead, kFinished };
+  enum : std::intptr_t { kStarted = 1, kWritten, kRead, kClosed, kFinished };
   const auto tag = [](std::intptr_t what) { return reinterpret_cast<void*>(what); };
   std::deque<Clock::time_point> sent;
   grpc::ByteBuffer reply;
@@ -88,20 +88,23 @@ Log over_grpc_stream(const Options& options) {
         bytes = 0;
       }
     }
-    if (open && (!ok || log.over())) {
-      open = false;
-      if (ok) context.TryCancel();
+    if (what == kClosed) continue;
+    if ((what == kStarted || what == kRead) && !ok) {
       call->Finish(&status, tag(kFinished));
-    } else if (open && (what == kStarted || what == kRead)) {
+    } else if (what == kStarted || what == kRead) {
       call->Read(&reply, tag(kRead));
+    }
+    if (!ok) {
+      open = false;
+    } else if (open && !writing && turn > 0 && log.over()) {
+      open = false;
+      call->WritesDone(tag(kClosed));
     }
     write();
   }
   queue.Shutdown();
   while (queue.Next(&ended, &ok)) {
   }
-  if (!status.ok() && status.error_code() != grpc::StatusCode::CANCELLED) {
-    log.error("gRPC " + std::to_string(status.error_code()) + ": " + status.error_message());
-  }
+  if (!status.ok()) log.error("gRPC " + std::to_string(status.error_code()) + ": " + status.error_message());
   return log;
 }

@@ -107,7 +107,8 @@ class Loop {
       begin(clients_[i]);
     }
     epoll_event events[256];
-    while (!log_.over()) {
+    under_way_ = clients_.size();
+    while (under_way_ > 0 && !log_.given_up()) {
       const int ready = epoll_wait(poll_, events, 256, 100);
       for (int i = 0; i < ready; ++i) serve(*static_cast<Client*>(events[i].data.ptr), events[i].events);
     }
@@ -129,10 +130,17 @@ class Loop {
     epoll_ctl(poll_, EPOLL_CTL_ADD, client.socket, &event);
   }
 
-  void reconnect(Client& client) {
-    close(client.socket);
+  void next(Client& client, bool keep) {
     client.reply.clear();
-    connect(client);
+    if (log_.over()) {
+      epoll_ctl(poll_, EPOLL_CTL_DEL, client.socket, nullptr);
+      --under_way_;
+      return;
+    }
+    if (!keep) {
+      close(client.socket);
+      connect(client);
+    }
     begin(client);
   }
 
@@ -177,7 +185,7 @@ class Loop {
     if (bytes < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (bytes <= 0) {
       log_.error(bytes == 0 ? "the server closed the connection" : std::strerror(errno));
-      reconnect(client);
+      next(client, false);
       return;
     }
     if (!client.reply.add(static_cast<std::size_t>(bytes))) return;
@@ -186,18 +194,14 @@ class Loop {
     } else {
       log_.error("HTTP " + std::to_string(client.reply.status()));
     }
-    if (!client.reply.keeps()) {
-      reconnect(client);
-      return;
-    }
-    client.reply.clear();
-    begin(client);
+    next(client, client.reply.keeps());
   }
 
   const Options& options_;
   sockaddr_in address_{};
   int poll_;
   std::vector<Client> clients_;
+  std::size_t under_way_ = 0;
   Log log_;
 };
 

@@ -25,36 +25,41 @@ struct Options {
   double seconds = 1.0;  // seconds that are
 };
 
-// Answers whose whole time, from sending to the last byte, lies behind the warm-up.
+// What came back. Rate and latencies are of answers between the end of the warm-up and the end of the time; no request
+// is sent after that, but those under way are waited for, so that `answers` are all that the server has worked for.
 class Log {
  public:
   explicit Log(const Options& options)
-      : start_(Clock::now() + of_seconds(options.warm_up)), end_(start_ + of_seconds(options.seconds)) {
+      : began_(Clock::now()), last_(began_), start_(began_ + of_seconds(options.warm_up)),
+        end_(start_ + of_seconds(options.seconds)) {
     microseconds_.reserve(1u << 20);
   }
 
   bool over() const { return Clock::now() >= end_; }
 
+  // Nobody waits any longer for answers that are late.
+  bool given_up() const { return Clock::now() >= end_ + std::chrono::seconds(30); }
+
   void answered(Clock::time_point began, std::size_t bytes) {
-    const auto now = Clock::now();
-    if (now < start_ || now >= end_) return;
-    microseconds_.push_back(std::chrono::duration<float, std::micro>(now - began).count());
+    last_ = Clock::now();
+    ++answers_;
     reply_bytes_ = bytes;
+    if (last_ < start_ || last_ >= end_) return;
+    microseconds_.push_back(std::chrono::duration<float, std::micro>(last_ - began).count());
   }
 
   void error(const std::string& what) {
-    if (Clock::now() >= end_) return;
     ++errors_;
     ++reasons_[what];
   }
 
   // One JSON object, on one line.
-  std::string json(const Options& options) const;
+  std::string json() const;
 
  private:
-  Clock::time_point start_, end_;
+  Clock::time_point began_, last_, start_, end_;
   std::vector<float> microseconds_;
-  std::size_t reply_bytes_ = 0, errors_ = 0;
+  std::size_t answers_ = 0, reply_bytes_ = 0, errors_ = 0;
   std::map<std::string, std::size_t> reasons_;
 };
 

@@ -73,7 +73,7 @@ Log run(const Options& options) {
 
 }  // namespace
 
-std::string Log::json(const Options& options) const {
+std::string Log::json() const {
   std::vector<float> sorted = microseconds_;
   std::sort(sorted.begin(), sorted.end());
   const auto quantile = [&](double q) {
@@ -83,7 +83,8 @@ std::string Log::json(const Options& options) const {
   };
   std::ostringstream out;
   out << "{\"requests\": " << sorted.size() << ", \"errors\": " << errors_
-      << ", \"rate\": " << static_cast<double>(sorted.size()) / options.seconds << ", \"p50_us\": " << quantile(0.5)
+      << ", \"answers\": " << answers_ << ", \"elapsed\": " << std::chrono::duration<double>(last_ - began_).count()
+      << ", \"p50_us\": " << quantile(0.5)
       << ", \"p99_us\": " << quantile(0.99) << ", \"reply_bytes\": " << reply_bytes_
       << ", \"cpu_seconds\": " << cpu_seconds() << ", \"reasons\": {";
   const char* comma = "";
@@ -98,7 +99,7 @@ std::string Log::json(const Options& options) const {
 int main(int argc, char** argv) {
   try {
     const Options options = read_options({argv + 1, argv + argc});
-    std::cout << run(options).json(options) << std::endl;
+    std::cout << run(options).json() << std::endl;
     return 0;
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
