@@ -63,7 +63,8 @@ class Calorimeter(BaseModel):
         return np.array(flat, dtype=np.int64).reshape(self.shape)
 
     @cached_property
-    def _channel_of_fibre(self) -> NDArray[np.int32]:
+    def channel_of_fibre(self) -> NDArray[np.int32]:
+        """`channel_index` in the order of the flattened image, shape (fibres,)."""
         return self.channel_index.ravel().astype(np.int32)
 
     def channel_sums(self, responses: NDArray[np.generic]) -> NDArray[np.generic]:
@@ -82,7 +83,7 @@ class Calorimeter(BaseModel):
 
         kind = np.uint32 if np.issubdtype(responses.dtype, np.integer) else np.float32
         sums: NDArray[np.generic] = np.empty((len(responses), len(self.channel_names)), dtype=kind)
-        channel_rows(np.ascontiguousarray(responses).reshape(len(responses), self.fibres), self._channel_of_fibre, sums)
+        channel_rows(np.ascontiguousarray(responses).reshape(len(responses), self.fibres), self.channel_of_fibre, sums)
         return sums
 
     def impact_points(self, conditions: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -5,6 +5,8 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.errors import ModelError
 from zdc_detector.random import block_keys, poisson_of
 
 
@@ -52,4 +54,26 @@ def finish_rows(
         return rates
     if finish is Finish.ROUND:
         return np.minimum(np.rint(rates), MAX_COUNT).astype(np.uint16)
-    return poisson_of(rates, seeds, rows, MAX_COUNT)
+    return poisson_of(rates, seeds, rows, MAX_COUNT)[0]
+
+
+def finish_and_sum(
+    rates: NDArray[np.float32],
+    finish: Finish,
+    seeds: NDArray[np.uint64],
+    rows: NDArray[np.uint64],
+    calorimeter: Calorimeter,
+) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
+    """`finish_rows` and `Calorimeter.channel_sums` of its result, in one pass where that is possible.
+
+    Raises
+    ------
+    ModelError : a rate is not finite.
+    """
+    if finish is Finish.POISSON:
+        channels = len(calorimeter.channel_names)
+        return poisson_of(rates, seeds, rows, MAX_COUNT, calorimeter.channel_of_fibre, channels)
+    if not np.isfinite(rates.sum()):
+        raise ModelError("rates that are not finite")
+    images = finish_rows(rates, finish, seeds, rows)
+    return images, calorimeter.channel_sums(images)

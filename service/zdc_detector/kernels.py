@@ -22,6 +22,9 @@ _W0, _W1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
 _32, _ZERO, _ONE = np.uint64(32), np.uint64(0), np.uint64(1)
 _LOG_SQRT_2PI = 0.9189385332046727
 _LARGE_RATE = 128.0
+_BLOCK, _HALVES = 8, 8  # fibres of a block, 32-bit numbers of a Philox counter
+_DIM = 1.0  # blocks of at most so many photons draw their sum first
+_LARGEST_TOTAL = 1e30
 
 
 def _compiled(function: _Function, nogil: bool = False) -> _Function:
@@ -51,9 +54,11 @@ _upper: Any = intrinsic(_multiply_upper)
 
 
 @_compiled
-def _philox(counter: np.uint64, key0: np.uint64, key1: np.uint64) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
-    """The four words of one counter: Philox 4x64 with ten rounds."""
-    c0, c1, c2, c3 = counter, _ZERO, _ZERO, _ZERO
+def _philox(
+    counter: np.uint64, more: np.uint64, key0: np.uint64, key1: np.uint64
+) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
+    """The four words of a counter (counter, more, 0, 0): Philox 4x64 with ten rounds."""
+    c0, c1, c2, c3 = counter, more, _ZERO, _ZERO
     for _ in range(10):
         high0, high1 = _upper(_M0, c0), _upper(_M1, c2)
         c0, c1, c2, c3 = high1 ^ c1 ^ key0, _M1 * c2, high0 ^ c3 ^ key1, _M0 * c0
@@ -73,7 +78,7 @@ def normal_rows(
     for n in range(len(out)):
         first = rows[n] * np.uint64(steps) + _ONE  # numpy counts up before each block
         for s in range(steps):
-            words[4 * s : 4 * s + 4] = _philox(first + np.uint64(s), seeds[n], stream)
+            words[4 * s : 4 * s + 4] = _philox(first + np.uint64(s), _ZERO, seeds[n], stream)
         for p in range(pairs):
             radius = math.sqrt(-2.0 * math.log(1.0 - np.float64(words[p] >> np.uint64(11)) * 2.0**-53))
             angle = 2.0 * math.pi * (np.float64(words[pairs + p] >> np.uint64(11)) * 2.0**-53)
@@ -89,27 +94,84 @@ def poisson_rows(
     rows: NDArray[np.uint64],
     stream: np.uint64,
     most: int,
-    out: NDArray[np.uint16],
-) -> None:
-    """Poisson counts of rates of shape (N, fibres), at most `most`, from the words of each (seed, row)."""
+    channel: NDArray[np.int32],
+    counts: NDArray[np.uint16],
+    sums: NDArray[np.uint32],
+) -> bool:
+    """Poisson counts of rates of shape (N, fibres) from the words of each (seed, row); False if a rate is not finite.
+
+    Parameters
+    ----------
+    rates, seeds, rows, most : As in `zdc_detector.random.poisson_of`, which says what is drawn.
+    stream : Second word of the key.
+    channel : Of each fibre, -1 for none, shape (fibres,).
+    counts : Filled, shape (N, fibres); zeros when called.
+    sums : Photons of each channel, filled, shape (N, channels); zeros when called.
+    """
     fibres = rates.shape[1]
-    steps = (fibres + 7) // 8
-    half = np.empty(8, dtype=np.uint32)
-    for n in range(len(out)):
-        first = rows[n] * np.uint64(steps) + _ONE
-        for s in range(steps):
-            a, b, c, d = _philox(first + np.uint64(s), seeds[n], stream)
-            half[0], half[1], half[2], half[3] = a, a >> _32, b, b >> _32
-            half[4], half[5], half[6], half[7] = c, c >> _32, d, d >> _32
-            for j in range(min(8, fibres - 8 * s)):
-                i = 8 * s + j
-                rate = np.float64(rates[n, i])
-                uniform = (np.float64(half[j]) + 0.5) * 2.0**-32
-                count = 0
-                # Nearly all fibres are dark. As exp(-rate) >= 1 - rate, they need no exponential to stay at 0.
-                if uniform > 1.0 - rate:
-                    count = min(_inverse_poisson(rate, uniform), most)
-                out[n, i] = count
+    blocks = (fibres + _BLOCK - 1) // _BLOCK
+    groups = (blocks + _HALVES - 1) // _HALVES
+    finite = True
+    of_blocks, of_fibres = np.empty(_HALVES, dtype=np.uint32), np.empty(_HALVES, dtype=np.uint32)
+    for n in range(len(counts)):
+        rate_of, count_of = rates[n], counts[n]
+        first = rows[n] * np.uint64(groups + blocks) + _ONE
+        for block in range(blocks):
+            if block % _HALVES == 0:
+                _halves(first + np.uint64(block // _HALVES), _ZERO, seeds[n], stream, of_blocks)
+            start, stop = block * _BLOCK, min(block * _BLOCK + _BLOCK, fibres)
+            total = _sum(rate_of, start, stop)
+            uniform = (np.float64(of_blocks[block % _HALVES]) + 0.5) * 2.0**-32
+            if uniform <= 1.0 - total:  # as exp(-total) >= 1 - total, most blocks need no exponential to stay dark
+                continue
+            if not total <= _LARGEST_TOTAL:
+                finite = False
+                continue
+            own = first + np.uint64(groups + block)
+            _halves(own, _ZERO, seeds[n], stream, of_fibres)
+            if total <= _DIM:
+                for photon in range(_inverse_poisson(total, uniform)):
+                    if photon and photon % _HALVES == 0:
+                        _halves(own, np.uint64(photon // _HALVES), seeds[n], stream, of_fibres)
+                    left = (np.float64(of_fibres[photon % _HALVES]) + 0.5) * 2.0**-32 * total
+                    i = start
+                    while i < stop - 1 and left > np.float64(rate_of[i]):
+                        left -= np.float64(rate_of[i])
+                        i += 1
+                    count_of[i] += 1
+            else:
+                for i in range(start, stop):
+                    rate = np.float64(rate_of[i])
+                    uniform = (np.float64(of_fibres[i - start]) + 0.5) * 2.0**-32
+                    if uniform > 1.0 - rate:
+                        count_of[i] = min(_inverse_poisson(rate, uniform), most)
+            for i in range(start, stop):
+                if count_of[i] and channel[i] >= 0:
+                    sums[n, channel[i]] += count_of[i]
+    return finite
+
+
+@_compiled
+def _sum(numbers: NDArray[np.float32], start: int, stop: int) -> float:
+    """Sum of at most a block of numbers; additions that do not wait for each other where the block is whole."""
+    if stop - start == _BLOCK:
+        a, b = np.float64(numbers[start]), np.float64(numbers[start + 1])
+        c, d = np.float64(numbers[start + 2]), np.float64(numbers[start + 3])
+        e, f = np.float64(numbers[start + 4]), np.float64(numbers[start + 5])
+        g, h = np.float64(numbers[start + 6]), np.float64(numbers[start + 7])
+        return ((a + b) + (c + d)) + ((e + f) + (g + h))
+    total = 0.0
+    for i in range(start, stop):
+        total += np.float64(numbers[i])
+    return total
+
+
+@_compiled
+def _halves(counter: np.uint64, more: np.uint64, key0: np.uint64, key1: np.uint64, out: NDArray[np.uint32]) -> None:
+    """The eight 32-bit halves of the words of one counter, low halves first."""
+    a, b, c, d = _philox(counter, more, key0, key1)
+    out[0], out[1], out[2], out[3] = a, a >> _32, b, b >> _32
+    out[4], out[5], out[6], out[7] = c, c >> _32, d, d >> _32
 
 
 @_compiled

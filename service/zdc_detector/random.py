@@ -9,7 +9,14 @@ The transforms below are ours, and part of the public contract:
 
 - uniform in (0, 1): ``(w32 + 0.5) / 2**32`` for the two 32-bit halves of a word, low half first;
 - normal: Box-Muller on two uniforms of 53 bits, ``1 - (w >> 11) / 2**53`` for the radius;
-- Poisson: the smallest k whose cumulative probability reaches the uniform, one uniform a fibre.
+- Poisson: by inversion, the smallest k whose cumulative probability reaches a uniform. The sums are float64; below
+  rates of 128 they start at 0 and are exact to rounding, above they start 9 standard deviations under the rate (lost
+  probability < 1e-18). Fibres go in blocks of eight. A block whose rates add up to at most 1 draws the number of its
+  photons so, and then the fibre of each photon by its share; in a brighter block each fibre has a uniform of its own.
+  Both give independent Poisson counts, and a dark block, as nearly all are, costs one uniform instead of eight. A row
+  owns a counter for every eight blocks, whose halves are the blocks' uniforms, and then one for each block, whose
+  halves are those of its photons or fibres; from the ninth photon on they come from the same counter with 1, 2, ... in
+  its second word.
 
 Normals and counts are compiled (`zdc_detector.kernels`), with the same words as numpy's.
 """
@@ -20,7 +27,7 @@ import secrets
 import numpy as np
 from numpy.typing import NDArray
 
-from zdc_detector.errors import InvalidInputError
+from zdc_detector.errors import InvalidInputError, ModelError
 
 #: Streams under one seed. A new use takes a new number; numbers are never reused.
 NOISE_STREAM = 1
@@ -83,27 +90,41 @@ def normals_of(
 
 
 def poisson_of(
-    rates: NDArray[np.float32], seeds: NDArray[np.uint64], rows: NDArray[np.uint64], most: int
-) -> NDArray[np.uint16]:
-    """Poisson counts by inversion: the smallest k with P(K <= k) >= uniform.
+    rates: NDArray[np.float32],
+    seeds: NDArray[np.uint64],
+    rows: NDArray[np.uint64],
+    most: int,
+    channel_of_fibre: NDArray[np.int32] | None = None,
+    channels: int = 0,
+) -> tuple[NDArray[np.uint16], NDArray[np.uint32]]:
+    """Poisson counts of each fibre, and their sums.
 
     Parameters
     ----------
     rates : Expected photons, >= 0, float32, shape (N, ...): the n-th block belongs to the n-th (seed, row).
     seeds, rows : uint64, shape (N,).
     most : Larger counts become this.
+    channel_of_fibre, channels : Channel of each fibre, -1 for none, shape (fibres,), and their number.
 
     Returns
     -------
-    uint16, shape of `rates`. The cumulative sums are float64; below rates of 128 they start at 0 and are exact to
-    rounding, above they start 9 standard deviations under the rate (lost probability < 1e-18).
+    Counts, uint16, shape of `rates`, and photons of each channel, uint32, shape (N, channels).
+
+    Raises
+    ------
+    ModelError : a rate is not finite.
     """
     from zdc_detector.kernels import poisson_rows
 
-    counts = np.empty(rates.shape, dtype=np.uint16)
+    counts = np.zeros(rates.shape, dtype=np.uint16)
+    sums = np.zeros((len(rates), channels), dtype=np.uint32)
     flat = np.ascontiguousarray(rates).reshape(len(rates), math.prod(rates.shape[1:]))
-    poisson_rows(flat, seeds, rows, np.uint64(FINISH_STREAM), most, counts.reshape(flat.shape))
-    return counts
+    if channel_of_fibre is None:
+        channel_of_fibre = np.full(flat.shape[1], -1, dtype=np.int32)
+    stream = np.uint64(FINISH_STREAM)
+    if not poisson_rows(flat, seeds, rows, stream, most, channel_of_fibre, counts.reshape(flat.shape), sums):
+        raise ModelError("rates that are not finite")
+    return counts, sums
 
 
 def block_keys(seed: int, first_row: int, rows: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

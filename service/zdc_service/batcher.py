@@ -5,9 +5,8 @@ import threading
 import time
 from collections import deque
 
-import numpy as np
 from zdc_detector.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
-from zdc_detector.finish import Finish, finish_rows
+from zdc_detector.finish import Finish, finish_and_sum
 
 from zdc_service.batch import Batch, Slice
 from zdc_service.engine import Engine
@@ -225,10 +224,10 @@ class Batcher:
         prepared = time.monotonic()
         rates = plan.engine.run(batch.conditions, batch.noise, batch.pdg)
         ran = time.monotonic()
-        if not np.isfinite(rates.sum()):  # as counts, these would be zeros
-            raise ModelError(f"{card.name} version {card.version} gave rates that are not finite")
-        images = finish_rows(rates, plan.finish, batch.seeds, batch.rows)
-        channels = card.calorimeter.channel_sums(images)
+        try:
+            images, channels = finish_and_sum(rates, plan.finish, batch.seeds, batch.rows, card.calorimeter)
+        except ModelError as error:
+            raise ModelError(f"{card.name} version {card.version} gave {error}") from error
         ended = time.monotonic()
         timing = Timing(0.0, prepared - began, ran - prepared, ended - ran)
         statistics.executed(len(images), timing)

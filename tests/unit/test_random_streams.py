@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
-from zdc_detector.errors import InvalidInputError
+from zdc_detector.errors import InvalidInputError, ModelError
 from zdc_detector.random import (
     FINISH_STREAM,
     MAX_ROW,
@@ -25,15 +25,22 @@ from zdc_detector.random import (
 MASK = 2**64 - 1
 
 
-def uniforms(seed: int, first_row: int, rows: int, size: int) -> NDArray[np.float64]:
-    """What Poisson counts invert, from numpy's own words: their 32-bit halves, low half first."""
-    halves = np.ascontiguousarray(raw_words(seed, FINISH_STREAM, first_row, rows, -(-size // 2))).view("<u4")
-    return (halves[:, :size] + 0.5) * 2.0**-32
+BLOCK = 8
+"""Fibres that share a counter, and 32-bit numbers of one."""
 
 
 def poisson(rates: NDArray[np.floating[Any]], seed: int, first_row: int) -> NDArray[np.uint16]:
     """Counts of rates of shape (rows, size)."""
-    return poisson_of(rates.astype(np.float32), *block_keys(seed, first_row, len(rates)), 65535)
+    return poisson_of(rates.astype(np.float32), *block_keys(seed, first_row, len(rates)), 65535)[0]
+
+
+def uniforms(seed: int, first_row: int, rows: int, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """From numpy's own words: the uniforms of blocks, shape (rows, blocks), and of fibres, (rows, size)."""
+    blocks = size // BLOCK
+    groups = -(-blocks // BLOCK)
+    words = np.ascontiguousarray(raw_words(seed, FINISH_STREAM, first_row, rows, 4 * (groups + blocks)))
+    numbers = (words.view("<u4") + 0.5) * 2.0**-32
+    return numbers[:, :blocks], numbers[:, BLOCK * groups :]
 
 
 def philox_block(counter: int, key: tuple[int, int]) -> list[int]:
@@ -72,8 +79,8 @@ def test_frozen_numbers() -> None:
         [[1.110606074, -0.113263696, -0.209467620], [0.363446206, 0.230775148, 1.539809942]],
         rtol=1e-6,
     )
-    assert uniforms(7, 5, 1, 3)[0].tolist() == [0.8796162843937054, 0.5117282007122412, 0.6273426878033206]
-    assert poisson(np.array([[3.0, 3.0, 3.0]]), 7, 5).tolist() == [[5, 3, 3]]
+    assert poisson(np.full((1, 10), 3.0), 7, 5).tolist() == [[3, 4, 1, 3, 1, 1, 7, 2, 3, 3]]
+    assert poisson(np.full((1, 80), 0.05), 7, 5).nonzero()[1].tolist() == [2, 8, 30, 69]
 
 
 @given(
@@ -105,12 +112,6 @@ def test_streams_seeds_and_rows_differ() -> None:
         assert not np.intersect1d(reference, other).size
 
 
-def test_uniforms_are_uniform() -> None:
-    drawn = uniforms(11, 0, 400, 250).ravel()
-    assert 0 < drawn.min() < drawn.max() < 1
-    assert stats.kstest(drawn, "uniform").pvalue > 0.01
-
-
 def test_normals_are_normal_and_independent() -> None:
     drawn = normals(11, 0, 20_000, 5)
     assert drawn.dtype == np.float32
@@ -121,17 +122,52 @@ def test_normals_are_normal_and_independent() -> None:
     assert np.abs(np.corrcoef((drawn**2).T) - np.eye(5)).max() < 4 / np.sqrt(20_000)
 
 
-RATES = [0.0, 1e-12, 1e-4, 0.3, 1.0, 7.7, 50.0, 127.9, 128.0, 128.1, 200.0, 999.5, 6.0e4]
-
-
-@pytest.mark.parametrize("rate", RATES)
-def test_poisson_is_the_exact_inverse_of_the_cumulative_sum(rate: float) -> None:
-    u = uniforms(3, 0, 10, 2000)
+@pytest.mark.parametrize("rate", [0.126, 0.3, 1.0, 7.7, 50.0, 127.9, 128.0, 128.1, 200.0, 999.5, 6.0e4])
+def test_fibres_of_bright_blocks_are_the_exact_inverse_of_the_cumulative_sum(rate: float) -> None:
+    """Blocks of more than one photon: the smallest k with P(K <= k) >= u for the fibre's own uniform."""
+    _, u = uniforms(3, 0, 10, 2000)
     counts = poisson(np.full(u.shape, rate), 3, 0).astype(np.int64)
     exact = float(np.float32(rate))
-    # Smallest k with P(K <= k) >= u, up to the rounding of the sums (the uniforms are 2.3e-10 apart).
+    # Up to the rounding of the sums (the uniforms are 2.3e-10 apart).
     assert np.all(stats.poisson.cdf(counts, exact) >= u - 1e-10)
     assert np.all(stats.poisson.cdf(counts - 1, exact) < u + 1e-10)
+
+
+@pytest.mark.parametrize("rate", [0.0, 1e-12, 1e-4, 0.02, 0.125])
+def test_sums_of_dim_blocks_are_the_exact_inverse_of_the_cumulative_sum(rate: float) -> None:
+    """Blocks of at most one photon: their photons are drawn from the block's uniform."""
+    u, _ = uniforms(3, 0, 50, 2000)
+    sums = poisson(np.full((50, 2000), rate), 3, 0).astype(np.int64).reshape(50, -1, BLOCK).sum(axis=2)
+    exact = BLOCK * float(np.float32(rate))
+    assert np.all(stats.poisson.cdf(sums, exact) >= u - 1e-10)
+    assert np.all(stats.poisson.cdf(sums - 1, exact) < u + 1e-10)
+
+
+def test_photons_of_dim_blocks_go_to_fibres_by_their_rates() -> None:
+    shares = np.array([0.3, 0.0, 0.2, 0.1, 0.0, 0.15, 0.05, 0.1])
+    counts = poisson(np.tile(shares, (20_000, 5)), 5, 0).reshape(-1, BLOCK)
+    assert not counts[:, shares == 0].any()
+    lit = counts[:, shares > 0]
+    # Poisson counts of their own: mean and variance are the rate, and no two fibres know of each other.
+    error = np.sqrt(shares[shares > 0] / len(lit))
+    assert np.abs(lit.mean(axis=0) - shares[shares > 0]).max() < 4 * error.max()
+    covariance = np.cov(lit.T)
+    assert np.abs(covariance - np.diag(shares[shares > 0])).max() < 4 * np.sqrt(2 * 0.3**2 + 0.3) / np.sqrt(len(lit))
+    for column, rate in zip(lit.T, shares[shares > 0], strict=True):
+        observed = np.bincount(np.minimum(column, 3), minlength=4)
+        expected = len(column) * np.append(stats.poisson.pmf(np.arange(3), rate), stats.poisson.sf(2, rate))
+        assert stats.chisquare(observed, expected).pvalue > 1e-3
+
+
+def test_a_dim_block_of_more_photons_than_a_counter_has_numbers() -> None:
+    """One in a million blocks of one expected photon has nine."""
+    most = 0
+    for first_row in range(0, 8000, 1000):
+        sums = poisson(np.full((1000, 2000), 0.125), 1, first_row).reshape(1000, -1, BLOCK).sum(axis=2)
+        u, _ = uniforms(1, first_row, 1000, 2000)
+        np.testing.assert_array_equal(sums[u > 0.999], stats.poisson.ppf(u[u > 0.999], 1.0))
+        most = max(most, sums.max())
+    assert most > BLOCK
 
 
 def test_poisson_counts_follow_the_distribution() -> None:
@@ -141,16 +177,36 @@ def test_poisson_counts_follow_the_distribution() -> None:
     assert stats.chisquare(observed, expected).pvalue > 0.01
 
 
-def test_poisson_of_mixed_rates_equals_poisson_of_each() -> None:
-    rates = np.array(RATES).reshape(1, -1).repeat(50, axis=0)
-    together = poisson(rates, 9, 0)
-    for column, rate in enumerate(RATES):
-        assert together[:, column].tolist() == poisson(np.full(rates.shape, rate), 9, 0)[:, column].tolist()
+@pytest.mark.parametrize("size", [1, 7, 9, 30, 1936])
+def test_a_block_does_not_depend_on_the_others(size: int) -> None:
+    rng = np.random.default_rng(size)
+    rates = rng.gamma(0.1, 5, (20, size))
+    whole = poisson(rates, 9, 3)
+    for block in range(0, size, BLOCK):
+        changed = np.zeros_like(rates)
+        changed[:, block : block + BLOCK] = rates[:, block : block + BLOCK]
+        np.testing.assert_array_equal(poisson(changed, 9, 3)[:, block : block + BLOCK], whole[:, block : block + BLOCK])
+
+
+def test_sums_are_those_of_the_counts() -> None:
+    rng = np.random.default_rng(1)
+    rates = rng.gamma(0.1, 5, (30, 50)).astype(np.float32)
+    channel = rng.integers(-1, 3, 50).astype(np.int32)
+    counts, sums = poisson_of(rates, *block_keys(1, 0, 30), 65535, channel, 3)
+    np.testing.assert_array_equal(sums, np.stack([counts[:, channel == c].sum(axis=1) for c in range(3)], axis=1))
+
+
+@pytest.mark.parametrize("rate", [np.nan, np.inf])
+def test_rates_that_are_not_finite_are_refused(rate: float) -> None:
+    rates = np.ones((3, 20), dtype=np.float32)
+    rates[1, 17] = rate
+    with pytest.raises(ModelError, match="rates that are not finite"):
+        poisson_of(rates, *block_keys(1, 0, 3), 65535)
 
 
 def test_poisson_counts_stop_at_the_bound() -> None:
     rates = np.full((1, 20), 1e5, dtype=np.float32)
-    assert set(poisson_of(rates, *block_keys(1, 0, 1), 65535).ravel().tolist()) == {65535}
+    assert set(poisson_of(rates, *block_keys(1, 0, 1), 65535)[0].ravel().tolist()) == {65535}
 
 
 @pytest.mark.parametrize(("seed", "row"), [(-1, 0), (MAX_SEED, 0), (0, -1), (0, MAX_ROW)])
