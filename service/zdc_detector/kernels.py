@@ -25,6 +25,8 @@ _LARGE_RATE = 128.0
 _BLOCK, _HALVES = 8, 8  # fibres of a block, 32-bit numbers of a Philox counter
 _DIM = 1.0  # blocks of at most so many photons draw their sum first
 _LARGEST_TOTAL = 1e30
+_INVERSES = 256.0
+_INVERSE = np.append(0.0, 1.0 / np.arange(1.0, _INVERSES))  # a division takes as long as all else in the loop
 
 
 def _compiled(function: _Function, nogil: bool = False) -> _Function:
@@ -113,25 +115,31 @@ def poisson_rows(
     groups = (blocks + _HALVES - 1) // _HALVES
     finite = True
     of_blocks, of_fibres = np.empty(_HALVES, dtype=np.uint32), np.empty(_HALVES, dtype=np.uint32)
+    lit, totals, uniforms = np.empty(blocks, dtype=np.int64), np.empty(blocks), np.empty(blocks)
     for n in range(len(counts)):
-        rate_of, count_of = rates[n], counts[n]
+        rate_of, count_of, sum_of = rates[n], counts[n], sums[n]
         first = rows[n] * np.uint64(groups + blocks) + _ONE
+        found = 0
         for block in range(blocks):
             if block % _HALVES == 0:
                 _halves(first + np.uint64(block // _HALVES), _ZERO, seeds[n], stream, of_blocks)
-            start, stop = block * _BLOCK, min(block * _BLOCK + _BLOCK, fibres)
-            total = _sum(rate_of, start, stop)
+            start = block * _BLOCK
+            total = _sum(rate_of, start, min(start + _BLOCK, fibres))
             uniform = (np.float64(of_blocks[block % _HALVES]) + 0.5) * 2.0**-32
-            if uniform <= 1.0 - total:  # as exp(-total) >= 1 - total, most blocks need no exponential to stay dark
-                continue
+            lit[found], totals[found], uniforms[found] = block, total, uniform
+            # As exp(-total) >= 1 - total, most blocks need no exponential to stay dark. No branch: it would be guessed.
+            found += not uniform <= 1.0 - total
+        for place in range(found):
+            block, total = lit[place], totals[place]
             if not total <= _LARGEST_TOTAL:
                 finite = False
                 continue
+            start, stop = block * _BLOCK, min(block * _BLOCK + _BLOCK, fibres)
             own = first + np.uint64(groups + block)
-            _halves(own, _ZERO, seeds[n], stream, of_fibres)
             if total <= _DIM:
-                for photon in range(_inverse_poisson(total, uniform)):
-                    if photon and photon % _HALVES == 0:
+                photons = _inverse_poisson(total, uniforms[place])
+                for photon in range(photons):
+                    if photon % _HALVES == 0:
                         _halves(own, np.uint64(photon // _HALVES), seeds[n], stream, of_fibres)
                     left = (np.float64(of_fibres[photon % _HALVES]) + 0.5) * 2.0**-32 * total
                     i = start
@@ -139,15 +147,18 @@ def poisson_rows(
                         left -= np.float64(rate_of[i])
                         i += 1
                     count_of[i] += 1
-            else:
-                for i in range(start, stop):
-                    rate = np.float64(rate_of[i])
-                    uniform = (np.float64(of_fibres[i - start]) + 0.5) * 2.0**-32
-                    if uniform > 1.0 - rate:
-                        count_of[i] = min(_inverse_poisson(rate, uniform), most)
+                    if channel[i] >= 0:
+                        sum_of[channel[i]] += 1
+                continue
+            _halves(own, _ZERO, seeds[n], stream, of_fibres)
             for i in range(start, stop):
-                if count_of[i] and channel[i] >= 0:
-                    sums[n, channel[i]] += count_of[i]
+                rate = np.float64(rate_of[i])
+                uniform = (np.float64(of_fibres[i - start]) + 0.5) * 2.0**-32
+                if uniform > 1.0 - rate:
+                    count = min(_inverse_poisson(rate, uniform), most)
+                    count_of[i] = count
+                    if channel[i] >= 0:
+                        sum_of[channel[i]] += count
     return finite
 
 
@@ -185,7 +196,7 @@ def _inverse_poisson(rate: float, uniform: float) -> int:
     total = term
     while total < uniform:
         k += 1.0
-        term *= rate / k
+        term *= rate * _INVERSE[int(k)] if k < _INVERSES else rate / k
         if total + term <= total and k > rate:  # what is left of the tail vanishes in the rounding
             break
         total += term
