@@ -69,5 +69,5 @@ $(VENV)/.bench-%: $(VENV)/.serve-%
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) --editable ".[cpu,train,hep,validate,dev]"
+	$(INSTALL) --editable ".[cpu,train,hep,tracing,validate,dev]"
 	touch $@

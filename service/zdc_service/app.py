@@ -21,9 +21,11 @@ from zdc_service.access.tokens import Tokens
 from zdc_service.http.app import create_http_app, create_management_app
 from zdc_service.http.guard import Guard
 from zdc_service.http.server import HttpServer
+from zdc_service.http.traced import TracedDoor
 from zdc_service.rpc.server import RpcServer
 from zdc_service.settings import ServerSettings
 from zdc_service.simulator import Simulator
+from zdc_service.tracing import Tracing
 from zdc_service.watcher import Watcher
 
 log = logging.getLogger(__name__)
@@ -44,7 +46,7 @@ class Server:
 
         Raises
         ------
-        ConfigError : a setting is wrong, or a port is taken.
+        ConfigError : a setting is wrong, a port is taken, or an extra is not installed.
         ModelError : a model is not what its card says.
         """
         check_exposure(settings)
@@ -55,16 +57,20 @@ class Server:
         self._tokens = Tokens(settings.token_files) if settings.token_files else None
         self.grpc_port = settings.grpc_port
         self.ready = False
-        with contextlib.ExitStack() as sockets:
-            self._socket = sockets.enter_context(_bind("--http-port", settings.host, settings.http_port))
+        self._tracing = None
+        with contextlib.ExitStack() as opened:
+            if settings.trace_endpoint is not None:
+                self._tracing = Tracing(settings.trace_endpoint, settings.trace_share)
+                opened.callback(self._tracing.close)
+            self._socket = opened.enter_context(_bind("--http-port", settings.host, settings.http_port))
             self._management_socket = None
             if settings.management_port is not None:
                 host = settings.management_host or settings.host
-                self._management_socket = sockets.enter_context(
+                self._management_socket = opened.enter_context(
                     _bind("--management-port", host, settings.management_port)
                 )
             self.simulator = Simulator(settings)
-            sockets.pop_all()
+            opened.pop_all()
         self.http_port: int = self._socket.getsockname()[1]
         self._http = HttpServer(
             self._http_app(), settings, None if self._certificates is None else self._certificates.context
@@ -89,6 +95,8 @@ class Server:
             settings.request_seconds,
             metrics=settings.management_port is None,
         )
+        if self._tracing is not None:
+            app = TracedDoor(app, self._tracing)
         if self._tokens is None:
             return app
         return Guard(app, self._tokens, self.simulator.metrics.requests.labels("http", UnauthenticatedError.kind).inc)
@@ -99,7 +107,7 @@ class Server:
         if self._management is not None and self._management_socket is not None:
             await _listen(self._management, "--management-port", self._management_socket)
         credentials = None if self._certificates is None else self._certificates.grpc_credentials()
-        self._rpc = RpcServer(self.simulator, settings, credentials, self._tokens)
+        self._rpc = RpcServer(self.simulator, settings, credentials, self._tokens, self._tracing)
         self.grpc_port = self._rpc.port
         await self._rpc.start()
         await _listen(self._http, "--http-port", self._socket)
@@ -133,6 +141,8 @@ class Server:
             if listening is not None:
                 listening.close()
         await asyncio.to_thread(self.simulator.close)
+        if self._tracing is not None:
+            await asyncio.to_thread(self._tracing.close)
 
     async def run(self) -> None:
         """Serve until SIGTERM or SIGINT; a second one ends the process at once."""

@@ -5,8 +5,9 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from zdc_detector.commands import ListedPaths
 
@@ -138,12 +139,27 @@ class ServerSettings(EngineSettings):
     shutdown_seconds: float = Field(
         25.0, gt=0, description="then, longest wait for requests in flight; a second signal ends at once"
     )
+    trace_endpoint: str | None = Field(
+        None, description="URL of an OTLP receiver over HTTP for traces, e.g. http://collector:4318; default: no traces"
+    )
+    trace_share: float = Field(
+        1.0, ge=0, le=1,
+        description="share of the requests that are traced; callers that send a traceparent decide for theirs",
+    )  # fmt: skip
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severity of log lines")
 
     @property
     def body_limit(self) -> int:
         """Most bytes of one request's body or message."""
         return self.max_body_bytes or self.max_request_rows * _BYTES_PER_ROW
+
+    @field_validator("trace_endpoint")
+    @classmethod
+    def _is_url(cls, url: str | None) -> str | None:
+        parts = urlsplit("http://none" if url is None else url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise ValueError("must be http://host:port or https://host:port, with a path where it is not /v1/traces")
+        return url
 
     @model_validator(mode="after")
     def _tls_is_whole(self) -> Self:

@@ -1,6 +1,7 @@
 """The Open Inference Protocol over HTTP on a real socket: what `tritonclient` does not ask for."""
 
 import gzip
+import re
 import socket
 import time
 from typing import Any
@@ -43,6 +44,14 @@ def test_probes(client: httpx.Client, path: str) -> None:
 def test_slashes_at_the_end_do_no_harm(client: httpx.Client) -> None:
     assert client.get("/v2/").json() == client.get("/v2").json()
     assert client.get("/v2/models/tiny/").json() == client.get("/v2/models/tiny").json()
+
+
+@pytest.mark.parametrize("binary", [False, True])
+def test_server_timing_is_that_of_simulate(client: httpx.Client, binary: bool) -> None:
+    timing = post(client, parameters={"binary_data_output": binary}).headers["Server-Timing"]
+    assert re.sub(r"[0-9]+\.[0-9]{3}", "x", timing) == (
+        "queue;dur=x, prepare;dur=x, model;dur=x, finish;dur=x, encode;dur=x"
+    )
 
 
 def test_a_version_in_the_path(client: httpx.Client, simulator: Simulator) -> None:

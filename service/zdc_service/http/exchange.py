@@ -12,10 +12,11 @@ from zdc_detector.errors import InvalidInputError, TooLargeError
 from zdc_service.codecs import ZSTD, Form, check_form, choose_form, compress, encode
 from zdc_service.deadlines import TIMEOUT_HEADER, deadline_from
 from zdc_service.http.errors import error_reply, log_internal
-from zdc_service.http.reply import Reply
+from zdc_service.http.reply import SERVER_TIMING, Reply, server_timing
 from zdc_service.simulation import SimulationRequest, SimulationResult
 from zdc_service.simulator import Simulator
 from zdc_service.status import kind_of
+from zdc_service.tracing import trace_reply
 
 Parse = Callable[[bytes], SimulationRequest]
 
@@ -108,11 +109,8 @@ class Exchange:
             headers |= {"Content-Encoding": ZSTD, "Vary": "Accept-Encoding"}
         seconds = time.monotonic() - began
         self._encode_seconds.observe(seconds)
-        timing = result.timing
-        headers["Server-Timing"] = (
-            f"queue;dur={1e3 * timing.queue:.3f}, prepare;dur={1e3 * timing.prepare:.3f}, "
-            f"model;dur={1e3 * timing.model:.3f}, finish;dur={1e3 * timing.finish:.3f}, encode;dur={1e3 * seconds:.3f}"
-        )
+        headers[SERVER_TIMING] = server_timing(result.timing, seconds)
+        trace_reply(result, seconds)
         return Reply(200, body, headers)
 
 

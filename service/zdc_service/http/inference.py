@@ -22,13 +22,14 @@ from zdc_service.http.inference_body import (
     unpacked,
     write_infer,
 )
-from zdc_service.http.reply import Reply
+from zdc_service.http.reply import SERVER_TIMING, Reply, server_timing
 from zdc_service.inference.metadata import server_metadata
 from zdc_service.inference.models import Models, Planned
 from zdc_service.inference.reply import reply_of
 from zdc_service.simulation import SimulationResult
 from zdc_service.simulator import Simulator
 from zdc_service.status import STATUSES, error_body, kind_of, message_of
+from zdc_service.tracing import trace_reply
 
 PREFIX = "/v2"
 #: Label of this interface in metrics.
@@ -190,8 +191,11 @@ class InferenceDoor:
     def _write(self, result: SimulationResult, parsed: Parsed, planned: Planned) -> Reply:
         began = time.monotonic()
         reply = write_infer(reply_of(result, parsed.request.id, planned.outputs), parsed)
-        self._encode_seconds.observe(time.monotonic() - began)
-        return reply
+        seconds = time.monotonic() - began
+        self._encode_seconds.observe(seconds)
+        trace_reply(result, seconds)
+        timing = {SERVER_TIMING: server_timing(result.timing, seconds)}
+        return Reply(reply.status, reply.body, {**reply.headers, **timing})
 
 
 def _json(value: Any) -> Reply:

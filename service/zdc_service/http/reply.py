@@ -8,11 +8,24 @@ from typing import Any
 from fastapi import Response
 from starlette.types import Send
 
+from zdc_service.statistics import Timing
+
+SERVER_TIMING = "Server-Timing"
+
 
 @lru_cache(maxsize=256)
 def _on_the_wire(name: str) -> bytes:
     """A header's name as ASGI has it."""
     return name.lower().encode("latin-1")
+
+
+def server_timing(timing: Timing, encode_seconds: float) -> str:
+    """The value of `SERVER_TIMING`: milliseconds of each stage of a request, in their order."""
+    queue, prepare, model, finish = timing
+    return (
+        f"queue;dur={1e3 * queue:.3f}, prepare;dur={1e3 * prepare:.3f}, model;dur={1e3 * model:.3f}, "
+        f"finish;dur={1e3 * finish:.3f}, encode;dur={1e3 * encode_seconds:.3f}"
+    )
 
 
 @dataclass(frozen=True)

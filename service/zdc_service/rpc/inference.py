@@ -29,6 +29,7 @@ from zdc_service.rpc.inference_convert import (
 from zdc_service.simulation import SimulationResult
 from zdc_service.simulator import Simulator
 from zdc_service.status import kind_of, message_of
+from zdc_service.tracing import trace_reply
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +211,9 @@ class InferenceService:
         began = time.monotonic()
         large = result.response is not None and result.response.nbytes > _LARGE_BYTES
         written = await asyncio.to_thread(reply) if large else reply()
-        self._simulator.metrics.encode_seconds.labels(protocol).observe(time.monotonic() - began)
+        seconds = time.monotonic() - began
+        self._simulator.metrics.encode_seconds.labels(protocol).observe(seconds)
+        trace_reply(result, seconds)
         return written
 
     def _failed(self, error: Exception, protocol: str) -> None:

@@ -13,8 +13,16 @@ from zdc_service.rpc.guard import RpcGuard
 from zdc_service.rpc.inference import SERVICE_NAME as INFERENCE_NAME
 from zdc_service.rpc.inference import InferenceService
 from zdc_service.rpc.service import SERVICE_NAME, SimulationService
+from zdc_service.rpc.traced import TracedCalls
 from zdc_service.settings import ServerSettings
 from zdc_service.simulator import Simulator
+from zdc_service.tracing import Tracing
+
+#: Methods that simulate.
+SIMULATING = frozenset(
+    {f"/{SERVICE_NAME}/{method}" for method in ("Simulate", "SimulateStream")}
+    | {f"/{INFERENCE_NAME}/{method}" for method in ("ModelInfer", "ModelStreamInfer")}
+)
 
 
 class RpcServer:
@@ -31,6 +39,7 @@ class RpcServer:
         settings: ServerSettings,
         credentials: grpc.ServerCredentials | None = None,
         tokens: Tokens | None = None,
+        tracing: Tracing | None = None,
     ):
         """Bind the port; raises ConfigError where it is taken.
 
@@ -40,9 +49,14 @@ class RpcServer:
         settings : Address and limits.
         credentials : For TLS.
         tokens : What callers must have one of.
+        tracing : Gets a span for each call that simulates.
         """
-        guards = [] if tokens is None else [RpcGuard(tokens, _count_refusals(simulator))]
-        self._server = grpc.aio.server(interceptors=guards, options=_options(settings))
+        doors: list[grpc.aio.ServerInterceptor] = []  # in the order in which callers pass them
+        if tokens is not None:
+            doors.append(RpcGuard(tokens, _count_refusals(simulator)))
+        if tracing is not None:
+            doors.append(TracedCalls(tracing, SIMULATING))
+        self._server = grpc.aio.server(interceptors=doors, options=_options(settings))
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._ready = False

@@ -19,6 +19,7 @@ from zdc_service.rpc.convert import read_request, write_response
 from zdc_service.simulation import SimulationResult
 from zdc_service.simulator import Simulator
 from zdc_service.status import kind_of
+from zdc_service.tracing import trace_reply
 
 log = logging.getLogger(__name__)
 
@@ -176,7 +177,9 @@ class SimulationService:
         began = time.monotonic()
         large = result.response is not None and result.response.nbytes > _LARGE_BYTES
         reply = await asyncio.to_thread(write_response, result, last) if large else write_response(result, last)
-        self._simulator.metrics.encode_seconds.labels(protocol).observe(time.monotonic() - began)
+        seconds = time.monotonic() - began
+        self._simulator.metrics.encode_seconds.labels(protocol).observe(seconds)
+        trace_reply(result, seconds)
         return reply
 
     async def _abort(self, context: Context, error: Exception, protocol: str) -> NoReturn:
