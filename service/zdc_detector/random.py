@@ -22,7 +22,7 @@ Normals and counts are compiled (`zdc_detector.kernels`), with the same words as
 """
 
 import math
-import secrets
+import os
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +38,22 @@ MAX_SEED = 2**53  # exclusive: the largest range that JSON numbers carry exactly
 MAX_ROW = 2**63
 
 _WORDS_PER_COUNTER = 4
+_FRESH_SEEDS = 256
+
+
+_fresh_seeds: list[int] = []
+if hasattr(os, "register_at_fork"):  # or two processes would draw the same
+    os.register_at_fork(after_in_child=_fresh_seeds.clear)
 
 
 def fresh_seed() -> int:
     """A seed from the operating system, for requests that bring none."""
-    return secrets.randbits(53)
+    while True:
+        try:
+            return _fresh_seeds.pop()
+        except IndexError:  # the system is asked for many at once: a call takes 15 us
+            words = np.frombuffer(os.urandom(8 * _FRESH_SEEDS), dtype=np.uint64)
+            _fresh_seeds.extend((words >> np.uint64(64 - 53)).tolist())
 
 
 def check_seed(seed: int, first_row: int = 0) -> None:

@@ -1,5 +1,7 @@
 """The random streams are part of the public contract: their words and transforms are frozen."""
 
+import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -216,7 +218,22 @@ def test_seeds_and_rows_have_bounds(seed: int, row: int) -> None:
 
 
 def test_fresh_seeds_are_valid_and_differ() -> None:
-    seeds = {fresh_seed() for _ in range(20)}
-    assert len(seeds) == 20
+    seeds = {fresh_seed() for _ in range(1000)}
+    assert len(seeds) == 1000
     for seed in seeds:
         check_seed(seed)
+
+
+def test_processes_draw_seeds_of_their_own() -> None:
+    fresh_seed()
+    read, write = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads, as a user's program may
+        child = os.fork()
+    if child == 0:
+        os.write(write, str(fresh_seed()).encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    assert int(os.read(read, 100)) not in {fresh_seed() for _ in range(300)}
+    os.close(read)
+    os.close(write)

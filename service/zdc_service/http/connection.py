@@ -3,10 +3,11 @@
 import asyncio
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from starlette.types import ASGIApp, Message
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from zdc_service.http.guard import refusal
@@ -50,6 +51,37 @@ class ConnectionRules:
     def interval(self) -> float:
         """Seconds between two looks at a connection, which cost less than a timer for each request."""
         return min(1.0, min(self.header_seconds, self.body_seconds, self.idle_seconds) / 4)
+
+
+class Sender:
+    """ASGI's send of one request, which can also send a reply whole: one write, and no search for wrong headers."""
+
+    def __init__(self, cycle: RequestResponseCycle):
+        self._cycle = cycle
+        self._send = cycle.send
+
+    async def __call__(self, message: Message) -> None:
+        """Send a part of the answer."""
+        await self._send(message)  # type: ignore[arg-type]  # uvicorn has types of its own
+
+    def whole(self, status: int, headers: list[tuple[bytes, bytes]], body: "bytes | memoryview[Any]") -> bool:
+        """Send the answer; False, and nothing sent, where the caller reads too slowly to take it at once."""
+        cycle = self._cycle
+        if cycle.disconnected or cycle.response_started:  # nobody waits, or the connection has answered by itself
+            return True
+        if cycle.flow.write_paused:
+            return False
+        parts = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *headers):
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        cycle.response_started = cycle.response_complete = True
+        cycle.transport.write(b"".join([*parts, body]))
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+        return True
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -123,6 +155,7 @@ class HttpConnection(HttpToolsProtocol):
         """Start to answer."""
         self._phase = _Phase.BODY
         super().on_headers_complete()
+        self.cycle.send = Sender(self.cycle)  # type: ignore[method-assign, assignment]
         if self._rules.closing or self.app is self._rules.no_room:
             self.cycle.keep_alive = False
 

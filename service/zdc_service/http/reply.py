@@ -41,8 +41,11 @@ class Reply:
         return Response(bytes(self.body), self.status, dict(self.headers))
 
     async def send(self, send: Send) -> None:
-        """As ASGI messages."""
+        """Whole where the connection can (`zdc_service.http.connection.Sender`), else as ASGI messages."""
         headers = [(_on_the_wire(name), value.encode("latin-1")) for name, value in self.headers.items()]
         headers.append((b"content-length", b"%d" % len(self.body)))
+        whole = getattr(send, "whole", None)
+        if whole is not None and whole(self.status, headers, self.body):
+            return
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
