@@ -30,6 +30,9 @@ from zdc_service.watcher import Watcher
 
 log = logging.getLogger(__name__)
 
+#: New objects between two looks for cycles; a request makes some hundred, and nearly none is part of one.
+_COLLECT_AFTER = 20_000
+
 
 class Server:
     """HTTP and gRPC on one event loop.
@@ -116,6 +119,7 @@ class Server:
         # What exists now stays: the collector need not walk through 300000 objects of libraries again and again.
         gc.collect()
         gc.freeze()
+        gc.set_threshold(_COLLECT_AFTER, 20, 20)
         self.ready = True
 
     async def drain(self) -> None:
