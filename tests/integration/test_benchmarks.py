@@ -6,9 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnxruntime
 import pytest
 from zdc_service.providers import CUDA
+from zdc_service.settings import EngineSettings
+from zdc_service.simulation import Output, SimulationRequest
+from zdc_service.simulator import Simulator
 
 MOMENT = ("--rounds", "1", "--seconds", "0.05")
 LOAD = Path(__file__).parents[1] / "load"
@@ -64,7 +68,7 @@ def test_processor_time_by_stage(models_folder: Path) -> None:
         row[0]: [float(cell) for cell in row[1:]]
         for row in table(run("cpu_stages.py", models_folder, "--model", "tiny", *MOMENT))
     }
-    stages = ("noise", "graph", "finish", "sums", "hits", "parse, check", "encode", "transport and the rest")
+    stages = ("noise", "graph", "finish, sums", "hits", "parse, check", "encode", "transport and the rest")
     for column, server in enumerate(rows["**server**"]):
         assert server == pytest.approx(sum(rows[stage][column] for stage in stages), abs=0.1)
     assert min(rows["client, compiled"] + rows["client, `zdc_service.client`"]) > 0
@@ -78,6 +82,20 @@ def test_growth_of_one_job(models_folder: Path) -> None:
     for _, _, _, seconds, _, *peaks, _ in rows:
         assert float(seconds) > 0
         assert min(map(float, peaks)) > 50
+
+
+def test_small_model_is_as_sparse_as_the_shipped_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(LOAD)
+    from small_model import write_small_model
+    from workload import particles_for
+
+    with Simulator(EngineSettings(models=write_small_model(tmp_path))) as simulator:
+        card = simulator.repository.get().card
+        result = simulator.simulate(SimulationRequest(particles_for(card, 500), seed=1, output=Output.HITS))
+    assert card.flops_per_response == pytest.approx(2e6, rel=0.05)
+    assert result.channels.sum(axis=1).mean() == pytest.approx(150, rel=0.05)
+    assert result.hits is not None
+    assert 60 < np.diff(result.hits.offsets).mean() < 85
 
 
 @pytest.mark.skipif(CUDA in onnxruntime.get_available_providers(), reason="this onnxruntime may find a GPU")

@@ -1,6 +1,8 @@
 """What the commands have in common: their options, the model, and the line where there is no GPU."""
 
 import argparse
+import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -40,7 +42,11 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 @contextmanager
 def one_line_errors(parser: argparse.ArgumentParser, device: str) -> Iterator[None]:
-    """What is wrong with the options or the machine, in a line; "not run" where CUDA cannot be had."""
+    """What is wrong with the options or the machine, in a line; "not run" where CUDA cannot be had.
+
+    SIGTERM ends the command as an exception does, so that it takes its servers along.
+    """
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         yield
     except ConfigError as error:

@@ -20,7 +20,7 @@ from protocols import compiled, library
 from server_process import running_server
 from wire import SIMULATE_STREAM, rows_of, simulate_grpc, simulate_http, simulate_path
 from workload import particles_for
-from zdc_detector.finish import finish_rows
+from zdc_detector.finish import finish_and_sum
 from zdc_detector.random import block_keys, normals_of
 from zdc_service.allocator import keep_large_buffers
 from zdc_service.codecs import RAW, Form, encode
@@ -34,7 +34,7 @@ from zdc_service.simulator import Simulator
 OUTPUTS = (Output.RESPONSE, Output.HITS)
 HTTP, GRPC = "HTTP octet-stream", "gRPC stream"
 #: Of every batch, whatever is asked for.
-STAGES = ("noise", "graph", "finish", "sums")
+STAGES = ("noise", "graph", "finish, sums")
 READ, SPARSE, WRITE, INSIDE, SERVER, LIBRARY = "parse, check", "hits", "encode", "in process", "server", "library"
 
 Call = Callable[[], int]
@@ -71,11 +71,10 @@ def prepared(
         def stage(name: str, call: Call, protocol: str = "", output: str = "") -> Way:
             return Way(name, protocol, output, closed_loop(call, settings.threads))
 
-        calls = dict(zip(STAGES[2:], after_the_graph(simulator, request), strict=False))
         ways = [
             stage("graph", onnxruntime_alone(model, placement, request)),
             stage("noise", noise(simulator, request)),
-            *(stage(name, call) for name, call in calls.items()),
+            stage("finish, sums", finish(simulator, request)),
             stage(SPARSE, sparse(simulator, request), output=Output.HITS),
         ]
         for output in OUTPUTS:
@@ -107,23 +106,15 @@ def noise(simulator: Simulator, request: SimulationRequest) -> Call:
     return lambda: len(normals_of(*keys, engine.card.noise.dimension))
 
 
-def after_the_graph(simulator: Simulator, request: SimulationRequest) -> tuple[Call, Call]:
-    """Counts from the rates of one batch, and their sums."""
+def finish(simulator: Simulator, request: SimulationRequest) -> Call:
+    """Counts and their sums from the rates of one batch."""
     engine = simulator.repository.get()
     rates = simulator.simulate(replace(request, rates=True)).response
-    images = simulator.simulate(request).response
-    if rates is None or images is None:
+    if rates is None:
         raise RuntimeError("a dense response was asked for and none came")
-    rows = min(engine.max_batch_rows, len(rates))
-    batch, keys = rates[:rows].astype(np.float32), block_keys(1, 0, rows)
-    counts = images[:rows]
-
-    def finish() -> int:
-        if not np.isfinite(batch.sum()):  # as the batcher makes sure
-            raise RuntimeError("rates that are not finite")
-        return len(finish_rows(batch, engine.card.finish, *keys))
-
-    return finish, lambda: len(engine.card.calorimeter.channel_sums(counts))
+    batch = rates[: engine.max_batch_rows].astype(np.float32)
+    keys = block_keys(1, 0, len(batch))
+    return lambda: len(finish_and_sum(batch, engine.card.finish, *keys, engine.card.calorimeter)[0])
 
 
 def sparse(simulator: Simulator, request: SimulationRequest) -> Call:

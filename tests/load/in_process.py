@@ -1,6 +1,7 @@
 """Without a server: onnxruntime alone, and all of the simulation."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import cycle
 
 import numpy as np
@@ -17,7 +18,7 @@ def onnxruntime_alone(model: StoredModel, placement: Placement, request: Simulat
 
     To be called from as many threads as the service has. Noise is drawn beforehand, and the rates are dropped.
     """
-    session = open_session(model, placement)
+    session = open_session(model, replace(placement, cuda_graphs=False))  # they would need buffers of their own
     particles = request.particles.toward_a()
     noise = normals(request.seed or 0, 0, len(particles), model.card.noise.dimension)
     feeds: dict[str, NDArray[np.generic]] = {"particles": particles.conditions, "noise": noise}

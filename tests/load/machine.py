@@ -8,7 +8,7 @@ from pathlib import Path
 
 from zdc_service.settings import usable_cores
 
-_PACKAGES = ("zdc-fastsim", "onnxruntime", "onnxruntime-gpu", "numpy", "grpcio", "uvicorn", "httpx")
+_PACKAGES = ("zdc-fastsim", "onnxruntime", "onnxruntime-gpu", "numpy", "numba", "grpcio", "uvicorn", "uvloop", "httpx")
 
 
 def machine() -> str:
