@@ -4,14 +4,15 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures import CancelledError, Future
+from typing import NamedTuple
 
 from zdc_detector.errors import DeadlineError, ZdcError
 
 from zdc_service.batcher import LATE, Batcher
+from zdc_service.engine import Engine
 from zdc_service.job import Job, Plan
-from zdc_service.merging import Merged, merging_key
+from zdc_service.merging import REFUSALS, SMALL_ROWS, merge, merging_key
 from zdc_service.simulation import SimulationRequest, SimulationResult
 
 Waiting = asyncio.Future[SimulationResult]
@@ -21,13 +22,14 @@ Waiting = asyncio.Future[SimulationResult]
 _HELP_SECONDS = 0.002
 
 
-@dataclass(frozen=True)
-class _Caller:
+class _Caller(NamedTuple):
     """Somebody who waits for a small request."""
 
     request: SimulationRequest
+    engine: Engine
     waiting: Waiting
     deadline: float | None
+    arrived: float
 
 
 class Dispatcher:
@@ -41,12 +43,22 @@ class Dispatcher:
         self,
         batcher: Batcher,
         plan: Callable[[SimulationRequest], Plan],
-        merge: Callable[[Sequence[SimulationRequest]], Merged],
+        engine_of: Callable[[SimulationRequest], Engine],
+        max_request_rows: int,
     ):
-        """`plan` and `merge` check one request, or several of one `merging_key`."""
+        """Hand jobs to a batcher.
+
+        Parameters
+        ----------
+        batcher : Computes them.
+        plan : Checks one request.
+        engine_of : The model that a request asks for, or ModelNotFoundError.
+        max_request_rows : `plan` refuses requests with more.
+        """
         self._batcher = batcher
         self._plan = plan
-        self._merge = merge
+        self._engine_of = engine_of
+        self._small_rows = min(SMALL_ROWS, max_request_rows)
         self._jobs: list[tuple[Job, Waiting]] = []
         self._small: dict[Hashable, list[_Caller]] = {}
         self._waiting = 0  # callers
@@ -64,16 +76,24 @@ class Dispatcher:
 
         Raises
         ------
+        ModelNotFoundError : no such model or version.
         OverloadedError, NotReadyError : as `Batcher.submit`.
         ZdcError : what planning raises, for a request that is not small.
         """
-        key = merging_key(request)
+        rows = len(request.particles)
+        engine = self._engine_of(request)
+        key = merging_key(request, engine) if rows <= self._small_rows else None
         if key is None:
             plan = self._plan(request)
             return self.submit(Job(plan, 0, plan.rows, deadline))
-        self._batcher.reserve(len(request.particles))
+        try:
+            self._batcher.reserve(rows)
+        except ZdcError as error:
+            engine.statistics.failed(error.kind, 0.0)
+            raise
+        engine.statistics.queued()
         waiting = self._new_waiting()
-        self._small.setdefault(key, []).append(_Caller(request, waiting, deadline))
+        self._small.setdefault(key, []).append(_Caller(request, engine, waiting, deadline, time.monotonic()))
         return waiting
 
     def _new_waiting(self) -> Waiting:
@@ -108,49 +128,60 @@ class Dispatcher:
             self._batcher.help(_HELP_SECONDS)
 
     def _send_small(self, callers: list[_Caller], alone: bool) -> None:
+        """Send callers of one key, as many together as leaves work for every thread."""
         self._batcher.release(sum(len(caller.request.particles) for caller in callers))
-        now = time.monotonic()
-        left = []
-        for caller in callers:
-            if caller.deadline is not None and now > caller.deadline and not caller.waiting.done():
-                caller.waiting.set_exception(DeadlineError(LATE))
-            elif not caller.waiting.done():
-                left.append(caller)
+        callers[0].engine.statistics.queued(-len(callers))
+        left = _still_waiting(callers)
         size = self._batcher.share(len(left))
         for start in range(0, len(left), size):
             some = left[start : start + size]
             if len(some) == 1:
                 self._send_apart(some, alone)
-                continue
-            try:
-                merged = self._merge([caller.request for caller in some])
-            except ZdcError:  # of one of them
-                self._send_apart(some, alone)
-                continue
-            deadlines = [caller.deadline for caller in some if caller.deadline is not None]
-            job = Job(merged.plan, 0, merged.plan.rows, max(deadlines) if len(deadlines) == len(some) else None)
-            self._under_way += 1
-            waiting, late = [caller.waiting for caller in some], [caller.deadline for caller in some]
-            _chain(job, waiting, merged.parts, late, self._one_less_under_way)
-            self._send(job, alone)
+            else:
+                self._send_together(some, alone)
 
-    def _one_less_under_way(self) -> None:
-        self._under_way -= 1
-        if self._small and not self._scheduled:
-            self._scheduled = True
-            asyncio.get_running_loop().call_soon(self._flush)
+    def _send_together(self, callers: list[_Caller], alone: bool) -> None:
+        try:
+            merged = merge([caller.request for caller in callers], callers[0].engine)
+        except Exception:  # of one of them
+            self._send_apart(callers, alone)
+            return
+        deadlines = [caller.deadline for caller in callers if caller.deadline is not None]
+        deadline = max(deadlines) if len(deadlines) == len(callers) else None
+        self._send_for(callers, merged.plan, deadline, merged.parts, alone)
 
-    def _send_apart(self, callers: list[_Caller], alone: bool) -> None:
+    def _send_apart(self, callers: Sequence[_Caller], alone: bool) -> None:
         for caller in callers:
             try:
                 plan = self._plan(caller.request)
-            except ZdcError as error:
+            except Exception as error:
                 caller.waiting.set_exception(error)
-                continue
-            job = Job(plan, 0, plan.rows, caller.deadline)
-            self._under_way += 1
-            _chain(job, [caller.waiting], lambda result: [result], after=self._one_less_under_way)
-            self._send(job, alone)
+            else:
+                self._send_for([caller], plan, caller.deadline, lambda result: [result], alone)
+
+    def _send_for(
+        self,
+        callers: list[_Caller],
+        plan: Plan,
+        deadline: float | None,
+        parts: Callable[[SimulationResult], Sequence[SimulationResult]],
+        alone: bool,
+    ) -> None:
+        def ended(again: bool) -> None:
+            self._under_way -= 1
+            if again:
+                self._send_apart(_still_waiting(callers), alone=False)
+            if self._small and not self._scheduled:
+                self._scheduled = True
+                asyncio.get_running_loop().call_soon(self._flush)
+
+        job = Job(plan, 0, plan.rows, deadline)
+        # They have waited since they arrived, on average.
+        job.submitted = plan.tally.began = sum(caller.arrived for caller in callers) / len(callers)
+        self._under_way += 1
+        deadlines = [caller.deadline for caller in callers] if len(callers) > 1 else []
+        _chain(job, [caller.waiting for caller in callers], parts, deadlines, ended)
+        self._send(job, alone)
 
     def _send(self, job: Job, alone: bool) -> None:
         if job.future.done():  # nothing to compute
@@ -166,7 +197,7 @@ def _chain(
     waiting: Sequence[Waiting],
     parts: Callable[[SimulationResult], Sequence[SimulationResult]],
     deadlines: Sequence[float | None] = (),
-    after: Callable[[], None] | None = None,
+    ended: Callable[[bool], None] | None = None,
 ) -> None:
     """Settle those who wait when the job is, on the loop's thread; cancel the job when all of them have been.
 
@@ -176,27 +207,32 @@ def _chain(
     waiting : Those who wait.
     parts : Cuts the job's result into theirs.
     deadlines : Of each, where they differ from the job's.
-    after : Called on the loop's thread at the end.
+    ended : Called on the loop's thread at the end. Gets True where the job has an error that may be of one of several
+        who wait: nobody has been told, and each is to be computed alone.
     """
     loop, thread = waiting[0].get_loop(), threading.get_ident()
 
     def settle(future: "Future[SimulationResult]") -> None:
-        error = None if future.cancelled() else future.exception()
-        results = [] if future.cancelled() or error is not None else parts(future.result())
-        now = time.monotonic()
-        for place, each in enumerate(waiting):
-            if each.done():
-                continue
-            if future.cancelled():
+        again = False
+        try:
+            results = parts(future.result())
+        except CancelledError:
+            for each in waiting:
                 each.cancel()
-            elif error is not None:
-                each.set_exception(error)
-            elif deadlines and (deadline := deadlines[place]) is not None and now > deadline:
-                each.set_exception(DeadlineError(LATE))
-            else:
-                each.set_result(results[place])
-        if after is not None:
-            after()
+        except Exception as error:
+            again = len(waiting) > 1 and not isinstance(error, REFUSALS)
+            if not again:
+                _fail(waiting, error)
+        else:
+            now = time.monotonic()
+            for place, each in enumerate(waiting):
+                deadline = deadlines[place] if deadlines else None
+                if deadline is not None and now > deadline:
+                    _fail([each], DeadlineError(LATE))
+                elif not each.done():
+                    each.set_result(results[place])
+        if ended is not None:
+            ended(again)
 
     def on_done(future: "Future[SimulationResult]") -> None:
         if threading.get_ident() == thread:
@@ -211,3 +247,24 @@ def _chain(
     for each in waiting:
         each.add_done_callback(on_cancelled)
     job.future.add_done_callback(on_done)
+
+
+def _still_waiting(callers: Sequence[_Caller]) -> list[_Caller]:
+    """Those that are neither gone nor late; counts the others, and tells the late ones."""
+    now = time.monotonic()
+    left = []
+    for caller in callers:
+        if caller.waiting.done():
+            caller.engine.statistics.failed("cancelled", now - caller.arrived)
+        elif caller.deadline is not None and now > caller.deadline:
+            caller.engine.statistics.failed(DeadlineError.kind, now - caller.arrived)
+            caller.waiting.set_exception(DeadlineError(LATE))
+        else:
+            left.append(caller)
+    return left
+
+
+def _fail(waiting: Sequence[Waiting], error: Exception) -> None:
+    for each in waiting:
+        if not each.done():
+            each.set_exception(error)

@@ -100,7 +100,13 @@ class Plan:
 
 
 class Tally:
-    """Rows of one request that are still to come, whatever the jobs that it is cut into; ends in the statistics."""
+    """Rows of one request that are still to come, whatever the jobs that it is cut into; ends in the statistics.
+
+    Attributes
+    ----------
+    requests : How many it stands for.
+    began : `time.monotonic` of their arrival.
+    """
 
     def __init__(self, rows: int, statistics: Statistics, requests: int = 1):
         """`rows` of one request, or of several that were merged."""
@@ -108,7 +114,7 @@ class Tally:
         self._missing = rows
         self._rows = rows
         self._statistics = statistics
-        self._began = time.monotonic()
+        self.began = time.monotonic()
         self._timing = NO_TIMING
         self._ended = False
         self._lock = threading.Lock()
@@ -121,7 +127,7 @@ class Tally:
             if self._ended or self._missing:
                 return
             self._ended = True
-        self._statistics.succeeded(self._rows, time.monotonic() - self._began, self._timing, self.requests)
+        self._statistics.succeeded(self._rows, time.monotonic() - self.began, self._timing, self.requests)
 
     def failed(self, kind: str) -> None:
         """The request ends without its rows, unless it has ended before."""
@@ -129,7 +135,7 @@ class Tally:
             if self._ended:
                 return
             self._ended = True
-        self._statistics.failed(kind, time.monotonic() - self._began, self.requests)
+        self._statistics.failed(kind, time.monotonic() - self.began, self.requests)
 
 
 class Job:

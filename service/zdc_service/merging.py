@@ -4,29 +4,47 @@ To check, queue and settle a request costs as much as to compute it, when it ask
 depend on its own seed and row number alone, so that nobody can tell whether they were computed together.
 """
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from zdc_detector.errors import OutOfRangeError
+from zdc_detector.errors import DeadlineError, InvalidInputError, NotReadyError, OutOfRangeError, OverloadedError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
-from zdc_detector.random import check_seed, fresh_seed
+from zdc_detector.random import MAX_ROW, check_seed, fresh_seed
 
 from zdc_service.engine import Engine
 from zdc_service.job import Plan, Tally
 from zdc_service.simulation import Hits, OutOfRange, SimulationRequest, SimulationResult
 
 #: Most rows of a request that is worth merging; larger ones hardly notice what a request costs.
-_SMALL_ROWS = 8
+SMALL_ROWS = 8
+
+#: Errors of a merged job that are of none of its requests in particular.
+REFUSALS = (DeadlineError, NotReadyError, OverloadedError)
+_KINDS_OF_ALL = frozenset(("cancelled", *(error.kind for error in REFUSALS)))
 
 
-def merging_key(request: SimulationRequest) -> Hashable | None:
-    """Requests of equal keys can be merged; None for those that cannot."""
-    small = len(request.particles) <= _SMALL_ROWS and request.repeats == 1
-    if not small or request.noise is not None or request.out_of_range is not OutOfRange.ERROR:
+def merging_key(request: SimulationRequest, engine: Engine) -> Hashable | None:
+    """Small requests of equal keys can be merged; None for those that cannot.
+
+    Parameters
+    ----------
+    request : Of at most `SMALL_ROWS` particles.
+    engine : The model that it asks for.
+    """
+    if request.repeats != 1 or request.noise is not None or request.out_of_range is not OutOfRange.ERROR:
         return None
-    return request.model, request.version, request.output, request.rates
+    return engine, request.output, request.rates
+
+
+class _TallyOfSeveral(Tally):
+    """Of merged requests. Where one of them breaks a batch, all are computed again, each with a tally of its own."""
+
+    def failed(self, kind: str) -> None:
+        """All requests end without their rows, unless each gets another try."""
+        if kind in _KINDS_OF_ALL:
+            super().failed(kind)
 
 
 @dataclass(frozen=True)
@@ -54,18 +72,19 @@ class Merged:
         ]
 
 
-def merge(requests: Sequence[SimulationRequest], engine_of: Callable[[SimulationRequest], Engine]) -> Merged:
-    """One plan for requests of one key.
+def merge(requests: Sequence[SimulationRequest], engine: Engine) -> Merged:
+    """One plan for requests of one key; fails where one of them cannot be planned.
 
     Raises
     ------
-    ZdcError : one of them cannot be planned; plan each by itself to learn which, and why.
+    InvalidInputError, OutOfRangeError : plan each by itself to learn whose it is, and why.
     """
     first = requests[0]
-    engine = engine_of(first)
     seeds = [fresh_seed() if request.seed is None else request.seed for request in requests]
     for request, seed in zip(requests, seeds, strict=True):
-        check_seed(seed, request.first_row + len(request.particles))
+        check_seed(seed, request.first_row)
+        if request.first_row + len(request.particles) > MAX_ROW:
+            raise InvalidInputError("a first_row leaves no room below 2^63")
     sizes = [len(request.particles) for request in requests]
     edges = np.cumsum([0, *sizes])
     particles = Particles.concatenate([request.particles for request in requests])
@@ -85,7 +104,7 @@ def merge(requests: Sequence[SimulationRequest], engine_of: Callable[[Simulation
         finish=Finish.NONE if first.rates else engine.card.finish,
         skipped={},
         extrapolated={},
-        tally=Tally(len(particles), engine.statistics, len(requests)),
+        tally=_TallyOfSeveral(len(particles), engine.statistics, len(requests)),
         keys=(
             np.repeat(np.array(seeds, dtype=np.uint64), sizes),
             np.repeat(offsets, sizes) + index,

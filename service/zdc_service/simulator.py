@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
 from typing import Self
 
@@ -17,13 +17,13 @@ from zdc_service.batcher import Batcher
 from zdc_service.dispatcher import Dispatcher
 from zdc_service.engine import Engine
 from zdc_service.job import Job, Plan, Tally
-from zdc_service.merging import Merged, merge
 from zdc_service.metrics import Metrics
 from zdc_service.model_metrics import ModelMetrics
 from zdc_service.repository import Repository, open_repository
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, SimulationRequest, SimulationResult
 from zdc_service.statistics import Totals
+from zdc_service.status import kind_of
 from zdc_service.triton_metrics import TritonMetrics
 
 _NAMED_PARTICLES = 3  # an error message names this many and counts the rest
@@ -53,7 +53,7 @@ class Simulator:
             self.metrics.registry.register(collector)
         self.max_request_rows = settings.max_request_rows
         self._batcher = Batcher(settings.threads, settings.max_queue_rows, self.metrics)
-        self._dispatcher = Dispatcher(self._batcher, self.plan, self._merge)
+        self._dispatcher = Dispatcher(self._batcher, self.plan, self._engine_of, self.max_request_rows)
 
     def __enter__(self) -> Self:
         return self
@@ -79,12 +79,12 @@ class Simulator:
         OutOfRangeError : a particle outside the trained range, where the request says ``error``.
         ModelNotFoundError : no such model or version.
         """
-        engine = self.repository.get(request.model, request.version)
+        engine = self._engine_of(request)
         began = time.monotonic()
         try:
             return self._plan(engine, request)
-        except ZdcError as error:
-            engine.statistics.failed(error.kind, time.monotonic() - began)
+        except Exception as error:
+            engine.statistics.failed(kind_of(error), time.monotonic() - began)
             raise
 
     def _plan(self, engine: Engine, request: SimulationRequest) -> Plan:
@@ -156,12 +156,12 @@ class Simulator:
 
         Raises
         ------
-        ZdcError : what `plan` raises; for small requests the future does.
+        ZdcError : what `plan` raises; for small requests the future does, unless there is no such model.
         """
         return self._dispatcher.ask(request, deadline)
 
-    def _merge(self, requests: Sequence[SimulationRequest]) -> Merged:
-        return merge(requests, lambda request: self.repository.get(request.model, request.version))
+    def _engine_of(self, request: SimulationRequest) -> Engine:
+        return self.repository.get(request.model, request.version)
 
     def _sums(self) -> Iterator[tuple[str, int, Totals]]:
         for engine in self.repository:

@@ -1,6 +1,5 @@
 """The batcher: bounded, fair, and one job's trouble stays its own."""
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from gated_engine import GatedEngine
 from tiny_model import NOISE, some_particles
 from zdc_detector.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
 from zdc_detector.finish import finish_rates
@@ -24,29 +24,14 @@ from zdc_service.statistics import Timing
 BATCH = 16
 
 
-class GatedEngine(Engine):
-    """A real engine that waits at a gate before each run, so that a test decides what is queued meanwhile."""
-
-    gate: threading.Event
-    batches: list[int]
-
-    def run(self, conditions: np.ndarray, noise: np.ndarray, pdg: np.ndarray) -> np.ndarray:
-        self.batches.append(len(conditions))
-        assert self.gate.wait(30)
-        return super().run(conditions, noise, pdg)
-
-
 @pytest.fixture(scope="module")
 def loaded(models_folder: Path) -> GatedEngine:
-    GatedEngine.gate, GatedEngine.batches = threading.Event(), []
-    GatedEngine.gate.set()
     return GatedEngine(find_models(models_folder)[1])
 
 
 @pytest.fixture
 def engine(loaded: GatedEngine) -> GatedEngine:
-    loaded.gate, loaded.batches = threading.Event(), []
-    loaded.gate.set()
+    loaded.fresh()
     loaded.max_batch_rows = BATCH
     return loaded
 
