@@ -185,6 +185,8 @@ class Server:
         options = "-H 'Content-Type: application/json'"
         if self._certificates is not None:
             options += " --cacert CA.pem"
+        if self._settings.tls_client_ca is not None:
+            options += " --cert YOURS.pem --key YOURS.key"
         if self._tokens is not None:
             options += ' -H "Authorization: Bearer $TOKEN"'
         print(f"curl -s {scheme}://{host}:{self.http_port}/simulate {options} -d '{body}'")
