@@ -88,7 +88,8 @@ class Protocols:
             *(request.particles.conditions[:, CONDITIONS.index(n)] for n in KINEMATICS),
         ]
         body = io.BytesIO()
-        np.save(body, np.rec.fromarrays(columns, names=",".join(names)), allow_pickle=False)
+        kinds = [(name, column.dtype) for name, column in zip(names, columns, strict=True)]
+        np.save(body, np.rec.fromarrays(columns, dtype=kinds), allow_pickle=False)
         answers = []
         for output in ("response", "channels"):
             reply = self._http.post(
