@@ -3,7 +3,6 @@
 import asyncio
 import json
 import os
-import re
 import shlex
 import signal
 import socket
@@ -19,6 +18,7 @@ import httpx
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from served_process import TIMEOUT, Process
 from tiny_model import some_particles
 from zdc_detector.errors import ConfigError
 from zdc_service.app import Server
@@ -28,30 +28,6 @@ from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.settings import EngineSettings, ServerSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
-
-TIMEOUT = 60
-
-
-class Process:
-    """A server and what it printed when it was ready."""
-
-    def __init__(self, *options: str):
-        command = [sys.executable, "-m", "zdc_service.cli", "serve", "--http-port", "0", "--grpc-port", "0", *options]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        self.popen = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-        )
-        assert self.popen.stdout is not None
-        self.addresses, self.curl = self.popen.stdout.readline(), self.popen.stdout.readline()
-        found = re.search(r"(http://\S+) .* gRPC on (\S+)", self.addresses)
-        assert found is not None, self.popen.communicate()
-        self.http, self.grpc = found.groups()
-
-    def end(self, number: int) -> tuple[int, str]:
-        """Send a signal, wait; exit code and stderr."""
-        self.popen.send_signal(number)
-        _, err = self.popen.communicate(timeout=TIMEOUT)
-        return self.popen.returncode, err
 
 
 @pytest.fixture

@@ -97,8 +97,9 @@ class HttpServer:
                         connection.transport.close()
             await asyncio.sleep(_POLL_SECONDS)
         self._ticking.cancel()
-        if state.tasks:
-            log.error("%d requests over HTTP were not answered within %g s", len(state.tasks), grace)
+        if state.connections or state.tasks:
+            number = max(len(state.connections), len(state.tasks))
+            log.error("%d HTTP connections are cut off: answers not computed or not read within %g s", number, grace)
         for connection in self._connections:
             connection.transport.abort()
         for task in state.tasks:

@@ -2,14 +2,18 @@
 
 import asyncio
 import time
-from typing import Any, NoReturn
+from collections.abc import AsyncIterator
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import grpc.aio
+from zdc_detector.errors import NotReadyError
 
 from zdc_service.status import GRPC_KIND_KEY, STATUSES, kind_of, message_of
 
 Context = grpc.aio.ServicerContext[Any, Any]
+
+_Message = TypeVar("_Message")
 
 
 def deadline_of(context: Context) -> float | None:
@@ -30,3 +34,44 @@ async def abort(context: Context, error: Exception) -> NoReturn:
     """End a call with the status, the message and the kind of an error."""
     kind = kind_of(error)
     await context.abort(STATUSES[kind][1], message_of(error), ((GRPC_KIND_KEY, kind),))
+
+
+class Streams:
+    """Reads the streams that are open, so that the server can end them between two messages."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Task[Any]] = set()
+        self._ended: set[asyncio.Task[Any]] = set()
+
+    async def read(self, messages: AsyncIterator[_Message]) -> AsyncIterator[_Message]:
+        """The messages of a stream.
+
+        Raises
+        ------
+        NotReadyError : the server ends; what was read before is to be answered.
+        """
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            while True:
+                self._waiting.add(task)
+                try:
+                    message = await anext(messages)
+                except StopAsyncIteration:
+                    return
+                finally:
+                    self._waiting.discard(task)
+                yield message
+        except asyncio.CancelledError:
+            if task not in self._ended:
+                raise
+            task.uncancel()
+            raise NotReadyError("the server is shutting down; send what was not answered to another one") from None
+        finally:
+            self._ended.discard(task)
+
+    def end_waiting(self) -> None:
+        """End the streams that wait for a message; what they have asked for is still answered."""
+        for task in self._waiting:
+            self._ended.add(task)
+            task.cancel()

@@ -1,11 +1,13 @@
-"""Tokens of gRPC callers."""
+"""Who is let through to the gRPC services: callers with a token, while the server stays, and probes."""
 
+import math
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
-from zdc_detector.errors import UnauthenticatedError
+from zdc_detector.errors import NotReadyError, UnauthenticatedError, ZdcError
 
 from zdc_service.access.tokens import Tokens
 from zdc_service.status import GRPC_KIND_KEY, STATUSES
@@ -46,7 +48,33 @@ class RpcGuard(grpc.aio.ServerInterceptor):
         return await continuation(handler_call_details)
 
 
-def _refusing(error: UnauthenticatedError) -> _Handler:
+class Gate(grpc.GenericRpcHandler):
+    """Turns calls away once the server ends; until then it passes them on to the handlers that are added after it.
+
+    gRPC itself cancels calls that arrive while it shuts down, which callers take for a failure and not for a refusal.
+
+    Attributes
+    ----------
+    last_call : When a call last arrived, on the clock of `time.monotonic`.
+    """
+
+    def __init__(self) -> None:
+        self.last_call = -math.inf
+        self._closed = False
+
+    def close(self) -> None:
+        """Answer UNAVAILABLE from now on, except to probes."""
+        self._closed = True
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Handler:
+        """The handler of a call that is turned away."""
+        self.last_call = time.monotonic()
+        if self._closed and not handler_call_details.method.startswith(_PROBES):
+            return _refusing(NotReadyError("the server is shutting down; ask another one"))
+        return None
+
+
+def _refusing(error: ZdcError) -> _Handler:
     async def refuse(_messages: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         await context.abort(STATUSES[error.kind][1], str(error), ((GRPC_KIND_KEY, error.kind),))
 

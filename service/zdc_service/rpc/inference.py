@@ -11,14 +11,14 @@ import grpc
 import grpc.aio
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
-from zdc_detector.errors import InvalidInputError, ModelNotFoundError, TooLargeError
+from zdc_detector.errors import InvalidInputError, ModelNotFoundError, NotReadyError, TooLargeError
 
 from zdc_service.deadlines import within
 from zdc_service.inference.metadata import server_metadata
 from zdc_service.inference.models import Models, Planned
 from zdc_service.inference.reply import InferenceReply, reply_of
 from zdc_service.rpc import inference_pb2 as pb
-from zdc_service.rpc.calls import Context, abort, deadline_of, send
+from zdc_service.rpc.calls import Context, Streams, abort, deadline_of, send
 from zdc_service.rpc.inference_convert import (
     parameter_values,
     read_infer,
@@ -88,9 +88,16 @@ class _Window:
 class InferenceService:
     """The methods, bound to a simulator."""
 
-    def __init__(self, simulator: Simulator, ready: Callable[[], bool], request_seconds: float | None = None):
+    def __init__(
+        self,
+        simulator: Simulator,
+        streams: Streams,
+        ready: Callable[[], bool],
+        request_seconds: float | None = None,
+    ):
         """`ready` says whether new work is welcome; `request_seconds` until an answer is late, whoever asks."""
         self._simulator = simulator
+        self._streams = streams
         self._request_seconds = request_seconds
         self._models = Models(simulator)
         self._ready = ready
@@ -133,10 +140,12 @@ class InferenceService:
     async def model_stream_infer(self, messages: AsyncIterator[pb.ModelInferRequest], context: Context) -> None:
         """Replies in the order of the requests, computed a window ahead of what the caller has read."""
         window = _Window()
-        pending: asyncio.Queue[_Pending | None] = asyncio.Queue()
+        pending: asyncio.Queue[_Pending | NotReadyError | None] = asyncio.Queue()
         accepting = asyncio.create_task(self._accept_all(messages, deadline_of(context), window, pending))
         try:
             while (one := await pending.get()) is not None:
+                if isinstance(one, NotReadyError):
+                    await abort(context, one)
                 await send(context, await self._stream_reply(one))
                 window.release(one.size)
         except asyncio.CancelledError:
@@ -146,7 +155,7 @@ class InferenceService:
             accepting.cancel()
             while not pending.empty():
                 left = pending.get_nowait()
-                if left is not None and not left.result.cancel() and not left.result.cancelled():
+                if isinstance(left, _Pending) and not left.result.cancel() and not left.result.cancelled():
                     left.result.exception()  # asyncio complains about errors that nobody looks at
 
     async def _accept_all(
@@ -154,11 +163,13 @@ class InferenceService:
         messages: AsyncIterator[pb.ModelInferRequest],
         deadline: float | None,
         window: _Window,
-        pending: "asyncio.Queue[_Pending | None]",
+        pending: "asyncio.Queue[_Pending | NotReadyError | None]",
     ) -> None:
         try:
-            async for message in messages:
+            async for message in self._streams.read(messages):
                 pending.put_nowait(await self._accept(message, deadline, window))
+        except NotReadyError as error:
+            pending.put_nowait(error)
         finally:
             pending.put_nowait(None)
 

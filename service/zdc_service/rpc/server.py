@@ -1,5 +1,8 @@
 """The gRPC server: simulation, the Open Inference Protocol, health and reflection."""
 
+import asyncio
+import logging
+import time
 from collections.abc import Callable
 
 import grpc
@@ -9,7 +12,8 @@ from grpc_reflection.v1alpha import reflection
 from zdc_detector.errors import ConfigError, UnauthenticatedError
 
 from zdc_service.access.tokens import Tokens
-from zdc_service.rpc.guard import RpcGuard
+from zdc_service.rpc.calls import Streams
+from zdc_service.rpc.guard import Gate, RpcGuard
 from zdc_service.rpc.inference import SERVICE_NAME as INFERENCE_NAME
 from zdc_service.rpc.inference import InferenceService
 from zdc_service.rpc.service import SERVICE_NAME, SimulationService
@@ -23,6 +27,12 @@ SIMULATING = frozenset(
     {f"/{SERVICE_NAME}/{method}" for method in ("Simulate", "SimulateStream")}
     | {f"/{INFERENCE_NAME}/{method}" for method in ("ModelInfer", "ModelStreamInfer")}
 )
+
+log = logging.getLogger(__name__)
+
+#: Callers that have called lately hear within this time that they are to ask another server.
+_LINGER_SECONDS, _LATELY_SECONDS = 0.5, 10.0
+_POLL_SECONDS = 0.01
 
 
 class RpcServer:
@@ -60,9 +70,11 @@ class RpcServer:
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._ready = False
-        simulation = SimulationService(simulator, settings.request_seconds)
-        inference = InferenceService(simulator, lambda: self._ready, settings.request_seconds)
-        self._server.add_generic_rpc_handlers((simulation.handler(), inference.handler()))
+        self._streams = Streams()
+        simulation = SimulationService(simulator, self._streams, settings.request_seconds)
+        inference = InferenceService(simulator, self._streams, lambda: self._ready, settings.request_seconds)
+        self._gate = Gate()
+        self._server.add_generic_rpc_handlers((self._gate, simulation.handler(), inference.handler()))
         services = (SERVICE_NAME, INFERENCE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(services, self._server)
         host, port = settings.host, settings.grpc_port
@@ -89,9 +101,25 @@ class RpcServer:
         await self._health.enter_graceful_shutdown()
 
     async def stop(self, grace: float) -> None:
-        """Refuse further calls, finish those in flight for at most `grace` seconds, close."""
+        """Refuse further calls, finish those in flight for at most `grace` seconds, close.
+
+        Streams are answered what they have asked for by then, and ended.
+        """
         await self.drain()
-        await self._server.stop(grace)
+        began = time.monotonic()
+        self._gate.close()
+        if began - self._gate.last_call < _LATELY_SECONDS:
+            await asyncio.sleep(min(_LINGER_SECONDS, grace))
+        ending = asyncio.create_task(self._end_streams())
+        await self._server.stop(max(0.0, began + grace - time.monotonic()))
+        ending.cancel()
+        if time.monotonic() >= began + grace:
+            log.error("gRPC calls are cut off: answers not computed or not read within %g s", grace)
+
+    async def _end_streams(self) -> None:
+        while True:
+            self._streams.end_waiting()
+            await asyncio.sleep(_POLL_SECONDS)
 
 
 def _count_refusals(simulator: Simulator) -> Callable[[], None]:

@@ -14,7 +14,7 @@ from zdc_detector.errors import TooLargeError
 from zdc_service.deadlines import within
 from zdc_service.job import Plan
 from zdc_service.rpc import simulation_pb2 as pb
-from zdc_service.rpc.calls import Context, abort, deadline_of, send
+from zdc_service.rpc.calls import Context, Streams, abort, deadline_of, send
 from zdc_service.rpc.convert import read_request, write_response
 from zdc_service.simulation import SimulationResult
 from zdc_service.simulator import Simulator
@@ -86,9 +86,10 @@ class _Window:
 class SimulationService:
     """The two methods, bound to a simulator."""
 
-    def __init__(self, simulator: Simulator, request_seconds: float | None = None):
+    def __init__(self, simulator: Simulator, streams: Streams, request_seconds: float | None = None):
         """`request_seconds` until an answer is late, whatever its caller's deadline is."""
         self._simulator = simulator
+        self._streams = streams
         self._request_seconds = request_seconds
         self._requests = simulator.metrics.requests
 
@@ -153,7 +154,7 @@ class SimulationService:
     ) -> None:
         end_of_stream = deadline_of(context)
         try:
-            async for message in messages:
+            async for message in self._streams.read(messages):
                 deadline = within(end_of_stream, self._request_seconds)
                 plan = await self._plan(message)
                 step = max(1, _STREAM_REPLY_BYTES // plan.row_bytes)
