@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args
 from urllib.parse import quote, unquote
@@ -114,7 +115,17 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         return super()._metavar_formatter(action, default_metavar)
 
 
+def installed_version() -> str:
+    """The package's version; ``unknown`` where it runs from a checkout that is not installed."""
+    try:
+        return version("zdc-fastsim")
+    except PackageNotFoundError:
+        return "unknown"
+
+
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    text = f"{parser.prog} {installed_version()}"
+    parser.add_argument("--version", action="version", version=text, help="print the version and end")
     parsed = parser.parse_args(arguments)
     for name, value in vars(parsed).items():
         if isinstance(value, list):

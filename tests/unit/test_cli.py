@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from onnxruntime import InferenceSession
 from tiny_model import write_model
-from zdc_detector.commands import PIPE_CLOSED
+from zdc_detector.commands import PIPE_CLOSED, installed_version
 from zdc_service.cli import main
 from zdc_service.settings import ServerSettings, usable_cores
 
@@ -24,6 +24,10 @@ def test_a_subcommand_is_required(capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = run(capsys)
     assert code == 2
     assert "CLI subcommand is required {serve, simulate}" in err
+
+
+def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(capsys, "--version") == (0, f"zdc {installed_version()}\n", "")
 
 
 def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from zdc_detector.card import GRAPH_FILE, ModelCard
+from zdc_detector.commands import installed_version
 
 from zdc_service.inference.tensors import TensorSpec, inputs_of, outputs_of
 
@@ -18,11 +18,7 @@ _BACKEND, _PLATFORM = "onnxruntime", "onnxruntime_onnx"
 @cache
 def server_metadata() -> dict[str, Any]:
     """Name, version and extensions."""
-    try:
-        number = version(SERVER_NAME)
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        number = "unknown"
-    return {"name": SERVER_NAME, "version": number, "extensions": list(EXTENSIONS)}
+    return {"name": SERVER_NAME, "version": installed_version(), "extensions": list(EXTENSIONS)}
 
 
 def model_metadata(card: ModelCard, versions: Iterable[int]) -> dict[str, Any]:
