@@ -126,7 +126,9 @@ class ServerSettings(EngineSettings):
         1000, ge=1, description="most connections of HTTP and of gRPC, and most calls under way on one of gRPC's"
     )
     header_seconds: float = Field(10.0, gt=0, description="longest time for a TLS handshake and for a request's head")
-    body_seconds: float = Field(60.0, gt=0, description="longest time for a request's body to arrive")
+    body_seconds: float = Field(
+        60.0, gt=0, description="longest time for a request's body to arrive, and without reading an answer"
+    )
     idle_seconds: float = Field(75.0, gt=0, description="longest time that an unused connection is kept")
     request_seconds: float | None = Field(
         None, gt=0, description="longest time for an answer; callers may ask for less; default: no limit"

@@ -1,6 +1,7 @@
 """What a caller may take its time for, how much it may send, how many it may be."""
 
 import json
+import re
 import socket
 import threading
 import time
@@ -143,6 +144,39 @@ def keep_busy(server: RunningServer, queue: list[Any], until: float) -> None:
         future.result(60)
 
 
+def ask_for_much(connection: socket.socket) -> int:
+    """Ask for more than the kernel's buffers hold; bytes of the answer, whose head alone is read."""
+    body = json.dumps({"particles": [{"pdg": 2112, "px": 0, "py": 0, "pz": 1000}], "repeats": 4000}).encode()
+    connection.sendall((HEAD % len(body)).replace(b"Host", b"Accept: application/octet-stream\r\nHost") + body)
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        head += connection.recv(1)
+    length = re.search(rb"content-length: (\d+)", head)
+    assert length is not None
+    return int(length[1])
+
+
+def test_a_caller_who_does_not_read_its_answer_is_left(strict: RunningServer) -> None:
+    with opened(strict) as connection, httpx.Client(base_url=strict.http) as other:
+        length = ask_for_much(connection)
+        for _ in range(6):
+            time.sleep(SECONDS / 2)
+            assert other.get("/livez").status_code == 200
+        assert len(received(connection)) < length  # what was on its way already
+
+
+def test_a_slow_reader_who_goes_on_reading_is_not(strict: RunningServer) -> None:
+    with opened(strict) as connection:
+        length, until = ask_for_much(connection), time.monotonic() + 4 * SECONDS
+        while time.monotonic() < until:
+            length -= len(connection.recv(min(length, 100_000)))
+            time.sleep(0.05)
+        while length > 0:
+            part = connection.recv(length)
+            assert part
+            length -= len(part)
+
+
 def test_a_long_head_is_refused(strict: RunningServer) -> None:
     with opened(strict) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nX-Long: " + b"x" * 70_000)
@@ -231,6 +265,13 @@ def test_surplus_grpc_connections_are_refused(strict: RunningServer) -> None:
             with pytest.raises(grpc.RpcError) as refused:
                 call(message, timeout=5)
             assert code_of(refused.value) in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+def test_a_silent_grpc_connection_is_closed(strict: RunningServer) -> None:
+    with socket.create_connection(("127.0.0.1", strict.server.grpc_port), timeout=PATIENCE) as connection:
+        began = time.monotonic()
+        received(connection)  # its settings, and the end
+        assert time.monotonic() - began < PATIENCE
 
 
 def test_grpc_clients_outlive_an_idle_connection(strict: RunningServer) -> None:

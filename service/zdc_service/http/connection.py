@@ -93,6 +93,7 @@ class HttpConnection(HttpToolsProtocol):
         self._phase = _Phase.HEAD
         self._since = self.loop.time()
         self._received = 0  # bytes of a request that is not whole yet
+        self._unsent, self._unsent_since = 0, self._since  # bytes that the caller has not taken
 
     @property
     def idle(self) -> bool:
@@ -103,9 +104,15 @@ class HttpConnection(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """Close the connection if its caller takes too long; `now` on the loop's clock."""
-        if self.transport.is_closing():
+        rules = self._rules
+        unsent = self.transport.get_write_buffer_size()
+        if unsent != self._unsent:
+            self._unsent, self._unsent_since = unsent, now
+        elif unsent and now - self._unsent_since > rules.body_seconds:
+            self.transport.abort()  # the caller does not read; closing would wait for it
+        if unsent or self.transport.is_closing():
             return
-        rules, answering = self._rules, self.cycle is not None and not self.cycle.response_complete
+        answering = self.cycle is not None and not self.cycle.response_complete
         if self.flow.read_paused or (answering and self._phase is not _Phase.BODY):
             self._since = now  # it waits for us
             return
@@ -174,8 +181,11 @@ class HttpConnection(HttpToolsProtocol):
                 self._start_asgi_task(*self.pipeline.pop())
 
     def _refuse(self, status: int, kind: str, message: str) -> None:
-        """Answer in place of the application, unless it has begun to."""
+        """Answer in place of the application, unless it has begun to; within another answer, close."""
         cycle = self.cycle if self._phase is _Phase.BODY else None
+        if self.pipeline or (cycle is None and self.cycle is not None and not self.cycle.response_complete):
+            self.transport.abort()
+            return
         if cycle is None:
             path = ""
         elif cycle.response_started:
