@@ -39,7 +39,9 @@ def tiny_config(folder: Path, **overrides: object) -> TrainingConfig:
         "optimiser": {"epochs": 4, "batch_size": 30},
         "output": {"name": "toy", "limitations": ["Toy showers."]},
     }
-    return parse_config(tree | overrides, "tiny")
+    config = parse_config(tree | overrides, "tiny")
+    assert isinstance(config, TrainingConfig)
+    return config
 
 
 def trained(folder: Path, name: str = "run", **overrides: object) -> Run:

@@ -67,7 +67,7 @@ def test_a_graph_that_differs_is_refused(run: Run, models: Path, tmp_path: Path)
     onnx.save(graph, tmp_path / GRAPH_FILE)
     model = run.load_model()
     with pytest.raises(ModelError, match="ONNX differs from torch by"):
-        check_parity(ExportedGraph(model).eval(), tmp_path / GRAPH_FILE, face_particles(50), model.noise)
+        check_parity(ExportedGraph(model).eval(), tmp_path / GRAPH_FILE, face_particles(50))
 
 
 def test_the_card_says_what_is_true(run: Run, models: Path) -> None:
@@ -81,7 +81,7 @@ def test_the_card_says_what_is_true(run: Run, models: Path) -> None:
     assert {"wasserstein", "mae", "crps", "dispersion", "empty_share", "auc"} <= set(card.metrics)
     assert card.limitations[-1] == "Toy showers."
     assert "neglects decay products" in card.limitations[0]
-    assert card.flops_per_response == flops(ExportedGraph(run.load_model()).eval(), config.model.noise)
+    assert card.flops_per_response == flops(ExportedGraph(run.load_model()).eval())
     text = (folder / "README.md").read_text()
     assert all(f"- {limitation}" in text for limitation in card.limitations)
     for name in ("responses.png", "distributions.png"):
@@ -97,7 +97,7 @@ def test_flops_count_a_multiply_add_as_two(run: Run) -> None:
     # A transposed convolution multiplies each of its inputs with 5 x 5 weights for each feature map out.
     sizes = ((3, 4, 4), (6, 4, 4), (11, 4, 4), (22, 4, 1))
     convolutions = sum(2 * side * side * into * out * 25 for side, into, out in sizes)
-    assert flops(ExportedGraph(model).eval(), model.noise) == dense + convolutions
+    assert flops(ExportedGraph(model).eval()) == dense + convolutions
 
 
 def test_the_graph_holds_no_path_of_the_machine_that_traced_it(models: Path) -> None:

@@ -1,0 +1,49 @@
+"""Keys of `zn-fast`: an autoencoder with a generated latent on a coarse grid, trained with energy scores."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from zdc_training.sections import Experiment, Positive, Section, Weight
+
+
+class FastModelConfig(Section):
+    """The networks of `fast_model`, and what they know of the calorimeter's inside."""
+
+    noise: int = Field(17, ge=2, description="numbers of noise; the last one decides whether there is light at all")
+    latent: Positive = Field(16, description="numbers in the latent")
+    condition_width: Positive = Field(96, description="width of the two layers that read the conditions")
+    generator_width: Positive = Field(128, description="width of the two hidden layers of the noise generator")
+    decoder_width: Positive = Field(192, description="width of the two hidden layers of the decoder")
+    encoder_width: Positive = Field(256, description="width of the two hidden layers of the encoder")
+    gate_width: Positive = Field(64, description="width of the two hidden layers of the gate")
+    rings: tuple[tuple[Positive, Positive], ...] = Field(
+        ((7, 1), (19, 3), (43, 9)),
+        min_length=1,
+        description="(how far [fibres] from the impact cell, side of a unit [fibres]), from the inside outward",
+    )
+    species: tuple[int, ...] = Field((22, 2112, 130, 3122, 310, -2112), description="PDG codes that are told apart")
+    groove: float = Field(0.03, gt=0, description="half the side of the square air groove of a fibre [cm]")
+    fibre: float = Field(0.01825, gt=0, description="radius of a fibre [cm]")
+    depth: float = Field(100.0, gt=0, description="length of the calorimeter [cm]")
+
+
+class FastLossConfig(Section):
+    """Weights of the terms of `fast_losses`."""
+
+    reconstruction_weight: Weight = Field(0.01, description="Poisson likelihood of the decoded latent, per shower")
+    latent_noise: Weight = Field(0.3, description="deviation of the noise on latents, which have unit variance")
+    latent_weight: Weight = Field(1.0, description="energy score of the generated latent")
+    channel_weight: Weight = Field(1.0, description="scores of the channel sums")
+    feature_weight: Weight = Field(0.3, description="scores of the shape of a shower")
+    image_weight: Weight = Field(0.1, description="energy score of the image in two resolutions")
+    gate_weight: Weight = Field(1.0, description="likelihood of the empty responses")
+    draws: int = Field(3, ge=2, description="generated responses of each shower in a score")
+
+
+class FastConfig(Experiment):
+    """The fast generator."""
+
+    method: Literal["fast"] = "fast"
+    model: FastModelConfig = FastModelConfig()
+    loss: FastLossConfig = FastLossConfig()
