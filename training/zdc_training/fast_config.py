@@ -17,10 +17,10 @@ class FastModelConfig(Section):
     decoder_width: Positive = Field(192, description="width of the two hidden layers of the decoder")
     encoder_width: Positive = Field(256, description="width of the two hidden layers of the encoder")
     gate_width: Positive = Field(64, description="width of the two hidden layers of the gate")
-    rings: tuple[tuple[Positive, Positive], ...] = Field(
-        ((7, 1), (19, 3), (43, 9)),
-        min_length=1,
-        description="(how far [fibres] from the impact cell, side of a unit [fibres]), from the inside outward",
+    reach: tuple[int, ...] = Field(
+        (0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 18, 27, 43),
+        min_length=2,
+        description="how far from the impact cell [fibres] each division of an axis reaches; the last takes the rest",
     )
     species: tuple[int, ...] = Field((22, 2112, 130, 3122, 310, -2112), description="PDG codes that are told apart")
     groove: float = Field(0.03, gt=0, description="half the side of the square air groove of a fibre [cm]")

@@ -39,7 +39,7 @@ class FastAutoencoder(Generator):
     def __init__(self, config: FastModelConfig, calorimeter: Calorimeter) -> None:
         super().__init__()
         self.noise, self.latent = config.noise, config.latent
-        self.frame = CoarseFrame(calorimeter, config.rings)
+        self.frame = CoarseFrame(calorimeter, config.reach)
         self.features = EntryFeatures(config, calorimeter)
         columns, width, units = self.features.columns, config.condition_width, self.frame.width
         self.conditions = nn.Sequential(nn.Linear(columns, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())

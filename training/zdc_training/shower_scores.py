@@ -30,8 +30,9 @@ class ShowerScores(nn.Module):
         grid = torch.stack(
             torch.meshgrid(torch.arange(2.0 * rows - 1) - rows + 1, torch.arange(2.0 * columns - 1) - columns + 1,
                            indexing="ij"), dim=-1).reshape(-1, 2)  # fmt: skip
-        fibres = torch.bincount(frame.unit_of, minlength=frame.width).clamp(min=1)
-        place = torch.zeros(frame.width, 2).index_add(0, frame.unit_of, grid) / fibres[:, None]
+        unit_of = frame.unit_of.flatten()
+        fibres = torch.bincount(unit_of, minlength=frame.width).clamp(min=1)
+        place = torch.zeros(frame.width, 2).index_add(0, unit_of, grid) / fibres[:, None]
         distance = place.abs().amax(dim=1)
         used = torch.arange(frame.width) < frame.units
         single = used & (fibres == 1)
