@@ -10,7 +10,11 @@ from zdc_training.sections import Experiment, Positive, Section, Weight
 class FastModelConfig(Section):
     """The networks of `fast_model`, and what they know of the calorimeter's inside."""
 
-    noise: int = Field(17, ge=2, description="numbers of noise; the last one decides whether there is light at all")
+    noise: int = Field(
+        19,
+        ge=4,
+        description="numbers of noise; of the last three, two spread the light of the fibres, one is the gate's",
+    )
     latent: Positive = Field(16, description="numbers in the latent")
     condition_width: Positive = Field(96, description="width of the two layers that read the conditions")
     generator_width: Positive = Field(128, description="width of the two hidden layers of the noise generator")
@@ -21,6 +25,9 @@ class FastModelConfig(Section):
         (0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 18, 27, 43),
         min_length=2,
         description="how far from the impact cell [fibres] each division of an axis reaches; the last takes the rest",
+    )
+    clumping: float = Field(
+        0.17, gt=0, description="variance of a fibre's light over its mean, beyond that of Poisson counts; see `light`"
     )
     species: tuple[int, ...] = Field((22, 2112, 130, 3122, 310, -2112), description="PDG codes that are told apart")
     groove: float = Field(0.03, gt=0, description="half the side of the square air groove of a fibre [cm]")

@@ -18,6 +18,7 @@ from zdc_training.coarse_frame import CoarseFrame
 from zdc_training.fast_config import FastLossConfig
 from zdc_training.fast_model import FastAutoencoder
 from zdc_training.learner import ObjectiveTerms
+from zdc_training.light import spread_light
 from zdc_training.shower_scores import ShowerScores
 
 _TINY = 1e-6
@@ -93,10 +94,13 @@ class FastObjective(nn.Module):
         def normal(rows: int, columns: int) -> Tensor:
             return torch.randn(rows, columns, generator=generator).to(device)
 
+        def uniform(like: Tensor) -> Tensor:
+            return torch.rand(like.shape, generator=generator).to(device)
+
         visible = batch.fibres.sum(dim=2)
         conditions = model.conditions(batch.features)
         again = conditions.repeat(draws, 1)
-        latents = model.generate(again, normal(draws * size, model.noise - 1))
+        latents = model.generate(again, normal(draws * size, model.generator_noise))
         rates = model.decode(again, latents, batch.log_energy.repeat(draws, 1)).reshape(draws, size, -1)
         visible_rates = rates * visible
 
@@ -107,7 +111,7 @@ class FastObjective(nn.Module):
         gate = -torch.where(empty, share.log(), torch.log1p(-dark)).mean()
         weight = torch.where(empty, (1.0 - dark) * faint / share, 1.0).detach()
 
-        def mean(values: Tensor) -> Tensor:
+        def weighed(values: Tensor) -> Tensor:
             return (weight * values).mean()
 
         encoded = model.encode(batch.photons, batch.features)
@@ -115,18 +119,20 @@ class FastObjective(nn.Module):
         decoded = model.decode(conditions, noisy, batch.log_energy) * visible
         target = encoded.detach() + config.latent_noise * normal(size, model.latent)
         channel_rates = torch.einsum("knu,nuc->knc", rates, batch.fibres)
-        sums = poisson_counts(channel_rates, generator)
-        photons = poisson_counts(visible_rates, generator)
+        sums, photons = (
+            poisson_counts(spread_light(mean, uniform(mean), model.clumping), generator)
+            for mean in (channel_rates, visible_rates)
+        )
         features, simulated = (self.scores.features(counts, visible) for counts in (photons, batch.photons))
         images, image = (self.scores.images(counts) for counts in (photons, batch.photons))
         return ObjectiveTerms(
             gate=config.gate_weight * gate,
-            reconstruction=config.reconstruction_weight * mean(poisson_deviance(decoded, batch.photons)),
-            latent=config.latent_weight * mean(energy_score(latents.reshape(draws, size, -1), target)),
-            channels=config.channel_weight * mean(channel_score(sums, batch.channels, batch.log_energy)),
+            reconstruction=config.reconstruction_weight * weighed(poisson_deviance(decoded, batch.photons)),
+            latent=config.latent_weight * weighed(energy_score(latents.reshape(draws, size, -1), target)),
+            channels=config.channel_weight * weighed(channel_score(sums, batch.channels, batch.log_energy)),
             features=config.feature_weight
-            * mean(energy_score(features, simulated) + 0.3 * crps(features, simulated).sum(dim=1)),
-            image=config.image_weight * mean(energy_score(images, image)),
+            * weighed(energy_score(features, simulated) + 0.3 * crps(features, simulated).sum(dim=1)),
+            image=config.image_weight * weighed(energy_score(images, image)),
         )
 
 

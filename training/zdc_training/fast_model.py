@@ -4,6 +4,8 @@ Shapes: particles (N, 9) in the physical units of `zdc_detector.particles`, flyi
 `CoarseFrame`; latents (N, latent). All networks have two hidden ReLU layers, all products are dense.
 """
 
+import math
+
 import torch
 from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
@@ -12,7 +14,11 @@ from zdc_training.coarse_frame import CoarseFrame, Entry
 from zdc_training.entry_features import EntryFeatures
 from zdc_training.fast_config import FastModelConfig
 from zdc_training.learner import Generator
+from zdc_training.light import STREAMS, FibreNumbers, spread_light
 from zdc_training.model import MAX_LOG_PHOTONS
+
+#: Under the 65535 of the file layout.
+MAX_PHOTONS = math.expm1(MAX_LOG_PHOTONS)
 
 _FIRST_GATE = -2.0  # at the start 2 % of the particles leave no light
 
@@ -29,7 +35,7 @@ class FastAutoencoder(Generator):
 
     Attributes
     ----------
-    noise : Numbers of noise.
+    noise : Numbers of noise: `generator_noise` for the noise generator, those of `light.FibreNumbers`, the gate's.
     mean_rate : log of the mean photons per fibre and 300 GeV of each unit; rates are relative to it.
     """
 
@@ -38,12 +44,14 @@ class FastAutoencoder(Generator):
 
     def __init__(self, config: FastModelConfig, calorimeter: Calorimeter) -> None:
         super().__init__()
-        self.noise, self.latent = config.noise, config.latent
+        self.noise, self.latent, self.clumping = config.noise, config.latent, config.clumping
+        self.generator_noise = config.noise - STREAMS - 1
         self.frame = CoarseFrame(calorimeter, config.reach)
         self.features = EntryFeatures(config, calorimeter)
+        self.fibre_numbers = FibreNumbers(calorimeter.shape)
         columns, width, units = self.features.columns, config.condition_width, self.frame.width
         self.conditions = nn.Sequential(nn.Linear(columns, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
-        self.noise_generator = _dense(width + config.noise - 1, config.generator_width, config.latent)
+        self.noise_generator = _dense(width + self.generator_noise, config.generator_width, config.latent)
         self.decoder = _dense(width + config.latent, config.decoder_width, units, scale=0.1)
         self.gate = _dense(columns, config.gate_width, 1, bias=_FIRST_GATE)
         self.encoder = _dense(units + 1 + columns, config.encoder_width, config.latent)
@@ -58,7 +66,7 @@ class FastAutoencoder(Generator):
         return latents
 
     def generate(self, conditions: Tensor, noise: Tensor) -> Tensor:
-        """Latents of noise (N, noise - 1) and what the layer `conditions` gave."""
+        """Latents of noise (N, generator_noise) and what the layer `conditions` gave."""
         latents: Tensor = self.noise_generator(torch.cat([conditions, noise], dim=1))
         return latents
 
@@ -80,10 +88,13 @@ class FastAutoencoder(Generator):
         """
         entry, log_energy, features = self.read(particles, pdg[0])
         conditions = self.conditions(features)
-        photons = self.decode(conditions, self.generate(conditions, noise[:, :-1]), log_energy)
+        photons = self.decode(conditions, self.generate(conditions, noise[:, : self.generator_noise]), log_energy)
         lit = (noise[:, -1:] > self.gate(features)).to(photons.dtype)
         lit = lit * self.frame.geometry.hits_face(particles)[:, None]
-        return self.frame.to_face(photons * lit, entry)
+        numbers = self.fibre_numbers(noise[:, self.generator_noise : -1])
+        light = spread_light(self.frame.to_face(photons, entry), numbers, self.clumping).clamp(max=MAX_PHOTONS)
+        dark_or_lit: Tensor = light * lit[:, :, None]
+        return dark_or_lit
 
 
 def _dense(into: int, width: int, out: int, *, scale: float = 1.0, bias: float = 0.0) -> nn.Sequential:
