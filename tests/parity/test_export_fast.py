@@ -83,7 +83,7 @@ def test_flops_are_those_of_the_dense_layers(run: Run) -> None:
     model = run.load_model()
     assert isinstance(model, FastAutoencoder)
     columns, units = model.features.columns, model.frame.width
-    chains = [(columns, 16, 16), (16 + 4, 16, 16, 4), (16 + 4, 16, 16, units), (columns, 16, 16, 1)]
+    chains = [(columns, 16, 16), (16 + model.generator_noise, 16, 16, 4), (16 + 4, 16, 16, units), (columns, 16, 16, 1)]
     dense = sum(2 * a * b for chain in chains for a, b in pairwise(chain))
     assert flops(ExportedGraph(model).eval()) == dense
 
