@@ -123,6 +123,17 @@ def test_crossings_are_those_of_a_line_that_is_walked(showers: Showers) -> None:
     assert 10 < walked["crosses"].sum() < len(showers)
 
 
+def test_decays_on_the_way_are_those_of_the_particle_data_group() -> None:
+    frame, features = CoarseFrame(ZN, SMALL_FAST.reach), EntryFeatures(SMALL_FAST, ZN)
+    mass = {22: 0.0, 130: 497.611, 3122: 1115.683, 310: 497.611, 2112: 939.565, 211: 139.57}
+    particles = torch.tensor([[900.0, 0, 0, -8.0, 0.01, 0.02, 900.0, m, 0] for m in mass.values()])
+    found = features(frame.entry(particles), features.log_energy(particles), particles, torch.tensor(list(mass)))
+    survives = found[:, features.survival].tolist()
+    lengths = {130: 1534.0, 3122: 7.89, 310: 2.6844}
+    expected = [np.exp(-(ZN.face_z + 8) * m / 1000 / 900 / lengths[c]) if c in lengths else 1 for c, m in mass.items()]
+    assert survives == pytest.approx(expected, rel=1e-3)
+
+
 def test_a_line_that_misses_the_face_gives_zeros(showers: Showers) -> None:
     particles, noise, pdg = inputs(showers)
     particles, noise = particles.clone(), noise.clone()

@@ -1,4 +1,4 @@
-"""What the light of a particle depends on: its energy and species, and what it meets on its straight way in.
+"""What the light of a particle depends on: energy, species, decays, and what it meets on its straight way in.
 
 A photon that enters the air groove around a fibre may fly most of the metre before it meets tungsten: then it leaves
 little light or none. Where it meets what is known from its entry and slope to the micrometre, but no smooth function
@@ -10,7 +10,7 @@ Lengths across are in units of half the groove's side, lengths along in units of
 import torch
 from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.particles import ENERGY
+from zdc_detector.particles import ENERGY, MASS, PZ, VZ
 
 from zdc_training.coarse_frame import Entry
 from zdc_training.fast_config import FastModelConfig
@@ -23,19 +23,30 @@ _REFERENCE_ENERGY = 300.0  # [GeV], where a scaled log E is 0
 
 
 class EntryFeatures(nn.Module):
-    """Numbers of order one, shape (N, `columns`), of entries, energies and species."""
+    """Numbers of order one, shape (N, `columns`), of entries, energies and species.
+
+    Attributes
+    ----------
+    survival : The column with the probability to reach the face.
+    """
+
+    survival = 33
 
     species: Tensor
     half_pitch: Tensor
+    decays: Tensor
 
     def __init__(self, config: FastModelConfig, calorimeter: Calorimeter) -> None:
         super().__init__()
         pitch = [width / fibres for width, fibres in zip(calorimeter.half_width, calorimeter.shape, strict=True)]
         self.register_buffer("half_pitch", torch.tensor(pitch) / config.groove, persistent=False)
         self.register_buffer("species", torch.tensor(config.species, dtype=torch.int64), persistent=False)
+        decays = torch.tensor([1.0 / length if length else 0.0 for length in config.decay_lengths])
+        self.register_buffer("decays", decays, persistent=False)
+        self.face_z = calorimeter.face_z
         self.fibre = config.fibre / config.groove
         self.depth = config.depth / config.groove
-        self.columns = 35 + len(config.species)
+        self.columns = 37 + len(config.species)
 
     def forward(self, entry: Entry, log_energy: Tensor, conditions: Tensor, pdg: Tensor) -> Tensor:
         """Features, shape (N, columns), with `log_energy` (N, 1) of `EntryFeatures.log_energy`."""
@@ -59,12 +70,15 @@ class EntryFeatures(nn.Module):
         exponents = [metal_length * 10 + fibre_length * 2.2, metal_length * 50 + fibre_length * 1.2, fibre_length * 6.0]
         exponents += [to_metal * 50, into * 20, (1.0 - to_metal) * 33, (radius * 2).square()]
         exponents += [((radius - self.fibre) * 6).square(), ((furthest - 1.0) * 6).square()]
-        root = 10.0 / conditions[:, ENERGY, None].sqrt() - 0.7
         known = (pdg[:, None] == self.species).to(place.dtype)
+        way = (self.face_z - conditions[:, VZ, None]) * (conditions[:, MASS, None] * 1e-3) / conditions[:, PZ, None]
+        decays = way * (known * self.decays).sum(dim=1, keepdim=True)  # decay lengths on the way to the face
+        exponents += [decays]
+        root = 10.0 / conditions[:, ENERGY, None].sqrt() - 0.7
         energy = [log_energy / 1.3, log_energy.square() / 3 - 0.5, root]
-        logarithms = _rows_of_16(depths + _NEAR).log()[:, : depths.shape[1]] / 2 + 1
-        decays = torch.exp(-_rows_of_16(torch.cat(exponents, dim=1)))[:, : len(exponents)]
-        return torch.cat([*linear, logarithms, decays, *energy, known], dim=1)
+        logarithms = _rows_of_16(torch.cat([depths, decays], dim=1) + _NEAR).log()[:, : depths.shape[1] + 1] / 2 + 1
+        exponentials = torch.exp(-_rows_of_16(torch.cat(exponents, dim=1)))[:, : len(exponents)]
+        return torch.cat([*linear, logarithms, exponentials, *energy, known], dim=1)
 
     @staticmethod
     def log_energy(conditions: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
 """Keys of `zn-fast`: an autoencoder with a generated latent on a coarse grid, trained with energy scores."""
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from zdc_training.sections import Experiment, Positive, Section, Weight
 
@@ -27,12 +27,22 @@ class FastModelConfig(Section):
         description="how far from the impact cell [fibres] each division of an axis reaches; the last takes the rest",
     )
     clumping: float = Field(
-        0.17, gt=0, description="variance of a fibre's light over its mean, beyond that of Poisson counts; see `light`"
+        0.15, gt=0, description="variance of a fibre's light over its mean, beyond that of Poisson counts; see `light`"
     )
     species: tuple[int, ...] = Field((22, 2112, 130, 3122, 310, -2112), description="PDG codes that are told apart")
+    decay_lengths: tuple[Weight, ...] = Field(
+        (0.0, 2.64e13, 1534.0, 7.89, 2.6844, 2.64e13),
+        description="c times the mean life of each species [cm] (Particle Data Group); 0: it does not decay",
+    )
     groove: float = Field(0.03, gt=0, description="half the side of the square air groove of a fibre [cm]")
     fibre: float = Field(0.01825, gt=0, description="radius of a fibre [cm]")
     depth: float = Field(100.0, gt=0, description="length of the calorimeter [cm]")
+
+    @model_validator(mode="after")
+    def _a_decay_length_for_each_species(self) -> Self:
+        if len(self.decay_lengths) != len(self.species):
+            raise ValueError(f"{len(self.decay_lengths)} decay_lengths for {len(self.species)} species")
+        return self
 
 
 class FastLossConfig(Section):
