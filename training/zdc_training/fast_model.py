@@ -14,7 +14,7 @@ from zdc_training.coarse_frame import CoarseFrame, Entry
 from zdc_training.entry_features import EntryFeatures
 from zdc_training.fast_config import FastModelConfig
 from zdc_training.learner import Generator
-from zdc_training.light import STREAMS, FibreNumbers, spread_light
+from zdc_training.light import STREAMS, FibreNumbers, light_line
 from zdc_training.model import MAX_LOG_PHOTONS
 
 #: Under the 65535 of the file layout.
@@ -91,10 +91,14 @@ class FastAutoencoder(Generator):
         photons = self.decode(conditions, self.generate(conditions, noise[:, : self.generator_noise]), log_energy)
         lit = (noise[:, -1:] > self.gate(features)).to(photons.dtype)
         lit = lit * self.frame.geometry.hits_face(particles)[:, None]
+        # What can be done for units is not done for fibres, of which there are three times as many.
+        top, slope = (line * lit for line in light_line(photons, self.clumping))
         numbers = self.fibre_numbers(noise[:, self.generator_noise : -1])
-        light = spread_light(self.frame.to_face(photons, entry), numbers, self.clumping).clamp(max=MAX_PHOTONS)
-        dark_or_lit: Tensor = light * lit[:, :, None]
-        return dark_or_lit
+        units = self.frame.units_on_face(entry)
+        top, slope = (
+            torch.gather(line, 1, units).reshape(numbers.shape) for line in (top.clamp(max=MAX_PHOTONS), slope)
+        )
+        return torch.relu(top - slope * numbers)
 
 
 def _dense(into: int, width: int, out: int, *, scale: float = 1.0, bias: float = 0.0) -> nn.Sequential:
