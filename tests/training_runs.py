@@ -55,6 +55,7 @@ def tiny_fast_config(folder: Path, **overrides: object) -> FastConfig:
     tree: dict[str, object] = {
         "method": "fast",
         "validate_every": 2,
+        "keep": "last",
         "data": data,
         "model": SMALL_FAST.model_dump(mode="json") | {"reach": [0, 1, 2, 8, 20, 43]},
         "loss": {"draws": 2},

@@ -111,8 +111,8 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
                 record |= {
                     f"validation/{k}": v for k, v in validate(state.kept, state.learner, validation, config).items()
                 }
-                if record["validation/crps"] < state.best:
-                    state.best = record["validation/crps"]
+                if config.keep == "last" or record["validation/crps"] < state.best:
+                    state.best = min(state.best, record["validation/crps"])
                     run.metrics.unlink(missing_ok=True)
                     run.save(run.best, _best(state, training))
             record["seconds"] = time.monotonic() - started

@@ -69,7 +69,10 @@ class Experiment(Section):
     """What experiments have in common; a subclass adds the network and its loss."""
 
     seed: Seed = Field(1, description="of the first weights, the order of the showers, their symmetries and the noise")
-    validate_every: Positive = Field(5, description="epochs between validations, which choose the best model")
+    validate_every: Positive = Field(5, description="epochs between validations")
+    keep: Literal["best", "last"] = Field(
+        "best", description="the weights that are kept: of the smallest validation CRPS, or of the last validation"
+    )
     data: DataConfig = DataConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     output: OutputConfig = OutputConfig()
