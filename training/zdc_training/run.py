@@ -38,7 +38,7 @@ class Run:
 
     @property
     def best(self) -> Path:
-        """Weights of the epoch with the smallest validation CRPS, or of the last validated one; see `Experiment.keep`."""
+        """Weights of the smallest validation CRPS, or of the last validated epoch; see `Experiment.keep`."""
         return self.folder / "best.pt"
 
     @property
