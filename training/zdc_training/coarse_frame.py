@@ -41,7 +41,7 @@ class Entry:
 
 
 class CoarseFrame(nn.Module):
-    """From conditions to entry, and between units and the face.
+    """From conditions to entry, and from the face to units.
 
     Parameters
     ----------
@@ -102,10 +102,6 @@ class CoarseFrame(nn.Module):
         )
         units: Tensor = down * stride + across * one
         return units.flatten(1)
-
-    def to_face(self, values: Tensor, entry: Entry) -> Tensor:
-        """Values per fibre of each unit, shape (N, at least `units`), to the face, shape (N, rows, columns)."""
-        return torch.gather(values, 1, self.units_on_face(entry)).reshape(-1, *self.shape)
 
 
 def divisions(furthest: int, reach: Sequence[int]) -> Tensor:
