@@ -21,11 +21,12 @@ from zdc_metrics import Report
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
-from zdc_training import export as export_module
+from zdc_training import graph as graph_module
 from zdc_training.cli import main
 from zdc_training.data import load_split
-from zdc_training.export import ExportedGraph, check_parity, export, flops, git_commit, trained_ranges
+from zdc_training.export import export, git_commit, trained_ranges
 from zdc_training.generate import generate, network
+from zdc_training.graph import ExportedGraph, check_parity, flops
 from zdc_training.run import Run
 
 
@@ -150,7 +151,7 @@ def test_an_existing_version_is_kept_unless_told_otherwise(run: Run, models: Pat
 
 
 def test_a_failed_export_leaves_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_module, "PARITY_TOLERANCE", -1.0)
+    monkeypatch.setattr(graph_module, "PARITY_TOLERANCE", -1.0)
     with pytest.raises(ModelError, match="ONNX differs from torch"):
         export(run, tmp_path)
     assert not list((tmp_path / "toy").iterdir())
