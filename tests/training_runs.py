@@ -3,9 +3,14 @@
 from pathlib import Path
 
 from shower_samples import toy_showers, write_showers
-from zdc_training.config import TrainingConfig, parse_config
+from zdc_training.config import AnyConfig, TrainingConfig, parse_config
+from zdc_training.fast_config import FastConfig, FastModelConfig
 from zdc_training.fit import fit
 from zdc_training.run import Run
+
+SMALL_FAST = FastModelConfig(
+    noise=5, latent=4, condition_width=16, generator_width=16, decoder_width=16, encoder_width=16, gate_width=16
+)
 
 
 class Silent:
@@ -19,7 +24,7 @@ class Silent:
         assert 1 <= step <= steps
         if self.interrupt_after is not None and epoch > self.interrupt_after and step == steps:
             raise KeyboardInterrupt
-        assert set(terms) == {"reconstruction", "sinkhorn", "diversity", "encoder_l2"}
+        assert "reconstruction" in terms
 
     def epoch(self, record: dict[str, float]) -> None:
         self.records.append(record)
@@ -39,11 +44,36 @@ def tiny_config(folder: Path, **overrides: object) -> TrainingConfig:
         "optimiser": {"epochs": 4, "batch_size": 30},
         "output": {"name": "toy", "limitations": ["Toy showers."]},
     }
-    return parse_config(tree | overrides, "tiny")
+    config = parse_config(tree | overrides, "tiny")
+    assert isinstance(config, TrainingConfig)
+    return config
+
+
+def tiny_fast_config(folder: Path, **overrides: object) -> FastConfig:
+    """The same for the fast generator."""
+    data = tiny_config(folder).model_dump(mode="json")["data"]
+    tree: dict[str, object] = {
+        "method": "fast",
+        "validate_every": 2,
+        "keep": "last",
+        "data": data,
+        "model": SMALL_FAST.model_dump(mode="json") | {"reach": [0, 1, 2, 8, 20, 43]},
+        "loss": {"draws": 2},
+        "optimiser": {"epochs": 4, "batch_size": 30, "average": 0.9, "weight_decay": 1e-4},
+        "output": {"name": "toy-fast", "limitations": ["Toy showers."]},
+    }
+    config = parse_config(tree | overrides, "tiny fast")
+    assert isinstance(config, FastConfig)
+    return config
 
 
 def trained(folder: Path, name: str = "run", **overrides: object) -> Run:
     """A finished run."""
-    run = Run(folder / name)
-    fit(tiny_config(folder, **overrides), run, False, Silent())
+    return finished(folder / name, tiny_config(folder, **overrides))
+
+
+def finished(folder: Path, config: AnyConfig) -> Run:
+    """A run of a configuration, from its beginning to its end."""
+    run = Run(folder)
+    fit(config, run, False, Silent())
     return run

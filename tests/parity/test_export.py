@@ -21,11 +21,12 @@ from zdc_metrics import Report
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
-from zdc_training import export as export_module
+from zdc_training import graph as graph_module
 from zdc_training.cli import main
 from zdc_training.data import load_split
-from zdc_training.export import ExportedGraph, check_parity, export, flops, git_commit, trained_ranges
+from zdc_training.export import export, git_commit, trained_ranges
 from zdc_training.generate import generate, network
+from zdc_training.graph import ExportedGraph, check_parity, flops
 from zdc_training.run import Run
 
 
@@ -67,7 +68,7 @@ def test_a_graph_that_differs_is_refused(run: Run, models: Path, tmp_path: Path)
     onnx.save(graph, tmp_path / GRAPH_FILE)
     model = run.load_model()
     with pytest.raises(ModelError, match="ONNX differs from torch by"):
-        check_parity(ExportedGraph(model).eval(), tmp_path / GRAPH_FILE, face_particles(50), model.noise)
+        check_parity(ExportedGraph(model).eval(), tmp_path / GRAPH_FILE, face_particles(50))
 
 
 def test_the_card_says_what_is_true(run: Run, models: Path) -> None:
@@ -81,7 +82,7 @@ def test_the_card_says_what_is_true(run: Run, models: Path) -> None:
     assert {"wasserstein", "mae", "crps", "dispersion", "empty_share", "auc"} <= set(card.metrics)
     assert card.limitations[-1] == "Toy showers."
     assert "neglects decay products" in card.limitations[0]
-    assert card.flops_per_response == flops(ExportedGraph(run.load_model()).eval(), config.model.noise)
+    assert card.flops_per_response == flops(ExportedGraph(run.load_model()).eval())
     text = (folder / "README.md").read_text()
     assert all(f"- {limitation}" in text for limitation in card.limitations)
     for name in ("responses.png", "distributions.png"):
@@ -97,7 +98,7 @@ def test_flops_count_a_multiply_add_as_two(run: Run) -> None:
     # A transposed convolution multiplies each of its inputs with 5 x 5 weights for each feature map out.
     sizes = ((3, 4, 4), (6, 4, 4), (11, 4, 4), (22, 4, 1))
     convolutions = sum(2 * side * side * into * out * 25 for side, into, out in sizes)
-    assert flops(ExportedGraph(model).eval(), model.noise) == dense + convolutions
+    assert flops(ExportedGraph(model).eval()) == dense + convolutions
 
 
 def test_the_graph_holds_no_path_of_the_machine_that_traced_it(models: Path) -> None:
@@ -150,7 +151,7 @@ def test_an_existing_version_is_kept_unless_told_otherwise(run: Run, models: Pat
 
 
 def test_a_failed_export_leaves_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(export_module, "PARITY_TOLERANCE", -1.0)
+    monkeypatch.setattr(graph_module, "PARITY_TOLERANCE", -1.0)
     with pytest.raises(ModelError, match="ONNX differs from torch"):
         export(run, tmp_path)
     assert not list((tmp_path / "toy").iterdir())

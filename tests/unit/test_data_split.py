@@ -5,8 +5,8 @@ import pytest
 from shower_samples import DATA, toy_showers, write_showers
 from zdc_detector.errors import ConfigError, FileFormatError
 from zdc_detector.particles import ENERGY, PZ, VZ
-from zdc_training.config import DataConfig
 from zdc_training.data import check_unseen, load_split, split_by_particle
+from zdc_training.sections import DataConfig
 
 
 def test_no_particle_is_on_both_sides() -> None:

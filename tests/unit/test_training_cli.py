@@ -155,7 +155,8 @@ def test_ctrl_c_says_how_to_go_on_and_loses_no_finished_epoch(
     assert out == f"trained {run.folder}; next: train-zdc evaluate {run.folder}\n"
     first, *_ = err.splitlines()
     assert "goes on with its own configuration, which is not that of" in first
-    assert "model.channels = [4, 4, 4, 5] (not [4, 4, 4, 4]), loss.blur = 0.2 (not 0.1), output.desc" in first
+    assert "model.channels = [4, 4, 4, 5] (not [4, 4, 4, 4]), loss.blur = 0.2 (not 0.1)" in first
+    assert "output.description = " in first
     assert run.config().output.description == DESCRIPTION
     epochs = [json.loads(line)["epoch"] for line in run.log.read_text().splitlines()]
     assert epochs == list(range(1, done + 3))

@@ -26,6 +26,7 @@ def test_shipped_configurations_are_valid_and_find_their_data(name: str) -> None
 
 def test_overrides_are_toml_values_or_bare_words() -> None:
     config = load_config("smoke", ["optimiser.epochs=7", "output.finish=round", "model.channels=[2, 2, 2, 2]"])
+    assert isinstance(config, TrainingConfig)
     assert (config.optimiser.epochs, config.output.finish, config.model.channels) == (7, Finish.ROUND, (2, 2, 2, 2))
 
 
@@ -59,6 +60,8 @@ def test_broken_toml_is_refused(tmp_path: Path) -> None:
 
 def test_the_plain_variant_is_what_the_paper_has() -> None:
     paper, shipped = load_config("paper"), load_config("zn-e2esae")
+    assert isinstance(paper, TrainingConfig)
+    assert isinstance(shipped, TrainingConfig)
     assert (paper.model.frame, paper.model.scaling, paper.model.conditional) == ("face", "linear", True)
     assert (paper.loss.reconstruction, paper.output.finish, paper.optimiser.batch_size) == ("mse", Finish.ROUND, 1000)
     assert paper.model.model_copy(update={"frame": "cell", "scaling": "cell"}) == shipped.model

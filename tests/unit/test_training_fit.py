@@ -8,10 +8,12 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import Silent, tiny_config, trained
 from zdc_detector.errors import ConfigError
-from zdc_training.config import OptimiserConfig, override_config, parse_config
+from zdc_training.config import override_config, parse_config
 from zdc_training.curves import draw_curves
 from zdc_training.fit import TrainingError, fit, learning_rate
+from zdc_training.model import SinkhornAutoencoder
 from zdc_training.run import Run
+from zdc_training.sections import OptimiserConfig
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -138,9 +140,11 @@ def test_a_batch_larger_than_the_data_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_unconditional_form_trains(tmp_path: Path) -> None:
-    model = {"latent": 4, "channels": [4, 4, 4, 4], "hidden": [8, 8, 8], "conditional": False}
-    run = trained(tmp_path, model=model)
-    assert run.load_model().noise_generator.conditional is False
+    networks = {"latent": 4, "channels": [4, 4, 4, 4], "hidden": [8, 8, 8], "conditional": False}
+    run = trained(tmp_path, model=networks)
+    model = run.load_model()
+    assert isinstance(model, SinkhornAutoencoder)
+    assert model.noise_generator.conditional is False
 
 
 def test_learning_rate_warms_up_and_falls_to_its_final_share() -> None:

@@ -7,7 +7,8 @@ import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
 from zdc_training.config import LossConfig
-from zdc_training.losses import ObjectiveTerms, diversity, reconstruction_loss, sinkhorn_divergence
+from zdc_training.learner import ObjectiveTerms
+from zdc_training.losses import diversity, reconstruction_loss, sinkhorn_divergence
 
 
 def test_mse_counts_visible_fibres_only() -> None:

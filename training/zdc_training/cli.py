@@ -14,7 +14,7 @@ from zdc_training.check_data import check_data
 from zdc_training.convert import MINIMUM_PHOTONS, convert
 
 if TYPE_CHECKING:
-    from zdc_training.config import TrainingConfig
+    from zdc_training.config import AnyConfig
     from zdc_training.run import Run
 
 # torch, scikit-learn and matplotlib take seconds to load: commands that need them import them when they run, so that
@@ -54,7 +54,7 @@ class Fit(BaseModel):
             warn(PROG, f"{run.folder} holds no run to resume: a new one begins there")
         self._train(run, config)
 
-    def _train(self, run: "Run", config: "TrainingConfig") -> None:
+    def _train(self, run: "Run", config: "AnyConfig") -> None:
         import torch
 
         from zdc_training.curves import CURVES_FILE, draw_curves

@@ -4,18 +4,14 @@ import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from zdc_detector.card import NAME_PATTERN
+from pydantic import Field, ValidationError, model_validator
 from zdc_detector.errors import ConfigError
-from zdc_detector.finish import Finish
 from zdc_detector.particles import CONDITIONS
-from zdc_detector.random import MAX_SEED
 
-Positive = Annotated[int, Field(gt=0)]
-Weight = Annotated[float, Field(ge=0)]
-Seed = Annotated[int, Field(ge=0, lt=MAX_SEED)]
+from zdc_training.fast_config import FastConfig
+from zdc_training.sections import Experiment, Positive, Section, Weight
 
 #: Keys and sections that the weights and the split of a checkpoint depend on: a resumed run keeps them.
 FIXED = (
@@ -24,32 +20,13 @@ FIXED = (
     "data.validation_share",
     "data.split_seed",
     "data.limit",
+    "method",
     "model",
     "loss.reconstruction",
 )
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class DataConfig(_Section):
-    """What is trained on."""
-
-    train: Path = Field(Path("zn_geant4_train.h5"), description="training file; relative names stand in training/data")
-    test: Path = Field(Path("zn_geant4_test.h5"), description="file with repeats that `evaluate` reads")
-    validation_share: float = Field(0.1, gt=0, lt=1, description="share of the particles kept for validation")
-    split_seed: Seed = Field(1, description="seed of the split by particle")
-    symmetries: bool = Field(
-        True, description="turn each shower by one of the eight symmetries of the face, drawn anew"
-    )
-    description: str = "Geant4 11.4.0 showers on ALICE's ZN geometry (not the ALICE data set)"
-    limit: Positive | None = Field(
-        None, description="use only so many training showers, drawn by the split seed; more contain fewer"
-    )
-
-
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The three networks (paper, section 4)."""
 
     conditional: bool = Field(True, description="give the conditions to the noise generator and to the Sinkhorn cost")
@@ -69,7 +46,7 @@ class ModelConfig(_Section):
     hidden: tuple[Positive, Positive, Positive] = Field((256, 256, 256), description="widths of the noise generator")
 
 
-class LossConfig(_Section):
+class LossConfig(Section):
     """The four terms of eq. 7 and the cost of eq. 8."""
 
     reconstruction: Literal["mse", "poisson"] = Field(
@@ -96,42 +73,16 @@ class LossConfig(_Section):
         return self
 
 
-class OptimiserConfig(_Section):
-    """Adam and its schedule."""
+class TrainingConfig(Experiment):
+    """The conditional end-to-end Sinkhorn autoencoder."""
 
-    epochs: Positive = 100
-    batch_size: int = Field(1000, ge=2, description="the normalisations and R_s need two showers")
-    learning_rate: float = Field(1e-3, gt=0)
-    warmup_epochs: int = Field(0, ge=0, description="epochs over which the learning rate rises from 0")
-    final_share: float = Field(
-        0.01, gt=0, le=1, description="learning rate at the end, as a share of the first (cosine)"
-    )
-    clip_gradient: float = Field(10.0, gt=0, description="largest norm of the gradient")
-
-
-class OutputConfig(_Section):
-    """What the exported model is called and how its rates become photons."""
-
-    name: str = Field("zn-e2esae", pattern=NAME_PATTERN, description="a folder and a part of URLs")
-    version: Positive = 1
-    description: str = "Conditional end-to-end Sinkhorn autoencoder"
-    finish: Literal[Finish.ROUND, Finish.POISSON] = Field(Finish.POISSON, description="how rates become photon counts")
-    limitations: tuple[str, ...] = Field(
-        (),
-        description="what this model cannot do, beside what no graph can; stands in the card and its README",
-    )
-
-
-class TrainingConfig(_Section):
-    """One experiment."""
-
-    seed: Seed = Field(1, description="of the first weights, the order of the showers, their symmetries and the noise")
-    validate_every: Positive = Field(5, description="epochs between validations, which choose the best model")
-    data: DataConfig = DataConfig()
+    method: Literal["sinkhorn"] = "sinkhorn"
     model: ModelConfig = ModelConfig()
     loss: LossConfig = LossConfig()
-    optimiser: OptimiserConfig = OptimiserConfig()
-    output: OutputConfig = OutputConfig()
+
+
+#: What a TOML file may hold; its key `method` says which.
+AnyConfig = TrainingConfig | FastConfig
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -140,7 +91,7 @@ def shipped_configs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def load_config(source: str, overrides: Sequence[str] = ()) -> TrainingConfig:
+def load_config(source: str, overrides: Sequence[str] = ()) -> AnyConfig:
     """Read a TOML file, or a configuration of the package by name, and apply ``section.key=value`` overrides.
 
     Raises
@@ -160,7 +111,7 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> TrainingConfig:
     return _overridden(tree, overrides, str(path))
 
 
-def override_config(config: TrainingConfig, overrides: Sequence[str]) -> TrainingConfig:
+def override_config(config: AnyConfig, overrides: Sequence[str]) -> AnyConfig:
     """The configuration with ``section.key=value`` overrides applied.
 
     Raises
@@ -170,23 +121,25 @@ def override_config(config: TrainingConfig, overrides: Sequence[str]) -> Trainin
     return _overridden(config.model_dump(mode="json"), overrides, "--set")
 
 
-def changed_keys(old: TrainingConfig, new: TrainingConfig) -> dict[str, tuple[Any, Any]]:
-    """Key -> (old value, new value), as JSON holds them, for every key that differs."""
+def changed_keys(old: AnyConfig, new: AnyConfig) -> dict[str, tuple[Any, Any]]:
+    """Key -> (old value, new value), as JSON holds them, for every key that differs; None for a missing key."""
     before, after = (_flat(config.model_dump(mode="json")) for config in (old, new))
-    return {key: (value, after[key]) for key, value in before.items() if value != after[key]}
+    keys = dict.fromkeys([*before, *after])
+    return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 
 
-def check_resumable(old: TrainingConfig, new: TrainingConfig) -> None:
+def check_resumable(old: AnyConfig, new: AnyConfig) -> None:
     """Raise ConfigError if a run that began with `old` cannot go on with `new`."""
     for key, (before, after) in changed_keys(old, new).items():
         if key in FIXED or key.partition(".")[0] in FIXED:
             raise ConfigError(f"{key}: a resumed run keeps {before!r}, got {after!r}; start another run with --run")
 
 
-def parse_config(tree: dict[str, Any], origin: str) -> TrainingConfig:
+def parse_config(tree: dict[str, Any], origin: str) -> AnyConfig:
     """Check a configuration tree; `origin` stands in the error message."""
+    kind: type[AnyConfig] = FastConfig if tree.get("method") == "fast" else TrainingConfig
     try:
-        return TrainingConfig.model_validate(tree)
+        return kind.model_validate(tree)
     except ValidationError as error:
         problems = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
         raise ConfigError(f"{origin}: " + "; ".join(problems)) from error
@@ -197,7 +150,7 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
     return {f"{key}.{name}".rstrip("."): value for key, values in sections.items() for name, value in values.items()}
 
 
-def _overridden(tree: dict[str, Any], overrides: Sequence[str], origin: str) -> TrainingConfig:
+def _overridden(tree: dict[str, Any], overrides: Sequence[str], origin: str) -> AnyConfig:
     for override in overrides:
         _apply(tree, override)
     return parse_config(tree, origin)

@@ -8,7 +8,8 @@ from zdc_detector.errors import ConfigError
 from zdc_detector.random import SPLIT_STREAM, raw_words
 from zdc_detector.showers import Showers, read_showers
 
-from zdc_training.config import DataConfig, data_path
+from zdc_training.config import data_path
+from zdc_training.sections import DataConfig
 
 
 def load_split(config: DataConfig) -> tuple[Showers, Showers]:

@@ -1,29 +1,19 @@
-"""From a trained run to `models/<name>/<version>/`: ONNX graph, card, golden file, README and pictures."""
+"""From a trained run to `models/<name>/<version>/`: graph, card, golden file, README and pictures."""
 
-import copy
 import json
-import logging
 import math
 import shutil
 import subprocess
 import tempfile
-import warnings
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime as ort
-import torch
 from particle import Particle as PdgEntry
 from pydantic import ValidationError
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
-from torch.utils.flop_counter import FlopCounterMode
 from zdc_detector.card import (
     CARD_FILE,
-    GOLDEN_FILE,
     GRAPH_FILE,
     ConditionSpec,
     DataSpec,
@@ -33,26 +23,20 @@ from zdc_detector.card import (
     SpeciesRange,
     sha256_of,
 )
-from zdc_detector.errors import ConfigError, ModelError
-from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VZ, Particles
-from zdc_detector.random import normals
+from zdc_detector.errors import ConfigError
+from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VZ
 from zdc_detector.showers import Showers
 from zdc_metrics import Report
 
-from zdc_training.config import TrainingConfig, data_path
+from zdc_training.config import AnyConfig, data_path
 from zdc_training.data import load_split
+from zdc_training.fast_config import FastConfig
+from zdc_training.graph import OPSET, ExportedGraph, check_parity, flops, write_golden, write_graph
+from zdc_training.learner import Generator
 from zdc_training.model import SinkhornAutoencoder
 from zdc_training.model_readme import model_readme
 from zdc_training.run import Run
 
-OPSET = 18
-PARITY_SIZES = (1, 2, 3, 7, 64, 255, 1000)
-PARITY_TOLERANCE = 1e-4
-_GOLDEN_ROWS = 64
-_GOLDEN_SEED = 44
-#: Golden particles keep this share of a fibre pitch from the edges of their cell, so that float32 geometry on
-#: another machine cannot move them to the next one.
-_EDGE = 0.1
 #: With `cell` scaling a vertex acts through the impact point (and vz a little, in the trained range): 1 cm across and
 #: 100 cm along the beam change the angle by at most 0.1 mrad, 0.1 mm over the metre of the calorimeter.
 _VERTEX = ((-1.0, 1.0), (-1.0, 1.0), (-100.0, 100.0))
@@ -61,36 +45,10 @@ _VERTEX = ((-1.0, 1.0), (-1.0, 1.0), (-100.0, 100.0))
 _LIMITATIONS = (
     "A particle whose straight line misses the face gives an empty response. For photons that is exact; for particles "
     "that may decay on the way (K0S, Lambda) it neglects decay products that would reach the face.",
+)
+_WITHOUT_PDG = (
     "Species are told apart by mass and charge alone: neutron and antineutron, and K0S and K0L, give equal responses.",
 )
-
-
-class ExportedGraph(nn.Module):
-    """`SinkhornAutoencoder.rates` with batch normalisation folded into the layers before it."""
-
-    def __init__(self, model: SinkhornAutoencoder) -> None:
-        super().__init__()
-        self.model = copy.deepcopy(model).eval().cpu()
-        self.model.decoder.layers = fold_batch_norms(self.model.decoder.layers)
-        del self.model.encoder
-
-    def forward(self, particles: Tensor, noise: Tensor) -> Tensor:
-        """Rates, shape (N, rows, columns)."""
-        return self.model.rates(particles, noise)
-
-
-def fold_batch_norms(layers: nn.Sequential) -> nn.Sequential:
-    """The layers with every normalisation folded in, which onnxruntime does for plain convolutions only."""
-    folded: list[nn.Module] = []
-    for layer in layers:
-        previous = folded[-1] if folded else None
-        if isinstance(layer, nn.BatchNorm2d) and isinstance(previous, nn.ConvTranspose2d):
-            folded[-1] = fuse_conv_bn_eval(previous, layer, transpose=True)
-        elif isinstance(layer, nn.BatchNorm1d) and isinstance(previous, nn.Linear):
-            folded[-1] = fuse_linear_bn_eval(previous, layer)
-        else:
-            folded.append(layer)
-    return nn.Sequential(*folded)
 
 
 def export(run: Run, models: Path, overwrite: bool = False) -> Path:
@@ -118,9 +76,9 @@ def export(run: Run, models: Path, overwrite: bool = False) -> Path:
         folder = Path(scratch) / "model"
         folder.mkdir()
         graph = ExportedGraph(model).eval()
-        write_graph(graph, config.model.noise, folder / GRAPH_FILE)
-        check_parity(graph, folder / GRAPH_FILE, validation.particles, config.model.noise)
-        write_golden(folder, validation, config.model.noise)
+        write_graph(graph, folder / GRAPH_FILE)
+        check_parity(graph, folder / GRAPH_FILE, validation.particles)
+        write_golden(folder, validation, graph)
         card = build_card(config, graph, training, report, sha256_of(folder / GRAPH_FILE))
         (folder / CARD_FILE).write_text(card.model_dump_json(indent=1) + "\n")
         pictures = [shutil.copy(path, folder) for path in sorted(run.folder.glob("*.png"))]
@@ -132,81 +90,8 @@ def export(run: Run, models: Path, overwrite: bool = False) -> Path:
     return target
 
 
-def write_graph(graph: ExportedGraph, noise: int, path: Path) -> None:
-    """Trace the graph with a dynamic number of rows, drop the tracer's notes (paths of this machine) and check it."""
-    example = (torch.tensor([[10.0, 0, 0, 0, 0, 0, 10.0, 0, 0]] * 2), torch.zeros(2, noise))
-    rows = torch.export.Dim("N")
-    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    registration.setLevel(logging.ERROR)  # it says that torchvision is not installed, four times
-    with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", message=".*treespec, LeafSpec.*", category=FutureWarning
-        )  # torch about itself
-        warnings.filterwarnings("ignore", message=".*The axis name: N will not be used", category=UserWarning)
-        program = torch.onnx.export(
-            graph,
-            example,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=["particles", "noise"],
-            output_names=["response"],
-            dynamic_shapes=({0: rows}, {0: rows}),
-            external_data=False,
-            verbose=False,
-        )
-    if program is None:
-        raise ModelError("torch exported no ONNX program")
-    model = program.model_proto
-    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
-        part.ClearField("metadata_props")
-    for part in (*model.graph.node, model.graph):
-        part.ClearField("doc_string")
-    del model.graph.value_info[:]
-    onnx.save(model, path)
-    onnx.checker.check_model(str(path), full_check=True)
-
-
-def check_parity(graph: ExportedGraph, path: Path, particles: Particles, noise: int) -> float:
-    """Largest difference between ONNX and torch, relative to the largest pixel, on fresh random inputs.
-
-    Raises
-    ------
-    ModelError : above 1e-4.
-    """
-    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
-    rng = np.random.default_rng()
-    worst = 0.0
-    for size in PARITY_SIZES:
-        conditions = particles.conditions[rng.integers(len(particles), size=size)]
-        words = rng.standard_normal((size, noise), dtype=np.float32)
-        found = session.run(None, {"particles": conditions, "noise": words})[0]
-        with torch.no_grad():
-            expected = graph(torch.from_numpy(conditions), torch.from_numpy(words)).numpy()
-        worst = max(worst, float(np.abs(found - expected).max()) / max(float(expected.max()), 1e-6))
-        if not worst <= PARITY_TOLERANCE:
-            raise ModelError(
-                f"ONNX differs from torch by {worst:.2g} of the largest pixel at {size} rows; "
-                f"the limit is {PARITY_TOLERANCE:g}: export with another version of torch or onnx"
-            )
-    return worst
-
-
-def write_golden(folder: Path, showers: Showers, noise: int) -> None:
-    """Rates of the exported graph for particles away from the edges of their cells."""
-    calorimeter = showers.calorimeter
-    points = calorimeter.impact_points(showers.particles.conditions)
-    cells = (points / np.array(calorimeter.half_width) + 1) / 2 * np.array(calorimeter.shape)
-    inside = np.abs(cells - np.floor(cells) - 0.5) < 0.5 - _EDGE
-    rows = np.flatnonzero(inside.all(axis=1))[:_GOLDEN_ROWS]
-    particles = showers.particles.conditions[rows]
-    words = normals(_GOLDEN_SEED, 0, len(rows), noise)
-    session = ort.InferenceSession(folder / GRAPH_FILE, providers=["CPUExecutionProvider"])
-    rates = session.run(None, {"particles": particles, "noise": words})[0]
-    np.savez_compressed(folder / GOLDEN_FILE, particles=particles, noise=words, rates=rates)
-
-
 def build_card(
-    config: TrainingConfig, graph: ExportedGraph, training: Showers, report: Report, graph_sha256: str
+    config: AnyConfig, graph: ExportedGraph, training: Showers, report: Report, graph_sha256: str
 ) -> ModelCard:
     """Everything the card says, from the run and the training set."""
     train, test = data_path(config.data.train), data_path(config.data.test)
@@ -216,17 +101,14 @@ def build_card(
         description=config.output.description,
         calorimeter=training.calorimeter,
         conditions=tuple(ConditionSpec(name=n, unit=u) for n, u in zip(CONDITIONS, UNITS, strict=True)),
-        scaler={
-            "kind": config.model.scaling,
-            "mean": graph.model.scaler.mean.tolist(),
-            "scale": graph.model.scaler.scale.tolist(),
-        },
-        ranges=trained_ranges(training, config.model.scaling),
-        noise=NoiseSpec(dimension=config.model.noise),
-        output="rate" if config.loss.reconstruction == "poisson" else "count",
+        scaler=_scaler(config, graph.model),
+        ranges=trained_ranges(training, "cell" if isinstance(config, FastConfig) else config.model.scaling),
+        noise=NoiseSpec(dimension=graph.noise),
+        takes_pdg=graph.takes_pdg,
+        output="rate" if isinstance(config, FastConfig) or config.loss.reconstruction == "poisson" else "count",
         finish=config.output.finish,
         opset=OPSET,
-        flops_per_response=flops(graph, config.model.noise),
+        flops_per_response=flops(graph),
         data=DataSpec(
             description=config.data.description,
             files={path.name: sha256_of(path) for path in (train, test)},
@@ -236,9 +118,17 @@ def build_card(
         git_commit=git_commit(Path(__file__)),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         metrics=report.card_metrics(),
-        limitations=(*_LIMITATIONS, *config.output.limitations),
+        limitations=(*_LIMITATIONS, *(() if graph.takes_pdg else _WITHOUT_PDG), *config.output.limitations),
         graph_sha256=graph_sha256,
     )
+
+
+def _scaler(config: AnyConfig, model: Generator) -> dict[str, object]:
+    if isinstance(config, FastConfig):
+        return {"kind": "entry", "species": list(config.model.species)}
+    assert isinstance(model, SinkhornAutoencoder)
+    scaler = model.scaler
+    return {"kind": config.model.scaling, "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
 
 
 def trained_ranges(training: Showers, scaling: str) -> Ranges:
@@ -260,15 +150,6 @@ def trained_ranges(training: Showers, scaling: str) -> Ranges:
 def _two_digits(value: float, rounding: Callable[[float], int]) -> float:
     unit = 10.0 ** (math.floor(math.log10(value)) - 1)
     return rounding(value / unit) * unit
-
-
-def flops(graph: ExportedGraph, noise: int) -> int:
-    """Floating-point operations of one response (1 multiply-add = 2), matrix products and convolutions counted."""
-    counter = FlopCounterMode(display=False)
-    particle = torch.tensor([[10.0, 0, 0, 0, 0, 0, 10.0, 0, 0]])
-    with counter, torch.no_grad():
-        graph(particle, torch.zeros(1, noise))
-    return int(counter.get_total_flops())
 
 
 def git_commit(file: Path) -> str:

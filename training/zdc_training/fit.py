@@ -1,5 +1,6 @@
 """The training loop: seeded, resumable after any epoch, with every loss term in sight."""
 
+import copy
 import math
 import time
 from collections import defaultdict
@@ -8,20 +9,24 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.tensorboard import SummaryWriter
 from zdc_detector.errors import ConfigError
 from zdc_detector.showers import Showers
 from zdc_metrics import channel_wasserstein, empty_share, fair_crps, mean_absolute_error
+from zdc_metrics.distances import crps_floor
 
-from zdc_training.config import OptimiserConfig, TrainingConfig
+from zdc_training.config import AnyConfig
 from zdc_training.data import load_split
+from zdc_training.fast_config import FastConfig
+from zdc_training.fast_learner import FastLearner
+from zdc_training.fast_model import FastAutoencoder
 from zdc_training.generate import generate, network
-from zdc_training.losses import Objective, reconstruction_loss
+from zdc_training.learner import Generator, Learner
 from zdc_training.model import SinkhornAutoencoder
 from zdc_training.run import Run, build_model
-from zdc_training.symmetries import NAMES, apply_symmetry
+from zdc_training.sections import OptimiserConfig
+from zdc_training.sinkhorn_learner import SinkhornLearner
 
 _VALIDATION_SEED = 20_201  # the same noise at every validation, so that epochs compare
 _VALIDATION_REPEATS = 4
@@ -43,11 +48,17 @@ class Reporter(Protocol):
 
 @dataclass
 class _State:
-    model: SinkhornAutoencoder
-    objective: Objective
-    optimiser: torch.optim.Adam
+    learner: Learner
+    optimiser: torch.optim.Optimizer
+    average: Generator | None
+    steps: int = 0
     epoch: int = 0
     best: float = math.inf
+
+    @property
+    def kept(self) -> Generator:
+        """What is validated and exported: the average of the weights where there is one."""
+        return self.average or self.learner.model
 
 
 def learning_rate(config: OptimiserConfig, epoch: float) -> float:
@@ -59,7 +70,7 @@ def learning_rate(config: OptimiserConfig, epoch: float) -> float:
     return config.learning_rate * (config.final_share + (1 - config.final_share) * cosine)
 
 
-def fit(config: TrainingConfig, run: Run, resume: bool, reporter: Reporter, device: str = "cpu") -> None:
+def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: str = "cpu") -> None:
     """Train until the configured number of epochs.
 
     Every epoch draws its order, symmetries and noise from (seed, epoch), so a resumed run continues as if it
@@ -97,9 +108,11 @@ def fit(config: TrainingConfig, run: Run, resume: bool, reporter: Reporter, devi
             record: dict[str, float] = {"epoch": state.epoch + 1, **_epoch(config, state, training, reporter)}
             state.epoch += 1
             if state.epoch % config.validate_every == 0 or state.epoch == config.optimiser.epochs:
-                record |= {f"validation/{k}": v for k, v in validate(state.model, validation, config).items()}
-                if record["validation/crps"] < state.best:
-                    state.best = record["validation/crps"]
+                record |= {
+                    f"validation/{k}": v for k, v in validate(state.kept, state.learner, validation, config).items()
+                }
+                if config.keep == "last" or record["validation/crps"] < state.best:
+                    state.best = min(state.best, record["validation/crps"])
                     run.metrics.unlink(missing_ok=True)
                     run.save(run.best, _best(state, training))
             record["seconds"] = time.monotonic() - started
@@ -124,23 +137,31 @@ def open_device(name: str) -> torch.device:
     return device
 
 
-def _build(config: TrainingConfig, training: Showers, device: torch.device) -> _State:
-    model = build_model(config, training.calorimeter)
-    model.scaler.fit(torch.from_numpy(training.particles.conditions))
-    model.to(device)
-    objective = Objective(config.loss, config.model.conditional).to(device)
-    return _State(model, objective, torch.optim.Adam(model.parameters(), lr=config.optimiser.learning_rate))
+def _build(config: AnyConfig, training: Showers, device: torch.device) -> _State:
+    model, optimiser = build_model(config, training.calorimeter), config.optimiser
+    learner: Learner
+    if isinstance(config, FastConfig):
+        assert isinstance(model, FastAutoencoder)
+        learner = FastLearner(config, model, training, device)
+    else:
+        assert isinstance(model, SinkhornAutoencoder)
+        learner = SinkhornLearner(config, model, training, device)
+    adam = torch.optim.AdamW(model.parameters(), lr=optimiser.learning_rate, weight_decay=optimiser.weight_decay)
+    average = copy.deepcopy(learner.model).eval().requires_grad_(False) if optimiser.average else None
+    return _State(learner, adam, average)
 
 
 def _best(state: _State, training: Showers) -> dict[str, Any]:
     calorimeter = training.calorimeter.model_dump(mode="json")
-    return {"model": state.model.state_dict(), "epoch": state.epoch, "calorimeter": calorimeter}
+    return {"model": state.kept.state_dict(), "epoch": state.epoch, "calorimeter": calorimeter}
 
 
 def _checkpoint(state: _State) -> dict[str, Any]:
     return {
-        "model": state.model.state_dict(),
+        "model": state.learner.model.state_dict(),
+        "average": state.average.state_dict() if state.average else None,
         "optimiser": state.optimiser.state_dict(),
+        "steps": state.steps,
         "epoch": state.epoch,
         "best": state.best,
     }
@@ -148,14 +169,17 @@ def _checkpoint(state: _State) -> dict[str, Any]:
 
 def _restore(state: _State, run: Run) -> None:
     saved = run.load(run.checkpoint)
-    state.model.load_state_dict(saved["model"])
+    state.learner.model.load_state_dict(saved["model"])
+    if state.average is not None:
+        # A run that began without an average takes one up from the weights that it has reached.
+        state.average.load_state_dict(saved.get("average") or saved["model"])
     state.optimiser.load_state_dict(saved["optimiser"])
-    state.epoch, state.best = saved["epoch"], saved["best"]
+    state.steps, state.epoch, state.best = saved.get("steps", 0), saved["epoch"], saved["best"]
 
 
-def _epoch(config: TrainingConfig, state: _State, training: Showers, reporter: Reporter) -> dict[str, float]:
+def _epoch(config: AnyConfig, state: _State, training: Showers, reporter: Reporter) -> dict[str, float]:
     """One pass over the training showers; returns the mean of each loss term."""
-    model, device = state.model.train(), next(state.model.parameters()).device
+    model = state.learner.model.train()
     rng = np.random.default_rng([config.seed, state.epoch])
     noise_rng = torch.Generator().manual_seed(int(rng.integers(2**62)))
     size = config.optimiser.batch_size
@@ -165,39 +189,37 @@ def _epoch(config: TrainingConfig, state: _State, training: Showers, reporter: R
     for step in range(steps):
         rate = learning_rate(config.optimiser, state.epoch + step / steps)
         for group in state.optimiser.param_groups:
-            group["lr"] = rate
-        images, particles = _batch(training, order[step * size : (step + 1) * size], config.data.symmetries, rng)
-        noise = torch.randn(size, config.model.noise, generator=noise_rng)
-        jitter = torch.randn(size, config.model.latent, generator=noise_rng)
-        inputs = (tensor.to(device) for tensor in (images, particles, noise, jitter))
-        terms = state.objective(model, *inputs)
+            group |= {"lr": rate, "weight_decay": config.optimiser.weight_decay}
+        terms = state.learner.terms(order[step * size : (step + 1) * size], rng, noise_rng)
         values = {name: float(term.detach()) for name, term in terms.items()}
         number = state.epoch * steps + step + 1
         for name, value in values.items():
             _check_finite(f"{name} term", value, number)
         state.optimiser.zero_grad(set_to_none=True)
-        terms.total().backward()
+        torch.autograd.backward(terms.total())
         norm = nn.utils.clip_grad_norm_(model.parameters(), config.optimiser.clip_gradient)
         # Before the step: a checkpoint never holds weights that cannot be resumed from.
         _check_finite("norm of the gradient", float(norm), number)
         state.optimiser.step()
+        _move_average(state, config.optimiser.average)
         for name, value in values.items():
             sums[name] += value
         reporter.step(state.epoch + 1, step + 1, steps, values)
     return {"learning_rate": rate, **{f"loss/{name}": total / steps for name, total in sums.items()}}
 
 
-def _batch(
-    showers: Showers, rows: NDArray[np.intp], symmetries: bool, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
-    """log(1 + photons) and conditions of some rows, each turned by a symmetry of its own."""
-    conditions: NDArray[np.float32] = showers.particles.conditions[rows]
-    responses: NDArray[np.generic] = showers.responses[rows]
-    if symmetries:
-        square = responses.shape[1] == responses.shape[2]
-        turns = rng.integers(len(NAMES) if square else len(NAMES) // 2, size=len(rows))
-        conditions, responses = apply_symmetry(conditions, responses, turns)
-    return torch.from_numpy(responses.astype(np.float32)).log1p(), torch.from_numpy(conditions)
+@torch.no_grad()
+def _move_average(state: _State, decay: float) -> None:
+    """One step of the running average, which forgets faster at the start; statistics of normalisations are copied."""
+    state.steps += 1
+    if state.average is None:
+        return
+    share = 1.0 - min(decay, (1 + state.steps) / (10 + state.steps))
+    model = state.learner.model
+    for mean, weight in zip(state.average.parameters(), model.parameters(), strict=True):
+        mean.lerp_(weight, share)
+    for kept, buffer in zip(state.average.buffers(), model.buffers(), strict=True):
+        kept.copy_(buffer)
 
 
 def _check_finite(name: str, value: float, step: int) -> None:
@@ -210,10 +232,11 @@ def _check_finite(name: str, value: float, step: int) -> None:
 
 
 @torch.no_grad()
-def validate(model: SinkhornAutoencoder, showers: Showers, config: TrainingConfig) -> dict[str, float]:
+def validate(model: Generator, learner: Learner, showers: Showers, config: AnyConfig) -> dict[str, float]:
     """Figures on showers that were not trained on, each simulated once, against four generated responses.
 
-    ``reconstruction`` is the weighted term of the objective, as in training.
+    ``reconstruction`` is the weighted term of the objective, as in training. ``crps_of_model`` is what the CRPS would
+    be if the generated responses were the truth: below ``crps`` where they miss it or spread too little.
     """
     model.eval()
     calorimeter = showers.calorimeter
@@ -221,18 +244,14 @@ def validate(model: SinkhornAutoencoder, showers: Showers, config: TrainingConfi
     flat = generated.reshape(-1, *calorimeter.shape)
     sums = calorimeter.channel_sums(flat).reshape(len(showers), _VALIDATION_REPEATS, -1)
     truth = calorimeter.channel_sums(showers.responses)
-    device = next(model.parameters()).device
-    images = torch.from_numpy(showers.responses.astype(np.float32)).log1p().to(device)
-    seen, visible = model.to_frame(images, torch.from_numpy(showers.particles.conditions).to(device))
-    log_photons = model.log_photons(model.encoder(seen))
     return {
         "crps": float(fair_crps(truth[:, None], sums).mean()),
+        "crps_of_model": float(crps_floor(sums).mean()),
         "mae": mean_absolute_error(truth[:, None], sums),
         "wasserstein": float(np.mean([channel_wasserstein(truth, sums[:, i]) for i in range(_VALIDATION_REPEATS)])),
         "photon_sum_ratio": float(
             sums.sum(dtype=np.float64) / _VALIDATION_REPEATS / max(truth.sum(dtype=np.float64), 1)
         ),
         "empty_share": empty_share(sums.sum(axis=-1)),
-        "reconstruction": config.loss.reconstruction_weight
-        * float(reconstruction_loss(config.loss.reconstruction, log_photons, seen, visible)),
+        "reconstruction": learner.reconstruction(model, showers),
     }

@@ -13,7 +13,7 @@ from zdc_detector.finish import Finish, finish_rates
 from zdc_detector.particles import Particles
 from zdc_detector.random import normals
 
-from zdc_training.model import SinkhornAutoencoder
+from zdc_training.learner import Generator
 
 _BLOCK = 1000
 
@@ -32,14 +32,15 @@ class RateSource:
     rates: Callable[[Particles, NDArray[np.float32]], NDArray[np.float32]]
 
 
-def network(model: SinkhornAutoencoder) -> RateSource:
+def network(model: Generator) -> RateSource:
     """A network in memory, in evaluation mode."""
     device = next(model.parameters()).device
 
     @torch.no_grad()
     def rates(particles: Particles, noise: NDArray[np.float32]) -> NDArray[np.float32]:
         conditions = torch.from_numpy(particles.conditions).to(device)
-        found: NDArray[np.float32] = model.rates(conditions, torch.from_numpy(noise).to(device)).cpu().numpy()
+        species = [torch.from_numpy(particles.pdg.astype(np.int64)).to(device)] if model.takes_pdg else []
+        found: NDArray[np.float32] = model.rates(conditions, torch.from_numpy(noise).to(device), *species).cpu().numpy()
         return found
 
     return RateSource(model.noise, rates)

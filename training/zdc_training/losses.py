@@ -7,6 +7,7 @@ from geomloss import SamplesLoss
 from torch import Tensor, nn
 
 from zdc_training.config import LossConfig
+from zdc_training.learner import ObjectiveTerms
 from zdc_training.model import SinkhornAutoencoder
 
 
@@ -45,14 +46,6 @@ def diversity(latents: Tensor, threshold: float) -> Tensor:
     kept = similarity.abs() >= threshold
     n = len(latents)
     return (similarity.square() * kept).sum() / (n * (n - 1))
-
-
-class ObjectiveTerms(dict[str, Tensor]):
-    """The weighted terms by name; their sum is the objective."""
-
-    def total(self) -> Tensor:
-        """L_sum of eq. 7."""
-        return torch.stack(list(self.values())).sum()
 
 
 class Objective(nn.Module):

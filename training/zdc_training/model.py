@@ -12,6 +12,7 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import CONDITIONS, ENERGY, MASS, PX, PY, PZ, VX, VY, VZ
 
 from zdc_training.config import ModelConfig
+from zdc_training.learner import Generator
 
 #: log(1 + photons) is clamped here: exp(11) - 1 = 59873 photons a fibre, under the 65535 of the file layout.
 MAX_LOG_PHOTONS = 11.0
@@ -234,7 +235,7 @@ class NoiseGenerator(nn.Module):
         return latents
 
 
-class SinkhornAutoencoder(nn.Module):
+class SinkhornAutoencoder(Generator):
     """Encoder, decoder and noise generator, trained together (eq. 7), conditional (eq. 8) or not."""
 
     def __init__(self, config: ModelConfig, calorimeter: Calorimeter, positive: bool = False) -> None:
@@ -264,7 +265,7 @@ class SinkhornAutoencoder(nn.Module):
             return self.geometry.to_frame(images, particles)
         return images, torch.ones_like(images)
 
-    def rates(self, particles: Tensor, noise: Tensor) -> Tensor:
+    def rates(self, particles: Tensor, noise: Tensor, *_: Tensor) -> Tensor:
         """Photons per fibre, shape (N, rows, columns), of particles (N, 9) in physical units and noise.
 
         This is what is exported: scaling, generation, expm1, clamping and the face are inside.

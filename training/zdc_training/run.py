@@ -13,7 +13,10 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.errors import ConfigError
 from zdc_detector.whole_file import whole_file, write_whole
 
-from zdc_training.config import TrainingConfig, changed_keys, check_resumable, parse_config
+from zdc_training.config import AnyConfig, changed_keys, check_resumable, parse_config
+from zdc_training.fast_config import FastConfig
+from zdc_training.fast_model import FastAutoencoder
+from zdc_training.learner import Generator
 from zdc_training.model import SinkhornAutoencoder
 
 
@@ -35,7 +38,7 @@ class Run:
 
     @property
     def best(self) -> Path:
-        """Weights of the epoch with the smallest validation CRPS."""
+        """Weights of the smallest validation CRPS, or of the last validated epoch; see `Experiment.keep`."""
         return self.folder / "best.pt"
 
     @property
@@ -48,7 +51,7 @@ class Run:
         """What `evaluate` found."""
         return self.folder / "metrics.json"
 
-    def check(self, config: TrainingConfig, resume: bool) -> None:
+    def check(self, config: AnyConfig, resume: bool) -> None:
         """Raise ConfigError if the folder holds a run that is not resumed, or that `config` does not fit."""
         if not self.config_file.exists():
             return
@@ -56,7 +59,7 @@ class Run:
             raise ConfigError(f"{self.folder} already holds a run; add --resume, or choose another --run")
         check_resumable(self.config(), config)
 
-    def begin(self, config: TrainingConfig, epoch: int) -> None:
+    def begin(self, config: AnyConfig, epoch: int) -> None:
         """Make the folder and write the configuration; a former one stays as ``config-to-epoch-<epoch>.json``."""
         self.folder.mkdir(parents=True, exist_ok=True)
         text = config.model_dump_json(indent=2)
@@ -66,7 +69,7 @@ class Run:
             write_whole(self.folder / f"config-to-epoch-{epoch}.json", self.config_file.read_text())
         write_whole(self.config_file, text)
 
-    def config(self) -> TrainingConfig:
+    def config(self) -> AnyConfig:
         """The configuration the run was started with.
 
         Raises
@@ -109,7 +112,7 @@ class Run:
             raise ConfigError(f"{path}: cannot be read: {reason}; restore the file, or train another run") from error
         return saved
 
-    def load_model(self) -> SinkhornAutoencoder:
+    def load_model(self) -> Generator:
         """The best model of the run, in evaluation mode.
 
         Raises
@@ -125,7 +128,9 @@ class Run:
         return model.eval()
 
 
-def build_model(config: TrainingConfig, calorimeter: Calorimeter) -> SinkhornAutoencoder:
+def build_model(config: AnyConfig, calorimeter: Calorimeter) -> Generator:
     """Untrained networks of a configuration, initialised from its seed."""
     torch.manual_seed(config.seed)
+    if isinstance(config, FastConfig):
+        return FastAutoencoder(config.model, calorimeter)
     return SinkhornAutoencoder(config.model, calorimeter, positive=config.loss.reconstruction == "poisson")

@@ -1,0 +1,66 @@
+"""Keys of `zn-fast`: an autoencoder with a generated latent on a coarse grid, trained with energy scores."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from zdc_training.sections import Experiment, Positive, Section, Weight
+
+
+class FastModelConfig(Section):
+    """The networks of `fast_model`, and what they know of the calorimeter's inside."""
+
+    noise: int = Field(
+        19,
+        ge=4,
+        description="numbers of noise; of the last three, two spread the light of the fibres, one is the gate's",
+    )
+    latent: Positive = Field(16, description="numbers in the latent")
+    condition_width: Positive = Field(96, description="width of the two layers that read the conditions")
+    generator_width: Positive = Field(128, description="width of the two hidden layers of the noise generator")
+    decoder_width: Positive = Field(192, description="width of the two hidden layers of the decoder")
+    encoder_width: Positive = Field(256, description="width of the two hidden layers of the encoder")
+    gate_width: Positive = Field(64, description="width of the two hidden layers of the gate")
+    reach: tuple[int, ...] = Field(
+        (0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 18, 27, 43),
+        min_length=2,
+        description="how far from the impact cell [fibres] each division of an axis reaches; the last takes the rest",
+    )
+    clumping: float = Field(
+        0.15, gt=0, description="variance of a fibre's light over its mean, beyond that of Poisson counts; see `light`"
+    )
+    species: tuple[int, ...] = Field((22, 2112, 130, 3122, 310, -2112), description="PDG codes that are told apart")
+    decay_lengths: tuple[Weight, ...] = Field(
+        (0.0, 2.64e13, 1534.0, 7.89, 2.6844, 2.64e13),
+        description="c times the mean life of each species [cm] (Particle Data Group); 0: it does not decay",
+    )
+    groove: float = Field(0.03, gt=0, description="half the side of the square air groove of a fibre [cm]")
+    fibre: float = Field(0.01825, gt=0, description="radius of a fibre [cm]")
+    depth: float = Field(100.0, gt=0, description="length of the calorimeter [cm]")
+
+    @model_validator(mode="after")
+    def _a_decay_length_for_each_species(self) -> Self:
+        if len(self.decay_lengths) != len(self.species):
+            raise ValueError(f"{len(self.decay_lengths)} decay_lengths for {len(self.species)} species")
+        return self
+
+
+class FastLossConfig(Section):
+    """Weights of the terms of `fast_losses`."""
+
+    reconstruction_weight: Weight = Field(0.01, description="Poisson likelihood of the decoded latent, per shower")
+    latent_noise: Weight = Field(0.3, description="deviation of the noise on latents, which have unit variance")
+    latent_weight: Weight = Field(1.0, description="energy score of the generated latent")
+    channel_weight: Weight = Field(1.0, description="scores of the channel sums")
+    feature_weight: Weight = Field(0.3, description="scores of the shape of a shower")
+    image_weight: Weight = Field(0.1, description="energy score of the image in two resolutions")
+    gate_weight: Weight = Field(1.0, description="likelihood of the empty responses")
+    draws: int = Field(3, ge=2, description="generated responses of each shower in a score")
+
+
+class FastConfig(Experiment):
+    """The fast generator."""
+
+    method: Literal["fast"] = "fast"
+    model: FastModelConfig = FastModelConfig()
+    loss: FastLossConfig = FastLossConfig()

@@ -1,0 +1,153 @@
+"""The objective of the fast generator: reconstruction, and scores of what is generated.
+
+The energy score of generated x_1 .. x_K and a simulated y is
+
+    mean_i |x_i - y| - 1/2 mean_{i != j} |x_i - x_j|,
+
+smallest in expectation for the right conditional distribution (Gneiting and Raftery, "Strictly proper scoring rules,
+prediction, and estimation", JASA 102, 2007). In one dimension it is the CRPS. It needs one simulation of each particle
+and no pairing over the batch, which a Sinkhorn divergence of conditions and latents does.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from zdc_training.coarse_frame import CoarseFrame
+from zdc_training.fast_config import FastLossConfig
+from zdc_training.fast_model import FastAutoencoder
+from zdc_training.learner import ObjectiveTerms
+from zdc_training.light import spread_light
+from zdc_training.shower_scores import ShowerScores
+
+_TINY = 1e-6
+
+
+@dataclass(frozen=True)
+class FastBatch:
+    """N simulated showers, turned to the frame of their entry.
+
+    Attributes
+    ----------
+    features, log_energy : Of the particles, shapes (N, F), (N, 1).
+    photons : Of the fibres of each unit, shape (N, U).
+    fibres : Fibres of each unit that lie on the face, by channel, shape (N, U, C).
+    channels : Sums of the channels, shape (N, C).
+    """
+
+    features: Tensor
+    log_energy: Tensor
+    photons: Tensor
+    fibres: Tensor
+    channels: Tensor
+
+
+def energy_score(generated: Tensor, simulated: Tensor) -> Tensor:
+    """Of vectors, shape (N,), from (K, N, D) and (N, D)."""
+    return _score((generated - simulated).square().sum(dim=-1), _pairs(generated).square().sum(dim=-1), len(generated))
+
+
+def crps(generated: Tensor, simulated: Tensor) -> Tensor:
+    """Of each number, shape (N, D), from (K, N, D) and (N, D)."""
+    return (generated - simulated).abs().mean(dim=0) - 0.5 * _pairs(generated).abs().mean(dim=0)
+
+
+def _score(to_truth: Tensor, among: Tensor, draws: int) -> Tensor:
+    assert draws > 1
+    return (to_truth + _TINY).sqrt().mean(dim=0) - 0.5 * (among + _TINY).sqrt().mean(dim=0)
+
+
+def _pairs(generated: Tensor) -> Tensor:
+    """Differences of draws, each pair once: their mean is that over all ordered pairs."""
+    first, second = torch.triu_indices(len(generated), len(generated), offset=1)
+    return generated[first] - generated[second]
+
+
+def poisson_counts(rates: Tensor, generator: torch.Generator) -> Tensor:
+    """Poisson counts that a gradient passes, as it does through rate + sqrt(rate) * (a number that was drawn).
+
+    For rates below 1, where that is no approximation, the deviation's share of the derivative is held back.
+    """
+    fixed = rates.detach()
+    counts = torch.poisson(fixed, generator=generator)
+    return counts + (rates - fixed) * (1.0 + (counts - fixed) / (2.0 * fixed.clamp(min=1.0)))
+
+
+class FastObjective(nn.Module):
+    """All terms for a batch.
+
+    Empty responses come from two sources, the gate and the counts of faint showers. Their likelihood teaches the gate;
+    in the other terms an empty response weighs what the second source explains of it.
+    """
+
+    def __init__(self, config: FastLossConfig, frame: CoarseFrame) -> None:
+        super().__init__()
+        self.config = config
+        self.scores = ShowerScores(frame)
+
+    def forward(self, model: FastAutoencoder, batch: FastBatch, generator: torch.Generator) -> ObjectiveTerms:
+        """Weighted terms, means over the batch, with random numbers from `generator`, which lives on the CPU."""
+        config, size, draws = self.config, len(batch.photons), self.config.draws
+        device = batch.photons.device
+
+        def normal(rows: int, columns: int) -> Tensor:
+            return torch.randn(rows, columns, generator=generator).to(device)
+
+        def uniform(like: Tensor) -> Tensor:
+            return torch.rand(like.shape, generator=generator).to(device)
+
+        visible = batch.fibres.sum(dim=2)
+        conditions = model.conditions(batch.features)
+        again = conditions.repeat(draws, 1)
+        latents = model.generate(again, normal(draws * size, model.generator_noise))
+        rates = model.decode(again, latents, batch.log_energy.repeat(draws, 1)).reshape(draws, size, -1)
+        visible_rates = rates * visible
+
+        dark = torch.special.ndtr(model.gate(batch.features)[:, 0]).clamp(1e-6, 1.0 - 1e-6)
+        faint = torch.exp(-visible_rates.detach().sum(dim=-1)).mean(dim=0)
+        empty = batch.photons.sum(dim=1) == 0
+        share = (dark + (1.0 - dark) * faint).clamp(max=1.0 - 1e-6)
+        gate = -torch.where(empty, share.log(), torch.log1p(-dark)).mean()
+        weight = torch.where(empty, (1.0 - dark) * faint / share, 1.0).detach()
+
+        def weighed(values: Tensor) -> Tensor:
+            return (weight * values).mean()
+
+        encoded = model.encode(batch.photons, batch.features)
+        noisy = encoded + config.latent_noise * normal(size, model.latent)
+        decoded = model.decode(conditions, noisy, batch.log_energy) * visible
+        target = encoded.detach() + config.latent_noise * normal(size, model.latent)
+        channel_rates = torch.einsum("knu,nuc->knc", rates, batch.fibres)
+        sums, photons = (
+            poisson_counts(spread_light(mean, uniform(mean), model.clumping), generator)
+            for mean in (channel_rates, visible_rates)
+        )
+        features, simulated = (self.scores.features(counts, visible) for counts in (photons, batch.photons))
+        images, image = (self.scores.images(counts) for counts in (photons, batch.photons))
+        return ObjectiveTerms(
+            gate=config.gate_weight * gate,
+            reconstruction=config.reconstruction_weight * weighed(poisson_deviance(decoded, batch.photons)),
+            latent=config.latent_weight * weighed(energy_score(latents.reshape(draws, size, -1), target)),
+            channels=config.channel_weight * weighed(channel_score(sums, batch.channels, batch.log_energy)),
+            features=config.feature_weight
+            * weighed(energy_score(features, simulated) + 0.3 * crps(features, simulated).sum(dim=1)),
+            image=config.image_weight * weighed(energy_score(images, image)),
+        )
+
+
+def poisson_deviance(rates: Tensor, counts: Tensor) -> Tensor:
+    """Negative log-likelihood, less that of rates equal to the counts, summed over the units, shape (N,)."""
+    best = counts - torch.xlogy(counts, counts)
+    return (rates - torch.xlogy(counts, rates + 1e-8) - best).sum(dim=1)
+
+
+def channel_score(generated: Tensor, simulated: Tensor, log_energy: Tensor) -> Tensor:
+    """Of sums (K, N, C) and (N, C), shape (N,): CRPS in photons, and relative to the energy.
+
+    The first is what is judged, and sees the bright showers; the others give the faint ones their share.
+    """
+    scale = torch.exp(-log_energy[:, 0]).clamp(max=30.0)
+    each = crps(generated, simulated).mean(dim=1)
+    total = crps(generated.sum(dim=-1, keepdim=True), simulated.sum(dim=-1, keepdim=True))[:, 0]
+    return each / 30.0 + each * scale / 40.0 + total * scale / 100.0

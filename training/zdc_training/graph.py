@@ -1,0 +1,171 @@
+"""The ONNX graph of a network: written, compared with torch, and the golden file that goes with it."""
+
+import copy
+import logging
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from torch.utils.flop_counter import FlopCounterMode
+from zdc_detector.card import GOLDEN_FILE, GOLDEN_TOLERANCE, GRAPH_FILE
+from zdc_detector.errors import ModelError
+from zdc_detector.particles import Particles
+from zdc_detector.random import normals
+from zdc_detector.showers import Showers
+
+from zdc_training.learner import Generator
+from zdc_training.model import SinkhornAutoencoder
+
+OPSET = 18
+PARITY_SIZES = (1, 2, 3, 7, 64, 255, 1000)
+PARITY_TOLERANCE = 1e-4
+_GOLDEN_ROWS = 64
+_GOLDEN_SEED = 44
+_GOLDEN_STEP, _GOLDEN_STEPS = 1e-5, 8
+#: Golden particles keep this share of a fibre pitch from the edges of their cell, so that float32 geometry on
+#: another machine cannot move them to the next one.
+_EDGE = 0.1
+
+
+class ExportedGraph(nn.Module):
+    """`rates` of a network without its encoder, batch normalisation folded into the layers before it."""
+
+    def __init__(self, model: Generator) -> None:
+        super().__init__()
+        self.model = copy.deepcopy(model).eval().cpu()
+        self.noise, self.takes_pdg = model.noise, model.takes_pdg
+        if isinstance(self.model, SinkhornAutoencoder):
+            self.model.decoder.layers = fold_batch_norms(self.model.decoder.layers)
+        del self.model.encoder
+
+    def forward(self, particles: Tensor, noise: Tensor, *pdg: Tensor) -> Tensor:
+        """Rates, shape (N, rows, columns)."""
+        return self.model.rates(particles, noise, *pdg)
+
+    def inputs(self, particles: Particles, noise: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
+        """What the graph takes, by name."""
+        inputs: dict[str, NDArray[Any]] = {"particles": particles.conditions, "noise": noise}
+        return inputs | ({"pdg": particles.pdg.astype(np.int64)} if self.takes_pdg else {})
+
+
+def fold_batch_norms(layers: nn.Sequential) -> nn.Sequential:
+    """The layers with every normalisation folded in, which onnxruntime does for plain convolutions only."""
+    folded: list[nn.Module] = []
+    for layer in layers:
+        previous = folded[-1] if folded else None
+        if isinstance(layer, nn.BatchNorm2d) and isinstance(previous, nn.ConvTranspose2d):
+            folded[-1] = fuse_conv_bn_eval(previous, layer, transpose=True)
+        elif isinstance(layer, nn.BatchNorm1d) and isinstance(previous, nn.Linear):
+            folded[-1] = fuse_linear_bn_eval(previous, layer)
+        else:
+            folded.append(layer)
+    return nn.Sequential(*folded)
+
+
+def write_graph(graph: ExportedGraph, path: Path) -> None:
+    """Trace the graph with a dynamic number of rows, drop the tracer's notes (paths of this machine) and check it."""
+    example = _example(graph, 2)
+    rows = torch.export.Dim("N")
+    each = {0: rows}
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    registration.setLevel(logging.ERROR)  # it says that torchvision is not installed, four times
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=".*treespec, LeafSpec.*", category=FutureWarning
+        )  # torch about itself
+        warnings.filterwarnings("ignore", message=".*The axis name: N will not be used", category=UserWarning)
+        program = torch.onnx.export(
+            graph,
+            example,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=["particles", "noise", "pdg"][: len(example)],
+            output_names=["response"],
+            dynamic_shapes=(each, each, (each,)) if graph.takes_pdg else (each, each),
+            external_data=False,
+            verbose=False,
+        )
+    if program is None:
+        raise ModelError("torch exported no ONNX program")
+    model = program.model_proto
+    for part in (model, model.graph, *model.graph.node, *model.graph.input, *model.graph.output):
+        part.ClearField("metadata_props")
+    for part in (*model.graph.node, model.graph):
+        part.ClearField("doc_string")
+    del model.graph.value_info[:]
+    onnx.save(model, path)
+    onnx.checker.check_model(str(path), full_check=True)
+
+
+def check_parity(graph: ExportedGraph, path: Path, particles: Particles) -> float:
+    """Largest difference between ONNX and torch, relative to the largest pixel, on fresh random inputs.
+
+    Raises
+    ------
+    ModelError : above 1e-4.
+    """
+    session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng()
+    worst = 0.0
+    for size in PARITY_SIZES:
+        words = rng.standard_normal((size, graph.noise), dtype=np.float32)
+        inputs = graph.inputs(particles[rng.integers(len(particles), size=size)], words)
+        found = session.run(None, inputs)[0]
+        with torch.no_grad():
+            expected = graph(*(torch.from_numpy(array) for array in inputs.values())).numpy()
+        worst = max(worst, float(np.abs(found - expected).max()) / max(float(expected.max()), 1e-6))
+        if not worst <= PARITY_TOLERANCE:
+            raise ModelError(
+                f"ONNX differs from torch by {worst:.2g} of the largest pixel at {size} rows; "
+                f"the limit is {PARITY_TOLERANCE:g}: export with another version of torch or onnx"
+            )
+    return worst
+
+
+def write_golden(folder: Path, showers: Showers, graph: ExportedGraph) -> None:
+    """Rates of the exported graph for particles whose rates another machine's rounding cannot change by much.
+
+    They stay away from the edges of their cells, and are left out where a hundred thousandth in the conditions
+    changes the rates: a graph may turn a response or put it out by a comparison.
+    """
+    calorimeter = showers.calorimeter
+    points = calorimeter.impact_points(showers.particles.conditions)
+    cells = (points / np.array(calorimeter.half_width) + 1) / 2 * np.array(calorimeter.shape)
+    inside = np.abs(cells - np.floor(cells) - 0.5) < 0.5 - _EDGE
+    particles = showers.particles[np.flatnonzero(inside.all(axis=1))[: 2 * _GOLDEN_ROWS]]
+    inputs = graph.inputs(particles, normals(_GOLDEN_SEED, 0, len(particles), graph.noise))
+    session = ort.InferenceSession(folder / GRAPH_FILE, providers=["CPUExecutionProvider"])
+    rates = session.run(None, inputs)[0]
+    steady = np.ones(len(particles), dtype=bool)
+    rng = np.random.default_rng(_GOLDEN_SEED)
+    for _ in range(_GOLDEN_STEPS):
+        step = _GOLDEN_STEP * rng.uniform(-1, 1, particles.conditions.shape)
+        moved = (particles.conditions * (1 + step)).astype(np.float32)
+        change = np.abs(session.run(None, inputs | {"particles": moved})[0] - rates).max(axis=(1, 2))
+        steady &= change < GOLDEN_TOLERANCE * rates.max()
+    rows = np.flatnonzero(steady)[:_GOLDEN_ROWS]
+    golden: dict[str, Any] = {name: array[rows] for name, array in (inputs | {"rates": rates}).items()}
+    write_arrays: Callable[..., None] = np.savez_compressed
+    write_arrays(folder / GOLDEN_FILE, **golden)
+
+
+def flops(graph: ExportedGraph) -> int:
+    """Floating-point operations of one response (1 multiply-add = 2), matrix products and convolutions counted."""
+    counter = FlopCounterMode(display=False)
+    with counter, torch.no_grad():
+        graph(*_example(graph, 1))
+    return int(counter.get_total_flops())
+
+
+def _example(graph: ExportedGraph, rows: int) -> tuple[Tensor, ...]:
+    particles = torch.tensor([[10.0, 0, 0, 0, 0, 0, 10.0, 0, 0]] * rows)
+    pdg = (torch.full((rows,), 22),) if graph.takes_pdg else ()
+    return (particles, torch.zeros(rows, graph.noise), *pdg)

@@ -1,0 +1,78 @@
+"""The sections that every experiment has, whatever it trains: data, optimiser, output."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+from zdc_detector.card import NAME_PATTERN
+from zdc_detector.finish import Finish
+from zdc_detector.random import MAX_SEED
+
+Positive = Annotated[int, Field(gt=0)]
+Weight = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=MAX_SEED)]
+
+
+class Section(BaseModel):
+    """A table of the TOML file: unknown keys and numbers that are not finite are refused."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(Section):
+    """What is trained on."""
+
+    train: Path = Field(Path("zn_geant4_train.h5"), description="training file; relative names stand in training/data")
+    test: Path = Field(Path("zn_geant4_test.h5"), description="file with repeats that `evaluate` reads")
+    validation_share: float = Field(0.1, gt=0, lt=1, description="share of the particles kept for validation")
+    split_seed: Seed = Field(1, description="seed of the split by particle")
+    symmetries: bool = Field(
+        True, description="turn each shower by one of the eight symmetries of the face, drawn anew"
+    )
+    description: str = "Geant4 11.4.0 showers on ALICE's ZN geometry (not the ALICE data set)"
+    limit: Positive | None = Field(
+        None, description="use only so many training showers, drawn by the split seed; more contain fewer"
+    )
+
+
+class OptimiserConfig(Section):
+    """Adam and its schedule."""
+
+    epochs: Positive = 100
+    batch_size: int = Field(1000, ge=2, description="the normalisations and R_s need two showers")
+    learning_rate: float = Field(1e-3, gt=0)
+    warmup_epochs: int = Field(0, ge=0, description="epochs over which the learning rate rises from 0")
+    weight_decay: Weight = Field(0.0, description="decay of the weights, decoupled from Adam's moments (AdamW)")
+    average: float = Field(
+        0.0, ge=0, lt=1, description="decay of a running average of the weights, which is then what is kept; 0: none"
+    )
+    final_share: float = Field(
+        0.01, gt=0, le=1, description="learning rate at the end, as a share of the first (cosine)"
+    )
+    clip_gradient: float = Field(10.0, gt=0, description="largest norm of the gradient")
+
+
+class OutputConfig(Section):
+    """What the exported model is called and how its rates become photons."""
+
+    name: str = Field("zn-e2esae", pattern=NAME_PATTERN, description="a folder and a part of URLs")
+    version: Positive = 1
+    description: str = "Conditional end-to-end Sinkhorn autoencoder"
+    finish: Literal[Finish.ROUND, Finish.POISSON] = Field(Finish.POISSON, description="how rates become photon counts")
+    limitations: tuple[str, ...] = Field(
+        (),
+        description="what this model cannot do, beside what no graph can; stands in the card and its README",
+    )
+
+
+class Experiment(Section):
+    """What experiments have in common; a subclass adds the network and its loss."""
+
+    seed: Seed = Field(1, description="of the first weights, the order of the showers, their symmetries and the noise")
+    validate_every: Positive = Field(5, description="epochs between validations")
+    keep: Literal["best", "last"] = Field(
+        "best", description="the weights that are kept: of the smallest validation CRPS, or of the last validation"
+    )
+    data: DataConfig = DataConfig()
+    optimiser: OptimiserConfig = OptimiserConfig()
+    output: OutputConfig = OutputConfig()
