@@ -28,7 +28,7 @@ from zdc_service.warm_up import warm_up
 log = logging.getLogger(__name__)
 
 #: Default among several models.
-SHIPPED_MODEL = "zn-e2esae"
+SHIPPED_MODEL = "zn-fast"
 
 State = Literal["READY", "LOADING", "UNAVAILABLE"]
 

@@ -56,7 +56,7 @@ class EngineSettings(BaseSettings):
 
     models: Path | None = Field(None, description="folder with <name>/<version>/; default: the shipped models")
     default_model: str | None = Field(
-        None, description="model of requests that name none; default: the only one, or zn-e2esae"
+        None, description="model of requests that name none; default: the only one, or zn-fast"
     )
     device: Literal["cpu", "cuda", "tensorrt", "auto"] = Field(
         "cpu",
