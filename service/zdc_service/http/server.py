@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import ctypes
 import logging
 import socket
 import ssl
+import struct
 import time
 from email.utils import formatdate
 
@@ -24,6 +26,12 @@ _LINGER_SECONDS = 0.5
 #: TLS ends with a farewell of both sides, which callers that keep a connection for later do not send.
 _TLS_FAREWELL_SECONDS = 1.0
 _POLL_SECONDS = 0.01
+#: Time for the kernel to finish connecting those who had begun when new callers were no longer heard.
+_HANDSHAKE_SECONDS = 0.1
+
+_SO_ATTACH_FILTER = 26
+#: Classic BPF: load the flags of the TCP header, drop the packet where SYN is among them, else keep it.
+_DROP_SYN = struct.pack("HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 0x02, 0x06, 0, 0, 0, 0x06, 0, 0, 0xFFFFFFFF)
 
 
 class HttpServer:
@@ -89,6 +97,7 @@ class HttpServer:
             return
         began = time.monotonic()
         await self._stop_accepting(*self._listening)
+        await asyncio.sleep(_POLL_SECONDS)  # what was just accepted joins the connections
         state = self._state
         while (state.connections or state.tasks) and time.monotonic() < began + grace:
             if time.monotonic() > began + _LINGER_SECONDS:
@@ -125,6 +134,8 @@ class HttpServer:
     async def _stop_accepting(self, server: asyncio.Server, listening: socket.socket) -> None:
         """Close the socket, after the connections that wait there: their callers may have sent a request."""
         loop = asyncio.get_running_loop()
+        _ignore_new_callers(listening)
+        await asyncio.sleep(_HANDSHAKE_SECONDS)
         server.close()
         listening.setblocking(False)
         arriving: list[asyncio.Task[object]] = []
@@ -141,3 +152,14 @@ class HttpServer:
                 arriving.append(asyncio.ensure_future(taking))
         if arriving:
             await asyncio.wait(arriving, timeout=_LINGER_SECONDS)
+
+
+def _ignore_new_callers(listening: socket.socket) -> None:
+    """Have Linux drop what opens connections, so that none is made that closing the socket would then break.
+
+    The callers' systems ask again after a second, and are refused. Elsewhere a connection may be lost in the
+    microseconds between the last one that is accepted and the end.
+    """
+    program = ctypes.create_string_buffer(_DROP_SYN)
+    with contextlib.suppress(OSError):
+        listening.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HL", 4, ctypes.addressof(program)))
