@@ -77,7 +77,7 @@ def test_a_slow_head_is_closed(strict: RunningServer) -> None:
         status, message = error_in(received(connection))
         sender.join()
         assert (status, message) == (408, "the head of the request did not arrive within 1 s")
-        assert SECONDS <= time.monotonic() - began < PATIENCE
+        assert 0.99 * SECONDS < time.monotonic() - began < PATIENCE
 
 
 def test_a_slow_second_head_is_closed_too(strict: RunningServer) -> None:
@@ -103,7 +103,7 @@ def test_an_unused_connection_is_closed(strict: RunningServer, sent: bytes) -> N
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
         connection.sendall(sent)
         received(connection)
-        assert time.monotonic() - began >= SECONDS
+        assert time.monotonic() - began > 0.99 * SECONDS  # the event loop's clock ticks in milliseconds
 
 
 @pytest.mark.parametrize("path", [b"/simulate", b"/v2/models/tiny/infer", b"/models"])

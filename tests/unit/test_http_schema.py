@@ -90,7 +90,7 @@ def test_wrong_particles_are_named(particles: Any, text: str) -> None:
         (b"{}", "particles: Field required"),
         (b'{"particles": [], "seed": "x"}', "seed: Input should be a valid integer"),
         (b'{"particles": [], "output": "image"}', "output: Input should be 'response', 'channels' or 'hits'"),
-        (b'{"particles": [], "seeds": 1}', "seeds: unknown; a request has particles, seed, first_row"),
+        (b'{"particles": [], "seeds": 1}', "seeds: unknown; a request has seed, first_row, repeats"),
         (b'{"particles": [], "seed": true}', "seed: Input should be a valid integer; received True"),
         (b'{"particles": [], "repeats": "2"}', "repeats: Input should be a valid integer; received '2'"),
         (b'{"particles": [], "rates": 1}', "rates: Input should be a valid boolean"),

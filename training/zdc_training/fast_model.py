@@ -89,10 +89,10 @@ class FastAutoencoder(Generator):
         entry, log_energy, features = self.read(particles, pdg[0])
         conditions = self.conditions(features)
         photons = self.decode(conditions, self.generate(conditions, noise[:, : self.generator_noise]), log_energy)
-        lit = (noise[:, -1:] > self.gate(features)).to(photons.dtype)
-        lit = lit * self.frame.geometry.hits_face(particles)[:, None]
+        # Chosen and not multiplied: far from the face the networks may say anything, and 0 times infinity is no 0.
+        lit = (noise[:, -1:] > self.gate(features)) & (self.frame.geometry.hits_face(particles)[:, None] > 0)
         # What can be done for units is not done for fibres, of which there are three times as many.
-        top, slope = (line * lit for line in light_line(photons, self.clumping))
+        top, slope = (torch.where(lit, line, 0.0) for line in light_line(photons, self.clumping))
         numbers = self.fibre_numbers(noise[:, self.generator_noise : -1])
         units = self.frame.units_on_face(entry)
         top, slope = (

@@ -1,0 +1,23 @@
+"""What is shipped answers everything that its card says it knows."""
+
+import numpy as np
+import pytest
+from tiny_model import some_particles
+from zdc_detector.random import normals
+from zdc_service.engine import Engine
+from zdc_service.model_store import StoredModel, find_models
+
+
+@pytest.mark.parametrize("model", find_models(), ids=lambda model: model.folder.parent.name)
+def test_rates_are_finite_and_zero_off_the_face(model: StoredModel) -> None:
+    particles = some_particles(5000, seed=8).toward_a()
+    particles = particles[model.card.ranges.outside(particles) == 0]
+    hits = model.card.calorimeter.hits_face(particles.conditions)
+    assert 0.3 < hits.mean() < 0.9
+    engine = Engine(model)
+    noise = normals(5, 0, len(particles), model.card.noise.dimension)
+    rates = engine.run(particles.conditions, noise, particles.pdg)
+    assert np.isfinite(rates).all()
+    assert rates.min() >= 0
+    assert not rates[~hits].any()
+    assert (rates[hits].sum(axis=(1, 2)) > 1).mean() > 0.5  # a third are K0S, most of which decay on the way
