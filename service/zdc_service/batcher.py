@@ -3,6 +3,7 @@
 import logging
 import threading
 import time
+import weakref
 from collections import deque
 
 from zdc_detector.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
@@ -74,7 +75,9 @@ class Batcher:
             job.plan.engine.statistics.queued(job.plan.tally.requests)
             if wake:
                 self._wake()
-        job.future.add_done_callback(lambda future: self._forget(job) if future.cancelled() else None)
+        # The future keeps its callbacks: one that held the job would make a cycle with the results in it.
+        reference = weakref.ref(job)
+        job.future.add_done_callback(lambda future: self._forget(reference()) if future.cancelled() else None)
 
     def help(self, seconds: float) -> None:
         """Compute one batch on the calling thread, if there is one that takes at most about `seconds`.
@@ -129,7 +132,10 @@ class Batcher:
         self._queued_rows += rows
         self._metrics.queue_rows.set(self._queued_rows)
 
-    def _forget(self, job: Job) -> None:
+    def _forget(self, job: Job | None) -> None:
+        """Drop a job that was cancelled, unless nobody has it any more."""
+        if job is None:
+            return
         job.plan.tally.failed("cancelled")
         kind = (job.plan.engine, job.plan.finish)
         with self._changed:

@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from typing import NamedTuple
 
 from zdc_detector.errors import DeadlineError, ZdcError
@@ -213,24 +213,21 @@ def _chain(
     loop, thread = waiting[0].get_loop(), threading.get_ident()
 
     def settle(future: "Future[SimulationResult]") -> None:
-        again = False
-        try:
-            results = parts(future.result())
-        except CancelledError:
+        error = None if future.cancelled() else future.exception()
+        again = error is not None and len(waiting) > 1 and not isinstance(error, REFUSALS)
+        if future.cancelled():
             for each in waiting:
                 each.cancel()
-        except Exception as error:
-            again = len(waiting) > 1 and not isinstance(error, REFUSALS)
-            if not again:
-                _fail(waiting, error)
-        else:
+        elif error is None:
             now = time.monotonic()
-            for place, each in enumerate(waiting):
+            for place, (each, result) in enumerate(zip(waiting, parts(future.result()), strict=True)):
                 deadline = deadlines[place] if deadlines else None
                 if deadline is not None and now > deadline:
                     _fail([each], DeadlineError(LATE))
                 elif not each.done():
-                    each.set_result(results[place])
+                    each.set_result(result)
+        elif not again:
+            _fail(waiting, error)
         if ended is not None:
             ended(again)
 
@@ -264,7 +261,7 @@ def _still_waiting(callers: Sequence[_Caller]) -> list[_Caller]:
     return left
 
 
-def _fail(waiting: Sequence[Waiting], error: Exception) -> None:
+def _fail(waiting: Sequence[Waiting], error: BaseException) -> None:
     for each in waiting:
         if not each.done():
             each.set_exception(error)

@@ -161,6 +161,7 @@ class _Watch:
     def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
+            self._task = None  # it knows this object by its traceback: together they would keep the result
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
