@@ -149,8 +149,15 @@ class Batcher:
                     del self._queues[kind]
 
     def _work(self) -> None:
-        while slices := self._wait():
+        while self._work_once():
+            pass
+
+    def _work_once(self) -> bool:
+        """Compute a batch, of which nothing is kept while the next one is awaited; False at the end."""
+        slices = self._wait()
+        if slices:
             self._run(slices)
+        return bool(slices)
 
     def _run(self, slices: list[Slice]) -> None:
         try:
