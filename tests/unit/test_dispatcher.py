@@ -1,9 +1,12 @@
 """The dispatcher: what arrives together is computed together, and everyone gets the own answer."""
 
 import asyncio
+import gc
 import threading
 import time
+import weakref
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -107,6 +110,26 @@ async def test_while_the_worker_is_busy_requests_collect_and_leave_as_one(desk: 
     totals = desk.totals
     assert totals.seconds >= totals.timing.queue >= 9 * 0.05
     await desk.check_idle(13)
+
+
+def all_gone(references: list[weakref.ref[Any]]) -> bool:
+    return all(reference() is None for reference in references)
+
+
+@in_a_loop
+async def test_results_go_with_their_callers(desk: Desk) -> None:
+    """Without the help of the collector of cycles, which comes late and does not know that they are large."""
+    large = SimulationRequest(some_particles(90))
+    gc.collect()
+    gc.disable()
+    try:
+        for requests in ([large], small(1), small(3), [large, *small(3), small(1, repeats=2)[0]]):
+            results = await asyncio.gather(*desk.ask(*requests))
+            left = [weakref.ref(each) for result in results for each in (result, result.channels)]
+            del results
+            await until(partial(all_gone, left))
+    finally:
+        gc.enable()
 
 
 @in_a_loop
