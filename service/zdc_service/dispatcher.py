@@ -1,6 +1,7 @@
 """From an event loop to the batcher and back."""
 
 import asyncio
+import math
 import threading
 import time
 from collections.abc import Callable, Hashable, Sequence
@@ -20,6 +21,8 @@ Waiting = asyncio.Future[SimulationResult]
 #: Longest time that the loop's own thread computes. To wake another thread and to be woken by it costs 50-200 us on a
 #: virtual machine; a loop that stands still for longer than this lets its other callers wait.
 _HELP_SECONDS = 0.002
+#: Callers who have been several lately are several still, also where the loop hears of one at a time.
+_CROWD_SECONDS = 0.02
 
 
 class _Caller(NamedTuple):
@@ -35,8 +38,8 @@ class _Caller(NamedTuple):
 class Dispatcher:
     """Hands what arrives in one turn of an event loop to the batcher together.
 
-    Small requests are merged. A lone one is computed on the loop's own thread; where several callers wait, the loop's
-    time goes to them, and the workers compute: while those are busy, small requests collect.
+    Small requests are merged. A lone one is computed on the loop's own thread; where several callers wait, or did a
+    moment ago, the loop's time goes to them, and the workers compute: while those are busy, small requests collect.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class Dispatcher:
         self._waiting = 0  # callers
         self._under_way = 0  # jobs of small requests
         self._scheduled = False
+        self._crowded = -math.inf  # when several last waited
 
     def submit(self, job: Job) -> Waiting:
         """The job's result, or the error of `Batcher.submit`; cancelling it drops what has not been computed."""
@@ -111,7 +115,10 @@ class Dispatcher:
 
     def _flush(self) -> None:
         self._scheduled = False
-        alone = self._waiting == 1
+        now = time.monotonic()
+        if self._waiting > 1:
+            self._crowded = now
+        alone = now - self._crowded > _CROWD_SECONDS
         jobs, self._jobs = self._jobs, []
         for job, waiting in jobs:
             if waiting.cancelled():

@@ -77,6 +77,19 @@ async def test_a_lone_request_is_computed_on_the_loops_thread(desk: Desk, simula
 
 
 @in_a_loop
+async def test_right_after_a_crowd_a_lone_request_is_left_to_the_workers(desk: Desk) -> None:
+    """Where many callers are heard of one at a time, the loop must not compute for each while the others wait."""
+    desk.engine.row_seconds = 1e-6
+    await asyncio.gather(*desk.ask(*small(2)))
+    await asyncio.gather(*desk.ask(small(1)[0]))
+    assert threading.get_ident() not in desk.engine.threads
+    await asyncio.sleep(0.05)
+    await asyncio.gather(*desk.ask(small(1)[0]))
+    assert desk.engine.threads[-1] == threading.get_ident()
+    await desk.check_idle(4)
+
+
+@in_a_loop
 async def test_a_lone_request_that_would_take_long_is_left_to_a_worker(desk: Desk) -> None:
     desk.engine.row_seconds = 1.0
     await asyncio.gather(*desk.ask(small(1)[0]))
