@@ -1,0 +1,34 @@
+// A view of numbers that lie one after the other in somebody else's memory; C++17 has no std::span.
+#pragma once
+
+#include <cstddef>
+#include <iterator>
+#include <type_traits>
+
+namespace zdc_fastsim {
+
+/// Pointer and length; what it points to must outlive it. A Span<T> becomes a Span<const T> by itself.
+template <class T>
+class Span {
+ public:
+  constexpr Span() noexcept = default;
+  constexpr Span(T* data, std::size_t size) noexcept : data_(data), size_(size) {}
+
+  /// A whole array, std::vector, std::array or anything else with std::data and std::size.
+  template <class Container, class Element = std::remove_pointer_t<decltype(std::data(std::declval<Container&>()))>,
+            class = std::enable_if_t<std::is_convertible_v<Element (*)[], T (*)[]>>>
+  constexpr Span(Container&& container) noexcept : data_(std::data(container)), size_(std::size(container)) {}
+
+  constexpr T* data() const noexcept { return data_; }
+  constexpr std::size_t size() const noexcept { return size_; }
+  constexpr bool empty() const noexcept { return size_ == 0; }
+  constexpr T* begin() const noexcept { return data_; }
+  constexpr T* end() const noexcept { return data_ + size_; }
+  constexpr T& operator[](std::size_t i) const noexcept { return data_[i]; }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+}  // namespace zdc_fastsim

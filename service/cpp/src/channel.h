@@ -1,0 +1,37 @@
+// The connection to a server, and what every call on it carries.
+#pragma once
+
+#include <grpcpp/channel.h>
+#include <grpcpp/client_context.h>
+
+#include <memory>
+#include <string>
+
+#include "deadline.h"
+#include "zdc_fastsim/client.h"
+
+namespace zdc_fastsim {
+
+/// Connects to an address and shows credentials there.
+class Connection {
+ public:
+  /// Throws ConfigError for an address or options that cannot be.
+  Connection(const std::string& address, const Options& options);
+
+  const std::string& address() const { return address_; }
+  const Options& options() const { return options_; }
+  const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
+
+  /// Gives a call its deadline and its token; throws ConfigError where the token's file cannot be read.
+  void prepare(grpc::ClientContext& context, const Deadline& deadline) const;
+
+ private:
+  std::string address_;
+  Options options_;
+  std::shared_ptr<grpc::Channel> channel_;
+};
+
+/// Why a call failed.
+Failure failure_of(const grpc::Status& status, const grpc::ClientContext& context);
+
+}  // namespace zdc_fastsim

@@ -1,0 +1,58 @@
+#include "zdc_fastsim/client.h"
+
+#include "channel.h"
+#include "deadline.h"
+#include "job.h"
+#include "model.h"
+#include "rows.h"
+#include "stream.h"
+
+namespace zdc_fastsim {
+
+struct Client::Impl {
+  Impl(const std::string& address, const Options& options) : connection(address, options) {}
+
+  Result simulate(Span<const Particle> particles, const Request& request, Rows&& rows) const {
+    const Options& options = connection.options();
+    const Deadline deadline(request.deadline_ms != 0 ? request.deadline_ms : options.deadline_ms);
+    Job job(particles, request, options.rows_per_request, rows);
+    Patience patience(connection.address(), options, deadline);
+    while (!job.done()) {
+      const std::size_t before = rows.rows();
+      if (const auto failure = Stream(connection, deadline, job).run()) {
+        patience.wait(*failure, rows.rows() > before, job.first_particle());
+      }
+      job.interrupted();
+    }
+    Result result = job.result();
+    result.retries = patience.retries();
+    return result;
+  }
+
+  Connection connection;
+};
+
+Client::Client(const std::string& address, const Options& options) : impl_(std::make_unique<Impl>(address, options)) {}
+Client::~Client() = default;
+Client::Client(Client&&) noexcept = default;
+Client& Client::operator=(Client&&) noexcept = default;
+
+Result Client::simulate(Span<const Particle> particles, const Request& request, const CountBuffers& buffers) const {
+  return impl_->simulate(particles, request, RowsIn(buffers));
+}
+
+Result Client::simulate(Span<const Particle> particles, const Request& request, const FloatBuffers& buffers) const {
+  return impl_->simulate(particles, request, RowsIn(buffers));
+}
+
+ModelInfo Client::model(const std::string& name, std::uint32_t version) const {
+  const Deadline deadline(impl_->connection.options().deadline_ms);
+  Patience patience(impl_->connection.address(), impl_->connection.options(), deadline);
+  ModelInfo info;
+  while (const auto failure = ask_for_model(impl_->connection, deadline, name, version, info)) {
+    patience.wait(*failure, false, 0);
+  }
+  return info;
+}
+
+}  // namespace zdc_fastsim

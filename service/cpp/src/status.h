@@ -1,0 +1,23 @@
+// From the status of a failed call to an exception.
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+#include "deadline.h"
+
+namespace zdc_fastsim {
+
+/// Whether the server cannot be reached because its certificate is not one to trust, which no waiting mends.
+bool is_untrusted(const Failure& failure);
+
+/// Throws the error of a failure whose message counts particles from `first_particle` of the call.
+[[noreturn]] void throw_error(const std::string& address, const Failure& failure, std::size_t first_particle);
+
+/// Throws InvalidInputError with a message of ours.
+[[noreturn]] void throw_invalid(const std::string& message);
+
+/// Throws Error for a reply that breaks the contract.
+[[noreturn]] void throw_malformed(const std::string& what);
+
+}  // namespace zdc_fastsim
