@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from shower_samples import toy_showers, write_showers
-from zdc_training.config import AnyConfig, TrainingConfig, parse_config
+from zdc_training.config import AnyConfig, parse_config
 from zdc_training.fast_config import FastConfig, FastModelConfig
 from zdc_training.fit import fit
+from zdc_training.image_config import SinkhornConfig
 from zdc_training.run import Run
 
 SMALL_FAST = FastModelConfig(
@@ -30,7 +31,7 @@ class Silent:
         self.records.append(record)
 
 
-def tiny_config(folder: Path, **overrides: object) -> TrainingConfig:
+def tiny_config(folder: Path, **overrides: object) -> SinkhornConfig:
     """Networks of a few thousand weights; `overrides` are top-level keys or whole sections."""
     train, test = folder / "train.h5", folder / "test.h5"
     if not train.exists():
@@ -45,7 +46,7 @@ def tiny_config(folder: Path, **overrides: object) -> TrainingConfig:
         "output": {"name": "toy", "limitations": ["Toy showers."]},
     }
     config = parse_config(tree | overrides, "tiny")
-    assert isinstance(config, TrainingConfig)
+    assert isinstance(config, SinkhornConfig)
     return config
 
 

@@ -84,10 +84,20 @@ class ConfigError(ZdcError):
     kind = "config"
 
 
+class TrainingError(ConfigError):
+    """Training cannot go on with these settings; the message names the epoch, the step, the term and a remedy."""
+
+
 class FileFormatError(ZdcError):
     """A file is not what it should be; the message names the row where there is one."""
 
     kind = "file_format"
+
+
+class IncompleteError(ZdcError):
+    """Parts of a job are missing; the message names them and who makes them."""
+
+    kind = "incomplete"
 
 
 def rename_row(error: ZdcError, name: Callable[[int], str]) -> ZdcError:

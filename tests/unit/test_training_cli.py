@@ -79,7 +79,7 @@ def test_help_loads_no_framework() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["fit", "nowhere"], "nowhere: no such file, nor one of paper, smoke, zn-e2esae, zn-fast"),
+        (["fit", "nowhere"], "nowhere: no such file, nor one of paper, smoke, zn-cdcgan"),
         (["fit", "smoke", "--set", "optimiser.epoch=3"], "optimiser.epoch: Extra inputs are not permitted"),
         (["fit", "smoke", "--set", "model.channels=[2,2]"], "model.channels.2: Field required"),
         (["fit", "smoke", "--threads", "0"], "--threads = '0': Input should be greater than or equal to 1"),

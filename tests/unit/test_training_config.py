@@ -7,7 +7,6 @@ from zdc_detector.errors import ConfigError
 from zdc_detector.finish import Finish
 from zdc_training.config import (
     FIXED,
-    TrainingConfig,
     changed_keys,
     check_resumable,
     data_path,
@@ -15,6 +14,7 @@ from zdc_training.config import (
     override_config,
     shipped_configs,
 )
+from zdc_training.image_config import SinkhornConfig
 
 
 @pytest.mark.parametrize("name", sorted(shipped_configs()))
@@ -26,7 +26,7 @@ def test_shipped_configurations_are_valid_and_find_their_data(name: str) -> None
 
 def test_overrides_are_toml_values_or_bare_words() -> None:
     config = load_config("smoke", ["optimiser.epochs=7", "output.finish=round", "model.channels=[2, 2, 2, 2]"])
-    assert isinstance(config, TrainingConfig)
+    assert isinstance(config, SinkhornConfig)
     assert (config.optimiser.epochs, config.output.finish, config.model.channels) == (7, Finish.ROUND, (2, 2, 2, 2))
 
 
@@ -60,15 +60,15 @@ def test_broken_toml_is_refused(tmp_path: Path) -> None:
 
 def test_the_plain_variant_is_what_the_paper_has() -> None:
     paper, shipped = load_config("paper"), load_config("zn-e2esae")
-    assert isinstance(paper, TrainingConfig)
-    assert isinstance(shipped, TrainingConfig)
+    assert isinstance(paper, SinkhornConfig)
+    assert isinstance(shipped, SinkhornConfig)
     assert (paper.model.frame, paper.model.scaling, paper.model.conditional) == ("face", "linear", True)
     assert (paper.loss.reconstruction, paper.output.finish, paper.optimiser.batch_size) == ("mse", Finish.ROUND, 1000)
     assert paper.model.model_copy(update={"frame": "cell", "scaling": "cell"}) == shipped.model
 
 
 def test_changed_keys_have_their_old_and_new_values() -> None:
-    old = TrainingConfig()
+    old = SinkhornConfig()
     new = override_config(old, ["seed=2", "optimiser.epochs=7", "model.channels=[2, 2, 2, 2]"])
     expected = {"seed": (1, 2), "model.channels": ([16, 32, 64, 64], [2, 2, 2, 2]), "optimiser.epochs": (100, 7)}
     assert changed_keys(old, new) == expected
@@ -81,13 +81,13 @@ def test_changed_keys_have_their_old_and_new_values() -> None:
      "loss.reconstruction=poisson"],
 )  # fmt: skip
 def test_a_resumed_run_keeps_what_its_weights_and_its_split_depend_on(override: str) -> None:
-    old = TrainingConfig()
+    old = SinkhornConfig()
     with pytest.raises(ConfigError, match=rf"{override.partition('=')[0]}: a resumed run keeps .* with --run"):
         check_resumable(old, override_config(old, [override]))
 
 
 def test_fixed_keys_exist() -> None:
-    tree = TrainingConfig().model_dump()
+    tree = SinkhornConfig().model_dump()
     for key in FIXED:
         section, _, name = key.partition(".")
         assert section in tree

@@ -7,16 +7,17 @@ import pytest
 import torch
 from training_runs import Silent, finished, tiny_fast_config
 from zdc_detector.errors import ConfigError
-from zdc_training.config import TrainingConfig, check_resumable, load_config, override_config
+from zdc_training.config import check_resumable, load_config, override_config
 from zdc_training.fast_config import FastConfig
 from zdc_training.fast_model import FastAutoencoder
 from zdc_training.fit import fit
+from zdc_training.image_config import SinkhornConfig
 from zdc_training.run import Run
 
 
 def test_the_shipped_configuration_is_of_the_fast_method() -> None:
     assert isinstance(load_config("zn-fast"), FastConfig)
-    assert isinstance(load_config("zn-e2esae"), TrainingConfig)
+    assert isinstance(load_config("zn-e2esae"), SinkhornConfig)
 
 
 def test_training_lowers_the_scores_and_keeps_the_average(tmp_path: Path) -> None:
@@ -52,6 +53,6 @@ def test_a_resumed_run_is_the_run_that_never_stopped(tmp_path: Path) -> None:
 def test_a_run_keeps_its_method(tmp_path: Path) -> None:
     config = tiny_fast_config(tmp_path)
     with pytest.raises(ConfigError, match="a resumed run keeps"):
-        check_resumable(config, TrainingConfig(data=config.data, seed=config.seed))
+        check_resumable(config, SinkhornConfig(data=config.data, seed=config.seed))
     with pytest.raises(ConfigError, match=r"model\.channels: Extra inputs are not permitted"):
         override_config(config, ["model.channels=[1, 1, 1, 1]"])

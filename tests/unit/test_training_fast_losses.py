@@ -19,10 +19,10 @@ from zdc_training.fast_losses import (
     channel_score,
     crps,
     energy_score,
-    poisson_counts,
     poisson_deviance,
 )
 from zdc_training.fast_model import FastAutoencoder
+from zdc_training.light import poisson_counts
 
 
 @pytest.fixture(scope="module")

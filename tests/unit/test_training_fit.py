@@ -7,11 +7,11 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import Silent, tiny_config, trained
-from zdc_detector.errors import ConfigError
+from zdc_detector.errors import ConfigError, TrainingError
 from zdc_training.config import override_config, parse_config
 from zdc_training.curves import draw_curves
-from zdc_training.fit import TrainingError, fit, learning_rate
-from zdc_training.model import SinkhornAutoencoder
+from zdc_training.e2esae import SinkhornAutoencoder
+from zdc_training.fit import fit, learning_rate
 from zdc_training.run import Run
 from zdc_training.sections import OptimiserConfig
 

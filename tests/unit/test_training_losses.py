@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.optimize import linear_sum_assignment
-from zdc_training.config import LossConfig
+from zdc_training.image_config import LossConfig, ReconstructionConfig
 from zdc_training.learner import ObjectiveTerms
 from zdc_training.losses import diversity, reconstruction_loss, sinkhorn_divergence
 
@@ -15,19 +15,30 @@ def test_mse_counts_visible_fibres_only() -> None:
     target, log_photons = torch.zeros(2, 3, 3), torch.zeros(2, 3, 3)
     log_photons[0, 0, 0], log_photons[1, 2, 2] = 2.0, 3.0
     visible = torch.ones(2, 3, 3)
-    assert float(reconstruction_loss("mse", log_photons, target, visible)) == pytest.approx((4 + 9) / 18)
+    assert float(
+        reconstruction_loss(ReconstructionConfig(reconstruction="mse"), log_photons, target, visible)
+    ) == pytest.approx((4 + 9) / 18)
     visible[1, 2, 2] = 0
-    assert float(reconstruction_loss("mse", log_photons, target, visible)) == pytest.approx(4 / 18)
+    assert float(
+        reconstruction_loss(ReconstructionConfig(reconstruction="mse"), log_photons, target, visible)
+    ) == pytest.approx(4 / 18)
 
 
 def test_poisson_likelihood_is_smallest_at_the_counts() -> None:
     counts = torch.tensor([[[1.0, 7.0, 300.0]]])
     target, visible = counts.log1p(), torch.ones(1, 1, 3)
-    best = float(reconstruction_loss("poisson", target, target, visible))
+    best = float(reconstruction_loss(ReconstructionConfig(reconstruction="poisson"), target, target, visible))
     exact = float((counts - counts * counts.log()).mean())
     assert best == pytest.approx(exact, rel=1e-5)
     for factor in (0.9, 1.1):
-        assert float(reconstruction_loss("poisson", (counts * factor).log1p(), target, visible)) > best
+        assert (
+            float(
+                reconstruction_loss(
+                    ReconstructionConfig(reconstruction="poisson"), (counts * factor).log1p(), target, visible
+                )
+            )
+            > best
+        )
 
 
 def test_divergence_approaches_optimal_transport_for_small_blur() -> None:

@@ -9,10 +9,11 @@ from shower_samples import DATA
 from zdc_detector.calorimeter import ZN, Calorimeter
 from zdc_detector.particles import CONDITIONS, PX, PZ, VX, VZ
 from zdc_detector.showers import read_showers
-from zdc_training.config import LossConfig, ModelConfig, TrainingConfig
-from zdc_training.losses import Objective
-from zdc_training.model import MAX_LOG_PHOTONS, ConditionScaler, FaceGeometry, SinkhornAutoencoder
-from zdc_training.run import build_model
+from zdc_training.e2esae import SinkhornAutoencoder, SinkhornObjective
+from zdc_training.geometry import ConditionScaler, FaceGeometry
+from zdc_training.image_config import LossConfig, NoisyNetworkConfig, SinkhornConfig
+from zdc_training.image_generator import MAX_LOG_PHOTONS
+from zdc_training.methods import build_model
 
 #: Another face than ZN's, with odd sizes on the way down: 30 -> 15 -> 8 -> 4 -> 2 and 20 -> 10 -> 5 -> 3 -> 2.
 OBLONG = Calorimeter(
@@ -25,10 +26,10 @@ OBLONG = Calorimeter(
 )
 SMALL = {"latent": 6, "channels": (4, 4, 4, 4), "hidden": (16, 16, 16)}
 FORMS = [
-    ModelConfig(**SMALL),
-    ModelConfig(conditional=False, **SMALL),
-    ModelConfig(frame="face", scaling="face", **SMALL),
-    ModelConfig(frame="face", scaling="linear", **SMALL),
+    NoisyNetworkConfig(**SMALL),
+    NoisyNetworkConfig(conditional=False, **SMALL),
+    NoisyNetworkConfig(frame="face", scaling="face", **SMALL),
+    NoisyNetworkConfig(frame="face", scaling="linear", **SMALL),
 ]
 LOSSES = [
     LossConfig(reconstruction="mse", diversity_weight=0.1, encoder_l2=0.1, diversity_threshold=0.0),
@@ -45,9 +46,9 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     )
 
 
-def build(config: ModelConfig, particles: torch.Tensor, positive: bool = False) -> SinkhornAutoencoder:
+def build(config: NoisyNetworkConfig, particles: torch.Tensor, positive: bool = False) -> SinkhornAutoencoder:
     torch.manual_seed(3)
-    model = SinkhornAutoencoder(config, ZN, positive)
+    model = SinkhornAutoencoder(config, ZN, rates=positive)
     model.scaler.fit(particles)
     return model
 
@@ -55,7 +56,7 @@ def build(config: ModelConfig, particles: torch.Tensor, positive: bool = False) 
 @pytest.mark.parametrize("config", FORMS)
 @pytest.mark.parametrize("loss", LOSSES, ids=["mse", "poisson"])
 def test_shapes_and_a_gradient_in_every_parameter(
-    config: ModelConfig, loss: LossConfig, batch: tuple[torch.Tensor, torch.Tensor]
+    config: NoisyNetworkConfig, loss: LossConfig, batch: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     images, particles = batch
     model = build(config, particles, loss.reconstruction == "poisson")
@@ -64,8 +65,7 @@ def test_shapes_and_a_gradient_in_every_parameter(
     assert model.noise_generator(noise, model.scaler(particles)).shape == (len(images), config.latent)
     assert model.rates(particles, noise).shape == images.shape
 
-    jitter = torch.randn(len(images), config.latent, generator=torch.Generator().manual_seed(2))
-    terms = Objective(loss, config.conditional)(model, images, particles, noise, jitter)
+    terms = SinkhornObjective(loss)(model, images, particles, torch.Generator().manual_seed(2))
     assert set(terms) == {"reconstruction", "sinkhorn", "diversity", "encoder_l2"}
     terms.total().backward()
     for name, parameter in model.named_parameters():
@@ -77,9 +77,7 @@ def test_shapes_and_a_gradient_in_every_parameter(
 def test_the_sinkhorn_term_moves_both_networks(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     images, particles = batch
     model = build(FORMS[0], particles)
-    noise = torch.randn(len(images), FORMS[0].noise)
-    jitter = torch.zeros(len(images), FORMS[0].latent)
-    Objective(LossConfig(), True)(model, images, particles, noise, jitter)["sinkhorn"].backward()
+    SinkhornObjective(LossConfig())(model, images, particles, torch.Generator())["sinkhorn"].backward()
     for network in (model.encoder, model.noise_generator):
         moved = sum(float(p.grad.abs().sum()) for p in network.parameters() if p.grad is not None)
         assert moved > 0
@@ -100,16 +98,16 @@ def test_unconditional_form_does_not_see_the_conditions(batch: tuple[torch.Tenso
 
 def test_same_seed_same_networks_and_same_rates(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
     particles = batch[1]
-    config = TrainingConfig(model=FORMS[0])
+    config = SinkhornConfig(model=FORMS[0])
     noise = torch.randn(len(particles), FORMS[0].noise)
     first, second = (build_model(config, ZN).eval() for _ in range(2))
-    other = build_model(TrainingConfig(model=FORMS[0], seed=2), ZN).eval()
+    other = build_model(SinkhornConfig(model=FORMS[0], seed=2), ZN).eval()
     assert torch.equal(first.rates(particles, noise), second.rates(particles, noise))
     assert not torch.equal(first.rates(particles, noise), other.rates(particles, noise))
 
 
 @pytest.mark.parametrize("config", FORMS)
-def test_save_and_load(config: ModelConfig, batch: tuple[torch.Tensor, torch.Tensor], tmp_path: Path) -> None:
+def test_save_and_load(config: NoisyNetworkConfig, batch: tuple[torch.Tensor, torch.Tensor], tmp_path: Path) -> None:
     images, particles = batch
     model = build(config, particles)
     model.encoder(images)  # moves the running statistics of the normalisations
@@ -123,7 +121,7 @@ def test_save_and_load(config: ModelConfig, batch: tuple[torch.Tensor, torch.Ten
 
 
 def test_another_calorimeter() -> None:
-    model = SinkhornAutoencoder(ModelConfig(**SMALL), OBLONG).eval()
+    model = SinkhornAutoencoder(NoisyNetworkConfig(**SMALL), OBLONG).eval()
     particles = torch.tensor([[100.0, 0, 0, 0, 0.2, -0.1, 100.0, 939.565, 0]])
     assert model.rates(particles, torch.zeros(1, 10)).shape == (1, 30, 20)
 

@@ -4,14 +4,13 @@ import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError
 from zdc_detector.errors import ConfigError
-from zdc_detector.particles import CONDITIONS
 
 from zdc_training.fast_config import FastConfig
-from zdc_training.sections import Experiment, Positive, Section, Weight
+from zdc_training.image_config import ImageConfig
 
 #: Keys and sections that the weights and the split of a checkpoint depend on: a resumed run keeps them.
 FIXED = (
@@ -26,63 +25,10 @@ FIXED = (
 )
 
 
-class ModelConfig(Section):
-    """The three networks (paper, section 4)."""
-
-    conditional: bool = Field(True, description="give the conditions to the noise generator and to the Sinkhorn cost")
-    frame: Literal["face", "cell"] = Field(
-        "cell", description="`face`: images as they are; `cell`: shifted so that the fibre cell that is hit is central"
-    )
-    scaling: Literal["linear", "face", "cell"] = Field(
-        "cell",
-        description="`linear`: the nine as they are; `face`: log E and the impact point; `cell`: that point as fibre "
-        "cell and place within it",
-    )
-    noise: Positive = Field(10, description="numbers of noise")
-    latent: Positive = Field(32, description="numbers in the latent")
-    channels: tuple[Positive, Positive, Positive, Positive] = Field(
-        (16, 32, 64, 64), description="feature maps of the four convolutions; the decoder mirrors them"
-    )
-    hidden: tuple[Positive, Positive, Positive] = Field((256, 256, 256), description="widths of the noise generator")
-
-
-class LossConfig(Section):
-    """The four terms of eq. 7 and the cost of eq. 8."""
-
-    reconstruction: Literal["mse", "poisson"] = Field(
-        "mse", description="`mse` of log(1 + photons), or the `poisson` likelihood of the photons"
-    )
-    reconstruction_weight: Weight = Field(1.0, description="alpha of eq. 7")
-    sinkhorn_weight: Weight = Field(1.0, description="beta of eq. 7")
-    diversity_weight: Weight = Field(0.0, description="delta of eq. 7 with p of eq. 5; the sum is taken per pair")
-    diversity_threshold: float = Field(0.5, ge=0, le=1, description="tau of eq. 6")
-    encoder_l2: Weight = Field(0.0, description="gamma of eq. 7: L2 on the weights of the encoder's last layer")
-    latent_noise: Weight = Field(
-        0.0, description="deviation of the Gaussian noise on encoded latents before they are decoded; see `losses`"
-    )
-    blur: float = Field(0.1, gt=0, description="geomloss's name for sqrt(epsilon) of eq. 3-4 with p = 2")
-    scaling: float = Field(0.5, gt=0, lt=1, description="ratio of successive blurs while Sinkhorn anneals")
-    condition_scale: float | tuple[float, ...] = Field(
-        1.0, description="factor on the scaled conditions in the cost of eq. 8: one number, or one for each of the nine"
-    )
-
-    @model_validator(mode="after")
-    def _nine_scales(self) -> "LossConfig":
-        if isinstance(self.condition_scale, tuple) and len(self.condition_scale) != len(CONDITIONS):
-            raise ValueError(f"condition_scale needs 1 or {len(CONDITIONS)} numbers, got {len(self.condition_scale)}")
-        return self
-
-
-class TrainingConfig(Experiment):
-    """The conditional end-to-end Sinkhorn autoencoder."""
-
-    method: Literal["sinkhorn"] = "sinkhorn"
-    model: ModelConfig = ModelConfig()
-    loss: LossConfig = LossConfig()
-
-
 #: What a TOML file may hold; its key `method` says which.
-AnyConfig = TrainingConfig | FastConfig
+AnyConfig = ImageConfig | FastConfig
+
+_ADAPTER: TypeAdapter[AnyConfig] = TypeAdapter(Annotated[AnyConfig, Field(discriminator="method")])
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -137,11 +83,12 @@ def check_resumable(old: AnyConfig, new: AnyConfig) -> None:
 
 def parse_config(tree: dict[str, Any], origin: str) -> AnyConfig:
     """Check a configuration tree; `origin` stands in the error message."""
-    kind: type[AnyConfig] = FastConfig if tree.get("method") == "fast" else TrainingConfig
+    tree = {"method": "sinkhorn"} | tree
     try:
-        return kind.model_validate(tree)
+        return _ADAPTER.validate_python(tree)
     except ValidationError as error:
-        problems = [f"{'.'.join(str(p) for p in e['loc'])}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
+        # The first part of a place is the method.
+        problems = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
         raise ConfigError(f"{origin}: " + "; ".join(problems)) from error
 
 

@@ -32,8 +32,8 @@ from zdc_training.config import AnyConfig, data_path
 from zdc_training.data import load_split
 from zdc_training.fast_config import FastConfig
 from zdc_training.graph import OPSET, ExportedGraph, check_parity, flops, write_golden, write_graph
+from zdc_training.image_generator import ImageGenerator
 from zdc_training.learner import Generator
-from zdc_training.model import SinkhornAutoencoder
 from zdc_training.model_readme import model_readme
 from zdc_training.run import Run
 
@@ -105,7 +105,7 @@ def build_card(
         ranges=trained_ranges(training, "cell" if isinstance(config, FastConfig) else config.model.scaling),
         noise=NoiseSpec(dimension=graph.noise),
         takes_pdg=graph.takes_pdg,
-        output="rate" if isinstance(config, FastConfig) or config.loss.reconstruction == "poisson" else "count",
+        output=graph.model.output,
         finish=config.output.finish,
         opset=OPSET,
         flops_per_response=flops(graph),
@@ -126,7 +126,7 @@ def build_card(
 def _scaler(config: AnyConfig, model: Generator) -> dict[str, object]:
     if isinstance(config, FastConfig):
         return {"kind": "entry", "species": list(config.model.species)}
-    assert isinstance(model, SinkhornAutoencoder)
+    assert isinstance(model, ImageGenerator)
     scaler = model.scaler
     return {"kind": config.model.scaling, "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
 

@@ -1,15 +1,18 @@
 """The fast generator in the training loop."""
 
+from collections.abc import Iterator
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from zdc_detector.showers import Showers
 
+from zdc_training.distributed import parallel, private, share
 from zdc_training.fast_config import FastConfig
 from zdc_training.fast_losses import FastBatch, FastObjective, poisson_deviance
 from zdc_training.fast_model import FastAutoencoder
-from zdc_training.learner import Generator, ObjectiveTerms
+from zdc_training.learner import Generator, ObjectiveTerms, Player
 
 _BLOCK = 500  # showers that are turned at once, to bound the memory
 
@@ -29,14 +32,19 @@ class FastLearner:
         self.showers = _moved(self.showers, device)
         self.model = model.to(device)
         self.objective = objective.to(device)
+        self.joint = parallel(self.model, self.objective)
+        self.players = (Player(list(model.parameters())),)
 
-    def terms(self, rows: NDArray[np.intp], rng: np.random.Generator, noise: torch.Generator) -> ObjectiveTerms:  # noqa: ARG002
+    def turns(
+        self, rows: NDArray[np.intp], rng: np.random.Generator, noise: torch.Generator
+    ) -> Iterator[ObjectiveTerms]:
         """See `Learner`."""
-        terms: ObjectiveTerms = self.objective(self.model, _rows(self.showers, torch.from_numpy(rows)), noise)
-        return terms
+        del rng  # nothing is turned
+        mine = torch.from_numpy(rows[share(len(rows))])
+        yield self.joint(_rows(self.showers, mine), private(noise))
 
-    def reconstruction(self, model: Generator, showers: Showers) -> float:
-        """See `Learner`."""
+    def figures(self, model: Generator, showers: Showers) -> dict[str, float]:
+        """The weighted reconstruction term, without noise on the latent."""
         assert isinstance(model, FastAutoencoder)
         device = model.mean_rate.device
         batch = _moved(turned(model.cpu(), showers), device)
@@ -46,7 +54,7 @@ class FastLearner:
         )
         lit = batch.photons.sum(dim=1) > 0
         deviance = poisson_deviance(decoded * batch.fibres.sum(dim=2), batch.photons)
-        return self.config.loss.reconstruction_weight * float((deviance * lit).mean())
+        return {"reconstruction": self.config.loss.reconstruction_weight * float((deviance * lit).mean())}
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from zdc_training.coarse_frame import CoarseFrame
 from zdc_training.fast_config import FastLossConfig
 from zdc_training.fast_model import FastAutoencoder
 from zdc_training.learner import ObjectiveTerms
-from zdc_training.light import spread_light
+from zdc_training.light import poisson_counts, spread_light
 from zdc_training.shower_scores import ShowerScores
 
 _TINY = 1e-6
@@ -64,16 +64,6 @@ def _pairs(generated: Tensor) -> Tensor:
     return generated[first] - generated[second]
 
 
-def poisson_counts(rates: Tensor, generator: torch.Generator) -> Tensor:
-    """Poisson counts that a gradient passes, as it does through rate + sqrt(rate) * (a number that was drawn).
-
-    For rates below 1, where that is no approximation, the deviation's share of the derivative is held back.
-    """
-    fixed = rates.detach()
-    counts = torch.poisson(fixed, generator=generator)
-    return counts + (rates - fixed) * (1.0 + (counts - fixed) / (2.0 * fixed.clamp(min=1.0)))
-
-
 class FastObjective(nn.Module):
     """All terms for a batch.
 
@@ -87,15 +77,14 @@ class FastObjective(nn.Module):
         self.scores = ShowerScores(frame)
 
     def forward(self, model: FastAutoencoder, batch: FastBatch, generator: torch.Generator) -> ObjectiveTerms:
-        """Weighted terms, means over the batch, with random numbers from `generator`, which lives on the CPU."""
+        """Weighted terms, means over the batch; `generator` of random numbers lives where the batch does."""
         config, size, draws = self.config, len(batch.photons), self.config.draws
-        device = batch.photons.device
 
         def normal(rows: int, columns: int) -> Tensor:
-            return torch.randn(rows, columns, generator=generator).to(device)
+            return torch.randn(rows, columns, generator=generator, device=generator.device)
 
         def uniform(like: Tensor) -> Tensor:
-            return torch.rand(like.shape, generator=generator).to(device)
+            return torch.rand(like.shape, generator=generator, device=generator.device)
 
         visible = batch.fibres.sum(dim=2)
         conditions = model.conditions(batch.features)

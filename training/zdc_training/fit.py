@@ -11,29 +11,21 @@ import numpy as np
 import torch
 from torch import nn
 from torch.utils.tensorboard import SummaryWriter
-from zdc_detector.errors import ConfigError
+from zdc_detector.errors import ConfigError, TrainingError
 from zdc_detector.showers import Showers
 from zdc_metrics import channel_wasserstein, empty_share, fair_crps, mean_absolute_error
 from zdc_metrics.distances import crps_floor
 
 from zdc_training.config import AnyConfig
 from zdc_training.data import load_split
-from zdc_training.fast_config import FastConfig
-from zdc_training.fast_learner import FastLearner
-from zdc_training.fast_model import FastAutoencoder
 from zdc_training.generate import generate, network
-from zdc_training.learner import Generator, Learner
-from zdc_training.model import SinkhornAutoencoder
-from zdc_training.run import Run, build_model
+from zdc_training.learner import Generator, Learner, ObjectiveTerms, Player
+from zdc_training.methods import build_learner
+from zdc_training.run import Run
 from zdc_training.sections import OptimiserConfig
-from zdc_training.sinkhorn_learner import SinkhornLearner
 
 _VALIDATION_SEED = 20_201  # the same noise at every validation, so that epochs compare
 _VALIDATION_REPEATS = 4
-
-
-class TrainingError(ConfigError):
-    """Training cannot go on; the message names the step, the term and a remedy."""
 
 
 class Reporter(Protocol):
@@ -49,7 +41,7 @@ class Reporter(Protocol):
 @dataclass
 class _State:
     learner: Learner
-    optimiser: torch.optim.Optimizer
+    optimisers: list[torch.optim.Optimizer]  # one for each player
     average: Generator | None
     steps: int = 0
     epoch: int = 0
@@ -138,17 +130,14 @@ def open_device(name: str) -> torch.device:
 
 
 def _build(config: AnyConfig, training: Showers, device: torch.device) -> _State:
-    model, optimiser = build_model(config, training.calorimeter), config.optimiser
-    learner: Learner
-    if isinstance(config, FastConfig):
-        assert isinstance(model, FastAutoencoder)
-        learner = FastLearner(config, model, training, device)
-    else:
-        assert isinstance(model, SinkhornAutoencoder)
-        learner = SinkhornLearner(config, model, training, device)
-    adam = torch.optim.AdamW(model.parameters(), lr=optimiser.learning_rate, weight_decay=optimiser.weight_decay)
+    learner, optimiser = build_learner(config, training, device), config.optimiser
+
+    def adam(player: Player) -> torch.optim.Optimizer:
+        betas = (player.momentum, 0.999)
+        return torch.optim.AdamW(player.parameters, optimiser.learning_rate, betas, weight_decay=optimiser.weight_decay)
+
     average = copy.deepcopy(learner.model).eval().requires_grad_(False) if optimiser.average else None
-    return _State(learner, adam, average)
+    return _State(learner, [adam(player) for player in learner.players], average)
 
 
 def _best(state: _State, training: Showers) -> dict[str, Any]:
@@ -160,7 +149,7 @@ def _checkpoint(state: _State) -> dict[str, Any]:
     return {
         "model": state.learner.model.state_dict(),
         "average": state.average.state_dict() if state.average else None,
-        "optimiser": state.optimiser.state_dict(),
+        "optimisers": [optimiser.state_dict() for optimiser in state.optimisers],
         "steps": state.steps,
         "epoch": state.epoch,
         "best": state.best,
@@ -173,39 +162,53 @@ def _restore(state: _State, run: Run) -> None:
     if state.average is not None:
         # A run that began without an average takes one up from the weights that it has reached.
         state.average.load_state_dict(saved.get("average") or saved["model"])
-    state.optimiser.load_state_dict(saved["optimiser"])
+    for optimiser, held in zip(state.optimisers, saved["optimisers"], strict=True):
+        optimiser.load_state_dict(held)
     state.steps, state.epoch, state.best = saved.get("steps", 0), saved["epoch"], saved["best"]
 
 
 def _epoch(config: AnyConfig, state: _State, training: Showers, reporter: Reporter) -> dict[str, float]:
     """One pass over the training showers; returns the mean of each loss term."""
-    model = state.learner.model.train()
+    learner = state.learner
+    learner.model.train()
     rng = np.random.default_rng([config.seed, state.epoch])
-    noise_rng = torch.Generator().manual_seed(int(rng.integers(2**62)))
+    device = next(learner.model.parameters()).device
+    noise = torch.Generator(device).manual_seed(int(rng.integers(2**62)))
     size = config.optimiser.batch_size
     order = rng.permutation(len(training))
     steps = len(order) // size
     sums: defaultdict[str, float] = defaultdict(float)
     for step in range(steps):
         rate = learning_rate(config.optimiser, state.epoch + step / steps)
-        for group in state.optimiser.param_groups:
-            group |= {"lr": rate, "weight_decay": config.optimiser.weight_decay}
-        terms = state.learner.terms(order[step * size : (step + 1) * size], rng, noise_rng)
-        values = {name: float(term.detach()) for name, term in terms.items()}
-        number = state.epoch * steps + step + 1
-        for name, value in values.items():
-            _check_finite(f"{name} term", value, number)
-        state.optimiser.zero_grad(set_to_none=True)
-        torch.autograd.backward(terms.total())
-        norm = nn.utils.clip_grad_norm_(model.parameters(), config.optimiser.clip_gradient)
-        # Before the step: a checkpoint never holds weights that cannot be resumed from.
-        _check_finite("norm of the gradient", float(norm), number)
-        state.optimiser.step()
+        turns = learner.turns(order[step * size : (step + 1) * size], rng, noise)
+        values: dict[str, float] = {}
+        for player, optimiser in zip(learner.players, state.optimisers, strict=True):
+            for group in optimiser.param_groups:
+                group |= {"lr": rate * player.rate, "weight_decay": config.optimiser.weight_decay}
+            values |= _move(player, optimiser, next(turns), config.optimiser, state.epoch * steps + step + 1)
+        for _ in turns:
+            raise AssertionError("more turns than players")
         _move_average(state, config.optimiser.average)
         for name, value in values.items():
             sums[name] += value
         reporter.step(state.epoch + 1, step + 1, steps, values)
     return {"learning_rate": rate, **{f"loss/{name}": total / steps for name, total in sums.items()}}
+
+
+def _move(
+    player: Player, optimiser: torch.optim.Optimizer, terms: ObjectiveTerms, config: OptimiserConfig, step: int
+) -> dict[str, float]:
+    """One step of one player; returns the terms of its loss."""
+    values = dict(zip(terms, torch.stack([term.detach() for term in terms.values()]).tolist(), strict=True))
+    for name, value in values.items():
+        _check_finite(f"{name} term", value, step)
+    optimiser.zero_grad(set_to_none=True)
+    torch.autograd.backward(terms.total())
+    norm = nn.utils.clip_grad_norm_(player.parameters, config.clip_gradient)
+    # Before the step: a checkpoint never holds weights that cannot be resumed from.
+    _check_finite("norm of the gradient", float(norm), step)
+    optimiser.step()
+    return values
 
 
 @torch.no_grad()
@@ -235,8 +238,9 @@ def _check_finite(name: str, value: float, step: int) -> None:
 def validate(model: Generator, learner: Learner, showers: Showers, config: AnyConfig) -> dict[str, float]:
     """Figures on showers that were not trained on, each simulated once, against four generated responses.
 
-    ``reconstruction`` is the weighted term of the objective, as in training. ``crps_of_model`` is what the CRPS would
-    be if the generated responses were the truth: below ``crps`` where they miss it or spread too little.
+    The method adds what it alone can say: ``reconstruction`` is the weighted term of the objective, as in training.
+    ``crps_of_model`` is what the CRPS would be if the generated responses were the truth: below ``crps`` where they
+    miss it or spread too little.
     """
     model.eval()
     calorimeter = showers.calorimeter
@@ -253,5 +257,5 @@ def validate(model: Generator, learner: Learner, showers: Showers, config: AnyCo
             sums.sum(dtype=np.float64) / _VALIDATION_REPEATS / max(truth.sum(dtype=np.float64), 1)
         ),
         "empty_share": empty_share(sums.sum(axis=-1)),
-        "reconstruction": learner.reconstruction(model, showers),
+        **learner.figures(model, showers),
     }

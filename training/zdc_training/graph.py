@@ -21,8 +21,8 @@ from zdc_detector.particles import Particles
 from zdc_detector.random import normals
 from zdc_detector.showers import Showers
 
+from zdc_training.image_generator import ImageGenerator
 from zdc_training.learner import Generator
-from zdc_training.model import SinkhornAutoencoder
 
 OPSET = 18
 PARITY_SIZES = (1, 2, 3, 7, 64, 255, 1000)
@@ -36,15 +36,16 @@ _EDGE = 0.1
 
 
 class ExportedGraph(nn.Module):
-    """`rates` of a network without its encoder, batch normalisation folded into the layers before it."""
+    """`rates` of a network without what only training needs, batch normalisation folded into the layers before it."""
 
     def __init__(self, model: Generator) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).eval().cpu()
         self.noise, self.takes_pdg = model.noise, model.takes_pdg
-        if isinstance(self.model, SinkhornAutoencoder):
+        if isinstance(self.model, ImageGenerator):
             self.model.decoder.layers = fold_batch_norms(self.model.decoder.layers)
-        del self.model.encoder
+        for name in model.training_only:
+            delattr(self.model, name)
 
     def forward(self, particles: Tensor, noise: Tensor, *pdg: Tensor) -> Tensor:
         """Rates, shape (N, rows, columns)."""

@@ -1,6 +1,8 @@
 """What the training loop asks of a method: a network, and its loss on some of the training showers."""
 
-from typing import Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
@@ -14,12 +16,16 @@ class Generator(nn.Module):
 
     Attributes
     ----------
-    noise : Numbers of noise for each response.
+    noise : Numbers of noise for each response, standard normal.
     takes_pdg : Whether `rates` takes PDG codes as a third argument.
+    output : Whether `rates` gives rates of Poisson counts, or counts.
+    training_only : Names of the networks that `rates` does without.
     """
 
     noise: int
     takes_pdg: bool = False
+    output: Literal["rate", "count"] = "rate"
+    training_only: tuple[str, ...] = ("encoder",)
 
     def rates(self, particles: Tensor, noise: Tensor, *pdg: Tensor) -> Tensor:
         """Photons per fibre, shape (N, rows, columns), of particles (N, 9) that fly to +z and noise (N, noise).
@@ -37,6 +43,21 @@ class ObjectiveTerms(dict[str, Tensor]):
         return torch.stack(list(self.values())).sum()
 
 
+@dataclass(frozen=True)
+class Player:
+    """Weights that one optimiser moves to lower one objective; of two adversaries each is one.
+
+    Attributes
+    ----------
+    rate : Learning rate, as a multiple of the configured one.
+    momentum : Decay of Adam's first moment.
+    """
+
+    parameters: Sequence[nn.Parameter]
+    rate: float = 1.0
+    momentum: float = 0.9
+
+
 class Learner(Protocol):
     """A network with the showers it is trained on."""
 
@@ -45,11 +66,19 @@ class Learner(Protocol):
         """What is trained."""
 
     @property
-    def objective(self) -> nn.Module:
-        """The loss, which may hold numbers that belong to the training showers."""
+    def players(self) -> Sequence[Player]:
+        """Who takes a turn in every step, in this order."""
 
-    def terms(self, rows: NDArray[np.intp], rng: np.random.Generator, noise: torch.Generator) -> ObjectiveTerms:
-        """The weighted terms of the loss on these training showers, with random numbers from `rng` and `noise`."""
+    def turns(
+        self, rows: NDArray[np.intp], rng: np.random.Generator, noise: torch.Generator
+    ) -> Iterator[ObjectiveTerms]:
+        """For each player the weighted terms of its loss on these training showers; it moves before the next is asked.
 
-    def reconstruction(self, model: Generator, showers: Showers) -> float:
-        """The weighted reconstruction term of showers, without noise on the latent; `model` is of this kind."""
+        Parameters
+        ----------
+        rows : Of the training showers.
+        rng, noise : Where random numbers come from; `noise` lives on the learner's device.
+        """
+
+    def figures(self, model: Generator, showers: Showers) -> dict[str, float]:
+        """What only this method can say of `model`, which is of its kind, on showers that were not trained on."""

@@ -37,6 +37,16 @@ def spread_light(mean: Tensor, numbers: Tensor, clumping: float) -> Tensor:
     return torch.relu(top - slope * numbers)
 
 
+def poisson_counts(rates: Tensor, generator: torch.Generator) -> Tensor:
+    """Poisson counts that a gradient passes, as it does through rate + sqrt(rate) * (a number that was drawn).
+
+    For rates below 1, where that is no approximation, the deviation's share of the derivative is held back.
+    """
+    fixed = rates.detach()
+    counts = torch.poisson(fixed, generator=generator)
+    return counts + (rates - fixed) * (1.0 + (counts - fixed) / (2.0 * fixed.clamp(min=1.0)))
+
+
 class FibreNumbers(nn.Module):
     """A number in [0, 1) for each fibre from two numbers of noise.
 

@@ -1,4 +1,17 @@
-"""The terms of eq. 7 and the conditional cost of eq. 8."""
+"""Distances of images and of point clouds, of which objectives are made (paper, sections 3.1-3.3).
+
+Blur and the scale of the latent
+--------------------------------
+`blur` is geomloss's name for the square root of epsilon in eq. 3, in the units of the latent: Sinkhorn cannot tell
+apart what is closer than that. Two things go wrong without a word:
+
+- A blur above the distances between latents makes the divergence blind: it then compares the means alone.
+- geomloss anneals epsilon from the diameter of the clouds down to the blur; a `diameter` below the blur leaves two
+  iterations, however far from converged. So none is given: geomloss measures it, and `fit` warns where what it
+  measures is below `CLEAR` times the blur.
+
+geomloss's cost for p = 2 is |x - y|^2 / 2, the c of section 3.2: its divergence is half of one with |x - y|^2.
+"""
 
 from collections.abc import Callable
 
@@ -6,25 +19,69 @@ import torch
 from geomloss import SamplesLoss
 from torch import Tensor, nn
 
-from zdc_training.config import LossConfig
-from zdc_training.learner import ObjectiveTerms
-from zdc_training.model import SinkhornAutoencoder
+from zdc_training.image_config import ReconstructionConfig
+
+#: A cloud of latents should be so many blurs wide at least.
+CLEAR = 10.0
+
+#: Multiples of the scale of the MMD's kernel that are summed, as in the Wasserstein autoencoders' code.
+_KERNEL_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+
+_SMALLEST = 4  # fibres along a side of the last level of a pyramid, before it is halved once more
 
 
-def reconstruction_loss(kind: str, log_photons: Tensor, target: Tensor, visible: Tensor) -> Tensor:
-    """L_recon of section 3.1, mean over fibres; those that are not visible add nothing.
+def reconstruction_loss(config: ReconstructionConfig, log_photons: Tensor, target: Tensor, visible: Tensor) -> Tensor:
+    """The weighted L_recon of section 3.1, mean over fibres; those that are not visible add nothing.
+
+    ``mse`` compares log(1 + photons); ``laplacian`` adds the pyramid (eq. 2); ``poisson`` is the negative
+    log-likelihood of the counts, without the term that depends on the counts alone.
 
     Parameters
     ----------
-    kind : ``mse`` compares log(1 + photons); ``poisson`` is the negative log-likelihood of the counts, without
-        the term that depends on the counts alone.
     log_photons, target : log(1 + photons), shape (N, rows, columns).
     visible : 1 or 0 for each fibre, same shape.
     """
-    if kind == "mse":
-        return ((log_photons - target).square() * visible).mean()
-    rate, counts = torch.expm1(log_photons), torch.expm1(target)
-    return ((rate - counts * torch.log(rate + 1e-8)) * visible).mean()
+    difference = (log_photons - target) * visible
+    match config.reconstruction:
+        case "mse":
+            loss = difference.square().mean()
+        case "laplacian":
+            loss = config.pyramid_weight * laplacian_distance(difference) + difference.square().mean()
+        case "poisson":
+            rate, counts = torch.expm1(log_photons), torch.expm1(target)
+            loss = ((rate - counts * torch.log(rate + 1e-8)) * visible).mean()
+    return config.reconstruction_weight * loss
+
+
+def laplacian_pyramid(images: Tensor) -> list[Tensor]:
+    """L^j of eq. 1: each level less itself blurred, from which the next, half as large, is taken; the last as it is.
+
+    Blurred with the binomial kernel (1, 4, 6, 4, 1) / 16 in both directions and mirrored at the edges. The paper gives
+    neither the kernel nor the number of levels: sides are halved while they have four fibres or more.
+
+    Parameters
+    ----------
+    images : Shape (N, rows, columns).
+    """
+    line = torch.tensor([1.0, 4.0, 6.0, 4.0, 1.0], device=images.device, dtype=images.dtype) / 16
+    kernel = torch.outer(line, line)[None, None]
+    levels, here = [], images.unsqueeze(1)
+    while min(here.shape[2:]) >= _SMALLEST:
+        blurred = nn.functional.conv2d(nn.functional.pad(here, (2, 2, 2, 2), mode="reflect"), kernel)
+        levels.append(here - blurred)
+        here = blurred[:, :, ::2, ::2]
+    return [level.squeeze(1) for level in (*levels, here)]
+
+
+def laplacian_distance(difference: Tensor) -> Tensor:
+    """Lap_1 of eq. 1 of x - x', shape (N, rows, columns), mean over showers and over the fibres of the image.
+
+    A pyramid is linear, so that of a difference is the difference of the pyramids. A level has 2^(2j) times fewer
+    pixels than the image: with the weight 2^(2j) every level counts alike.
+    """
+    fibres = difference[0].numel()
+    levels = laplacian_pyramid(difference)
+    return torch.stack([4.0**j * level.abs().sum(dim=(1, 2)).mean() / fibres for j, level in enumerate(levels)]).sum()
 
 
 def sinkhorn_divergence(blur: float, scaling: float) -> Callable[[Tensor, Tensor], Tensor]:
@@ -48,50 +105,30 @@ def diversity(latents: Tensor, threshold: float) -> Tensor:
     return (similarity.square() * kept).sum() / (n * (n - 1))
 
 
-class Objective(nn.Module):
-    """L_sum of eq. 7 with the conditional Sinkhorn term of eq. 8.
+def mean_discrepancy(x: Tensor, y: Tensor) -> Tensor:
+    """Squared maximum mean discrepancy of two point clouds (N, D), without bias: below 0 by chance where they agree.
 
-    The latent has unit variance over the batch, and without `latent_noise` the rare bright showers take nearly all
-    of it: the faint ones end up within 0.03 of each other, below the blur, where the divergence cannot tell them
-    apart. Noise on what is decoded costs reconstruction there, so the encoder gives every shower room.
+    The kernel is the sum over scales s of C / (C + |x - y|^2) with C = 2 D s, the expected squared distance of two
+    samples of a standard normal prior times s (Tolstikhin et al., "Wasserstein auto-encoders", arXiv 1711.01558,
+    section 4 and the paper's code).
     """
+    n, dimension = x.shape
 
-    condition_scale: Tensor
+    def kernel(a: Tensor, b: Tensor) -> Tensor:
+        squared = (a.square().sum(1)[:, None] + b.square().sum(1) - 2.0 * a @ b.T).clamp(min=0.0)
+        return torch.stack([2.0 * dimension * s / (2.0 * dimension * s + squared) for s in _KERNEL_SCALES]).sum(dim=0)
 
-    def __init__(self, config: LossConfig, conditional: bool) -> None:
-        super().__init__()
-        self.config = config
-        self.conditional = conditional
-        self.divergence = sinkhorn_divergence(config.blur, config.scaling)
-        self.register_buffer("condition_scale", torch.tensor(config.condition_scale, dtype=torch.float32))
+    others = n * (n - 1)
+    itself = len(_KERNEL_SCALES) * n  # the kernel of every point with itself
+    within = (kernel(x, x).sum() + kernel(y, y).sum() - 2 * itself) / others
+    return within - 2.0 * kernel(x, y).mean()
 
-    def forward(
-        self, model: SinkhornAutoencoder, images: Tensor, particles: Tensor, noise: Tensor, jitter: Tensor
-    ) -> ObjectiveTerms:
-        """Weighted terms for a batch.
 
-        Parameters
-        ----------
-        model : The three networks.
-        images : log(1 + photons), shape (N, rows, columns).
-        particles : Conditions in physical units, shape (N, 9).
-        noise : Standard normal, shape (N, noise).
-        jitter : Standard normal, shape (N, latent); scaled by `latent_noise` and added to what is decoded.
-        """
-        config = self.config
-        conditions = model.scaler(particles)
-        seen, visible = model.to_frame(images, particles)
-        encoded = model.encoder(seen)
-        generated = model.noise_generator(noise, conditions)
-        left, right = encoded, generated
-        if self.conditional:
-            scaled = conditions * self.condition_scale
-            left, right = torch.cat([encoded, scaled], dim=1), torch.cat([generated, scaled], dim=1)
-        decoded = model.log_photons(encoded + config.latent_noise * jitter)
-        reconstruction = reconstruction_loss(config.reconstruction, decoded, seen, visible)
-        return ObjectiveTerms(
-            reconstruction=config.reconstruction_weight * reconstruction,
-            sinkhorn=config.sinkhorn_weight * self.divergence(left, right),
-            diversity=config.diversity_weight * diversity(encoded, config.diversity_threshold),
-            encoder_l2=config.encoder_l2 * model.encoder.last.weight.square().sum(),
-        )
+def sliced_distance(x: Tensor, y: Tensor, directions: Tensor) -> Tensor:
+    """Squared sliced 2-Wasserstein distance of two point clouds (N, D): the mean over directions (K, D).
+
+    In one dimension the optimal transport pairs the sorted points (Kolouri et al., "Sliced-Wasserstein autoencoder",
+    arXiv 1804.01947).
+    """
+    unit = nn.functional.normalize(directions, dim=1).T
+    return ((x @ unit).sort(dim=0).values - (y @ unit).sort(dim=0).values).square().mean()

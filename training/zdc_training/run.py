@@ -14,10 +14,8 @@ from zdc_detector.errors import ConfigError
 from zdc_detector.whole_file import whole_file, write_whole
 
 from zdc_training.config import AnyConfig, changed_keys, check_resumable, parse_config
-from zdc_training.fast_config import FastConfig
-from zdc_training.fast_model import FastAutoencoder
 from zdc_training.learner import Generator
-from zdc_training.model import SinkhornAutoencoder
+from zdc_training.methods import build_model
 
 
 @dataclass(frozen=True)
@@ -126,11 +124,3 @@ class Run:
         model = build_model(config, Calorimeter.model_validate(saved["calorimeter"]))
         model.load_state_dict(saved["model"])
         return model.eval()
-
-
-def build_model(config: AnyConfig, calorimeter: Calorimeter) -> Generator:
-    """Untrained networks of a configuration, initialised from its seed."""
-    torch.manual_seed(config.seed)
-    if isinstance(config, FastConfig):
-        return FastAutoencoder(config.model, calorimeter)
-    return SinkhornAutoencoder(config.model, calorimeter, positive=config.loss.reconstruction == "poisson")

@@ -1,0 +1,115 @@
+"""The conditional deep convolutional GAN (Radford et al., arXiv 1511.06434; paper, sections 2 and 4).
+
+The paper gives neither its networks nor how it takes the conditions: here the generator has the e2eSAE's noise
+generator and decoder, the discriminator the encoder's convolutions and as many dense layers. As in the reference,
+convolutions of stride 2, batch normalisation but in the discriminator's first layer, leaky ReLU there, bounded
+images, Adam with beta_1 = 0.5, and the generator lowers -log D of what it made.
+
+Simulated responses are whole photons, which a discriminator would tell from any rate at a glance. So with the finish
+`poisson` it sees counts that are drawn from the rates; `round` has no gradient, and it sees the numbers themselves.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.finish import Finish
+from zdc_detector.showers import Showers
+
+from zdc_training.distributed import normal, private
+from zdc_training.image_config import DcganConfig, NoisyNetworkConfig
+from zdc_training.image_generator import MAX_LOG_PHOTONS, ImageGenerator
+from zdc_training.image_learner import ImageLearner
+from zdc_training.learner import Generator, ObjectiveTerms, Player
+from zdc_training.light import poisson_counts
+from zdc_training.networks import Decoder, NoiseGenerator, image_sizes
+
+_LEAK = 0.2
+_DARK = -5.0  # a sigmoid of it, times the largest log(1 + photons), is log(1 + 0.08 photons)
+
+
+class Discriminator(nn.Module):
+    """Logits that images are simulated, given their conditions."""
+
+    def __init__(self, shape: tuple[int, int], channels: Sequence[int], conditions: int, hidden: Sequence[int]) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        previous = 1
+        for width in channels:
+            layers.append(nn.Conv2d(previous, width, 5, 2, 2))
+            if previous > 1:
+                layers.append(nn.BatchNorm2d(width))
+            layers.append(nn.LeakyReLU(_LEAK))
+            previous = width
+        self.convolutions = nn.Sequential(*layers, nn.Flatten())
+        rows, columns = image_sizes(shape, len(channels))[-1]
+        widths = [previous * rows * columns + conditions, *hidden]
+        dense: list[nn.Module] = []
+        for into, out in pairwise(widths):
+            dense += [nn.Linear(into, out), nn.LeakyReLU(_LEAK)]
+        self.dense = nn.Sequential(*dense, nn.Linear(widths[-1], 1))
+
+    def forward(self, images: Tensor, *conditions: Tensor) -> Tensor:
+        """Logits, shape (N,), of log(1 + photons) in the frame and conditions, where it has them."""
+        maps = self.convolutions(images.unsqueeze(1))
+        logits: Tensor = self.dense(torch.cat([maps, *conditions], dim=1))
+        return logits[:, 0]
+
+
+class ConditionalGan(ImageGenerator):
+    """Noise generator and decoder, and the discriminator that they are trained against."""
+
+    training_only = ("discriminator",)
+
+    def __init__(self, config: NoisyNetworkConfig, calorimeter: Calorimeter, *, rates: bool) -> None:
+        super().__init__(config, calorimeter, config.noise, rates=rates)
+        self.decoder = Decoder(calorimeter.shape, config.channels, config.latent)
+        self.noise_generator = NoiseGenerator(config.noise, self.conditions, config.hidden, config.latent)
+        self.discriminator = Discriminator(calorimeter.shape, config.channels, self.conditions, config.hidden)
+        nn.init.constant_(self.decoder.bias, _DARK)
+
+    def log_photons(self, latents: Tensor) -> Tensor:
+        """See `ImageGenerator`; between 0 and the largest."""
+        bounded: Tensor = MAX_LOG_PHOTONS * torch.sigmoid(self.decoder(latents))
+        return bounded
+
+
+class DcganLearner(ImageLearner):
+    """Two players: the discriminator moves first, then the generator against it."""
+
+    def __init__(self, config: DcganConfig, model: ConditionalGan, training: Showers, device: torch.device) -> None:
+        super().__init__(config, model, training, device)
+        self.model: ConditionalGan = model
+        self.counts = config.output.finish is Finish.POISSON
+        judge = list(model.discriminator.parameters())
+        forger = [*model.noise_generator.parameters(), *model.decoder.parameters()]
+        momentum, rate = config.loss.momentum, config.loss.discriminator_rate
+        self.players = (Player(judge, rate, momentum), Player(forger, 1.0, momentum))
+
+    def turns(
+        self, rows: NDArray[np.intp], rng: np.random.Generator, noise: torch.Generator
+    ) -> Iterator[ObjectiveTerms]:
+        """See `Learner`."""
+        model = self.model
+        images, particles = self.batch(rows, rng)
+        simulated, visible = model.to_frame(images, particles)
+        scaled = model.scaler(particles)
+        conditions = [scaled] if model.conditions else []
+        generated = model.log_photons(model.generate(normal(len(images), model.noise, noise), scaled))
+        if self.counts:
+            generated = poisson_counts(torch.expm1(generated), private(noise)).log1p()
+        generated = generated * visible
+        judge = model.discriminator.requires_grad_(True)
+        real, false = judge(simulated, *conditions), judge(generated.detach(), *conditions)
+        softplus = nn.functional.softplus
+        yield ObjectiveTerms(simulated=softplus(-real).mean(), generated=softplus(false).mean())
+        yield ObjectiveTerms(generator=softplus(-judge.requires_grad_(False)(generated, *conditions)).mean())
+        judge.requires_grad_(True)
+
+    def figures(self, model: Generator, showers: Showers) -> dict[str, float]:  # noqa: ARG002
+        """None: nothing is reconstructed."""
+        return {}

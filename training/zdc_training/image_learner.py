@@ -1,0 +1,78 @@
+"""Methods on whole images in the training loop."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from zdc_detector.showers import Showers
+
+from zdc_training.distributed import parallel, share
+from zdc_training.e2esae import SinkhornAutoencoder, SinkhornObjective
+from zdc_training.image_config import ImageConfig, PriorConfig, SinkhornConfig
+from zdc_training.image_generator import ImageGenerator
+from zdc_training.learner import Generator, ObjectiveTerms, Player
+from zdc_training.losses import reconstruction_loss
+from zdc_training.prior_autoencoders import PriorAutoencoder, PriorObjective
+from zdc_training.symmetries import NAMES, apply_symmetry
+
+
+class ImageLearner:
+    """Batches of images, each turned by a symmetry of its own.
+
+    The scaler of the conditions is fitted to the training showers.
+    """
+
+    def __init__(self, config: ImageConfig, model: ImageGenerator, training: Showers, device: torch.device) -> None:
+        model.scaler.fit(torch.from_numpy(training.particles.conditions))
+        self.training = training
+        self.symmetries = config.data.symmetries
+        self.device = device
+        self.model = model.to(device)
+
+    def batch(self, rows: NDArray[np.intp], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """log(1 + photons) and conditions of this process's share of some rows, each turned by its own symmetry."""
+        mine = share(len(rows))
+        conditions: NDArray[np.float32] = self.training.particles.conditions[rows[mine]]
+        responses: NDArray[np.generic] = self.training.responses[rows[mine]]
+        if self.symmetries:
+            square = responses.shape[1] == responses.shape[2]
+            turns = rng.integers(len(NAMES) if square else len(NAMES) // 2, size=len(rows))[mine]
+            conditions, responses = apply_symmetry(conditions, responses, turns)
+        return self.images(responses), torch.from_numpy(conditions).to(self.device)
+
+    def images(self, responses: NDArray[np.generic]) -> Tensor:
+        """log(1 + photons) on the learner's device."""
+        return torch.from_numpy(responses.astype(np.float32)).to(self.device).log1p()
+
+
+class AutoencoderLearner(ImageLearner):
+    """An autoencoder of any of the methods: one player."""
+
+    def __init__(
+        self,
+        config: SinkhornConfig | PriorConfig,
+        model: SinkhornAutoencoder | PriorAutoencoder,
+        training: Showers,
+        device: torch.device,
+    ) -> None:
+        super().__init__(config, model, training, device)
+        self.loss = config.loss
+        objective = SinkhornObjective(config.loss) if isinstance(config, SinkhornConfig) else PriorObjective(config)
+        self.joint = parallel(model, objective.to(device))
+        self.players = (Player(list(model.parameters())),)
+
+    def turns(
+        self, rows: NDArray[np.intp], rng: np.random.Generator, noise: torch.Generator
+    ) -> Iterator[ObjectiveTerms]:
+        """See `Learner`."""
+        yield self.joint(*self.batch(rows, rng), noise)
+
+    def figures(self, model: Generator, showers: Showers) -> dict[str, float]:
+        """The weighted reconstruction term, without noise on the latent."""
+        assert isinstance(model, SinkhornAutoencoder | PriorAutoencoder)
+        particles = torch.from_numpy(showers.particles.conditions).to(self.device)
+        seen, visible = model.to_frame(self.images(showers.responses), particles)
+        log_photons = model.reconstruct(seen, model.scaler(particles))
+        return {"reconstruction": float(reconstruction_loss(self.loss, log_photons, seen, visible))}
