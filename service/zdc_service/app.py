@@ -97,6 +97,7 @@ class Server:
             settings.body_limit,
             settings.request_seconds,
             metrics=settings.management_port is None,
+            grpc_port=lambda: self.grpc_port,
         )
         if self._tracing is not None:
             app = TracedDoor(app, self._tracing)

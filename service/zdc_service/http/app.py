@@ -16,6 +16,7 @@ from zdc_service.engine import Engine
 from zdc_service.http.errors import ErrorReply, error_reply, log_internal, plain_error
 from zdc_service.http.exchange import Exchange
 from zdc_service.http.inference import InferenceDoor
+from zdc_service.http.page import add_page
 from zdc_service.http.simulate import BinaryDoor, simulate_router
 from zdc_service.simulator import Simulator
 
@@ -47,6 +48,7 @@ def create_http_app(
     body_limit: int,
     request_seconds: float | None = None,
     metrics: bool = True,
+    grpc_port: Callable[[], int] | None = None,
 ) -> ASGIApp:
     """The application, bound to a simulator.
 
@@ -57,18 +59,21 @@ def create_http_app(
     body_limit : Most bytes of a request's body.
     request_seconds : Longest time for an answer; callers may ask for less.
     metrics : Whether /metrics is here.
+    grpc_port : Says where gRPC is served, once it is.
     """
     app = FastAPIOffline(  # serves the viewer of /docs itself: clusters often reach no CDN
         redoc_url=None,
         title="zdc-fastsim",
         version=_API_VERSION,
         description="Responses of ALICE's Zero Degree Calorimeter from a conditional end-to-end Sinkhorn autoencoder. "
-        "Below /v2 the same models answer clients of the Open Inference Protocol (KServe v2), such as tritonclient.",
+        "Below /v2 the same models answer clients of the Open Inference Protocol (KServe v2), such as tritonclient. "
+        "[The page of this server](/) shows responses beside Geant4's, and writes requests to copy.",
         responses={status: {"model": ErrorReply, "description": "Error"} for status in ("default", 422)},
     )
     exchange = Exchange(simulator, body_limit, request_seconds)
     app.include_router(simulate_router(exchange))
     _add_models(app, simulator)
+    add_page(app, simulator.repository, grpc_port, metrics)
     _add_probes(app, ready)
     if metrics:
         _add_metrics(app, simulator)

@@ -6,15 +6,19 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from zdc_detector.errors import NotReadyError, UnauthenticatedError, ZdcError
 
 from zdc_service.access.tokens import Tokens
+from zdc_service.http.page import PAGE_PATHS
 from zdc_service.http.reply import Reply
 from zdc_service.status import STATUSES, error_body
 
 #: What probes ask for; they carry no token, and are answered when there is room for nothing else.
 PROBES = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 
+#: What needs no token: probes, and the page, which asks its reader for one.
+_OPEN = PROBES | PAGE_PATHS
+
 
 class Guard:
-    """An ASGI application that lets callers with a token, and probes, through to another one."""
+    """An ASGI application that lets callers with a token, probes, and readers of the page, through to another one."""
 
     def __init__(self, app: ASGIApp, tokens: Tokens, refused: Callable[[], None]):
         """Stand before `app`; `refused` is called for every caller that is sent away."""
@@ -24,7 +28,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 where the request carries no known token."""
-        if scope["path"] not in PROBES:
+        if scope["path"] not in _OPEN:
             given = next((value for name, value in scope["headers"] if name == b"authorization"), None)
             try:
                 self._tokens.check(given)

@@ -1,0 +1,72 @@
+// Requests to the server that the page came from, and what its refusals mean.
+
+const TOKEN = "zdc-token";
+const TOKEN_FORM = /^[A-Za-z0-9\-._~+/]+=*$/;
+
+/** What went wrong, in words for the reader. */
+export class Problem extends Error {
+  /** `kind` as the server has it; `retryAfter` in seconds, null where trying again is no use. */
+  constructor(kind, message, retryAfter = null) {
+    super(message);
+    this.kind = kind;
+    this.retryAfter = retryAfter;
+  }
+}
+
+export const token = {
+  known: () => sessionStorage.getItem(TOKEN) !== null,
+  forget: () => sessionStorage.removeItem(TOKEN),
+  /** Keep a token for this tab; false where it cannot be one. */
+  keep(text) {
+    const trimmed = text.trim();
+    if (!TOKEN_FORM.test(trimmed)) return false;
+    sessionStorage.setItem(TOKEN, trimmed);
+    return true;
+  },
+};
+
+function headers(given = {}) {
+  const kept = sessionStorage.getItem(TOKEN);
+  return kept === null ? given : { ...given, Authorization: `Bearer ${kept}` };
+}
+
+async function answerOf(path, options) {
+  let reply;
+  try {
+    reply = await fetch(path, { ...options, headers: headers(options.headers), cache: "no-store" });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Problem("no_answer", `No answer from ${location.origin}: is the server running?`);
+  }
+  if (reply.ok) return reply.json();
+  throw await problemOf(reply);
+}
+
+async function problemOf(reply) {
+  const body = await reply.json().catch(() => null);
+  const kind = body?.error?.kind ?? "unknown";
+  const said = (body?.error?.message ?? `the server answered ${reply.status}`).replace(/^particle\[0\]: /, "");
+  const wait = Number(reply.headers.get("Retry-After")) || null;
+  const openings = {
+    401: "This server takes callers with a token",
+    413: "That is too much for one request",
+    422: "The server does not take this",
+    429: "The server is busy",
+    503: "The server takes no new work",
+    504: "The answer would have come too late",
+  };
+  const opening = openings[reply.status] ?? `The server answered ${reply.status}`;
+  return new Problem(kind, `${opening}: ${said}.`, wait);
+}
+
+export const get = (path, signal) => answerOf(path, { signal });
+
+/** Send the text of a request exactly as it stands. */
+export const simulate = (text, signal) =>
+  answerOf("/simulate", { method: "POST", body: text, headers: { "Content-Type": "application/json" }, signal });
+
+/** Geant4 responses of the test particle that is nearest to a choice. */
+export function nearest(calorimeter, { pdg, energy, x, y }, signal) {
+  const query = new URLSearchParams({ calorimeter, pdg, energy, x, y });
+  return get(`/examples/nearest?${query}`, signal);
+}

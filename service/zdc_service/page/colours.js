@@ -1,0 +1,56 @@
+// A logarithmic colour scale for photon counts, and its bar.
+
+// Every sixteenth colour of matplotlib's viridis (CC0), perceptually uniform; between them lines in sRGB.
+const VIRIDIS = (
+  "440154 481a6c 472f7d 414487 39568c 31688e 2a788e 23888e 1f988b 22a884 35b779 54c568 7ad151 a5db36 d2e21b fde725"
+)
+  .split(" ")
+  .map((hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)));
+
+// No photon is nearly black; one begins well up the map, so that the two cannot be mistaken.
+const ZERO = [11, 14, 20];
+const FIRST = 0.18;
+
+function viridis(share) {
+  const at = Math.min(Math.max(share, 0), 1) * (VIRIDIS.length - 1);
+  const low = Math.min(Math.floor(at), VIRIDIS.length - 2);
+  return VIRIDIS[low].map((part, i) => Math.round(part + (VIRIDIS[low + 1][i] - part) * (at - low)));
+}
+
+/** [r, g, b] of a count on a scale that ends at `largest`. */
+export function colour(photons, largest) {
+  if (photons <= 0) return ZERO;
+  return viridis(FIRST + ((1 - FIRST) * Math.log(Math.max(photons, 1))) / Math.log(Math.max(largest, 2)));
+}
+
+/** The next of 10, 20, 50, 100, ... from a count on: scales that do not change with every response. */
+export function niceEnd(largest) {
+  const power = 10 ** Math.floor(Math.log10(Math.max(largest, 10)));
+  return [1, 2, 5, 10].map((factor) => factor * power).find((end) => end >= largest);
+}
+
+const ZERO_SHARE = 0.08; // of the bar, for no photon
+const position = (photons, largest) => ZERO_SHARE + ((1 - ZERO_SHARE) * Math.log(photons)) / Math.log(largest);
+
+export function drawBar(canvas, ticks, largest) {
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(canvas.width, 1);
+  for (let i = 0; i < canvas.width; i++) {
+    const share = ((i + 0.5) / canvas.width - ZERO_SHARE) / (1 - ZERO_SHARE);
+    image.data.set([...colour(share < 0 ? 0 : largest ** share, largest), 255], 4 * i);
+  }
+  context.putImageData(image, 0, 0);
+  canvas.setAttribute("aria-label", `Colours from 0, 1 to ${largest} photons a fibre, logarithmic`);
+  const marks = [[0, ZERO_SHARE / 2]];
+  for (const count of [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000].filter((c) => c <= largest)) {
+    marks.push([count, position(count, largest)]);
+  }
+  ticks.replaceChildren(
+    ...marks.map(([count, share]) => {
+      const tick = document.createElement("span");
+      tick.textContent = count;
+      tick.style.left = `${100 * share}%`;
+      return tick;
+    }),
+  );
+}

@@ -1,0 +1,135 @@
+// The form: what a physicist chooses.
+
+import { Problem } from "./api.js";
+import { Face } from "./face.js";
+import { drawnToFace, slider } from "./geometry.js";
+
+const by = (id) => document.getElementById(id);
+const NUMBERS = { energy: "Energy", x: "x of the impact point", y: "y of the impact point", vz: "Vertex z" };
+
+/** Integers that any JSON reader keeps, and short enough to read out. */
+const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
+
+export class Controls {
+  /** `changed` is called when a choice was made, `chosen(summary)` when a model was. */
+  constructor(changed, chosen) {
+    this.changed = changed;
+    this.face = new Face(by("face"), by("face-point"), (x, y) => this.#pointTo(x, y));
+    by("model").addEventListener("change", () => chosen(this.models[by("model").selectedIndex]));
+    by("species").addEventListener("change", () => {
+      this.#showSpecies();
+      changed();
+    });
+    by("energy-slider").addEventListener("input", () => {
+      by("energy").value = slider.energy(Number(by("energy-slider").value), this.species.energy);
+      this.#showEnergy();
+      changed();
+    });
+    by("energy").addEventListener("input", () => {
+      this.#showEnergy();
+      changed();
+    });
+    for (const id of ["x", "y"]) {
+      by(id).addEventListener("input", () => {
+        this.face.show(by("x").valueAsNumber, by("y").valueAsNumber);
+        changed();
+      });
+    }
+    for (const id of ["vz", "repeats"]) by(id).addEventListener("input", changed);
+    by("seed").addEventListener("input", () => {
+      by("keep-seed").checked = true;
+      changed();
+    });
+    by("keep-seed").addEventListener("change", changed);
+    by("controls").addEventListener("submit", (event) => {
+      event.preventDefault();
+      changed();
+    });
+    by("vz").value = 0;
+    by("repeats").value = 100;
+  }
+
+  /** Offer the models of `/models`; gives the one to begin with. */
+  offer(models) {
+    this.models = models;
+    const label = (model) => `${model.name} version ${model.version}${model.default ? " (default)" : ""}`;
+    by("model").replaceChildren(...models.map((model) => new Option(label(model))));
+    // The newest of the default model is what answers requests that name none.
+    const best = models.reduce((a, b) => ((b.default - a.default || b.version - a.version) > 0 ? b : a));
+    by("model").selectedIndex = models.indexOf(best);
+    return best;
+  }
+
+  /** Take the species and the face of a model's card; choices that still make sense stay. */
+  adopt(card) {
+    const before = this.species?.pdg;
+    this.card = card;
+    const { species, vertex } = card.ranges;
+    by("species").replaceChildren(...species.map(({ name, pdg }) => new Option(`${name} (${pdg})`, pdg)));
+    const known = [before, NEUTRON].find((code) => species.some(({ pdg }) => pdg === code));
+    by("species").value = known ?? species[0].pdg;
+    [by("vz").min, by("vz").max] = vertex[2];
+    this.face.of(card.calorimeter);
+    const point = [by("x").valueAsNumber || 0, by("y").valueAsNumber || 0];
+    this.#write(...drawnToFace(card.calorimeter, ...point));
+    this.#showSpecies();
+  }
+
+  get species() {
+    return this.card?.ranges.species.find(({ pdg }) => String(pdg) === by("species").value);
+  }
+
+  /** The choices as numbers; raises Problem for a field that is none. The seed is drawn unless it is to be kept. */
+  values() {
+    const chosen = { pdg: this.species.pdg };
+    for (const [id, name] of Object.entries(NUMBERS)) {
+      chosen[id] = by(id).valueAsNumber;
+      if (!Number.isFinite(chosen[id])) throw new Problem("form", `${name} must be a number.`);
+    }
+    chosen.repeats = by("repeats").valueAsNumber;
+    if (!Number.isInteger(chosen.repeats)) throw new Problem("form", "Repeats must be a whole number.");
+    if (!by("keep-seed").checked) by("seed").value = drawSeed();
+    chosen.seed = by("seed").valueAsNumber;
+    if (!Number.isInteger(chosen.seed)) throw new Problem("form", "The seed must be a whole number.");
+    return chosen;
+  }
+
+  /** Choose the particle of an example. */
+  goTo({ energy, x, y, vz }) {
+    by("energy").value = Number(energy.toPrecision(6));
+    by("vz").value = Number(vz.toFixed(3));
+    this.#write(Number(x.toFixed(4)), Number(y.toFixed(4)));
+    this.#showEnergy();
+  }
+
+  #showSpecies() {
+    const [low, high] = this.species.energy;
+    Object.assign(by("energy"), { min: low, max: high });
+    by("energy-range").textContent = `${this.card.name} knows ${low} to ${high} GeV of ${this.species.name}.`;
+    const energy = by("energy").valueAsNumber;
+    if (!(energy >= low && energy <= high)) by("energy").value = Number(Math.sqrt(low * high).toPrecision(2));
+    this.#showEnergy();
+  }
+
+  #showEnergy() {
+    const energy = by("energy").valueAsNumber;
+    const range = this.species.energy;
+    if (energy > 0) by("energy-slider").value = slider.position(energy, range);
+    by("energy-slider").setAttribute("aria-valuetext", `${energy} GeV`);
+    by("energy").setAttribute("aria-invalid", String(!(energy >= range[0] && energy <= range[1])));
+  }
+
+  #pointTo(x, y) {
+    this.#write(x, y);
+    this.changed();
+  }
+
+  #write(x, y) {
+    by("x").value = x;
+    by("y").value = y;
+    this.face.show(x, y);
+  }
+}
+
+// A zero degree calorimeter is made for neutrons; where a model knows none, its first species.
+const NEUTRON = 2112;

@@ -1,0 +1,57 @@
+// From what a physicist chooses to what the server takes. All numbers of the detector come from the model's card.
+
+// Momenta are sent with seven digits. At the end of a range they are drawn in by this much, so that rounding cannot
+// carry the energy out of it.
+const MARGIN = 1e-6;
+
+/** Momentum [GeV/c] of a particle of `energy` [GeV] and `mass` [MeV] on the line from (0, 0, vz) to a point [cm]. */
+export function momentum(card, species, mass, { energy, x, y, vz }) {
+  const [low, high] = species.energy;
+  const drawnIn =
+    energy >= low && energy <= high ? Math.min(Math.max(energy, low * (1 + MARGIN)), high * (1 - MARGIN)) : energy;
+  const size = Math.sqrt(Math.max(drawnIn ** 2 - (mass * 1e-3) ** 2, 0));
+  const line = [x, y, card.calorimeter.face_z - vz];
+  const length = Math.hypot(...line);
+  const [px, py, pz] = line.map((part) => Number(((size * part) / length).toPrecision(7)));
+  return { px, py, pz };
+}
+
+/** Distance of two fibres along x and y [cm]. */
+export function pitch({ shape, half_width: half }) {
+  return shape.map((number, axis) => (2 * half[axis]) / number);
+}
+
+/** Centre of a fibre [cm]. */
+export function centre(calorimeter, row, column) {
+  const [dx, dy] = pitch(calorimeter);
+  return [(row + 0.5) * dx - calorimeter.half_width[0], (column + 0.5) * dy - calorimeter.half_width[1]];
+}
+
+/** Whether a point [cm] lies on the face. */
+export function onFace({ half_width: half }, x, y) {
+  return Math.abs(x) < half[0] && Math.abs(y) < half[1];
+}
+
+/** A point [cm] moved onto the face, to the middle of its outermost fibres where it was beyond. */
+export function drawnToFace(calorimeter, x, y) {
+  const [dx, dy] = pitch(calorimeter);
+  const [hx, hy] = calorimeter.half_width;
+  const within = (value, limit) => Math.min(Math.max(value, -limit), limit);
+  return [within(x, hx - dx / 2), within(y, hy - dy / 2)];
+}
+
+/** Name of the channel that a fibre feeds; null for none. */
+export function channelOf({ channel_map: map, channel_names: names }, row, column) {
+  const character = map[row][column];
+  return character === "." ? null : names[Number(character) - 1];
+}
+
+/** Steps of the logarithmic slider, 0 to 1000, and back. */
+export const slider = {
+  position: (energy, [low, high]) => Math.round((1000 * Math.log(energy / low)) / Math.log(high / low)),
+  energy: (position, [low, high]) => {
+    if (position <= 0) return low;
+    if (position >= 1000) return high;
+    return Number((low * (high / low) ** (position / 1000)).toPrecision(4));
+  },
+};

@@ -1,0 +1,123 @@
+// Pictures of responses, whose fibres can be read out.
+
+import { centre, channelOf } from "./geometry.js";
+import { colour } from "./colours.js";
+
+export const SHOWN = 5;
+const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
+
+/** Photons of each fibre, of one row of a reply's hits. */
+export function imageOf(hits, row, [rows, columns]) {
+  const image = new Uint32Array(rows * columns);
+  for (let i = hits.offsets[row]; i < hits.offsets[row + 1]; i++) image[hits.fibre[i]] = hits.photons[i];
+  return image;
+}
+
+const plural = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+
+/** Up to `SHOWN` responses side by side. */
+export class Gallery {
+  /** `readOut` is an element for the words about a fibre. */
+  constructor(element, readOut) {
+    this.element = element;
+    this.readOut = readOut;
+    this.pictures = [];
+  }
+
+  /** Draw images, called `${name} 1`, ... from number `first` on; `largest` ends the colour scale. */
+  show(images, calorimeter, largest, name, first = 0) {
+    while (this.pictures.length > images.length) this.pictures.pop().figure.remove();
+    while (this.pictures.length < images.length) {
+      const picture = new Picture(this.readOut);
+      this.pictures.push(picture);
+      this.element.append(picture.figure);
+    }
+    this.pictures.forEach((picture, i) => picture.show(images[i], calorimeter, largest, `${name} ${first + i + 1}`));
+  }
+}
+
+class Picture {
+  constructor(readOut) {
+    this.readOut = readOut;
+    this.figure = document.createElement("figure");
+    this.frame = document.createElement("div");
+    this.frame.className = "response";
+    this.frame.tabIndex = 0;
+    this.frame.setAttribute("role", "application");
+    this.frame.setAttribute("aria-roledescription", "response");
+    this.canvas = document.createElement("canvas");
+    this.canvas.setAttribute("role", "img");
+    this.cursor = document.createElement("div");
+    this.cursor.className = "cursor";
+    this.cursor.hidden = true;
+    this.caption = document.createElement("figcaption");
+    this.frame.append(this.canvas, this.cursor);
+    this.figure.append(this.frame, this.caption);
+    this.frame.addEventListener("pointermove", (event) => this.#pointed(event));
+    this.frame.addEventListener("pointerdown", (event) => this.#pointed(event));
+    this.frame.addEventListener("pointerleave", () => (this.cursor.hidden = document.activeElement !== this.frame));
+    this.frame.addEventListener("focus", () => this.frame.matches(":focus-visible") && this.#at(...this.brightest));
+    this.frame.addEventListener("blur", () => (this.cursor.hidden = true));
+    this.frame.addEventListener("keydown", (event) => this.#key(event));
+  }
+
+  show(image, calorimeter, largest, name) {
+    const [rows, columns] = calorimeter.shape;
+    Object.assign(this, { image, calorimeter, name });
+    this.canvas.width = rows;
+    this.canvas.height = columns;
+    this.frame.style.aspectRatio = `${calorimeter.half_width[0]} / ${calorimeter.half_width[1]}`;
+    const context = this.canvas.getContext("2d");
+    const pixels = context.createImageData(rows, columns);
+    let [sum, lit, best] = [0, 0, Math.floor(image.length / 2 + columns / 2)];
+    image.forEach((photons, fibre) => {
+      const [row, column] = [Math.floor(fibre / columns), fibre % columns];
+      const at = 4 * ((columns - 1 - column) * rows + row); // x to the right, y up
+      pixels.data.set([...colour(photons, largest), 255], at);
+      sum += photons;
+      lit += photons > 0;
+      if (photons > image[best]) best = fibre;
+    });
+    context.putImageData(pixels, 0, 0);
+    this.brightest = [Math.floor(best / columns), best % columns];
+    const most = sum ? `, at most ${image[best]} in fibre (${this.brightest.join(", ")})` : "";
+    const words = `${name}: ${plural(sum, "photon")} in ${plural(lit, "fibre")}${most}`;
+    this.canvas.setAttribute("aria-label", words);
+    this.frame.setAttribute("aria-label", words);
+    this.caption.textContent = plural(sum, "photon");
+    this.cursor.hidden = true;
+  }
+
+  #at(row, column) {
+    const [rows, columns] = this.calorimeter.shape;
+    Object.assign(this, { row, column });
+    const percent = { left: row / rows, top: (columns - 1 - column) / columns, width: 1 / rows, height: 1 / columns };
+    for (const [side, share] of Object.entries(percent)) this.cursor.style[side] = `${100 * share}%`;
+    this.cursor.hidden = false;
+    const photons = this.image[row * columns + column];
+    const [x, y] = centre(this.calorimeter, row, column).map((value) => value.toFixed(2));
+    const channel = channelOf(this.calorimeter, row, column) ?? "no channel";
+    this.readOut.textContent = `${this.name}, fibre (${row}, ${column}) at ${x}, ${y} cm, ${channel}: ${plural(photons, "photon")}`;
+  }
+
+  #pointed(event) {
+    const box = this.canvas.getBoundingClientRect();
+    const [rows, columns] = this.calorimeter.shape;
+    const within = (share, number) => Math.min(Math.max(Math.floor(share * number), 0), number - 1);
+    const row = within((event.clientX - box.left) / box.width, rows);
+    const column = within(1 - (event.clientY - box.top) / box.height, columns);
+    this.readOut.setAttribute("aria-live", "off"); // a pointer would make a screen reader talk without end
+    this.#at(row, column);
+  }
+
+  #key(event) {
+    const step = KEYS[event.key];
+    if (step === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
+    event.preventDefault();
+    const [rows, columns] = this.calorimeter.shape;
+    const within = (value, number) => Math.min(Math.max(value, 0), number - 1);
+    this.readOut.setAttribute("aria-live", "polite");
+    const [row, column] = this.cursor.hidden ? this.brightest : [this.row, this.column];
+    this.#at(within(row + step[0], rows), within(column + step[1], columns));
+  }
+}

@@ -1,0 +1,99 @@
+"""The page of a server in Debian's Chromium, for `integration/test_page*.py`."""
+
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from playwright.sync_api import Browser, Page, Playwright, expect
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+WITHOUT_CHROMIUM = "needs Chromium: apt install chromium"
+
+#: What Chromium itself logs of an answer that is not 200, or of none, which the page shows in words.
+_STATUS = re.compile(r"Failed to load resource: (the server responded with a status of \d+|net::ERR_CONNECTION_\w+)")
+
+
+def launched(playwright: Playwright) -> Browser:
+    """Headless; without a sandbox, which containers seldom allow."""
+    return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+
+
+class Reader:
+    """Somebody who looks at the page.
+
+    Attributes
+    ----------
+    page : The browser's.
+    complaints : Errors and warnings of the console.
+    """
+
+    def __init__(self, page: Page, url: str):
+        self.page = page
+        self.url = url
+        self.complaints: list[str] = []
+        self._hosts: set[str] = set()
+        page.set_default_timeout(20_000)
+        page.on("console", lambda message: self._said(message.type, message.text))
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("request", lambda request: self._hosts.add(re.sub(r"(://[^/]+)/.*", r"\1", request.url)))
+
+    def _said(self, kind: str, text: str) -> None:
+        if kind in ("error", "warning") and not _STATUS.match(text):
+            self.complaints.append(text)
+
+    def open(self) -> "Reader":
+        """Load the page and wait for its first answer."""
+        with self.answered():
+            self.page.goto(self.url)
+        return self
+
+    @contextmanager
+    def answered(self, status: int = 200) -> Iterator[None]:
+        """Wait for the answer to what is done inside."""
+        with self.page.expect_response(lambda reply: reply.url == f"{self.url}/simulate") as reply:
+            yield
+        assert reply.value.status == status
+        self.settled()
+
+    def settled(self) -> None:
+        """Wait until the page shows what it was told."""
+        expect(self.page.locator("#results")).to_have_attribute("aria-busy", "false")
+
+    def text(self, id_: str) -> str:
+        """What an element says."""
+        return self.page.locator(f"#{id_}").text_content() or ""
+
+    def fill(self, id_: str, value: object, status: int = 200) -> None:
+        """Type into a field and wait for the answer."""
+        with self.answered(status):
+            self.page.locator(f"#{id_}").fill(str(value))
+
+    def body(self) -> dict[str, Any]:
+        """The request that the page shows."""
+        found = re.search(r"-d '(.*)'", self.text("curl"), re.DOTALL)
+        assert found is not None
+        body: dict[str, Any] = json.loads(found[1])
+        return body
+
+    def captions(self, gallery: str) -> list[int]:
+        """Photons that stand under each picture."""
+        texts = self.page.locator(f"#{gallery} figcaption").all_text_contents()
+        return [int(text.split()[0]) for text in texts]
+
+    def alert(self) -> str:
+        """What went wrong, in the page's words; empty where nothing did."""
+        box = self.page.locator("#problem")
+        return (box.locator("p").text_content() or "") if box.is_visible() else ""
+
+    def unfold(self) -> None:
+        """Show all that is folded away."""
+        self.page.evaluate("() => document.querySelectorAll('details').forEach(details => { details.open = true; })")
+
+    def leave(self) -> None:
+        """Close, and see that nothing was complained of, nor asked of other hosts."""
+        self.page.context.close()
+        assert self.complaints == []
+        assert self._hosts <= {self.url}

@@ -1,0 +1,45 @@
+"""A browser, for the tests of the page."""
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from running_server import RunningServer
+
+if TYPE_CHECKING:  # most tests here need no browser, nor its driver
+    from browser import Reader
+    from playwright.sync_api import Browser
+
+
+@pytest.fixture(scope="module")
+def browser() -> "Iterator[Browser]":
+    """Of one module: while it runs, its driver's event loop is that of this thread, where others want their own."""
+    from browser import CHROMIUM, WITHOUT_CHROMIUM, launched
+    from playwright.sync_api import sync_playwright
+
+    if CHROMIUM is None:
+        pytest.skip(WITHOUT_CHROMIUM)
+    with sync_playwright() as playwright:
+        running = launched(playwright)
+        yield running
+        running.close()
+
+
+@pytest.fixture
+def visit(browser: "Browser", server: RunningServer) -> "Iterator[Callable[..., Reader]]":
+    """Opens the page of `server`, or of another URL, in contexts with the given options."""
+    from browser import Reader
+
+    readers: list[Reader] = []
+
+    def opened(url: str = server.http, wait: bool = True, **options: Any) -> Reader:
+        readers.append(Reader(browser.new_context(**options).new_page(), url))
+        if wait:
+            readers[-1].open()
+        else:
+            readers[-1].page.goto(url)
+        return readers[-1]
+
+    yield opened
+    for reader in readers:
+        reader.leave()

@@ -1,0 +1,164 @@
+"""What the page at ``/`` says when something goes wrong, and how a token is entered."""
+
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from pathlib import Path
+
+import pytest
+from browser import Reader
+from playwright.sync_api import expect
+from running_server import RunningServer
+from tiny_model import some_particles
+from zdc_service.job import Plan
+from zdc_service.settings import ServerSettings
+from zdc_service.simulation import Output, SimulationRequest, SimulationResult
+
+Open = Callable[..., Reader]
+TOKEN = "alice-0123456789abcdef"
+
+
+@pytest.fixture
+def guarded(models_folder: Path, tmp_path: Path) -> Iterator[RunningServer]:
+    (tmp_path / "tokens").write_text(f"{TOKEN}\n")
+    settings = ServerSettings(
+        models=models_folder, default_model="tiny", http_port=0, grpc_port=0, threads=1,
+        token_files=[tmp_path / "tokens"],
+    )  # fmt: skip
+    running = RunningServer(settings)
+    yield running
+    running.stop()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status", "said"),
+    [
+        ("energy", 5000, 422, "5000 GeV is outside the trained range [50, 2600] GeV of n"),
+        ("vz", 40, 422, "vz = 40 cm is outside the trained range [-30, 30] cm"),
+        ("repeats", 4000, 413, "That is too much for one request: "),
+        ("repeats", 0, 422, "repeats = 0"),
+        ("seed", -1, 422, "seed = -1"),
+    ],
+)
+def test_what_the_server_refuses(visit: Open, field: str, value: float, status: int, said: str) -> None:
+    reader = visit()
+    before = reader.page.locator(f"#{field}").input_value()
+    reader.fill(field, value, status)
+    assert said in reader.alert()
+    assert "particle[0]" not in reader.alert()
+    assert "last request that succeeded" in reader.text("status")
+    reader.fill(field, before)
+    assert reader.alert() == ""
+    assert "seed" in reader.text("status")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("energy", "", "Energy must be a number."),
+        ("energy", "0.5", "Energy must be above the mass of n, 0.9396 GeV."),
+        ("repeats", "2.5", "Repeats must be a whole number."),
+        ("seed", "", "The seed must be a whole number."),
+        ("x", "", "x of the impact point must be a number."),
+    ],
+)
+def test_what_cannot_be_asked(visit: Open, field: str, value: str, said: str) -> None:
+    reader = visit()
+    reader.page.locator(f"#{field}").fill(value)
+    expect(reader.page.locator("#problem p")).to_have_text(said)
+    expect(reader.page.locator("#retry")).to_be_hidden()
+
+
+def test_a_point_beyond_the_face_is_said_to_miss_it(visit: Open) -> None:
+    reader = visit()
+    reader.fill("x", 5)
+    assert reader.text("face-point") == "The line misses the face: responses are empty."
+    assert set(reader.captions("model-gallery")) == {0}
+
+
+def test_a_server_that_takes_tokens(visit: Open, guarded: RunningServer) -> None:
+    reader = visit(guarded.http, wait=False)
+    field = reader.page.get_by_label("Token of this server")
+    expect(field).to_be_focused()
+    assert reader.alert().startswith("This server takes callers with a token: ")
+    expect(reader.page.get_by_role("link", name="API documentation")).to_be_hidden()  # it would be refused too
+    for wrong, said in (("wrong token", "A token has the characters"), (f"{TOKEN}x", "not one that this server knows")):
+        field.fill(wrong)
+        field.press("Enter")
+        expect(reader.page.locator("#problem")).to_contain_text(said)
+    field.fill(TOKEN)
+    with reader.answered():
+        field.press("Enter")
+    expect(reader.page.locator("#token-form")).to_be_hidden()
+    assert reader.alert() == ""
+    assert field.input_value() == ""
+    where = "() => [Object.values(sessionStorage), Object.values(localStorage), document.cookie, location.href]"
+    assert reader.page.evaluate(where) == [[TOKEN], [], "", f"{guarded.http}/"]
+    assert TOKEN not in reader.page.content()
+    assert "Bearer $ZDC_TOKEN" in reader.text("curl")
+    with reader.answered():
+        reader.page.reload()  # the tab remembers
+    assert reader.alert() == ""
+
+
+def test_a_token_that_was_replaced(visit: Open, guarded: RunningServer, tmp_path: Path) -> None:
+    reader = visit(guarded.http, wait=False)
+    reader.page.get_by_label("Token of this server").fill(TOKEN)
+    with reader.answered():
+        reader.page.get_by_role("button", name="Use it").click()
+    (tmp_path / "tokens").write_text("bob-0123456789abcdefgh\n")
+    reader.page.wait_for_timeout(1100)  # the server looks at its files once a second
+    reader.fill("repeats", 3, 401)
+    assert "it may have been replaced" in reader.alert()
+    reader.page.get_by_label("Token of this server").fill("bob-0123456789abcdefgh")
+    with reader.answered():
+        reader.page.get_by_role("button", name="Use it").click()
+    assert reader.body()["repeats"] == 3  # what was chosen stays
+    assert reader.alert() == ""
+
+
+def test_a_server_that_is_gone(visit: Open, models_folder: Path) -> None:
+    settings = ServerSettings(models=models_folder, default_model="tiny", http_port=0, grpc_port=0, threads=1)
+    running = RunningServer(settings)
+    try:
+        reader = visit(running.http)
+    finally:
+        running.stop()
+    reader.page.get_by_role("button", name="Simulate again").click()
+    expect(reader.page.locator("#problem p")).to_have_text(f"No answer from {running.http}: is the server running?")
+    expect(reader.page.get_by_role("button", name="Try again")).to_be_visible()
+
+
+def test_a_busy_server_is_asked_again(visit: Open, models_folder: Path) -> None:
+    settings = ServerSettings(
+        models=models_folder, default_model="tiny", http_port=0, grpc_port=0, threads=1,
+        max_request_rows=30_000, max_queue_rows=30_000,
+    )  # fmt: skip
+    running = RunningServer(settings)
+    simulator, stop = running.server.simulator, threading.Event()
+    held: dict[int, Future[SimulationResult]] = {}
+
+    def hold(plan: Plan) -> None:
+        """Keep rows in the queue: a plan that is done comes again."""
+        if not stop.is_set():
+            held[plan.rows] = simulator.submit(plan)
+            held[plan.rows].add_done_callback(lambda _: hold(plan))
+
+    try:
+        reader = visit(running.http)
+        for rows in (7_001, 12_007):
+            hold(simulator.plan(SimulationRequest(some_particles(1), repeats=rows, output=Output.CHANNELS)))
+        reader.fill("repeats", 30_000, 429)
+        assert reader.alert().startswith("The server is busy: ")
+        assert reader.alert().endswith(" Trying again in 1 s.")
+        with reader.answered(429):
+            pass  # by itself
+        stop.set()
+        reader.fill("repeats", 20)
+        assert reader.alert() == ""
+        assert reader.text("status").startswith("20 responses")
+    finally:
+        stop.set()
+        for future in held.values():
+            future.cancel()
+        running.stop()
