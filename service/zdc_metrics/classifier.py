@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.ensemble import HistGradientBoostingClassifier
 from threadpoolctl import threadpool_limits
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.particles import CONDITIONS, ENERGY, Particles
+from zdc_detector.particles import CONDITIONS, ENERGY
 
 from zdc_metrics.bootstrap import Resampled
 from zdc_metrics.splits import Way
@@ -173,10 +173,8 @@ class Separation:
 
 
 def separate(
-    simulated: NDArray[np.generic],
-    generated: NDArray[np.generic],
-    particles: Particles,
-    calorimeter: Calorimeter,
+    simulated: NDArray[np.float32],
+    generated: NDArray[np.float32],
     ways: list[Way],
     floors: list[Way],
     seed: int,
@@ -185,16 +183,8 @@ def separate(
 
     Parameters
     ----------
-    simulated, generated : Photons per fibre, shapes (P, R, rows, columns) and (P, G, rows, columns).
+    simulated, generated : Features, shapes (P, R, F) and (P, G, F).
     """
-
-    def features(responses: NDArray[np.generic]) -> NDArray[np.float32]:
-        repeats = responses.shape[1]
-        flat = responses.reshape(-1, *calorimeter.shape)
-        conditions = np.repeat(particles.conditions, repeats, axis=0)
-        return shower_features(flat, conditions, calorimeter).reshape(len(particles), repeats, -1)
-
-    real, made = features(simulated), features(generated)
-    model = [held_out_scores(real[:, list(a)], made[:, list(b)], seed) for a, b in ways]
-    floor = [held_out_scores(real[:, list(a)], real[:, list(b)], seed) for a, b in floors]
+    model = [held_out_scores(simulated[:, list(a)], generated[:, list(b)], seed) for a, b in ways]
+    floor = [held_out_scores(simulated[:, list(a)], simulated[:, list(b)], seed) for a, b in floors]
     return Separation(model, floor)

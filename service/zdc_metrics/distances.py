@@ -30,20 +30,27 @@ def cross_distance(simulated: NDArray[np.generic], generated: NDArray[np.generic
     ----------
     simulated, generated : Channel sums, shapes (P, R, C) and (P, G, C).
     """
-    a, b = simulated.astype(np.float64), generated.astype(np.float64)
-    distance: NDArray[np.float64] = np.abs(a[:, :, None] - b[:, None]).mean(axis=(1, 2, 3))
+    b = generated.astype(np.float64)
+    truths = np.moveaxis(simulated.astype(np.float64), 1, 0)  # one at a time: all pairs would not fit in memory
+    distance: NDArray[np.float64] = np.mean([np.abs(b - a[:, None]).mean(axis=(1, 2)) for a in truths], axis=0)
     return distance
 
 
 def self_distance(sums: NDArray[np.generic]) -> NDArray[np.float64]:
     """Mean |difference| over all pairs of different repeats and the channels, for each particle, shape (P,).
 
+    In ascending order, the k-th of R values stands above k others and below R - 1 - k: no pairs need be formed.
+
     Parameters
     ----------
     sums : Channel sums, shape (P, R, C), R >= 2.
     """
     repeats = sums.shape[1]
-    distance: NDArray[np.float64] = cross_distance(sums, sums) * (repeats / (repeats - 1))
+    weights = 2 * np.arange(repeats) - repeats + 1
+    ordered = np.sort(sums.astype(np.float64), axis=1)
+    distance: NDArray[np.float64] = np.einsum("r,prc->p", weights, ordered) * (
+        2 / (repeats * (repeats - 1) * sums.shape[2])
+    )
     return distance
 
 

@@ -3,7 +3,6 @@
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.errors import InvalidInputError
 from zdc_detector.particles import ENERGY, Particles, species_name
 
 from zdc_metrics import figures
@@ -11,6 +10,7 @@ from zdc_metrics.bootstrap import Resampled, draw_particles
 from zdc_metrics.classifier import Separation, separate
 from zdc_metrics.report import Figure, Group, Report
 from zdc_metrics.splits import Way, floor_ways, model_ways
+from zdc_metrics.summaries import summarise
 
 #: Upper edges of the energy groups [GeV]; the last group is open.
 ENERGY_EDGES = (100.0, 500.0)
@@ -31,8 +31,8 @@ def evaluate(
     """Compare generated with simulated responses of P particles.
 
     Wasserstein and the classifier compare two repeats against two, averaged over the ways of choosing them, for the
-    model and for the floor alike; MAE, CRPS and dispersion use all repeats, which changes their noise and not their
-    expectation.
+    model and for the floor alike; MAE, CRPS, dispersion and the empty share use all repeats, which changes their
+    noise and not their expectation. So many generated repeats take the generator's random numbers out of them.
 
     Parameters
     ----------
@@ -48,20 +48,19 @@ def evaluate(
     ------
     InvalidInputError : shapes that do not fit each other, or too few repeats.
     """
-    _check(simulated, generated, particles, calorimeter)
+    real = summarise(simulated, particles, calorimeter, "simulated")
+    made = summarise(generated, particles, calorimeter, "generated")
     rng = np.random.default_rng(seed)
     repeats = simulated.shape[1], generated.shape[1]
     floors, ways = floor_ways(repeats[0], rng), model_ways(*repeats, rng)
     few = model_ways(*repeats, rng, CLASSIFIER_WAYS), floor_ways(repeats[0], rng, CLASSIFIER_WAYS)
-    separation = separate(simulated, generated, particles, calorimeter, *few, seed)
-    channels = _channels(simulated, calorimeter), _channels(generated, calorimeter)
-    sums = simulated.sum(axis=(2, 3), dtype=np.int64), generated.sum(axis=(2, 3), dtype=np.int64)
+    separation = separate(real.features, made.features, *few, seed)
     groups = []
     for name, rows in groups_of(particles).items():
         draws = draw_particles(len(rows), resamples, rng)
         found = _figures(
-            (channels[0][rows], channels[1][rows]),
-            (sums[0][rows], sums[1][rows]),
+            (real.channels[rows], made.channels[rows]),
+            (real.sums[rows], made.sums[rows]),
             draws,
             ways,
             floors,
@@ -114,22 +113,3 @@ def _figures(
         "empty_share": figures.empty(*sums, draws),
         "auc": separation.resampled(rows, draws),
     }
-
-
-def _channels(responses: NDArray[np.generic], calorimeter: Calorimeter) -> figures.Sums:
-    particles, repeats = responses.shape[:2]
-    sums = calorimeter.channel_sums(responses.reshape(-1, *calorimeter.shape))
-    return sums.reshape(particles, repeats, -1).astype(np.int64)
-
-
-def _check(
-    simulated: NDArray[np.generic], generated: NDArray[np.generic], particles: Particles, calorimeter: Calorimeter
-) -> None:
-    for name, responses in (("simulated", simulated), ("generated", generated)):
-        if responses.ndim != 4 or len(responses) != len(particles) or responses.shape[2:] != calorimeter.shape:
-            raise InvalidInputError(
-                f"{name} responses have shape {responses.shape}; they need ({len(particles)}, repeats, "
-                f"{calorimeter.shape[0]}, {calorimeter.shape[1]}): one row a particle, use by_particle"
-            )
-        if not np.issubdtype(responses.dtype, np.integer):
-            raise InvalidInputError(f"{name} responses are {responses.dtype}; finish the rates to integer counts first")

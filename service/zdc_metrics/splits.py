@@ -31,7 +31,8 @@ def floor_ways(simulated: int, rng: np.random.Generator, most: int = MAXIMUM_WAY
         drawn = [rng.permutation(simulated)[: 2 * SAMPLE].tolist() for _ in range(most)]
         return [(tuple(four[:SAMPLE]), tuple(four[SAMPLE:])) for four in drawn]
     pairs = list(combinations(range(simulated), SAMPLE))
-    return _at_most([(a, b) for a, b in combinations(pairs, 2) if not set(a) & set(b)], most, rng)
+    ways = [(a, b) for a, b in combinations(pairs, 2) if not set(a) & set(b)]
+    return [ways[i] for i in _at_most(len(ways), most, rng)]
 
 
 def model_ways(simulated: int, generated: int, rng: np.random.Generator, most: int = MAXIMUM_WAYS) -> list[Way]:
@@ -45,10 +46,12 @@ def model_ways(simulated: int, generated: int, rng: np.random.Generator, most: i
         if repeats < SAMPLE:
             raise InvalidInputError(f"{repeats} {name} responses of each particle; at least {SAMPLE} are needed")
     left, right = (list(combinations(range(n), SAMPLE)) for n in (simulated, generated))
-    return _at_most([(a, b) for a in left for b in right], most, rng)
+    return [(left[i // len(right)], right[i % len(right)]) for i in _at_most(len(left) * len(right), most, rng)]
 
 
-def _at_most(ways: list[Way], most: int, rng: np.random.Generator) -> list[Way]:
-    if len(ways) <= most:
-        return ways
-    return [ways[i] for i in np.sort(rng.choice(len(ways), size=most, replace=False))]
+def _at_most(ways: int, most: int, rng: np.random.Generator) -> list[int]:
+    """Numbers of the ways to take: all, or `most` of them."""
+    if ways <= most:
+        return list(range(ways))
+    drawn: list[int] = np.sort(rng.choice(ways, size=most, replace=False)).tolist()
+    return drawn

@@ -20,7 +20,7 @@ def test_report_tables_and_pictures_are_written(tmp_path: Path) -> None:
     showers = toy_showers(40, 4)
     folder = tmp_path / "run"
     path = write_showers(tmp_path / "test.h5", showers)
-    report = evaluate_responses(generate, path, folder, finish="poisson", seed=5, resamples=20)
+    report = evaluate_responses(generate, path, folder, finish="poisson", repeats=7, seed=5, resamples=20)
     assert sorted(file.name for file in folder.iterdir()) == [
         "distributions.png",
         "metrics.json",
@@ -31,9 +31,10 @@ def test_report_tables_and_pictures_are_written(tmp_path: Path) -> None:
     assert (folder / "metrics.md").read_text() == report.to_markdown()
     test = by_particle(showers)
     simulated, generated = (
-        test.calorimeter.channel_sums(responses.reshape(-1, 44, 44)).reshape(40, 4, 5)
-        for responses in (test.responses, generate(test.particles, 4, 5))
+        test.calorimeter.channel_sums(responses.reshape(-1, 44, 44)).reshape(40, -1, 5)
+        for responses in (test.responses, generate(test.particles, 7, 5))
     )
+    assert (report.simulated_repeats, report.generated_repeats) == (4, 7)
     assert report.overall.figures["mae"].value == pytest.approx(mean_absolute_error(simulated, generated))
     for name in ("responses.png", "distributions.png"):
         picture = imread(folder / name)

@@ -1,6 +1,7 @@
 """The definitions against loops that do what the words say."""
 
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 from zdc_metrics import channel_wasserstein, dispersion, empty_share, fair_crps, figures, mean_absolute_error
 from zdc_metrics.bootstrap import draw_particles
-from zdc_metrics.distances import crps_floor, self_distance
+from zdc_metrics.distances import cross_distance, crps_floor, photon_sum_variance, self_distance
 from zdc_metrics.splits import floor_ways, model_ways
 
 Sums = NDArray[np.int64]
@@ -64,11 +65,25 @@ def test_crps_floor_takes_one_simulation_as_truth_and_the_others_as_ensemble() -
     np.testing.assert_allclose(crps_floor(SIMULATED), np.array(expected))
 
 
-def test_crps_does_not_depend_on_the_number_of_generated_repeats() -> None:
+@pytest.mark.parametrize("figure", ["crps", "mae", "variance", "empty"])
+def test_figures_do_not_depend_on_the_number_of_generated_repeats(figure: str) -> None:
+    """More generated repeats take noise away and leave the expectation: the difference to two of them is all noise."""
     rng = np.random.default_rng(2)
-    truth, ensemble = rng.poisson(30, (4000, 1, 1)), rng.poisson(25, (4000, 12, 1))
-    few, many = fair_crps(truth, ensemble[:, :2]), fair_crps(truth, ensemble)
+    truth, ensemble = rng.poisson(3, (4000, 2, 1)), rng.poisson(2.5, (4000, 60, 1))
+    measures: dict[str, Callable[[Sums], NDArray[np.float64]]] = {
+        "crps": lambda made: fair_crps(truth, made),
+        "mae": lambda made: cross_distance(truth, made),
+        "variance": lambda made: photon_sum_variance(made[..., 0]),
+        "empty": lambda made: (made[..., 0] == 0).mean(axis=1),
+    }
+    few, many = (measures[figure](made) for made in (ensemble[:, :2], ensemble))
     assert few.mean() == pytest.approx(many.mean(), abs=4 * (few - many).std() / np.sqrt(4000))
+    assert many.std() < few.std()
+
+
+def test_distances_in_order_are_those_over_all_pairs() -> None:
+    pairs = np.abs(GENERATED[:, :, None] - GENERATED[:, None]).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(self_distance(GENERATED), pairs * 4 / 3)
 
 
 def test_crps_is_smallest_for_the_right_generator_and_mae_for_the_median() -> None:
@@ -105,6 +120,10 @@ def test_many_repeats_are_drawn() -> None:
     assert all(len({*a, *b}) == 4 for a, b in found)
     assert len(model_ways(40, 40, np.random.default_rng(0))) == 100
     assert len(model_ways(5, 5, np.random.default_rng(0))) == 100
+    drawn = model_ways(5, 50, np.random.default_rng(0))
+    assert len(set(drawn)) == 100
+    assert {len(set(side)) for way in drawn for side in way} == {2}
+    assert max(max(b) for _, b in drawn) > 40
 
 
 def test_wasserstein_figure_is_the_mean_over_the_ways_by_scipy() -> None:

@@ -85,6 +85,9 @@ class Evaluate(BaseModel):
     output: Path | None = Field(
         None, description="folder for figures and pictures; default: the run, or runs/<name>-<version> of an export"
     )
+    repeats: int = Field(
+        50, ge=2, description="generated responses of each particle; many, so that chance in the generator tells little"
+    )
     seed: int = Field(1, ge=0, lt=MAX_SEED, description="of the generated responses and of the bootstrap")
     resamples: int = Field(200, ge=1, description="bootstrap resamples")
 
@@ -111,6 +114,7 @@ class Evaluate(BaseModel):
             data_path(config.data.test),
             self.output or folder,
             finish=finish.value,
+            repeats=self.repeats,
             seed=self.seed,
             resamples=self.resamples,
         )
