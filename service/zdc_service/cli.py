@@ -6,6 +6,7 @@ from zdc_detector.commands import command_config, run_command
 from zdc_detector.errors import ConfigError, ModelError
 
 from zdc_service.allocator import keep_large_buffers
+from zdc_service.merge_command import Merge
 from zdc_service.settings import ServerSettings
 from zdc_service.simulate_command import Simulate
 
@@ -33,6 +34,7 @@ class Zdc(BaseSettings):
 
     serve: CliSubCommand[Serve] = Field(description="serve responses over HTTP and gRPC")
     simulate: CliSubCommand[Simulate] = Field(description="simulate particles and write the responses to a file")
+    merge: CliSubCommand[Merge] = Field(description="put the slices of a job together to one file")
 
     def cli_cmd(self) -> None:
         """Run the subcommand."""

@@ -1,28 +1,31 @@
-"""`zdc simulate`: particles from arguments or a file, responses to HDF5 or npz."""
+"""`zdc simulate`: particles from arguments or a file, responses to a file."""
 
-import sys
-import time
-from collections import Counter, deque
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from zdc_detector.commands import INTERRUPTED, ListedText, end, exit_code
-from zdc_detector.errors import ConfigError, InvalidInputError, ZdcError, rename_row
+from zdc_detector.commands import FAILED, INTERRUPTED, ListedText, end, exit_code, installed_version
+from zdc_detector.errors import ConfigError, ZdcError
 from zdc_detector.interrupts import Interrupts
-from zdc_detector.particles import Particles
+from zdc_detector.random import check_seed, fresh_seed
 
-from zdc_service.client import Chunk, ClientOptions, connect
-from zdc_service.files import ParticleBlock, ParticleReader, create_results, open_particles
+from zdc_service.bulk.dask_workers import DaskWorkers
+from zdc_service.bulk.engines import Source, Wanted
+from zdc_service.bulk.folder import PartsFolder
+from zdc_service.bulk.job import BulkJob, input_of
+from zdc_service.bulk.production import Production, produce
+from zdc_service.bulk.report import Display, kept_line, read_line
+from zdc_service.bulk.slices import Slice
+from zdc_service.bulk.workers import LocalWorkers, Workers
+from zdc_service.client import ClientOptions
+from zdc_service.files import ParticleReader, check_output, open_particles
 from zdc_service.files.arguments import ArgumentReader
-from zdc_service.settings import EngineSettings
+from zdc_service.settings import EngineSettings, usable_cores
 from zdc_service.simulation import OutOfRange, Output
+
+#: About a second of one processor with the default model.
+ROWS_PER_PART = 8192
 
 #: Options of no use without a server.
 _FOR_SERVERS = ("ca_file", "client_certificate", "client_key", "token_file")
@@ -33,13 +36,23 @@ class Simulate(BaseSettings):
 
     For example: zdc simulate --input events.hepmc3.gz --output responses.h5 --server grpc://127.0.0.1:8001
 
-    Each option can also be given as an environment variable: --token-file as ZDC_CLIENT_TOKEN_FILE.
+    Finished parts wait in OUTPUT.parts until the file is whole: after a kill the same command goes on from there.
+
+    Exit codes: 0 done; 1 a machine or a server failed, the same command may succeed; 2 an option or a file is wrong;
+    130 Ctrl-C. Each option can also be given as an environment variable: --token-file as ZDC_CLIENT_TOKEN_FILE.
     """
 
     model_config = SettingsConfigDict(env_prefix="ZDC_CLIENT_", extra="forbid")
 
-    output: Path = Field(description="file to write or replace: .h5 (any number of rows) or .npz (held in memory)")
-    input: Path | None = Field(None, description="file of particles: .csv, .parquet, .hepmc3 or .hepmc3.gz")
+    output: Path = Field(
+        description="file to write or replace: .h5, .root, .parquet (any number of rows) or .npz (held in memory)"
+    )
+    input: Path | None = Field(
+        None, description="file of particles: .hepmc3, .root, .parquet or .csv; .hepmc3 and .csv also as .gz"
+    )
+    tree: str | None = Field(
+        None, description="tree of a ROOT file; default: the only one, or the one called particles or events"
+    )
     particle: list[ListedText] = Field(
         [],
         description='one particle, repeatable: "pdg=2112,pz=1500,px=0.1"; GeV/c, cm; px, py, vx, vy, vz default to 0',
@@ -70,6 +83,20 @@ class Simulate(BaseSettings):
     model: str | None = Field(None, description="name of the model; default: the server's default")
     version: int | None = Field(None, ge=1, description="version of the model; default: the newest")
     batch: int = Field(1024, ge=1, description="rows of one request; does not change the result")
+    rows_per_part: int | None = Field(
+        None,
+        ge=1,
+        description="rows after which finished work is safe from a kill; does not change the result; default: "
+        f"{ROWS_PER_PART}",
+    )
+    overwrite: bool = Field(False, description="discard the finished parts of an earlier run; default: go on from them")
+    part: str | None = Field(
+        None,
+        description='"K/N": make the parts of slice K of N only, and no output file; `zdc merge`, or this command '
+        "without --part, puts the slices together",
+    )
+    workers: int | None = Field(None, ge=1, description="simulate in so many processes of this machine, by Dask")
+    scheduler: str | None = Field(None, description="simulate on the workers of a Dask scheduler: tcp://host:8786")
     models: Path | None = Field(None, description="without a server: folder of models; default: the shipped ones")
     device: Literal["cpu", "cuda", "tensorrt", "auto"] | None = Field(
         None, description="without a server: where to compute; default: cpu"
@@ -87,8 +114,11 @@ class Simulate(BaseSettings):
         if code == 0:
             print(text)
             return
+        folder = PartsFolder(self.output, alone=False)
         if interrupts.pending or code == INTERRUPTED:
-            code, text = INTERRUPTED, "interrupted; no file was written"
+            code, text = INTERRUPTED, f"interrupted; {kept_line(folder)}"
+        elif code == FAILED and folder.numbers():
+            text = f"{text}; {kept_line(folder)}"
         end("zdc simulate", text, code)
 
 
@@ -101,50 +131,76 @@ def run(command: Simulate, interrupts: Interrupts) -> list[str]:
 
     Raises
     ------
-    ZdcError : of any kind; the output file is then not there.
+    ZdcError : of any kind; there is no new output file then.
     """
-    source = _Source(_reader(command), command.repeats)
-    about: dict[str, str | int] = {
-        "server": command.server or "in process",
-        "output": command.what,
-        "repeats": command.repeats,
-        "first_row": command.first_row,
-    }
-    out_of_range = command.out_of_range or ("skip" if source.reader.has_whole_events else "error")
-    totals = _Totals()
-    with (
-        create_results(command.output, about) as results,
-        connect(command.server, _client_options(command), _engine_settings(command)) as client,
-        _Display() as display,
-    ):
-        chunks = client.simulate(
-            source.particles(),
-            seed=command.seed,
-            repeats=command.repeats,
-            output=Output(command.what),
-            out_of_range=OutOfRange(out_of_range),
-            first_row=command.first_row,
-            model=command.model,
-            version=command.version,
-            rates=command.rates,
-        )
-        try:
-            for chunk in interrupts.between(chunks):
-                particles, columns = source.rows(chunk)
-                results.append(chunk, particles, columns)
-                totals.add(chunk)
-                display.show(totals.rows, source.share_done(totals.rows + totals.skipped.total() * command.repeats))
-        except InvalidInputError as error:
-            raise rename_row(error, source.place) from error
-        if totals.last is None:
-            raise InvalidInputError(f"{source.reader.source}: no particle to simulate; {_left_out(source.reader)}")
-    return [_left_out(source.reader), *totals.lines(), f"wrote {command.output} ({command.what})"]
+    chosen = Slice.parse(command.part) if command.part is not None else None
+    if chosen is not None and command.overwrite:
+        raise ConfigError("--overwrite would discard the parts of other slices; leave it out, or delete the folder")
+    check_output(command.output)
+    reader = _reader(command)
+    with PartsFolder(command.output, alone=chosen is None) as folder:
+        if chosen is None and (command.overwrite or not folder.numbers()):
+            folder.restart()
+        with _workers(command, interrupts) as workers:
+            job = _job(command, reader, folder.job(), workers)
+            started = folder.start(job)
+            job.check_same(started, folder.path)
+            with Display() as display:
+                production = Production(started, folder, reader, workers, display.show, interrupts.check)
+                totals = production.run(chosen, None) if chosen else produce(production, started, folder)
+    if chosen is None:
+        wrote = f"wrote {command.output} ({command.what})"
+    else:
+        wrote = f"slice {chosen}: {totals.parts} parts are in {folder.path}; zdc merge puts all slices together"
+    return [read_line(reader), *totals.lines(started), wrote]
+
+
+def _job(command: Simulate, reader: ParticleReader, begun: BulkJob | None, workers: Workers) -> BulkJob:
+    """The job that the options mean; what they leave open is as in the one that was begun in the folder, if any."""
+    if command.seed is not None:
+        check_seed(command.seed, command.first_row)
+    model, version = command.model, command.version
+    if begun is not None:
+        model, version = model or begun.model, version or begun.version
+    answerer = workers.identify(Wanted(model, version, command.rates))
+    default = "skip" if reader.has_whole_events else "error"
+    return BulkJob(
+        **dict(answerer),
+        software=installed_version(),
+        input=input_of(command.input, command.particle),
+        tree=command.tree,
+        seed=_first(command.seed, begun.seed if begun else None, fresh_seed()),
+        first_row=command.first_row,
+        repeats=command.repeats,
+        output=Output(command.what),
+        out_of_range=OutOfRange(command.out_of_range or default),
+        rates=command.rates,
+        rows_per_part=_first(command.rows_per_part, begun.rows_per_part if begun else None, ROWS_PER_PART),
+        server=command.server or "in process",
+    )
+
+
+def _first(*values: int | None) -> int:
+    return next(value for value in values if value is not None)
 
 
 def _reader(command: Simulate) -> ParticleReader:
     if (command.input is None) == (not command.particle):
         raise ConfigError("name particles either with --input FILE or with --particle, not both")
-    return ArgumentReader(command.particle) if command.input is None else open_particles(command.input)
+    if command.input is None:
+        return ArgumentReader(command.particle)
+    return open_particles(command.input, tree=command.tree)
+
+
+def _workers(command: Simulate, interrupts: Interrupts) -> Workers:
+    source = Source(command.server, _client_options(command), _engine_settings(command))
+    if command.workers is None and command.scheduler is None:
+        return LocalWorkers(source, interrupts.check)
+    if command.workers is not None and command.scheduler is not None:
+        raise ConfigError("--workers starts processes here, --scheduler uses those of a cluster: leave one out")
+    if command.server is not None:
+        raise ConfigError("--workers and --scheduler simulate by themselves; leave them out or --server")
+    return DaskWorkers(source, interrupts.check, command.scheduler, command.workers or 0)
 
 
 def _client_options(command: Simulate) -> ClientOptions:
@@ -154,120 +210,12 @@ def _client_options(command: Simulate) -> ClientOptions:
     return ClientOptions(rows_per_request=command.batch, **given)
 
 
-def _engine_settings(command: Simulate) -> EngineSettings | None:
+def _engine_settings(command: Simulate) -> EngineSettings:
     given = {name: getattr(command, name) for name in ("models", "device") if getattr(command, name) is not None}
-    if command.server is not None:
-        if given:
-            raise ConfigError(f"--{next(iter(given))} is for simulating without a server; leave it out or --server")
-        return None
+    if command.server is not None and given:
+        raise ConfigError(f"--{next(iter(given))} is for simulating without a server; leave it out or --server")
     if command.model is not None:
         given["default_model"] = command.model  # where no other model of the folder is a default
+    if command.workers is not None:
+        given["threads"] = max(1, usable_cores() // command.workers)
     return EngineSettings(**given)
-
-
-class _Source:
-    """Feeds the reader's blocks to the client, and keeps those whose rows have not come back."""
-
-    def __init__(self, reader: ParticleReader, repeats: int):
-        self.reader = reader
-        self._repeats = repeats
-        self._sent = 0
-        self._blocks: deque[tuple[int, ParticleBlock]] = deque()
-
-    def particles(self) -> Iterator[Particles]:
-        for block in self.reader:
-            self._blocks.append((self._sent, block))
-            self._sent += len(block.particles)
-            yield block.particles
-
-    def share_done(self, rows: int) -> float:
-        """Share of the job that these rows are, if the rest of the source is like what was read of it."""
-        consumed, whole = self.reader.progress
-        return rows / (self._sent * self._repeats) * consumed / whole
-
-    def rows(self, chunk: Chunk) -> tuple[Particles, dict[str, NDArray[np.int64]]]:
-        """The particle of each row, and what the source called it; a chunk never spans blocks."""
-        first, block = self._blocks[0]
-        while chunk.asked.start >= first + len(block.particles):
-            self._blocks.popleft()
-            first, block = self._blocks[0]
-        rows = chunk.particle.astype(np.int64) - first
-        return block.particles[rows], {name: values[rows] for name, values in block.columns.items()}
-
-    def place(self, index: int) -> str:
-        """What the source calls a particle of the job that has not come back."""
-        first, block = next((f, b) for f, b in self._blocks if index < f + len(b.particles))
-        return block.place(index - first)
-
-
-class _Totals:
-    """Sums over the chunks of a job."""
-
-    def __init__(self) -> None:
-        self.rows = self.empty = self.particles = 0
-        self.skipped: Counter[str] = Counter()
-        self.extrapolated: Counter[str] = Counter()
-        self.last: Chunk | None = None
-        self._started = time.monotonic()
-
-    def add(self, chunk: Chunk) -> None:
-        self.rows += len(chunk.row)
-        self.empty += int(np.count_nonzero(~chunk.channels.any(axis=1)))
-        self.particles = chunk.asked.stop
-        self.skipped.update(chunk.skipped)
-        self.extrapolated.update(chunk.extrapolated)
-        self.last = chunk
-
-    def lines(self) -> list[str]:
-        assert self.last is not None
-        seconds = time.monotonic() - self._started
-        simulated = self.particles - self.skipped.total()
-        lines = [
-            f"simulated {simulated} particles x {self.last.repeats} = {self.rows} rows with {self.last.model} version "
-            f"{self.last.version}, seed {self.last.seed}"
-        ]
-        if self.skipped:
-            lines.append(f"skipped {self.skipped.total()} outside the trained range: {_counts(self.skipped)}")
-        if self.extrapolated:
-            lines.append(
-                f"extrapolated {self.extrapolated.total()} outside the trained range: {_counts(self.extrapolated)}"
-            )
-        share = self.empty / self.rows if self.rows else 0.0
-        lines.append(f"{share:.1%} of the rows are empty; {self.rows / seconds:.0f} rows/s")
-        return lines
-
-
-def _left_out(reader: ParticleReader) -> str:
-    left_out = f"; left out {reader.skipped.total()}: {_counts(reader.skipped)}" if reader.skipped else ""
-    return f"read {reader.read} particles{left_out}"
-
-
-def _counts(counts: Counter[str]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
-
-
-class _Display:
-    """Progress, rate and expected end on stderr; quiet where that is no terminal."""
-
-    def __init__(self) -> None:
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TaskProgressColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-        )
-        self._task = self._progress.add_task("simulating", total=1.0)
-        self._started = time.monotonic()
-
-    def __enter__(self) -> "_Display":
-        self._progress.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
-    def show(self, rows: int, share_done: float) -> None:
-        rate = rows / (time.monotonic() - self._started)
-        self._progress.update(self._task, completed=share_done, description=f"{rows} rows, {rate:.0f} rows/s")

@@ -1,29 +1,21 @@
 """`zdc simulate` from particles to files, as a user runs it."""
 
 import os
-import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from typing import Any
 
 import h5py
 import numpy as np
 import pytest
+from simulate_runs import EXCERPT, NEUTRON, PHOTON, assert_same_content, content, run
 from tiny_model import STRIPS, TinyModel, write_model
 from zdc_detector.particles import PZ, VZ
 from zdc_detector.showers import read_showers
-from zdc_service.cli import main
 from zdc_service.files import open_particles
-
-EXCERPT = Path(__file__).parents[1] / "data" / "events_excerpt.hepmc3.gz"
-#: Runs ``zdc`` with Ctrl-C as a terminal gives it, also where the tests run in the background and it is ignored.
-FOREGROUND = "import signal, zdc_service.cli; signal.signal(2, signal.default_int_handler); zdc_service.cli.main()"
-NEUTRON, PHOTON = "pdg=2112,pz=1500,px=0.1", "pdg=22,pz=-800,vz=2"
 
 
 @pytest.fixture(scope="module")
@@ -45,30 +37,6 @@ def server(models: Path) -> Iterator[dict[str, str]]:
             yield {"http": http, "grpc": f"grpc://{words[-1]}"}
         finally:
             process.terminate()
-
-
-def run(*arguments: object) -> int:
-    """Exit code of ``zdc simulate``."""
-    try:
-        main(["simulate", *map(str, arguments)])
-    except SystemExit as stop:
-        return int(str(stop.code))
-    return 0
-
-
-def content(path: Path) -> dict[str, Any]:
-    """Every data set of a file, and its attributes except the server's address."""
-    found: dict[str, Any] = {}
-    with h5py.File(path, "r") as file:
-        file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-        return found | {f"@{name}": value for name, value in file.attrs.items() if name != "server"}
-
-
-def assert_same_content(a: Path, b: Path) -> None:
-    first, second = content(a), content(b)
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        np.testing.assert_array_equal(second[name], value, err_msg=name)
 
 
 def test_one_seed_gives_one_file_in_process_over_grpc_and_over_http(
@@ -236,7 +204,7 @@ def test_wrong_usage_is_one_line_and_code_2(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("out.root", "ends in .h5, .hdf5, .npz"),
+        ("out.txt", "ends in .h5, .hdf5, .root, .parquet, .npz"),
         ("absent/out.h5", "does not exist"),
         (".", "ends in"),
         ("f.h5", "a folder"),
@@ -293,12 +261,12 @@ def test_events_without_candidates_say_so(tmp_path: Path, models: Path, capsys: 
     assert "no particle to simulate; read 1 particles; left out 1: 1 misses the face" in capsys.readouterr().err
 
 
-def test_other_calorimeters_go_to_npz_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_calorimeters_do_not_go_to_hdf5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "models"
     write_model(root, TinyModel(calorimeter=STRIPS))
     arguments = ("--particle", NEUTRON, "--models", root, "--seed", 1, "--output")
     assert run(*arguments, tmp_path / "out.h5") == 2
-    assert "write .npz instead" in capsys.readouterr().err
+    assert "write .npz, .root or .parquet" in capsys.readouterr().err
     assert run(*arguments, tmp_path / "out.npz") == 0
     with np.load(tmp_path / "out.npz") as arrays:
         assert arrays["responses"].shape == (1, 8, 6)
@@ -326,25 +294,4 @@ def test_a_foreign_server_is_code_1(tmp_path: Path, capsys: pytest.CaptureFixtur
         assert run("--particle", NEUTRON, "--server", url, "--output", tmp_path / "out.h5") == 1
         foreign.shutdown()
     assert f"zdc simulate: {url}: HTTP 501" in capsys.readouterr().err
-    assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("seconds", [0.0, 0.1, 0.3])
-def test_an_interrupt_leaves_no_file(tmp_path: Path, models: Path, seconds: float) -> None:
-    output, part = tmp_path / "out.h5", tmp_path / "out.h5.part"
-    arguments = ["simulate", "--particle", NEUTRON, "--repeats", "1000000", "--models", models, "--output", output]
-    with subprocess.Popen(
-        [sys.executable, "-c", FOREGROUND, *map(str, arguments)], stderr=subprocess.PIPE, text=True
-    ) as process:
-        try:
-            while not (part.exists() and part.stat().st_size > 10000):
-                assert process.poll() is None
-                time.sleep(0.01)
-            time.sleep(seconds)
-            process.send_signal(signal.SIGINT)
-            _, text = process.communicate(timeout=60)
-        finally:
-            process.kill()
-    assert process.returncode == 130
-    assert text == "zdc simulate: interrupted; no file was written\n"
     assert list(tmp_path.iterdir()) == []

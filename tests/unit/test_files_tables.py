@@ -1,5 +1,9 @@
 """Particles from CSV and Parquet files and from arguments."""
 
+import gzip
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -47,7 +51,14 @@ def read_all(path: Path, block_rows: int = 8192) -> list[ParticleBlock]:
     return list(open_particles(path, block_rows))
 
 
-@pytest.mark.parametrize(("ending", "write"), [(".csv", write_csv), (".parquet", write_parquet)])
+def write_zipped_csv(path: Path, columns: dict[str, np.ndarray]) -> Path:
+    path.write_bytes(gzip.compress(write_csv(path, columns).read_bytes()))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("ending", "write"), [(".csv", write_csv), (".csv.gz", write_zipped_csv), (".parquet", write_parquet)]
+)
 @pytest.mark.parametrize("block_rows", [7, 100, 101])
 def test_tables_give_their_particles_in_blocks(tmp_path: Path, ending: str, write: object, block_rows: int) -> None:
     columns = table(100)
@@ -65,6 +76,40 @@ def test_tables_give_their_particles_in_blocks(tmp_path: Path, ending: str, writ
     assert reader.read == 100
     done, total = reader.progress
     assert done == total > 0
+
+
+@pytest.mark.parametrize("cut", [200, -4])
+def test_a_zipped_csv_cut_short_is_refused(tmp_path: Path, cut: int) -> None:
+    path = write_zipped_csv(tmp_path / "particles.csv.gz", table(100))
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(FileFormatError, match=r"csv.gz: .*; the file is damaged or cut short: write it again"):
+        read_all(path, 7)
+
+
+#: Prints how much more memory [kB] reading all blocks of a file takes than reading the first.
+READ_ALL = """
+import resource, sys
+from pathlib import Path
+from zdc_service.files import open_particles
+peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+blocks = iter(open_particles(Path(sys.argv[1])))
+rows, first = len(next(blocks).particles), peak()
+for block in blocks:
+    rows += len(block.particles)
+print(rows, peak() - first)
+"""
+
+
+@pytest.mark.parametrize("groups", [1, 10])
+def test_a_million_particles_of_parquet_take_no_more_memory_than_a_few(tmp_path: Path, groups: int) -> None:
+    columns = {name: np.resize(values, 1_000_000) for name, values in table(1000).items()}
+    path = tmp_path / "particles.parquet"
+    pq.write_table(pa.table(columns), path, row_group_size=1_000_000 // groups)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run([sys.executable, "-c", READ_ALL, path], capture_output=True, check=True, env=environment)
+    rows, grown = map(int, found.stdout.split())
+    assert rows == 1_000_000
+    assert grown < 20_000  # the columns are 72 MB
 
 
 def test_event_and_barcode_are_optional(tmp_path: Path) -> None:
@@ -169,7 +214,7 @@ def test_unknown_endings_and_absent_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="no such file"):
         open_particles(tmp_path / "particles.csv")
     (tmp_path / "particles.txt").write_text("")
-    with pytest.raises(FileFormatError, match=r"ends in \.csv, \.parquet, \.hepmc3"):
+    with pytest.raises(FileFormatError, match=r"ends in \.csv, \.csv\.gz, \.root, \.parquet, \.hepmc3"):
         open_particles(tmp_path / "particles.txt")
 
 

@@ -1,6 +1,17 @@
 """Files of particles in, files of responses out: readers and writers behind `zdc simulate`."""
 
 from zdc_service.files.reading import ParticleBlock, ParticleReader, open_particles
-from zdc_service.files.writing import ResultWriter, create_results
+from zdc_service.files.results import ResultWriter
+from zdc_service.files.rows import About, Rows
+from zdc_service.files.writing import check_output, create_results
 
-__all__ = ["ParticleBlock", "ParticleReader", "ResultWriter", "create_results", "open_particles"]
+__all__ = [
+    "About",
+    "ParticleBlock",
+    "ParticleReader",
+    "ResultWriter",
+    "Rows",
+    "check_output",
+    "create_results",
+    "open_particles",
+]

@@ -21,6 +21,9 @@ INTEGER_COLUMNS = ("pdg", *SOURCE_COLUMNS)
 
 BLOCK_ROWS = 8192
 
+#: From the `SOURCE_COLUMNS` of a block to what its source calls row i.
+Placing = Callable[[Mapping[str, NDArray[np.generic]]], Callable[[int], str]]
+
 
 @dataclass(frozen=True)
 class ParticleBlock:
@@ -63,15 +66,17 @@ class ParticleReader(ABC):
     source : What the particles come from, as messages name it.
     read : Particles of the source seen so far.
     skipped : Of these, how many were left out, by reason.
+    has_whole_events : Whether the source holds whole events, most of whose particles concern no calorimeter.
+    notes : What else to say of how the source was read.
     """
 
-    #: Whether the source holds whole events, most of whose particles concern no calorimeter.
     has_whole_events = False
 
     def __init__(self, source: Path | str, block_rows: int = BLOCK_ROWS):
         self.source = source
         self.read = 0
         self.skipped: Counter[str] = Counter()
+        self.notes: list[str] = []
         self._block_rows = block_rows
 
     @abstractmethod
@@ -87,6 +92,11 @@ class ParticleReader(ABC):
     @abstractmethod
     def progress(self) -> tuple[int, int]:
         """How much of the source is consumed, and the whole, in units of the reader's own."""
+
+
+def place_by_event(columns: Mapping[str, NDArray[np.generic]]) -> Callable[[int], str]:
+    """Names of rows by event and particle."""
+    return lambda row: f"event {columns['event'][row]}, particle {columns['barcode'][row]}"
 
 
 def hep_package(name: str, purpose: str) -> ModuleType:

@@ -1,4 +1,4 @@
-"""Particles from a CSV file whose header names the columns."""
+"""Particles from a CSV file, zipped or not, whose header names the columns."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from zdc_detector.errors import FileFormatError
 
 from zdc_service.files.blocks import BLOCK_ROWS, COLUMNS, INTEGER_COLUMNS, ParticleBlock, ParticleReader
+from zdc_service.files.opening import open_bytes
 
 
 class CsvReader(ParticleReader):
@@ -24,11 +25,11 @@ class CsvReader(ParticleReader):
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Bytes."""
+        """Bytes of the file as it lies on the disk."""
         return self._position, self._size
 
     def __iter__(self) -> Iterator[ParticleBlock]:
-        with self._path.open("rb") as raw, TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
+        with open_bytes(self._path) as (stream, raw), TextIOWrapper(stream, "utf-8-sig", newline="") as text:
             lines = csv.reader(text, strict=True)
             try:
                 header = self._header(next(lines, []))

@@ -2,7 +2,6 @@
 
 import gzip
 import io
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
@@ -10,10 +9,12 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import ZN, Calorimeter
-from zdc_detector.errors import FileFormatError, OutOfRangeError
-from zdc_detector.particles import KINEMATICS, SMALLEST_PZ, mass_and_charge
+from zdc_detector.errors import FileFormatError
+from zdc_detector.particles import KINEMATICS
 
-from zdc_service.files.blocks import BLOCK_ROWS, ParticleBlock, ParticleReader, hep_package
+from zdc_service.files.blocks import BLOCK_ROWS, ParticleBlock, ParticleReader, hep_package, place_by_event
+from zdc_service.files.opening import GZIP_ERRORS, is_gzip
+from zdc_service.files.selection import Selection
 
 FINAL_STATE = 1
 GEV = {"GEV": 1.0, "MEV": 1e-3}
@@ -23,15 +24,12 @@ CENTIMETRES = {"MM": 0.1, "CM": 1.0}
 _CANDIDATES = 32768
 _START, _END = b"HepMC::Asciiv3", b"END_EVENT_LISTING"
 
-CHARGED, UNKNOWN, MISSES = "charged", "not in the PDG table", "misses the face"
-
 
 class HepMCReader(ParticleReader):
-    """Neutral final-state particles whose straight line meets the calorimeter's face at +z or at -z.
+    """Final-state particles that `Selection` lets pass.
 
-    Charged particles are left out: the separation dipole sweeps them away before the face. Units are those
-    that each event declares. Momentum and production vertex come from the event record; energy and mass
-    follow from the PDG table, since generators round masses in the fourth digit. `read` counts particles in the
+    Units are those that each event declares. Momentum and production vertex come from the event record; energy and
+    mass follow from the PDG table, since generators round masses in the fourth digit. `read` counts particles in the
     final state.
     """
 
@@ -40,7 +38,7 @@ class HepMCReader(ParticleReader):
     def __init__(self, path: Path, block_rows: int = BLOCK_ROWS, calorimeter: Calorimeter = ZN):
         super().__init__(path, block_rows)
         self._path = path
-        self._calorimeter = calorimeter
+        self._selection = Selection(self.skipped, calorimeter)
         self._hepmc = hep_package("pyhepmc", "HepMC3 files")
         self._hepmc_io = hep_package("pyhepmc.io", "HepMC3 files")
         self._size = path.stat().st_size
@@ -66,8 +64,7 @@ class HepMCReader(ParticleReader):
         self._hepmc.Setup.debug_level = 0
         done = 0
         with self._path.open("rb") as raw:
-            zipped = self._path.suffix == ".gz"
-            stream = _Watched(gzip.GzipFile(fileobj=raw) if zipped else raw)
+            stream = _Watched(gzip.GzipFile(fileobj=raw) if is_gzip(self._path) else raw)
             if _START not in stream.head:
                 reason = stream.error or "convert it with HepMC3's own tools"
                 raise FileFormatError(f"{self.source}: is not a HepMC3 ASCII file: {reason}")
@@ -88,14 +85,11 @@ class HepMCReader(ParticleReader):
             )
 
     def _neutral(self, event: Any) -> dict[str, NDArray[np.generic]]:
-        """Columns of the event's neutral final-state particles; the others are counted by reason."""
+        """Columns of the event's neutral final-state particles."""
         record = event.numpy.particles
         final = np.flatnonzero(record.status == FINAL_STATE)
         self.read += len(final)
-        codes, inverse = np.unique(record.pid[final], return_inverse=True)
-        reasons = np.array([_left_out(int(code)) for code in codes], dtype=object)[inverse]
-        self.skipped.update(reason for reason in reasons if reason is not None)
-        rows = final[reasons == None]  # noqa: E711 (element by element)
+        rows = final[self._selection.neutral(record.pid[final])]
         particles = event.particles if len(rows) else []
         vertices = [particles[row].production_vertex for row in rows]
         positions = [vertex.position if vertex is not None else event.event_pos() for vertex in vertices]
@@ -113,34 +107,9 @@ class HepMCReader(ParticleReader):
 
     def _reaching(self, gathered: list[dict[str, NDArray[np.generic]]]) -> Iterator[ParticleBlock]:
         """Blocks of the gathered particles that meet the face."""
-        if not gathered:
-            return
-        columns = {name: np.concatenate([event[name] for event in gathered]) for name in gathered[0]}
-        flies = np.abs(columns["pz"]) >= SMALLEST_PZ
-        self.skipped[MISSES] += int(np.count_nonzero(~flies))
-        columns = {name: values[flies] for name, values in columns.items()}
-        if not len(columns["pdg"]):
-            return
-        block = ParticleBlock.from_columns(self.source, columns, _place(columns))
-        hits = np.flatnonzero(self._calorimeter.hits_face(block.particles.conditions))
-        self.skipped[MISSES] += len(block.particles) - len(hits)
-        for start in range(0, len(hits), self._block_rows):
-            rows = hits[start : start + self._block_rows]
-            kept = {name: values[rows] for name, values in block.columns.items()}
-            yield ParticleBlock(block.particles[rows], kept, _place(kept))
-
-
-def _place(columns: Any) -> Any:
-    return lambda row: f"event {columns['event'][row]}, particle {columns['barcode'][row]}"
-
-
-def _left_out(pdg: int) -> str | None:
-    """Why particles of this code are no candidates for the face, or None."""
-    try:
-        _, charge = mass_and_charge(pdg)
-    except OutOfRangeError:
-        return UNKNOWN
-    return CHARGED if charge else None
+        if gathered:
+            columns = {name: np.concatenate([event[name] for event in gathered]) for name in gathered[0]}
+            yield from self._selection.reaching(self.source, columns, place_by_event, self._block_rows)
 
 
 class _Watched(io.RawIOBase):
@@ -155,7 +124,7 @@ class _Watched(io.RawIOBase):
     def _read(self, size: int) -> bytes:
         try:
             return self._source.read(size)
-        except (OSError, EOFError, zlib.error) as error:
+        except (OSError, *GZIP_ERRORS) as error:
             self.error = error
             return b""
 

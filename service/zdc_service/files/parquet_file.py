@@ -10,6 +10,8 @@ from zdc_detector.errors import FileFormatError
 
 from zdc_service.files.blocks import BLOCK_ROWS, COLUMNS, INTEGER_COLUMNS, ParticleBlock, ParticleReader, hep_package
 
+_BUFFER = 1 << 18  # bytes of each column
+
 
 class ParquetReader(ParticleReader):
     """Numeric columns named as in `COLUMNS`, no nulls; columns of other names are refused."""
@@ -19,7 +21,8 @@ class ParquetReader(ParticleReader):
         parquet = hep_package("pyarrow.parquet", "Parquet files")
         self._arrow = hep_package("pyarrow", "Parquet files")
         try:
-            self._file = parquet.ParquetFile(path)
+            # Read-ahead would hold whole row groups, of which a file may have only one.
+            self._file = parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
         except (self._arrow.ArrowException, OSError) as error:
             raise FileFormatError(f"{path}: cannot be read as Parquet: {error}") from error
         self._check_schema()

@@ -2,18 +2,21 @@
 
 from pathlib import Path
 
-from zdc_detector.errors import FileFormatError
+from zdc_detector.errors import ConfigError, FileFormatError
 
 from zdc_service.files.blocks import BLOCK_ROWS, ParticleBlock, ParticleReader
 from zdc_service.files.csv_file import CsvReader
 from zdc_service.files.hepmc_file import HepMCReader
 from zdc_service.files.parquet_file import ParquetReader
+from zdc_service.files.root_file import RootReader
 
 __all__ = ["READERS", "ParticleBlock", "ParticleReader", "open_particles"]
 
 #: Endings of file names, and who reads them.
 READERS: dict[str, type[ParticleReader]] = {
     ".csv": CsvReader,
+    ".csv.gz": CsvReader,
+    ".root": RootReader,
     ".parquet": ParquetReader,
     ".hepmc3": HepMCReader,
     ".hepmc3.gz": HepMCReader,
@@ -22,22 +25,27 @@ READERS: dict[str, type[ParticleReader]] = {
 }
 
 
-def open_particles(path: Path, block_rows: int = BLOCK_ROWS) -> ParticleReader:
+def open_particles(path: Path, block_rows: int = BLOCK_ROWS, tree: str | None = None) -> ParticleReader:
     """A reader for a file of particles, chosen by the ending of its name.
 
     Parameters
     ----------
-    path : CSV, Parquet or HepMC3 file.
+    path : CSV, Parquet, ROOT or HepMC3 file.
     block_rows : Particles in a block, at most.
+    tree : Which tree of a ROOT file; None takes the only one, or one of `root_file.DEFAULT_TREES`.
 
     Raises
     ------
     FileFormatError : no such file, an unknown ending, or not what the ending says.
-    ConfigError : the package that reads such files is not installed.
+    ConfigError : the package that reads such files is not installed, or there is no such tree.
     """
     if not path.is_file():
         raise FileFormatError(f"{path}: no such file")
     for ending, reader in READERS.items():
         if path.name.lower().endswith(ending):
+            if reader is RootReader:
+                return RootReader(path, block_rows, tree)
+            if tree is not None:
+                raise ConfigError(f"--tree is for ROOT files; {path} is none: leave it out")
             return reader(path, block_rows)
     raise FileFormatError(f"{path}: a file of particles ends in {', '.join(READERS)}")

@@ -1,0 +1,166 @@
+"""Parts as tasks of Dask, on many machines or in processes beside this one."""
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib import import_module
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from zdc_detector.errors import ConfigError, NotReadyError, ZdcError
+
+from zdc_service.bulk.engines import Answerer, Kept, Source, Wanted
+from zdc_service.bulk.job import BulkJob
+from zdc_service.bulk.part import Part, simulate_part
+from zdc_service.bulk.workers import POLL_SECONDS, PartError, Workers
+
+log = logging.getLogger(__name__)
+
+#: Failures of a task that are no fault of the job, such as a full disk or no memory, are tried again so often.
+_RETRIES = 3
+_COUNT_SECONDS = 2.0  # workers come and go
+_CONNECT_SECONDS = 10.0
+
+_KEPT = Kept()  # of a worker's process
+
+
+def _identify(source: Source, wanted: Wanted) -> Answerer | ZdcError:
+    try:
+        return _KEPT.answerer(source, wanted)
+    except ZdcError as error:
+        return error
+
+
+def _make(source: Source, job: BulkJob, part: Part) -> bytes | ZdcError:
+    """A part's bytes, or what is wrong with the job, which Dask need not try again."""
+    try:
+        expected = Answerer.model_validate({name: getattr(job, name) for name in Answerer.model_fields})
+        _KEPT.check(source, expected, job.rates)
+        return simulate_part(_KEPT.client(source), job, part)
+    except ZdcError as error:
+        return error
+
+
+class DaskWorkers(Workers):
+    """Two parts for each thread of the cluster.
+
+    A worker that dies loses the parts that it was computing; the scheduler gives them to others, and up to its own
+    limit (`distributed.scheduler.allowed-failures`) blames nobody.
+
+    Parameters
+    ----------
+    scheduler : Address of a scheduler; None starts processes here.
+    processes : How many.
+    """
+
+    def __init__(self, source: Source, check: Callable[[], None], scheduler: str | None, processes: int):
+        super().__init__(source, check)
+        self._scheduler = scheduler
+        self._processes = processes
+        self._futures: dict[Any, int] = {}
+        self._counted = 0.0
+        self._threads = 0
+        self._name = uuid4().hex[:8]  # of this run's tasks
+
+    def __enter__(self) -> Self:
+        """Connect, or start the processes.
+
+        Raises
+        ------
+        ConfigError : the package is not installed, or the address is none.
+        NotReadyError : no scheduler answers.
+        """
+        try:
+            self._dask = import_module("distributed")
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                "--scheduler and --workers need the package distributed; install it with: "
+                "pip install 'zdc-fastsim[dask]'"
+            ) from error
+        with ExitStack() as opening:
+            address: Any = self._scheduler
+            if address is None:
+                address = opening.enter_context(self._local_cluster())
+            try:
+                self._client = opening.enter_context(self._dask.Client(address, timeout=_CONNECT_SECONDS))
+            except ValueError as error:
+                raise ConfigError(f"--scheduler {address}: {error}; it is like tcp://host:8786") from error
+            except OSError as error:
+                raise NotReadyError(f"--scheduler {address}: no scheduler answers there: {error}") from error
+            self._opened = opening.pop_all()
+        return self
+
+    def _local_cluster(self) -> Any:
+        # Ctrl-C in a terminal reaches the processes too, which are to be told by us alone.
+        usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return self._dask.LocalCluster(
+                n_workers=self._processes, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+            )
+        finally:
+            signal.signal(signal.SIGINT, usual)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for future in self._futures:
+            future.cancel()
+        self._futures.clear()
+        self._opened.close()
+
+    @property
+    def capacity(self) -> int:
+        """Two parts for each thread there is at present."""
+        if time.monotonic() - self._counted > _COUNT_SECONDS:
+            self._threads, self._counted = sum(self._client.nthreads().values()), time.monotonic()
+        return 2 * max(1, self._threads)
+
+    def identify(self, wanted: Wanted) -> Answerer:
+        """By asking a worker; waits until there is one."""
+        future = self._client.submit(_identify, self._source, wanted, key=f"zdc-model-{self._name}")
+        began = time.monotonic()
+        while not future.done():
+            self._check()
+            if began is not None and time.monotonic() - began > _CONNECT_SECONDS and not self._client.nthreads():
+                log.warning("%s: waiting for a worker", self._scheduler)
+                began = time.monotonic() + 1e9
+            time.sleep(POLL_SECONDS / 10)
+        found = self._result(future)
+        if isinstance(found, ZdcError):
+            raise found
+        assert isinstance(found, Answerer)
+        return found
+
+    def submit(self, job: BulkJob, part: Part) -> None:
+        """Send it to the scheduler."""
+        key = f"zdc-part-{self._name}-{part.number}"
+        future = self._client.submit(_make, self._source, job, part, key=key, retries=_RETRIES, pure=False)
+        self._futures[future] = part.number
+
+    def finished(self) -> tuple[int, bytes]:
+        """As `Workers.finished`."""
+        done: set[Any] = set()
+        while not done:
+            self._check()
+            try:
+                done = set(self._dask.wait(list(self._futures), POLL_SECONDS, "FIRST_COMPLETED").done)
+            except TimeoutError:
+                continue
+        future = min(done, key=self._futures.__getitem__)
+        number = self._futures.pop(future)
+        found = self._result(future)
+        if isinstance(found, ZdcError):
+            raise PartError(number, found)
+        assert isinstance(found, bytes)
+        return number, found
+
+    def _result(self, future: Any) -> Any:
+        try:
+            return future.result()
+        except ZdcError:
+            raise
+        except Exception as error:  # whatever a worker may raise, and Dask for one that died or a scheduler that left
+            raise NotReadyError(f"a Dask worker failed: {type(error).__name__}: {error}") from error

@@ -1,0 +1,127 @@
+"""Who answers a job's requests in one process: a server, or the models on its own disk."""
+
+import threading
+from dataclasses import dataclass
+
+from pydantic import BaseModel, ConfigDict
+from zdc_detector.errors import ConfigError
+from zdc_detector.finish import Finish
+from zdc_detector.particles import Particles
+
+from zdc_service.allocator import keep_large_buffers
+from zdc_service.client import Client, ClientOptions, concatenate, connect
+from zdc_service.model_store import models_folder, read_model
+from zdc_service.settings import EngineSettings
+from zdc_service.simulation import OutOfRange, Output
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A model as the caller names it; None is the default's name and the newest version."""
+
+    model: str | None
+    version: int | None
+    rates: bool
+
+
+class Answerer(BaseModel):
+    """What answers: fields are those of `BulkJob`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    version: int
+    graph_sha256: str | None
+    shape: tuple[int, int]
+    channel_names: tuple[str, ...]
+    finish: Finish
+
+
+@dataclass(frozen=True)
+class Source:
+    """How to come by a client.
+
+    Attributes
+    ----------
+    server : Address; None simulates in the process that opens it.
+    options : How to talk to it.
+    settings : Models and device, for a process that simulates by itself.
+    """
+
+    server: str | None
+    options: ClientOptions
+    settings: EngineSettings
+
+    def open(self) -> Client:
+        """Connect, or load the models; raises as `zdc_service.client.connect`."""
+        return connect(self.server, self.options, self.settings if self.server is None else None)
+
+    def identify(self, client: Client, wanted: Wanted) -> Answerer:
+        """What answers there.
+
+        Raises
+        ------
+        ZdcError : as `Client.simulate`: no such model, no server.
+        """
+        # Any particle will do: one that the model does not know is skipped, and the answer describes the model.
+        particle = Particles.from_columns({"pdg": [2112], "px": [0.0], "py": [0.0], "pz": [1000.0]})
+        answer = concatenate(
+            client.simulate(
+                particle,
+                seed=0,
+                output=Output.CHANNELS,
+                out_of_range=OutOfRange.SKIP,
+                model=wanted.model,
+                version=wanted.version,
+                rates=wanted.rates,
+            )
+        )
+        sha256 = None
+        if self.server is None:
+            folder = models_folder(self.settings.models) / answer.model / str(answer.version)
+            sha256 = read_model(folder).card.graph_sha256
+        return Answerer(
+            model=answer.model,
+            version=answer.version,
+            graph_sha256=sha256,
+            shape=answer.shape,
+            channel_names=answer.channel_names,
+            finish=answer.finish,
+        )
+
+
+class Kept:
+    """One client for all tasks of a process, opened by the first: models are loaded once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._source: Source | None = None
+        self._client: Client | None = None
+        self._known: dict[Wanted, Answerer] = {}
+
+    def client(self, source: Source) -> Client:
+        """The client of a source; one of another source before it is closed."""
+        with self._lock:
+            if self._client is None or self._source != source:
+                if self._client is not None:
+                    self._client.close()
+                keep_large_buffers()
+                self._known = {}
+                self._client, self._source = source.open(), source
+            return self._client
+
+    def answerer(self, source: Source, wanted: Wanted) -> Answerer:
+        """What answers here."""
+        client = self.client(source)
+        if wanted not in self._known:
+            self._known[wanted] = source.identify(client, wanted)
+        return self._known[wanted]
+
+    def check(self, source: Source, expected: Answerer, rates: bool) -> None:
+        """Raise ConfigError where this process has another model of that name and version."""
+        found = self.answerer(source, Wanted(expected.model, expected.version, rates))
+        if found != expected:
+            raise ConfigError(
+                f"{expected.model} version {expected.version} on this machine is another one: its graph_sha256 is "
+                f"{found.graph_sha256}, the job's is {expected.graph_sha256}; install the same models everywhere"
+            )

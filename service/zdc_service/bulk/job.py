@@ -1,0 +1,118 @@
+"""What a job is: everything that its rows depend on, and how it is cut."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+from zdc_detector.card import sha256_of
+from zdc_detector.errors import ConfigError, FileFormatError
+from zdc_detector.finish import Finish
+
+from zdc_service.files import About
+from zdc_service.simulation import OutOfRange, Output
+
+
+class BulkJob(BaseModel):
+    """The job file of a folder of parts.
+
+    Attributes
+    ----------
+    layout : Of the folder and its parts.
+    software : Version of this package.
+    input : SHA-256 of the file of particles, or of the particles on the command line.
+    tree : Of a ROOT file, as asked for.
+    model, version, graph_sha256 : What answers; no hash where a server does.
+    shape, channel_names, finish : Of the answers.
+    seed, first_row, repeats, output, out_of_range, rates : As in `SimulationRequest`.
+    rows_per_part : Most rows of a part.
+    server : Who was asked first; of no influence on the rows.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    layout: Literal[1] = 1
+    software: str
+    input: str
+    tree: str | None
+    model: str
+    version: int
+    graph_sha256: str | None
+    shape: tuple[int, int]
+    channel_names: tuple[str, ...]
+    finish: Finish
+    seed: int
+    first_row: int
+    repeats: int
+    output: Output
+    out_of_range: OutOfRange
+    rates: bool
+    rows_per_part: int
+    server: str
+
+    @classmethod
+    def read(cls, path: Path) -> "BulkJob":
+        """Read a job file; raises FileFormatError where it is none."""
+        try:
+            return cls.model_validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
+            raise FileFormatError(
+                f"{path}: is no job file of this version of zdc ({_first_line(error)}); --overwrite starts anew"
+            ) from error
+
+    @property
+    def digest(self) -> str:
+        """Of all that its rows depend on; each part carries it."""
+        return hashlib.sha256(self.model_dump_json(exclude={"server"}).encode()).hexdigest()[:16]
+
+    @property
+    def about(self) -> About:
+        """What a file of its rows says of them all."""
+        return About(
+            self.shape,
+            self.channel_names,
+            {
+                "model": self.model,
+                "version": self.version,
+                "seed": self.seed,
+                "finish": self.finish.value,
+                "server": self.server,
+                "output": self.output.value,
+                "repeats": self.repeats,
+                "first_row": self.first_row,
+            },
+        )
+
+    def check_same(self, other: "BulkJob", where: Path) -> None:
+        """Raise ConfigError, naming what differs, unless the other job has the same rows in the same parts.
+
+        Parameters
+        ----------
+        other : The job of the folder `where`.
+        """
+        mine, theirs = self.model_dump(mode="json"), other.model_dump(mode="json")
+        for name, value in mine.items():
+            if name != "server" and theirs[name] != value:
+                raise ConfigError(
+                    f"{where}: holds parts of another job: its {name} is {_short(theirs[name])}, this one's is "
+                    f"{_short(value)}; give it the same, name another --output, or add --overwrite to start anew"
+                )
+
+
+def input_of(path: Path | None, particles: list[str]) -> str:
+    """What `BulkJob.input` is for a file, or for particles on the command line."""
+    if path is not None:
+        return f"sha256:{sha256_of(path)}"
+    return f"sha256:{hashlib.sha256(chr(10).join(particles).encode()).hexdigest()}"
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return f"{text[:19]}..." if text.startswith("sha256:") else text
+
+
+def _first_line(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+    return str(error)

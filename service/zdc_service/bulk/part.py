@@ -1,0 +1,210 @@
+"""One part of a job: what it asks for, and its rows as bytes.
+
+The bytes are a line of JSON (`PartHead`), then a record for each block of rows: eight bytes of length, little endian,
+and a Zstandard frame with a checksum. A frame holds a line of JSON that lists arrays, and the arrays.
+"""
+
+import json
+import struct
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+import zstandard
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from zdc_detector.errors import FileFormatError
+from zdc_detector.particles import Particles
+
+from zdc_service.bulk.job import BulkJob
+from zdc_service.client import Chunk, Client
+from zdc_service.files import Rows
+from zdc_service.simulation import Hits
+
+_LENGTH = struct.Struct("<Q")
+_LEVEL = 1
+_COLUMN = "column:"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Particles with all or some of their repeats.
+
+    Attributes
+    ----------
+    number : Place among the parts of the job, from 0.
+    particles : N particles.
+    columns : What their source calls them, each of shape (N,).
+    first_particle : Number of the first one in the job.
+    first_repeat, repeats : Which repeats of each; some of them only where a part is one particle.
+    """
+
+    number: int
+    particles: Particles
+    columns: Mapping[str, NDArray[np.int64]]
+    first_particle: int
+    first_repeat: int
+    repeats: int
+
+
+class PartHead(BaseModel):
+    """What a part says of itself.
+
+    Attributes
+    ----------
+    job : `BulkJob.digest`.
+    number : Of the part.
+    particles : Particles whose first repeat is asked for here.
+    asked : Rows asked for: with those of particles that get none.
+    rows, empty : Rows that it has, and those among them without a photon.
+    records : Blocks of rows.
+    skipped, extrapolated : Particles outside the trained range by reason, counted with their first repeat.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    job: str
+    number: int
+    particles: int
+    asked: int
+    rows: int
+    empty: int
+    records: int
+    skipped: dict[str, int]
+    extrapolated: dict[str, int]
+
+
+def simulate_part(client: Client, job: BulkJob, part: Part) -> bytes:
+    """The part's rows as bytes.
+
+    Raises
+    ------
+    ZdcError : as `Client.simulate`; particles are numbered within the part.
+    """
+    chunks = client.simulate(
+        part.particles,
+        seed=job.seed,
+        repeats=part.repeats,
+        output=job.output,
+        out_of_range=job.out_of_range,
+        first_row=job.first_row + part.first_particle * job.repeats + part.first_repeat,
+        model=job.model,
+        version=job.version,
+        rates=job.rates,
+    )
+    records, rows, empty = [], 0, 0
+    skipped: Counter[str] = Counter()
+    extrapolated: Counter[str] = Counter()
+    for chunk in chunks:
+        records.append(_encode(_rows_of(chunk, part)))
+        rows += len(chunk.row)
+        empty += int(np.count_nonzero(~chunk.channels.any(axis=1)))
+        if part.first_repeat == 0:
+            skipped.update(chunk.skipped)
+            extrapolated.update(chunk.extrapolated)
+    head = PartHead(
+        job=job.digest,
+        number=part.number,
+        particles=len(part.particles) if part.first_repeat == 0 else 0,
+        asked=len(part.particles) * part.repeats,
+        rows=rows,
+        empty=empty,
+        records=len(records),
+        skipped=skipped,
+        extrapolated=extrapolated,
+    )
+    framed = (_LENGTH.pack(len(record)) + record for record in records)
+    return b"".join([head.model_dump_json().encode(), b"\n", *framed])
+
+
+def read_head(path: Path, file: IO[bytes]) -> PartHead:
+    """The head of an open part; raises FileFormatError where it is damaged."""
+    try:
+        return PartHead.model_validate_json(file.readline())
+    except ValidationError as error:
+        raise _damaged(path, "it has no head") from error
+
+
+def read_rows(path: Path) -> Iterator[Rows]:
+    """The rows of a part, block by block.
+
+    Raises
+    ------
+    FileFormatError : the part is damaged.
+    """
+    with path.open("rb") as file:
+        for _ in range(read_head(path, file).records):
+            length = file.read(_LENGTH.size)
+            frame = file.read(_LENGTH.unpack(length)[0]) if len(length) == _LENGTH.size else b""
+            try:
+                yield _decode(zstandard.ZstdDecompressor().decompress(frame))
+            except (zstandard.ZstdError, ValueError, KeyError, TypeError) as error:
+                raise _damaged(path, str(error)) from error
+
+
+def _damaged(path: Path, reason: str) -> FileFormatError:
+    return FileFormatError(f"{path}: is damaged: {reason}; delete it and run the command again, which makes it anew")
+
+
+def _rows_of(chunk: Chunk, part: Part) -> Rows:
+    local = chunk.particle.astype(np.int64)
+    return Rows(
+        particles=part.particles[local],
+        particle_id=local + part.first_particle,
+        row=chunk.row,
+        side=chunk.side,
+        channels=chunk.channels,
+        columns={name: values[local] for name, values in part.columns.items()},
+        response=chunk.response,
+        hits=chunk.hits,
+    )
+
+
+def _encode(rows: Rows) -> bytes:
+    arrays: dict[str, NDArray[np.generic]] = {
+        "pdg": rows.particles.pdg,
+        "conditions": rows.particles.conditions,
+        "particle_id": rows.particle_id,
+        "row": rows.row,
+        "side": rows.side,
+        "channels": rows.channels,
+        **{f"{_COLUMN}{name}": values for name, values in rows.columns.items()},
+    }
+    if rows.response is not None:
+        arrays["response"] = rows.response
+    if rows.hits is not None:
+        arrays |= {"offsets": rows.hits.offsets, "fibre": rows.hits.fibre, "photons": rows.hits.photons}
+    listed = [(name, values.dtype.newbyteorder("<").str, values.shape) for name, values in arrays.items()]
+    content = [json.dumps(listed).encode() + b"\n", *map(_little_endian, arrays.values())]
+    return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(b"".join(content))
+
+
+def _little_endian(values: NDArray[np.generic]) -> bytes:
+    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
+def _decode(content: bytes) -> Rows:
+    head, _, body = content.partition(b"\n")
+    arrays = dict(_arrays(json.loads(head), body))
+    hits = Hits(arrays["offsets"], arrays["fibre"], arrays["photons"]) if "fibre" in arrays else None
+    return Rows(
+        particles=Particles(arrays["pdg"], arrays["conditions"]),
+        particle_id=arrays["particle_id"],
+        row=arrays["row"],
+        side=arrays["side"],
+        channels=arrays["channels"],
+        columns={name.removeprefix(_COLUMN): values for name, values in arrays.items() if name.startswith(_COLUMN)},
+        response=arrays.get("response"),
+        hits=hits,
+    )
+
+
+def _arrays(listed: Iterable[tuple[str, str, list[int]]], body: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
+    at = 0
+    for name, kind, shape in listed:
+        dtype, count = np.dtype(kind), int(np.prod(shape))
+        yield name, np.frombuffer(body, dtype, count, at).reshape(shape)
+        at += count * dtype.itemsize

@@ -1,0 +1,143 @@
+"""Makes the parts of a job that are missing, and puts all together."""
+
+from collections.abc import Callable
+
+from zdc_detector.errors import InvalidInputError, ZdcError, rename_row
+
+from zdc_service.bulk.cutting import cut
+from zdc_service.bulk.folder import PartsFolder, SourceSummary
+from zdc_service.bulk.job import BulkJob
+from zdc_service.bulk.report import Totals, read_line
+from zdc_service.bulk.slices import Slice
+from zdc_service.bulk.workers import PartError, Workers
+from zdc_service.files import ParticleReader, ResultWriter, create_results
+
+#: Parts that become rows of the output between two looks at the workers, who would otherwise wait.
+_APPENDED_AT_ONCE = 2
+
+#: Called after each step with the totals and the share of the job that is done.
+Show = Callable[[Totals, float], None]
+
+
+class Production:
+    """Makes missing parts; in their order they become rows of the output while later ones are computed.
+
+    Parameters
+    ----------
+    job : What to make.
+    folder : Where finished parts are and go, held.
+    reader : The particles.
+    workers : Who computes, held.
+    show : Told of the progress.
+    check : Called between steps; what it raises ends the run.
+    """
+
+    def __init__(
+        self,
+        job: BulkJob,
+        folder: PartsFolder,
+        reader: ParticleReader,
+        workers: Workers,
+        show: Show,
+        check: Callable[[], None],
+    ):
+        self._job = job
+        self._folder = folder
+        self._reader = reader
+        self._workers = workers
+        self._show = show
+        self._check = check
+        self._places: dict[int, Callable[[int], str]] = {}  # of particles under way
+        self._asked = self._answered = 0
+        self._totals = Totals()
+
+    def run(self, chosen: Slice, writer: ResultWriter | None) -> Totals:
+        """Make the missing parts of a slice.
+
+        Parameters
+        ----------
+        writer : Gets the rows of all parts, where the slice is the whole job.
+
+        Raises
+        ------
+        ZdcError : of any kind; the finished parts then wait for another run.
+        """
+        parts = appended = 0
+        for part, place in cut(self._reader, self._job.repeats, self._job.rows_per_part):
+            self._check()
+            parts += 1
+            if part.number in chosen:
+                self._asked += len(part.particles) * part.repeats
+                if self._folder.has(part.number):
+                    self._count(part.number, new=False)
+                else:
+                    while len(self._places) >= self._workers.capacity:
+                        self._collect()
+                    self._places[part.number] = place
+                    self._workers.submit(self._job, part)
+            appended = self._append(writer, appended, min(parts, appended + _APPENDED_AT_ONCE))
+        while self._places or (writer is not None and appended < parts):
+            self._check()
+            if self._places:
+                self._collect()
+            appended = self._append(writer, appended, parts)
+        if not parts:
+            raise InvalidInputError(f"{self._reader.source}: no particle to simulate; {read_line(self._reader)}")
+        self._folder.write_source(SourceSummary(parts=parts, line=read_line(self._reader)))
+        return self._totals
+
+    def _collect(self) -> None:
+        """Wait for a part and keep it."""
+        try:
+            number, content = self._workers.finished()
+        except PartError as error:
+            if isinstance(error.cause, ZdcError):
+                raise rename_row(error.cause, self._places[error.number]) from error.cause
+            raise error.cause from None
+        self._folder.write(number, content)
+        del self._places[number]
+        self._count(number, new=True)
+
+    def _count(self, number: int, new: bool) -> None:
+        head = self._folder.head(number, self._job)
+        self._totals.add(head, new)
+        self._answered += head.asked
+        consumed, whole = self._reader.progress
+        # As if the rest of the source were like what was read of it.
+        self._show(self._totals, self._answered / self._asked * consumed / max(whole, 1))
+
+    def _append(self, writer: ResultWriter | None, start: int, stop: int) -> int:
+        """Write parts from `start` on that are there, up to `stop`; the number of the next one."""
+        while writer is not None and start < stop and self._folder.has(start):
+            self._check()
+            for rows in self._folder.rows(start):
+                writer.append(rows)
+            start += 1
+        return start
+
+
+def produce(production: Production, job: BulkJob, folder: PartsFolder) -> Totals:
+    """Make what is missing of a whole job and write the output; raises as `Production.run`."""
+    with create_results(folder.result, job.about) as writer:
+        totals = production.run(Slice(), writer)
+    folder.finish()
+    return totals
+
+
+def merge(job: BulkJob, folder: PartsFolder, parts: int, show: Show, check: Callable[[], None]) -> Totals:
+    """Write the output from its parts, all of which are there; `show` and `check` as for `Production`.
+
+    Raises
+    ------
+    FileFormatError : a part is damaged.
+    """
+    totals = Totals()
+    with create_results(folder.result, job.about) as writer:
+        for number in range(parts):
+            check()
+            totals.add(folder.head(number, job), new=True)
+            for rows in folder.rows(number):
+                writer.append(rows)
+            show(totals, (number + 1) / parts)
+    folder.finish()
+    return totals

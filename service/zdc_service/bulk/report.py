@@ -1,0 +1,110 @@
+"""What a user sees of a job: progress while it runs, and lines that sum it up."""
+
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from zdc_service.bulk.folder import PartsFolder
+from zdc_service.bulk.job import BulkJob
+from zdc_service.bulk.part import PartHead
+from zdc_service.files import ParticleReader
+
+
+@dataclass
+class Totals:
+    """Sums over parts.
+
+    Attributes
+    ----------
+    parts : How many.
+    particles, rows, empty, skipped, extrapolated : Of their heads.
+    new_rows : Rows that this process had made.
+    """
+
+    parts: int = 0
+    particles: int = 0
+    rows: int = 0
+    empty: int = 0
+    new_rows: int = 0
+    skipped: Counter[str] = field(default_factory=Counter)
+    extrapolated: Counter[str] = field(default_factory=Counter)
+    started: float = field(default_factory=time.monotonic)
+
+    def add(self, head: PartHead, new: bool) -> None:
+        """Add a part, just made or found."""
+        self.parts += 1
+        self.particles += head.particles
+        self.rows += head.rows
+        self.empty += head.empty
+        self.skipped.update(head.skipped)
+        self.extrapolated.update(head.extrapolated)
+        self.new_rows += head.rows if new else 0
+
+    @property
+    def rate(self) -> float:
+        """New rows a second."""
+        return self.new_rows / max(time.monotonic() - self.started, 1e-9)
+
+    def lines(self, job: BulkJob) -> list[str]:
+        """All of it in words."""
+        lines = [
+            f"simulated {self.particles - self.skipped.total()} particles x {job.repeats} = {self.rows} rows with "
+            f"{job.model} version {job.version}, seed {job.seed}"
+        ]
+        for verb, counts in (("skipped", self.skipped), ("extrapolated", self.extrapolated)):
+            if counts:
+                lines.append(f"{verb} {counts.total()} outside the trained range: {_in_words(counts)}")
+        if self.rows > self.new_rows:
+            lines.append(f"{self.rows - self.new_rows} of the rows are from earlier runs")
+        share = self.empty / self.rows if self.rows else 0.0
+        lines.append(f"{share:.1%} of the rows are empty; {self.rate:.0f} rows/s")
+        return lines
+
+
+def read_line(reader: ParticleReader) -> str:
+    """What was read of a source, in words."""
+    left_out = f"; left out {reader.skipped.total()}: {_in_words(reader.skipped)}" if reader.skipped else ""
+    return "; ".join([f"read {reader.read} particles{left_out}", *reader.notes])
+
+
+def _in_words(counts: Counter[str]) -> str:
+    return ", ".join(f"{count} {reason}" for reason, count in counts.most_common())
+
+
+def kept_line(folder: PartsFolder) -> str:
+    """What is left of a job that ended early, in words."""
+    parts = len(folder.numbers())
+    if not parts:
+        return "no file was written"
+    return f"{parts} finished parts are kept in {folder.path}; the same command goes on from there"
+
+
+class Display:
+    """Progress, rate and expected end on stderr; quiet where that is no terminal."""
+
+    def __init__(self) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            disable=not sys.stderr.isatty(),
+        )
+        self._task = self._progress.add_task("simulating", total=1.0)
+
+    def __enter__(self) -> "Display":
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def show(self, totals: Totals, share_done: float) -> None:
+        """Draw the present state."""
+        text = f"{totals.rows} rows, {totals.rate:.0f} rows/s"
+        self._progress.update(self._task, completed=share_done, description=text)

@@ -1,0 +1,38 @@
+"""Responses in one npz."""
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_detector.particles import CONDITIONS
+
+from zdc_service.files.results import ResultWriter
+from zdc_service.files.rows import Rows
+
+
+class NpzWriter(ResultWriter):
+    """One compressed npz, held in memory until the end; arrays are named as in the HDF5 file."""
+
+    block_bytes = 1 << 62
+
+    def _write(self, rows: Rows) -> None:
+        arrays: dict[str, NDArray[np.generic]] = {
+            "particles": rows.particles.conditions,
+            "particles_names": np.array(CONDITIONS),
+            "pdg": rows.particles.pdg,
+            "particle_id": rows.particle_id,
+            "channels": rows.channels,
+            "channel_names": np.array(self._about.channel_names),
+            "side": rows.side,
+            "row": rows.row,
+            "shape": np.array(self._about.shape),
+            **rows.columns,
+        }
+        if rows.response is not None:
+            arrays["responses"] = rows.response
+        if rows.hits is not None:
+            arrays |= {"offsets": rows.hits.offsets, "fibre": rows.hits.fibre, "photons": rows.hits.photons}
+        arrays |= {name: np.array(value) for name, value in self._about.attributes.items()}
+        with self._path.open("wb") as file:
+            np.savez_compressed(file, allow_pickle=False, **arrays)
+
+    def _close(self) -> None:
+        pass

@@ -1,0 +1,61 @@
+"""Responses as a table with lists."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_detector.particles import CONDITIONS
+
+from zdc_service.files.blocks import hep_package
+from zdc_service.files.results import ResultWriter
+from zdc_service.files.rows import Rows
+
+#: Name of the file's metadata of this project, JSON.
+METADATA = b"zdc_fastsim"
+
+
+class ParquetWriter(ResultWriter):
+    """One line a row.
+
+    Columns are the nine conditions (float), ``pdg`` (int32), ``particle_id`` and ``row`` (int64), ``side`` (string, A
+    or C), ``channels`` (C numbers), ``event`` and ``barcode`` where the source has them, and ``responses`` (rows *
+    columns numbers, row by row) or the lists ``hits_fibre`` and ``hits_photons``. The file's metadata `METADATA` have
+    the rest as JSON: model, version, seed, units.
+    """
+
+    packages, purpose = ("pyarrow", "pyarrow.parquet"), "Parquet files"
+
+    _file: Any = None
+
+    def _write(self, rows: Rows) -> None:
+        arrow, parquet = (hep_package(name, self.purpose) for name in self.packages)
+        columns: dict[str, Any] = {name: rows.particles.conditions[:, i] for i, name in enumerate(CONDITIONS)}
+        columns |= {
+            "pdg": rows.particles.pdg.astype(np.int32),
+            "particle_id": rows.particle_id,
+            "row": rows.row,
+            "side": rows.side.astype("U1"),
+            "channels": _fixed_lists(arrow, rows.channels),
+            **rows.columns,
+        }
+        if rows.response is not None:
+            columns["responses"] = _fixed_lists(arrow, rows.response)
+        if rows.hits is not None:
+            offsets = arrow.array(rows.hits.offsets.astype(np.int32))
+            columns["hits_fibre"] = arrow.ListArray.from_arrays(offsets, arrow.array(rows.hits.fibre))
+            columns["hits_photons"] = arrow.ListArray.from_arrays(offsets, arrow.array(rows.hits.photons))
+        table = arrow.table(columns).replace_schema_metadata({METADATA: self._about.as_json()})
+        if self._file is None:
+            self._file = parquet.ParquetWriter(self._path, table.schema, compression="zstd")
+        if len(rows):
+            self._file.write_table(table)
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
+
+def _fixed_lists(arrow: Any, values: NDArray[np.generic]) -> Any:
+    """A list of always the same length in each row."""
+    length = int(np.prod(values.shape[1:]))
+    return arrow.FixedSizeListArray.from_arrays(arrow.array(np.ascontiguousarray(values).reshape(-1)), length)

@@ -1,0 +1,75 @@
+"""What every writer of responses takes."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from zdc_service.files.blocks import hep_package
+from zdc_service.files.rows import About, Rows
+
+
+class ResultWriter(ABC):
+    """Takes the rows of one job, block after block. The file is good once the ``with`` block was left without error.
+
+    Parameters
+    ----------
+    path : File to write, under a temporary name: what stands there is replaced, and a failure may leave half of it.
+    about : What to say of all rows.
+    """
+
+    #: Packages of the extra `hep` that it needs, and for what.
+    packages: tuple[str, ...] = ()
+    purpose = ""
+
+    #: Size of the blocks in which rows are written. Each block costs something in most formats; memory grows with it.
+    block_bytes = 8 << 20
+
+    def __init__(self, path: Path, about: About):
+        self._path = path
+        self._about = about
+        self._gathered: list[Rows] = []
+        self._size = 0
+
+    @classmethod
+    def check_packages(cls) -> None:
+        """Raise ConfigError where a package that it needs is not installed."""
+        for name in cls.packages:
+            hep_package(name, cls.purpose)
+
+    def append(self, rows: Rows) -> None:
+        """Add rows; each block has the same columns and types, and may have no row.
+
+        Raises
+        ------
+        OSError : the disk is full.
+        """
+        self._gathered.append(rows)
+        self._size += rows.nbytes
+        if self._size >= self.block_bytes:
+            self._write_gathered()
+
+    def _write_gathered(self) -> None:
+        if self._gathered:
+            rows, self._gathered, self._size = Rows.concatenate(self._gathered), [], 0
+            self._write(rows)
+
+    @abstractmethod
+    def _write(self, rows: Rows) -> None:
+        """Write a block; the first one makes the file."""
+
+    @abstractmethod
+    def _close(self) -> None:
+        """Finish the file; called once, whatever happened before."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            if error is None:
+                self._write_gathered()
+        finally:
+            self._close()

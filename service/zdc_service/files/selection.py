@@ -1,0 +1,73 @@
+"""Which particles of whole events concern a calorimeter."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_detector.calorimeter import ZN, Calorimeter
+from zdc_detector.errors import OutOfRangeError
+from zdc_detector.particles import SMALLEST_PZ, mass_and_charge
+
+from zdc_service.files.blocks import ParticleBlock, Placing
+
+CHARGED, UNKNOWN, MISSES = "charged", "not in the PDG table", "misses the face"
+
+_Columns = Mapping[str, NDArray[np.generic]]
+
+
+class Selection:
+    """Neutral particles whose straight line meets the calorimeter's face at +z or at -z.
+
+    Charged particles are left out: the separation dipole sweeps them away before the face.
+
+    Parameters
+    ----------
+    skipped : Gets the particles that are left out, counted by reason.
+    calorimeter : Whose face it is.
+    """
+
+    def __init__(self, skipped: Counter[str], calorimeter: Calorimeter = ZN):
+        self._skipped = skipped
+        self._calorimeter = calorimeter
+
+    def neutral(self, pdg: NDArray[np.generic]) -> NDArray[np.intp]:
+        """Indices of the neutral particles among N codes; the others are counted."""
+        codes, inverse = np.unique(pdg, return_inverse=True)
+        reasons = np.array([_left_out(int(code)) for code in codes], dtype=object)[inverse]
+        self._skipped.update(reason for reason in reasons if reason is not None)
+        return np.flatnonzero(reasons == None)  # noqa: E711 (element by element)
+
+    def reaching(self, source: object, columns: _Columns, placing: Placing, rows: int) -> Iterator[ParticleBlock]:
+        """Blocks of those that meet the face.
+
+        Parameters
+        ----------
+        source : What messages call the source.
+        columns : As `ParticleBlock.from_columns`, of neutral particles.
+        placing : From columns to what the source calls each row.
+        rows : Particles in a block, at most.
+        """
+        flies = np.abs(columns["pz"]) >= SMALLEST_PZ
+        self._skipped[MISSES] += int(np.count_nonzero(~flies))
+        columns = {name: values[flies] for name, values in columns.items()}
+        if not len(columns["pdg"]):
+            return
+        block = ParticleBlock.from_columns(source, columns, placing(columns))
+        hits = np.flatnonzero(self._calorimeter.hits_face(block.particles.conditions))
+        self._skipped[MISSES] += len(block.particles) - len(hits)
+        for start in range(0, len(hits), rows):
+            chosen = hits[start : start + rows]
+            kept = {name: values[chosen] for name, values in block.columns.items()}
+            yield ParticleBlock(block.particles[chosen], kept, placing(kept))
+
+
+@lru_cache(maxsize=4096)
+def _left_out(pdg: int) -> str | None:
+    """Why particles of this code are no candidates for the face, or None."""
+    try:
+        _, charge = mass_and_charge(pdg)
+    except OutOfRangeError:
+        return UNKNOWN
+    return CHARGED if charge else None
