@@ -4,6 +4,7 @@
 #include <grpcpp/security/credentials.h>
 #include <grpcpp/support/channel_arguments.h>
 
+#include <algorithm>
 #include <chrono>
 #include <string_view>
 
@@ -20,6 +21,16 @@ bool begins_with(const std::string& text, std::string_view with) { return text.c
 
 [[noreturn]] void refuse(const std::string& message) {
   throw ConfigError(StatusCode::invalid_argument, "config", message);
+}
+
+/// Without a port gRPC would take 443.
+std::string target_of(const std::string& address, std::string_view scheme) {
+  const std::size_t port = address.rfind(':') + 1;
+  if (!begins_with(address, scheme) || port < scheme.size() + 2 || port == address.size() ||
+      address.find_first_not_of("0123456789", port) != std::string::npos) {
+    refuse("address '" + address + "' must be grpc://host:port, or grpcs://host:port for TLS");
+  }
+  return address.substr(scheme.size());
 }
 
 void check(const Options& options) {
@@ -63,10 +74,7 @@ std::shared_ptr<grpc::ChannelCredentials> tls(const Options& options) {
 Connection::Connection(const std::string& address, const Options& options) : address_(address), options_(options) {
   check(options);
   const bool secure = begins_with(address, kTls);
-  const std::string target = address.substr(secure ? kTls.size() : std::min(address.size(), kPlain.size()));
-  if ((!secure && !begins_with(address, kPlain)) || target.empty() || target.back() == '/') {
-    refuse("address '" + address + "' must be grpc://host:port, or grpcs://host:port for TLS");
-  }
+  const std::string target = target_of(address, secure ? kTls : kPlain);
   token_of(options);  // so that a bad one is found here and not by the first call
 
   grpc::ChannelArguments arguments;

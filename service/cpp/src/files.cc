@@ -1,20 +1,22 @@
 #include "files.h"
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
-#include <fstream>
-#include <iterator>
-#include <regex>
+#include <memory>
 #include <sstream>
 
 namespace zdc_fastsim {
 namespace {
 
 std::string read(const char* option, const std::string& path) {
-  errno = 0;
-  std::ifstream file(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file.is_open() || file.bad() || errno == EISDIR) {
+  std::string text;
+  char block[4096];
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
+  while (file && !std::feof(file.get()) && !std::ferror(file.get())) {
+    text.append(block, std::fread(block, 1, sizeof block, file.get()));
+  }
+  if (!file || std::ferror(file.get())) {
     throw ConfigError(StatusCode::invalid_argument, "config",
                       std::string(option) + " = '" + path + "' cannot be read: " + std::strerror(errno));
   }
@@ -23,8 +25,10 @@ std::string read(const char* option, const std::string& path) {
 
 /// Also keeps characters from gRPC that no header may have, of which it would abort the process.
 void check_token(const std::string& token, const std::string& source) {
-  static const std::regex form("[A-Za-z0-9._~+/-]+=*");  // RFC 6750
-  if (!std::regex_match(token, form)) {
+  // RFC 6750; "=" stands at the end only.
+  const std::size_t length =
+      token.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/");
+  if (token.empty() || length == 0 || token.find_first_not_of('=', length) != std::string::npos) {
     throw ConfigError(StatusCode::invalid_argument, "config",
                       source + " has no bearer token: one has only letters, digits and -._~+/");
   }

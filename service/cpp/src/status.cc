@@ -1,7 +1,7 @@
 #include "status.h"
 
+#include <charconv>
 #include <optional>
-#include <regex>
 
 namespace zdc_fastsim {
 namespace {
@@ -12,16 +12,20 @@ constexpr const char* kUntrusted[] = {"CERTIFICATE_VERIFY_FAILED", "certificate 
 
 /// `particle[i]` of a message counts from the first particle of the request; callers count from the call's.
 std::string renumber(const std::string& message, std::size_t first_particle, std::optional<std::size_t>& particle) {
-  static const std::regex row("\\bparticle\\[([0-9]{1,18})\\]");
+  static const std::string name = "particle[";
   std::string text;
-  auto rest = message.cbegin();
-  for (std::sregex_iterator found(message.begin(), message.end(), row), end; found != end; ++found) {
-    const std::size_t number = first_particle + std::stoull((*found)[1]);
+  std::size_t done = 0;
+  for (std::size_t found = 0; (found = message.find(name, found)) != std::string::npos;) {
+    const char* begin = message.data() + (found += name.size());
+    std::size_t number = 0;
+    const auto [end, error] = std::from_chars(begin, message.data() + message.size(), number);
+    if (error != std::errc() || *end != ']') continue;
+    number += first_particle;
     if (!particle) particle = number;
-    text.append(rest, (*found)[0].first).append("particle[" + std::to_string(number) + "]");
-    rest = (*found)[0].second;
+    text.append(message, done, found - done).append(std::to_string(number));
+    done = found + (end - begin);
   }
-  return text.append(rest, message.cend());
+  return text.append(message, done);
 }
 
 }  // namespace
