@@ -3,17 +3,18 @@
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.particles import ENERGY, Particles, species_name
+from zdc_detector.particles import Particles
 
 from zdc_metrics import figures
+from zdc_metrics.bins import compare_bins
 from zdc_metrics.bootstrap import Resampled, draw_particles
 from zdc_metrics.classifier import Separation, separate
+from zdc_metrics.groups import groups_of
+from zdc_metrics.null_band import null_dispersion
 from zdc_metrics.report import Figure, Group, Report
 from zdc_metrics.splits import Way, floor_ways, model_ways
 from zdc_metrics.summaries import summarise
 
-#: Upper edges of the energy groups [GeV]; the last group is open.
-ENERGY_EDGES = (100.0, 500.0)
 #: Each way of choosing repeats trains `classifier.FOLDS` classifiers.
 CLASSIFIER_WAYS = 5
 
@@ -55,6 +56,7 @@ def evaluate(
     floors, ways = floor_ways(repeats[0], rng), model_ways(*repeats, rng)
     few = model_ways(*repeats, rng, CLASSIFIER_WAYS), floor_ways(repeats[0], rng, CLASSIFIER_WAYS)
     separation = separate(real.features, made.features, *few, seed)
+    null = null_dispersion(made.sums, repeats[0], rng)
     groups = []
     for name, rows in groups_of(particles).items():
         draws = draw_particles(len(rows), resamples, rng)
@@ -68,6 +70,9 @@ def evaluate(
             rows,
         )
         entries = {key: Figure.from_resampled(key, value) for key, value in found.items()}
+        if null is not None:
+            if_right = null.interval(rows)
+            entries["dispersion"] = entries["dispersion"].model_copy(update={"if_right": if_right})
         groups.append(Group(name=name, particles=len(rows), figures=entries))
     return Report(
         finish=finish,
@@ -76,24 +81,8 @@ def evaluate(
         seed=seed,
         resamples=resamples,
         groups=tuple(groups),
+        bins=compare_bins(real.sums, made.sums, particles, floors, resamples, rng),
     )
-
-
-def groups_of(particles: Particles) -> dict[str, NDArray[np.intp]]:
-    """Rows of all particles, of each species (most frequent first) and of each energy range that occurs."""
-    groups = {"all": np.arange(len(particles))}
-    codes, counts = np.unique(particles.pdg, return_counts=True)
-    for code in codes[np.argsort(-counts, kind="stable")]:
-        groups[f"{species_name(int(code))} ({code})"] = np.flatnonzero(particles.pdg == code)
-    low = 0.0
-    for high in (*ENERGY_EDGES, np.inf):
-        energy = particles.conditions[:, ENERGY]
-        rows = np.flatnonzero((energy >= low) & (energy < high))
-        name = f"{low:g}-{high:g} GeV" if np.isfinite(high) else f"above {low:g} GeV"
-        if len(rows):
-            groups[name if low else f"below {high:g} GeV"] = rows
-        low = high
-    return groups
 
 
 def _figures(

@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from zdc_detector.card import Metric
 
+from zdc_metrics.bins import Bins
 from zdc_metrics.bootstrap import LEVEL, Resampled, interval
-
-Interval = tuple[float, float]
+from zdc_metrics.tables import Interval, header, number, row, span
 
 #: Name in reports and cards -> heading and what a perfect generator would get.
 HEADINGS = {
@@ -35,6 +35,9 @@ class Figure(_Frozen):
     floor_interval: Interval | None
     ratio: float | None = Field(description="value / floor")
     ratio_interval: Interval | None
+    if_right: Interval | None = Field(
+        None, description="of dispersion: range of 90 % of its values if the simulation were the generator itself"
+    )
 
     @classmethod
     def from_resampled(cls, name: str, found: Resampled) -> "Figure":
@@ -74,6 +77,7 @@ class Report(_Frozen):
     simulated_repeats, generated_repeats : Responses per particle.
     seed, resamples : Of the bootstrap.
     groups : All particles first.
+    bins : Photon sums by species and energy.
     """
 
     finish: str
@@ -83,6 +87,7 @@ class Report(_Frozen):
     resamples: int
     level: float = LEVEL
     groups: tuple[Group, ...]
+    bins: Bins | None = None
 
     @property
     def overall(self) -> Group:
@@ -105,44 +110,34 @@ class Report(_Frozen):
         return entries
 
     def to_markdown(self) -> str:
-        """The overall figures, and one line per group, as two Markdown tables."""
+        """The overall figures, one line per group, and the bins, as Markdown tables."""
         lines = [
             f"{self.overall.particles} particles, {self.simulated_repeats} simulated and {self.generated_repeats} "
             f"generated responses of each; counts finished: {self.finish}; {self.level:.0%} bootstrap intervals over "
             f"particles ({self.resamples} resamples).",
             "",
-            "| figure | generated | interval | floor | ratio | interval | a perfect generator gets |",
-            "| --- | --- | --- | --- | --- | --- | --- |",
+            *header("figure", "generated", "interval", "floor", "ratio", "interval", "a perfect generator gets"),
         ]
         for name, f in self.overall.figures.items():
             heading, best = HEADINGS[name]
-            cells = (heading, _number(f.value), _span(f.interval), _number(f.floor), _number(f.ratio))
-            lines.append(_row(*cells, _span(f.ratio_interval), best))
+            if f.if_right is not None:
+                best += f"; {span(f.if_right)} in {self.level:.0%} of such samples"
+            cells = (heading, number(f.value), span(f.interval), number(f.floor), number(f.ratio))
+            lines.append(row(*cells, span(f.ratio_interval), best))
         names = list(self.overall.figures)
         lines += [
             "",
-            "Generated / floor (interval of the generated figure):",
+            "Generated / floor (interval of the generated figure; for dispersion its range if it were right):",
             "",
-            _row("particles", "n", *(HEADINGS[name][0] for name in names)),
-            _row(*["---"] * (2 + len(names))),
+            *header("particles", "n", *(HEADINGS[name][0] for name in names)),
         ]
         for group in self.groups:
             figures = (_brief(group.figures[name]) for name in names)
-            lines.append(_row(group.name, str(group.particles), *figures))
-        return "\n".join(lines) + "\n"
-
-
-def _row(*cells: str) -> str:
-    return "| " + " | ".join(cells) + " |"
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3g}"
-
-
-def _span(span: Interval | None) -> str:
-    return "–" if span is None else f"[{span[0]:.3g}, {span[1]:.3g}]"
+            lines.append(row(group.name, str(group.particles), *figures))
+        bins = ["", self.bins.to_markdown().rstrip("\n")] if self.bins else []
+        return "\n".join([*lines, *bins]) + "\n"
 
 
 def _brief(figure: Figure) -> str:
-    return f"{_number(figure.value)} / {_number(figure.floor)} {_span(figure.interval)}"
+    if_right = "" if figure.if_right is None else f", if right {span(figure.if_right)}"
+    return f"{number(figure.value)} / {number(figure.floor)} {span(figure.interval)}{if_right}"
