@@ -2,7 +2,7 @@
 
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import AliasChoices, BaseModel, Field
 from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand
@@ -122,20 +122,32 @@ class Evaluate(BaseModel):
 
 
 class Export(BaseModel):
-    """Write the best model of a run as a folder that the service loads."""
+    """Write the best model of a run as a folder that the service loads, or as files for ALICE O2."""
 
-    run: CliPositionalArg[Path] = Field(description="run folder of `train-zdc fit`, evaluated")
-    output: Path = Field(
-        Path("models"), validation_alias=AliasChoices("o", "output"), description="folder that gets <name>/<version>/"
+    run: CliPositionalArg[Path] = Field(description="run folder of `train-zdc fit`; evaluated, for `service`")
+    format: Literal["service", "o2"] = Field(
+        "service",
+        description="`o2`: a graph of two inputs and a text of scales, as O2's ZDC fast simulation loads them",
     )
-    overwrite: bool = Field(False, description="replace the version if it exists")
+    output: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("o", "output"),
+        description="folder that gets <name>/<version>/, default: models; for `o2` the files' own, default: <run>/o2",
+    )
+    overwrite: bool = Field(False, description="replace what is there")
 
     def cli_cmd(self) -> None:
         """Export, compare ONNX with torch, and say where it went."""
         from zdc_training.export import export
+        from zdc_training.export_o2 import export_o2
         from zdc_training.run import Run
 
-        print(f"exported {export(Run(self.run), self.output, self.overwrite)}")
+        run = Run(self.run)
+        if self.format == "o2":
+            written = export_o2(run, self.output or run.folder / "o2", self.overwrite)
+        else:
+            written = export(run, self.output or Path("models"), self.overwrite)
+        print(f"exported {written}")
 
 
 class Convert(BaseModel):

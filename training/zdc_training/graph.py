@@ -47,9 +47,9 @@ class ExportedGraph(nn.Module):
         for name in model.training_only:
             delattr(self.model, name)
 
-    def forward(self, particles: Tensor, noise: Tensor, *pdg: Tensor) -> Tensor:
+    def forward(self, particles: Tensor, noise: Tensor, pdg: Tensor | None = None) -> Tensor:
         """Rates, shape (N, rows, columns)."""
-        return self.model.rates(particles, noise, *pdg)
+        return self.model.rates(particles, noise) if pdg is None else self.model.rates(particles, noise, pdg)
 
     def inputs(self, particles: Particles, noise: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
         """What the graph takes, by name."""
@@ -72,10 +72,22 @@ def fold_batch_norms(layers: nn.Sequential) -> nn.Sequential:
 
 
 def write_graph(graph: ExportedGraph, path: Path) -> None:
-    """Trace the graph with a dynamic number of rows, drop the tracer's notes (paths of this machine) and check it."""
+    """Write the graph that the service loads."""
     example = _example(graph, 2)
-    rows = torch.export.Dim("N")
-    each = {0: rows}
+    write_onnx(graph, path, dict(zip(("particles", "noise", "pdg"), example, strict=False)), "response")
+
+
+def write_onnx(module: nn.Module, path: Path, inputs: dict[str, Tensor], output: str) -> None:
+    """Trace a module with a dynamic number of rows, drop the tracer's notes (paths of this machine) and check it.
+
+    Parameters
+    ----------
+    module : Called with the inputs in their order.
+    path : File to write.
+    inputs : Examples of two rows, by the name that they get in the graph.
+    output : The name of what the module returns.
+    """
+    each = {0: torch.export.Dim("N")}
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     registration.setLevel(logging.ERROR)  # it says that torchvision is not installed, four times
     with warnings.catch_warnings():
@@ -84,13 +96,13 @@ def write_graph(graph: ExportedGraph, path: Path) -> None:
         )  # torch about itself
         warnings.filterwarnings("ignore", message=".*The axis name: N will not be used", category=UserWarning)
         program = torch.onnx.export(
-            graph,
-            example,
+            module,
+            tuple(inputs.values()),
             dynamo=True,
             opset_version=OPSET,
-            input_names=["particles", "noise", "pdg"][: len(example)],
-            output_names=["response"],
-            dynamic_shapes=(each, each, (each,)) if graph.takes_pdg else (each, each),
+            input_names=list(inputs),
+            output_names=[output],
+            dynamic_shapes=(each,) * len(inputs),
             external_data=False,
             verbose=False,
         )
