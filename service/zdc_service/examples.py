@@ -123,7 +123,8 @@ class Examples:
 
 
 def _turned_points(points: NDArray[np.float64], swap: bool, signs: tuple[int, int]) -> NDArray[np.float64]:
-    return (points[:, ::-1] if swap else points) * np.array(signs)
+    turned: NDArray[np.float64] = (points[:, ::-1] if swap else points) * np.array(signs)
+    return turned
 
 
 def _turned_images(images: NDArray[np.uint16], swap: bool, signs: tuple[int, int]) -> NDArray[np.uint16]:

@@ -118,20 +118,19 @@ def test_the_species_of_the_card(visit: Open) -> None:
     assert "tiny knows 10 to 1500 GeV of gamma." in reader.text("energy-range")
 
 
-@pytest.mark.parametrize("species", ["n (2112)", "gamma (22)", "K(S)0 (310)"])
-def test_both_ends_of_a_range_are_taken(visit: Open, species: str) -> None:
+def test_both_ends_of_a_range_are_taken(visit: Open) -> None:
     reader = visit()
-    if species != "n (2112)":
+    slider = reader.page.get_by_label("Energy, logarithmic")
+    for species in ("gamma (22)", "K(S)0 (310)", "n (2112)"):
         with reader.answered():
             reader.page.locator("#species").select_option(species)
-    slider = reader.page.get_by_label("Energy, logarithmic")
-    for key, end in (("Home", "min"), ("End", "max")):
-        with reader.answered():
-            slider.press(key)
-        bound = float(reader.page.locator("#energy").get_attribute(end) or "nan")
-        assert float(reader.page.locator("#energy").input_value()) == bound
-        energy = particle_of(reader.body()).conditions[0, CONDITIONS.index("energy")]
-        assert energy == pytest.approx(bound, rel=3e-6)
+        for key, end in (("Home", "min"), ("End", "max")):
+            with reader.answered():
+                slider.press(key)
+            bound = float(reader.page.locator("#energy").get_attribute(end) or "nan")
+            assert float(reader.page.locator("#energy").input_value()) == bound
+            energy = particle_of(reader.body()).conditions[0, CONDITIONS.index("energy")]
+            assert energy == pytest.approx(bound, rel=3e-6)
 
 
 def test_the_slider_is_logarithmic(visit: Open) -> None:
@@ -171,9 +170,9 @@ def test_arrow_keys_move_the_point_by_a_fibre(visit: Open) -> None:
         assert [float(reader.page.locator(f"#{axis}").input_value()) for axis in "xy"] == pytest.approx(point)
         assert ZN.impact_points(particle_of(reader.body()).conditions)[0] == pytest.approx(point, abs=1e-4)
     assert "fibre (26, 14)" in reader.text("face-point")
-    for _ in range(60):
+    reader.fill("x", 3.4)
+    with reader.answered():
         face.press("ArrowRight")
-    reader.settled()
     assert float(reader.page.locator("#x").input_value()) == pytest.approx(3.44)  # stays on the face
 
 

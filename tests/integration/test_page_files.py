@@ -143,4 +143,4 @@ def test_wrong_queries_name_the_number(server: RunningServer, name: str, value: 
 
 def test_documentation_and_page_lead_to_each_other(server: RunningServer) -> None:
     assert "(/)" in httpx.get(f"{server.http}/openapi.json").json()["info"]["description"]
-    assert {"/docs", "/metrics", "/README.md"} <= set(re.findall(r'href="([^"]+)"', httpx.get(server.http).text))
+    assert {"docs", "metrics", "README.md"} <= set(re.findall(r'href="([^"]+)"', httpx.get(server.http).text))

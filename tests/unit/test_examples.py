@@ -59,11 +59,11 @@ def test_nobody_is_nearer(showers: Showers, pdg: int, energy: float, point: tupl
     conditions = showers.particles.conditions.astype(np.float64)
     points = showers.calorimeter.impact_points(showers.particles.conditions)
     away = {}
-    for row in np.nonzero(showers.particles.pdg == pdg)[0]:
+    for row in np.nonzero(showers.particles.pdg == pdg)[0].tolist():
         for name, matrix in TURNS.items():
             x, y = np.array(matrix) @ points[row]
             in_energy = math.log(conditions[row, ENERGY] / energy) / math.log(1.25)
-            away[int(row), name] = math.sqrt(in_energy**2 + (x - point[0]) ** 2 + (y - point[1]) ** 2)
+            away[row, name] = math.sqrt(in_energy**2 + (x - point[0]) ** 2 + (y - point[1]) ** 2)
     least = min(away.values())
     row = int(np.nonzero(showers.particle_id == np.unique(showers.particle_id)[found.index])[0][0])
     assert away[row, found.turn] == pytest.approx(least)
@@ -78,9 +78,9 @@ def test_nobody_is_nearer(showers: Showers, pdg: int, energy: float, point: tupl
 
 def turned(showers: Showers, row: int, turn: str) -> NDArray[np.uint16]:
     """All responses of the particle of a row, each fibre carried to where its centre goes."""
-    images = showers.responses[showers.particle_id == showers.particle_id[row]]
+    images: NDArray[np.uint16] = showers.responses[showers.particle_id == showers.particle_id[row]]
     size, half = images.shape[1], (images.shape[1] - 1) / 2
-    out = np.zeros_like(images)
+    out: NDArray[np.uint16] = np.zeros_like(images)
     for i in range(size):
         for j in range(size):
             x, y = np.array(TURNS[turn]) @ (i - half, j - half)

@@ -170,4 +170,4 @@ def _installed() -> tuple[str, str]:
         package = metadata.metadata("zdc-fastsim")
     except metadata.PackageNotFoundError:
         return "", "zdc-fastsim is not installed here; its README.md lies in the checkout.\n"
-    return package["Version"], package.get("Description") or str(package.get_payload())
+    return package["Version"], str(package.json.get("description", ""))

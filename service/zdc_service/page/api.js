@@ -1,4 +1,5 @@
-// Requests to the server that the page came from, and what its refusals mean.
+// Requests to the server that the page came from, and what its refusals mean. Paths are relative to the page, which may
+// stand below a prefix where a proxy is in between.
 
 const TOKEN = "zdc-token";
 const TOKEN_FORM = /^[A-Za-z0-9\-._~+/]+=*$/;
@@ -63,10 +64,10 @@ export const get = (path, signal) => answerOf(path, { signal });
 
 /** Send the text of a request exactly as it stands. */
 export const simulate = (text, signal) =>
-  answerOf("/simulate", { method: "POST", body: text, headers: { "Content-Type": "application/json" }, signal });
+  answerOf("simulate", { method: "POST", body: text, headers: { "Content-Type": "application/json" }, signal });
 
 /** Geant4 responses of the test particle that is nearest to a choice. */
 export function nearest(calorimeter, { pdg, energy, x, y }, signal) {
   const query = new URLSearchParams({ calorimeter, pdg, energy, x, y });
-  return get(`/examples/nearest?${query}`, signal);
+  return get(`examples/nearest?${query}`, signal);
 }

@@ -6,6 +6,27 @@ import { svg } from "./svg.js";
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
 const rounded = (value) => Number(value.toFixed(4)) + 0; // no -0
 
+/** Names of channels in the middle of their fibres, but for those that lie all over the face; and the axes. */
+function labels({ shape: [rows, columns], half_width: [hx, hy], channel_names: names, channel_map: map }) {
+  const size = 0.09 * Math.min(hx, hy);
+  const text = (x, y, words, anchor) => svg("text", { x, y, "font-size": size, "text-anchor": anchor }, words);
+  const found = [text(hx - size / 2, hy - size / 2, "x →", "end"), text(size / 2 - hx, 1.2 * size - hy, "↑ y", "start")];
+  names.forEach((name, channel) => {
+    let [x, y, number] = [0, 0, 0];
+    for (let row = 0; row < rows; row++) {
+      for (let column = 0; column < columns; column++) {
+        if (map[row][column] !== String(channel + 1)) continue;
+        x += (2 * row + 1) / rows - 1;
+        y += (2 * column + 1) / columns - 1;
+        number++;
+      }
+    }
+    const [dx, dy] = [x / number, y / number];
+    if (Math.hypot(dx, dy) > 0.1) found.push(text(dx * hx, -dy * hy + size / 3, name, "middle"));
+  });
+  return found;
+}
+
 export class Face {
   /** `moved(x, y)` is called with a point [cm] that the reader has chosen. */
   constructor(element, words, moved) {
@@ -35,6 +56,7 @@ export class Face {
         this.drawing.append(svg("circle", { ...place, class: `fibre channel-${number}` }));
       }
     }
+    this.drawing.append(...labels(calorimeter));
     this.mark = svg("g", { class: "mark" });
     for (const kind of ["halo", "line"]) {
       this.mark.append(

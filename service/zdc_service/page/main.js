@@ -10,6 +10,7 @@ import { bodyOf, snippets } from "./snippets.js";
 
 const by = (id) => document.getElementById(id);
 const PAUSE_MS = 120; // a slider on its way asks for nothing
+const LONGEST_WAIT_SECONDS = 30;
 
 const galleries = {
   generated: new Gallery(by("model-gallery"), by("readout")),
@@ -17,7 +18,7 @@ const galleries = {
 };
 const controls = new Controls(later, (model) => during((signal) => choose(model, signal)));
 let [about, result, geant, first] = [null, null, null, 0];
-let [pending, timer] = [null, null];
+let [pending, timer, refused] = [null, null, 0];
 
 /** Do something that asks the server; it ends what was asked before, and its failure is told. */
 async function during(work) {
@@ -36,15 +37,19 @@ async function during(work) {
   }
 }
 
+/** What is to be asked: where nothing was learnt of the models yet, everything. */
+const next = () => (controls.card ? ask : begin);
+
 function later() {
   pending?.abort();
   clearTimeout(timer);
-  timer = setTimeout(() => during(ask), PAUSE_MS);
+  timer = setTimeout(() => during(next()), PAUSE_MS);
 }
 
 function tell(problem, work) {
   const box = by("problem");
   box.hidden = problem === null;
+  if (problem?.retryAfter == null) refused = 0;
   by("token-form").hidden = problem?.kind !== "unauthenticated";
   if (problem === null) return;
   box.querySelector("p").textContent = problem.message;
@@ -56,8 +61,9 @@ function tell(problem, work) {
     by("token").focus();
   }
   if (problem.retryAfter !== null) {
-    box.querySelector("p").textContent += ` Trying again in ${problem.retryAfter} s.`;
-    timer = setTimeout(() => during(work), 1000 * problem.retryAfter);
+    const seconds = Math.min(problem.retryAfter * 2 ** refused++, LONGEST_WAIT_SECONDS);
+    box.querySelector("p").textContent += ` Trying again in ${seconds} s.`;
+    timer = setTimeout(() => during(work), 1000 * seconds);
   }
 }
 
@@ -67,7 +73,7 @@ function hideWhatNeedsNoToken() {
 }
 
 async function begin(signal) {
-  const models = await get("/models", signal);
+  const models = await get("models", signal);
   if (!models.length) throw new Problem("no_model", "No model is loaded on this server.");
   await adopt(controls.offer(models), signal);
   // Begin where there is something to compare with.
@@ -84,8 +90,8 @@ async function choose(model, signal) {
 }
 
 async function adopt(model, signal) {
-  const path = `/models/${model.name}/${model.version}`;
-  const [card, found] = await Promise.all([get(path, signal), get("/about", signal)]);
+  const path = `models/${model.name}/${model.version}`;
+  const [card, found] = await Promise.all([get(path, signal), get("about", signal)]);
   about = found; // a model that was loaded since brings its masses
   by("metrics-link").hidden = !about.metrics || token.known();
   controls.adopt(card);
@@ -115,7 +121,7 @@ async function ask(signal) {
 
 function showRequest(body, { px, py, pz }) {
   by("momentum").textContent = `Momentum: px = ${px}, py = ${py}, pz = ${pz} GeV/c.`;
-  const texts = snippets(location, about.grpc_port, body, token.known());
+  const texts = snippets(new URL(".", document.baseURI), about.grpc_port, body, token.known());
   for (const [language, text] of Object.entries(texts)) by(language).textContent = text;
 }
 
@@ -132,6 +138,7 @@ function show() {
   by("previous").disabled = first === 0;
   by("next").disabled = last >= images.length;
   by("nearest").textContent = nearestInWords(geant);
+  by("source").textContent = example ? `Source: ${geant.source}.` : "";
   by("go-there").hidden = !geant.example || (geant.example.distance_cm < 1e-3 && Math.abs(geant.example.energy_ratio - 1) < 1e-4);
   charts();
   const photons = sums(reply.channels);
@@ -178,7 +185,7 @@ by("token-form").addEventListener("submit", (event) => {
   event.preventDefault();
   if (token.keep(by("token").value)) {
     by("token").value = "";
-    during(begin);
+    during(next());
   } else {
     by("problem").querySelector("p").textContent = "A token has the characters A-Z, a-z, 0-9 and -._~+/ only.";
   }

@@ -8,12 +8,12 @@ const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], Arrow
 
 /** Photons of each fibre, of one row of a reply's hits. */
 export function imageOf(hits, row, [rows, columns]) {
-  const image = new Uint32Array(rows * columns);
+  const image = new Float32Array(rows * columns); // rates, where a model finishes with them
   for (let i = hits.offsets[row]; i < hits.offsets[row + 1]; i++) image[hits.fibre[i]] = hits.photons[i];
   return image;
 }
 
-const plural = (number, word) => `${number} ${word}${number === 1 ? "" : "s"}`;
+const plural = (number, word) => `${Number(number.toFixed(1))} ${word}${number === 1 ? "" : "s"}`;
 
 /** Up to `SHOWN` responses side by side. */
 export class Gallery {

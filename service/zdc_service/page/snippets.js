@@ -10,30 +10,30 @@ export function bodyOf(particle, { seed, repeats }, card) {
 // As Python writes JSON: with spaces.
 const spaced = (value) => JSON.stringify(value).replaceAll(/([:,])(?=[^ ])/g, "$1 ");
 
-/** Texts by language; `where` as `location` has it. */
+/** Texts by language; `where` is the URL of the page. */
 export function snippets(where, grpcPort, body, withToken) {
   return {
-    curl: curl(where.origin, body, withToken),
-    python: python(where.origin, body, withToken),
+    curl: curl(where.href, body, withToken),
+    python: python(where.href, body, withToken),
     cpp: cpp(where, grpcPort, JSON.parse(body), withToken),
   };
 }
 
 /** For a POSIX shell. The body holds no quote: names of models have none. */
-function curl(origin, body, withToken) {
+function curl(base, body, withToken) {
   const token = withToken ? ` \\\n  -H "Authorization: Bearer $ZDC_TOKEN"` : "";
-  return `curl -s ${origin}/simulate -H 'Content-Type: application/json'${token} \\\n  -d '${body}'\n`;
+  return `curl -s ${base}simulate -H 'Content-Type: application/json'${token} \\\n  -d '${body}'\n`;
 }
 
 /** Python 3 without any package. */
-function python(origin, body, withToken) {
+function python(base, body, withToken) {
   const token = withToken ? `, "Authorization": "Bearer " + os.environ["ZDC_TOKEN"]` : "";
   return `import json
 ${withToken ? "import os\n" : ""}import urllib.request
 
 body = """${body}"""
 headers = {"Content-Type": "application/json"${token}}
-request = urllib.request.Request("${origin}/simulate", body.encode(), headers)
+request = urllib.request.Request("${base}simulate", body.encode(), headers)
 with urllib.request.urlopen(request) as answer:
     reply = json.load(answer)
 for row, channels in enumerate(reply["channels"]):
