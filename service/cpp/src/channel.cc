@@ -95,6 +95,13 @@ void Connection::prepare(grpc::ClientContext& context, const Deadline& deadline)
   }
 }
 
+void Connection::pause(std::chrono::system_clock::duration time) const {
+  const auto end = std::chrono::system_clock::now() + time;
+  // Between calls, only who waits for the channel drives its sockets; in a mere sleep no connection would come about.
+  while (channel_->WaitForStateChange(channel_->GetState(true), end)) {
+  }
+}
+
 Failure failure_of(const grpc::Status& status, const grpc::ClientContext& context) {
   const auto& metadata = context.GetServerTrailingMetadata();
   const auto found = metadata.find(kKindKey);

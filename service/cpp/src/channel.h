@@ -4,10 +4,12 @@
 #include <grpcpp/channel.h>
 #include <grpcpp/client_context.h>
 
+#include <chrono>
 #include <memory>
 #include <string>
 
 #include "deadline.h"
+#include "status.h"
 #include "zdc_fastsim/client.h"
 
 namespace zdc_fastsim {
@@ -24,6 +26,9 @@ class Connection {
 
   /// Gives a call its deadline and its token; throws ConfigError where the token's file cannot be read.
   void prepare(grpc::ClientContext& context, const Deadline& deadline) const;
+
+  /// Waits, and meanwhile connects again where the connection is lost.
+  void pause(std::chrono::system_clock::duration time) const;
 
  private:
   std::string address_;

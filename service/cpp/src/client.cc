@@ -4,6 +4,7 @@
 #include "deadline.h"
 #include "job.h"
 #include "model.h"
+#include "patience.h"
 #include "rows.h"
 #include "stream.h"
 
@@ -16,7 +17,7 @@ struct Client::Impl {
     const Options& options = connection.options();
     const Deadline deadline(request.deadline_ms != 0 ? request.deadline_ms : options.deadline_ms);
     Job job(particles, request, options.rows_per_request, rows);
-    Patience patience(connection.address(), options, deadline);
+    Patience patience(connection, deadline);
     while (!job.done()) {
       const std::size_t before = rows.rows();
       if (const auto failure = Stream(connection, deadline, job).run()) {
@@ -47,7 +48,7 @@ Result Client::simulate(Span<const Particle> particles, const Request& request, 
 
 ModelInfo Client::model(const std::string& name, std::uint32_t version) const {
   const Deadline deadline(impl_->connection.options().deadline_ms);
-  Patience patience(impl_->connection.address(), impl_->connection.options(), deadline);
+  Patience patience(impl_->connection, deadline);
   ModelInfo info;
   while (const auto failure = ask_for_model(impl_->connection, deadline, name, version, info)) {
     patience.wait(*failure, false, 0);

@@ -4,9 +4,16 @@
 #include <cstddef>
 #include <string>
 
-#include "deadline.h"
+#include "zdc_fastsim/errors.h"
 
 namespace zdc_fastsim {
+
+/// An attempt that failed.
+struct Failure {
+  StatusCode code;
+  std::string kind;
+  std::string message;
+};
 
 /// Whether the server cannot be reached because its certificate is not one to trust, which no waiting mends.
 bool is_untrusted(const Failure& failure);
