@@ -182,7 +182,8 @@ class Server:
         pz = round((species.energy[0] * species.energy[1]) ** 0.5)
         body = json.dumps({"particles": [{"pdg": species.pdg, "px": 0.0, "py": 0.0, "pz": pz}], "output": "channels"})
         scheme = "http" if self._certificates is None else "https"
-        print(f"HTTP on {scheme}://{host}:{self.http_port} (documentation at /docs), gRPC on {host}:{self.grpc_port}")
+        http, grpc = f"{scheme}://{host}:{self.http_port}", f"{host}:{self.grpc_port}"
+        print(f"HTTP on {http} (a page for browsers, documentation at /docs), gRPC on {grpc}")
         options = "-H 'Content-Type: application/json'"
         if self._certificates is not None:
             options += " --cacert CA.pem"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
+import httpx
 import pytest
 from browser import Reader
 from playwright.sync_api import expect
@@ -118,6 +119,23 @@ def test_a_token_that_was_replaced(visit: Open, guarded: RunningServer, tmp_path
     assert reader.body()["repeats"] == 3  # what was chosen stays
     assert reader.page.locator("#energy").input_value() == "700"
     assert reader.alert() == ""
+
+
+def test_a_model_that_is_gone(visit: Open, models_folder: Path) -> None:
+    settings = ServerSettings(models=models_folder, default_model="tiny", http_port=0, grpc_port=0, threads=1)
+    running = RunningServer(settings)
+    try:
+        reader = visit(running.http)
+        with reader.answered():
+            reader.page.locator("#model").select_option("strips version 1")
+        assert httpx.post(f"{running.http}/v2/repository/models/strips/unload").status_code == 200
+        reader.fill("repeats", 3, 404)
+        assert reader.alert().startswith("That is not loaded any more; reload the page for what is: model 'strips'")
+        with reader.answered():
+            reader.page.reload()
+        assert reader.page.locator("#model option").count() == 2
+    finally:
+        running.stop()
 
 
 def test_a_server_that_is_gone(visit: Open, models_folder: Path) -> None:

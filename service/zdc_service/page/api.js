@@ -50,6 +50,7 @@ async function problemOf(reply) {
   const wait = Number(reply.headers.get("Retry-After")) || null;
   const openings = {
     401: "This server takes callers with a token",
+    404: "That is not loaded any more; reload the page for what is",
     413: "That is too much for one request",
     422: "The server does not take this",
     429: "The server is busy",
