@@ -75,7 +75,7 @@ def test_the_card_says_what_is_true(run: Run, models: Path) -> None:
     folder = models / "toy" / "1"
     card = ModelCard.read(folder)
     config = run.config()
-    assert card.noise.dimension == config.model.noise
+    assert card.noise.dimension == run.load_model().noise == 10
     assert card.finish is config.output.finish
     assert card.config == json.loads(config.model_dump_json())
     assert card.data.files.keys() == {"train.h5", "test.h5"}

@@ -150,6 +150,39 @@ class Export(BaseModel):
         print(f"exported {written}")
 
 
+class Reproduce(BaseModel):
+    """Make a table or a figure of the paper again: trains, evaluates and draws what it needs."""
+
+    target: CliPositionalArg[Literal["table1", "fig1", "fig3", "fig8"]] = Field(
+        description="table1: four conditional models, with all figures; fig1, fig8: latents; fig3: responses by model"
+    )
+    data: Literal["zn"] = Field("zn", description="zn: Geant4 showers in ALICE's neutron calorimeter")
+    output: Path = Field(
+        Path("runs/table1"),
+        validation_alias=AliasChoices("o", "output"),
+        description="folder for the runs, which go on from where they were, and for what is made of them",
+    )
+    seeds: int = Field(3, ge=1, description="trainings of each model, for table1")
+    set: list[ListedText] = Field([], description="override a key of all models: section.key=value (repeatable)")
+    device: str = Field("cpu", description="torch device, e.g. cuda")
+    threads: int | None = Field(None, ge=1, description="torch threads; default: one per core")
+
+    def cli_cmd(self) -> None:
+        """Make it; Ctrl-C keeps the last finished epoch."""
+        import torch
+
+        from zdc_training.reproduction.runs import Plan
+        from zdc_training.reproduction.targets import reproduce
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        try:
+            page = reproduce(self.target, Plan(self.output, self.seeds, self.set, self.device))
+        except KeyboardInterrupt:
+            end(PROG, "interrupted; the same command goes on from the last finished epoch", INTERRUPTED)
+        print(f"wrote {page}")
+
+
 class Convert(BaseModel):
     """Convert the ALICE collaboration's files to the project's layout."""
 
@@ -205,6 +238,7 @@ class TrainZdc(BaseSettings):
     fit: CliSubCommand[Fit] = Field(description="train a model")
     evaluate: CliSubCommand[Evaluate] = Field(description="compare a trained model with the test file")
     export: CliSubCommand[Export] = Field(description="write a trained model for the service")
+    reproduce: CliSubCommand[Reproduce] = Field(description="make tables and figures of the paper again")
     convert: CliSubCommand[Convert] = Field(description="read the ALICE collaboration's files")
     check_data: CliSubCommand[CheckData] = Field(description="say what is in a file and what is wrong with it")
     check_symmetries: CliSubCommand[CheckSymmetries] = Field(description="test the symmetries of the face on data")

@@ -16,6 +16,7 @@ from zdc_training.fast_config import FastModelConfig
 from zdc_training.image_generator import MAX_LOG_PHOTONS
 from zdc_training.learner import Generator
 from zdc_training.light import STREAMS, FibreNumbers, light_line
+from zdc_training.normalisation import BatchNorm1d
 
 #: Under the 65535 of the file layout.
 MAX_PHOTONS = math.expm1(MAX_LOG_PHOTONS)
@@ -55,7 +56,7 @@ class FastAutoencoder(Generator):
         self.decoder = _dense(width + config.latent, config.decoder_width, units, scale=0.1)
         self.gate = _dense(columns, config.gate_width, 1, bias=_FIRST_GATE)
         self.encoder = _dense(units + 1 + columns, config.encoder_width, config.latent)
-        self.normalise = nn.BatchNorm1d(config.latent, affine=False)
+        self.normalise = BatchNorm1d(config.latent, affine=False)
         self.register_buffer("mean_rate", torch.zeros(units))
 
     def encode(self, photons: Tensor, features: Tensor) -> Tensor:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from zdc_training.normalisation import BatchNorm1d, BatchNorm2d
+
 
 def image_sizes(shape: tuple[int, int], layers: int) -> list[tuple[int, int]]:
     """Image sizes before and after each convolution of stride 2."""
@@ -40,12 +42,12 @@ class Encoder(nn.Module):
         layers: list[nn.Module] = []
         previous = 1
         for width in channels:
-            layers += [nn.Conv2d(previous, width, 5, 2, 2, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
+            layers += [nn.Conv2d(previous, width, 5, 2, 2, bias=False), BatchNorm2d(width), nn.ReLU()]
             previous = width
         rows, columns = image_sizes(shape, len(channels))[-1]
         self.last = nn.Linear(previous * rows * columns + conditions, latent)
         self.convolutions = nn.Sequential(*layers, nn.Flatten())
-        self.normalise = nn.BatchNorm1d(latent, affine=False) if normalise else nn.Identity()
+        self.normalise = BatchNorm1d(latent, affine=False) if normalise else nn.Identity()
 
     def forward(self, images: Tensor, *conditions: Tensor) -> Tensor:
         """Latents, shape (N, latent), of images, shape (N, rows, columns), and of conditions, where it has them."""
@@ -64,7 +66,7 @@ class Decoder(nn.Module):
         widths = [*reversed(channels), 1]
         layers: list[nn.Module] = [
             nn.Linear(latent, widths[0] * rows * columns, bias=False),
-            nn.BatchNorm1d(widths[0] * rows * columns),
+            BatchNorm1d(widths[0] * rows * columns),
             nn.ReLU(),
             nn.Unflatten(1, (widths[0], rows, columns)),
         ]
@@ -75,7 +77,7 @@ class Decoder(nn.Module):
             last = i == len(channels) - 1
             layers.append(nn.ConvTranspose2d(widths[i], width, 5, 2, 2, extra, bias=last))
             if not last:
-                layers += [nn.BatchNorm2d(width), nn.ReLU()]
+                layers += [BatchNorm2d(width), nn.ReLU()]
         self.layers = nn.Sequential(*layers)
 
     @property

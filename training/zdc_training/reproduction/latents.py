@@ -1,0 +1,117 @@
+"""Latents in two dimensions: figures 1 and 8 of the paper on calorimeter data."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from sklearn.manifold import TSNE
+from zdc_detector.errors import ConfigError
+from zdc_detector.particles import ENERGY, species_name
+from zdc_detector.random import normals
+from zdc_detector.showers import Showers
+from zdc_metrics.plot_style import plot_style
+
+from zdc_training.data import load_split
+from zdc_training.e2esae import SinkhornAutoencoder
+from zdc_training.prior_autoencoders import PriorAutoencoder
+from zdc_training.reproduction.runs import Finished
+
+_SEED = 1
+_MARKER = 6
+
+
+@dataclass(frozen=True)
+class Latents:
+    """Of validation showers, each array of shape (N, latent).
+
+    Attributes
+    ----------
+    encoded : What the encoder makes of their responses; of a posterior its mean.
+    generated : What is decoded for their particles, from noise: the noise generator's, or samples of the prior.
+    """
+
+    label: str
+    showers: Showers
+    encoded: NDArray[np.float32]
+    generated: NDArray[np.float32]
+
+
+@torch.no_grad()
+def latents_of(finished: Finished) -> Latents:
+    """Encoded and generated latents of the validation showers.
+
+    Raises
+    ------
+    ConfigError : the model has no encoder.
+    """
+    model = finished.run.load_model()
+    showers = load_split(finished.run.config().data)[1]
+    particles = torch.from_numpy(showers.particles.conditions)
+    noise = torch.from_numpy(normals(_SEED, 0, len(showers), model.noise))
+    if not isinstance(model, SinkhornAutoencoder | PriorAutoencoder):
+        raise ConfigError(f"{finished.entry.config} has no encoder, so no latents to look at; choose an autoencoder")
+    seen, _ = model.to_frame(torch.from_numpy(showers.responses.astype(np.float32)).log1p(), particles)
+    conditions = model.scaler(particles)
+    if isinstance(model, PriorAutoencoder):
+        encoded, generated = model.encode(seen, conditions)[:, : model.noise], model.prior(noise)
+    else:
+        encoded, generated = model.encoder(seen), model.generate(noise, conditions)
+    return Latents(finished.entry.label, showers, encoded.numpy(), generated.numpy())
+
+
+def embed(points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """t-SNE in two dimensions (van der Maaten and Hinton, JMLR 9, 2008), shape (N, 2); seeded."""
+    found: NDArray[np.float32] = TSNE(2, init="pca", random_state=_SEED).fit_transform(points)
+    return found
+
+
+def draw_fig1(models: Sequence[Latents]) -> Figure:
+    """Encoded showers of each model, coloured by species and by energy."""
+    with plot_style():
+        figure = Figure(figsize=(8.4, 3.9 * len(models)), layout="constrained")
+        for line, model in zip(figure.subplots(len(models), 2, squeeze=False), models, strict=True):
+            places = embed(model.encoded)
+            particles = model.showers.particles
+            lit = model.showers.responses.any(axis=(1, 2))
+            for code in _by_frequency(particles.pdg):
+                some = (particles.pdg == code) & lit
+                line[0].scatter(*places[some].T, s=_MARKER, label=species_name(int(code)), linewidths=0)
+            line[0].scatter(*places[~lit].T, s=_MARKER, color="lightgrey", label="empty", linewidths=0)
+            line[0].legend(markerscale=2.5, fontsize=7)
+            energy = line[1].scatter(
+                *places.T, s=_MARKER, c=np.log10(particles.conditions[:, ENERGY]), cmap="viridis", linewidths=0
+            )
+            figure.colorbar(energy, ax=line[1], label="log10(energy / GeV)")
+            for axes, what in zip(line, ("species", "energy"), strict=True):
+                _bare(axes, f"{model.label}: latents of Geant4 showers, by {what}")
+    return figure
+
+
+def draw_fig8(model: Latents) -> Figure:
+    """Encoded and generated latents of the same particles, in one embedding."""
+    places = embed(np.concatenate([model.encoded, model.generated]))
+    encoded, generated = places[: len(model.encoded)], places[len(model.encoded) :]
+    with plot_style():
+        figure = Figure(figsize=(5.2, 5), layout="constrained")
+        axes = figure.subplots()
+        axes.scatter(*encoded.T, s=_MARKER, color="tab:red", label="encoded Geant4 showers", linewidths=0, alpha=0.6)
+        axes.scatter(*generated.T, s=_MARKER, color="tab:blue", label="noise generator", linewidths=0, alpha=0.6)
+        axes.legend(markerscale=2.5)
+        _bare(axes, f"{model.label}: latents of the validation particles")
+    return figure
+
+
+def _by_frequency(pdg: NDArray[np.int64]) -> NDArray[np.int64]:
+    codes, counts = np.unique(pdg, return_counts=True)
+    found: NDArray[np.int64] = codes[np.argsort(-counts, kind="stable")]
+    return found
+
+
+def _bare(axes: Axes, title: str) -> None:
+    axes.set_title(title)
+    axes.set_xticks([])
+    axes.set_yticks([])

@@ -1,0 +1,132 @@
+"""The runs that a reproduction needs: each is trained and evaluated unless it was before."""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from zdc_detector.errors import ConfigError
+from zdc_metrics import Report
+
+from zdc_training.config import AnyConfig, data_path, load_config
+from zdc_training.curves import CURVES_FILE, draw_curves
+from zdc_training.data import check_unseen
+from zdc_training.evaluate import evaluate_responses
+from zdc_training.fit import fit
+from zdc_training.generate import generate, network
+from zdc_training.progress import ProgressReporter
+from zdc_training.run import Run
+
+#: Of the generated responses and the bootstrap of each evaluation, as `train-zdc evaluate` has it.
+_EVALUATION_SEED = 1
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of a table.
+
+    Attributes
+    ----------
+    label : Its name in the paper.
+    config : The shipped configuration.
+    """
+
+    label: str
+    config: str
+
+
+#: The rows of table 1, in the paper's order.
+TABLE1 = (
+    Entry("cond VAE", "zn-cvae"),
+    Entry("cond WAE (MMD)", "zn-cwae"),
+    Entry("cond e2eSAE", "zn-e2esae-table1"),
+    Entry("cond DCGAN", "zn-cdcgan"),
+)
+E2ESAE, CVAE = TABLE1[2], TABLE1[0]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the runs of a reproduction are made.
+
+    Attributes
+    ----------
+    folder : Gets a run folder for each model and seed.
+    seeds : Trainings of each model, with seeds from 1.
+    overrides : ``section.key=value``, for all models.
+    device : Of torch.
+    """
+
+    folder: Path
+    seeds: int = 3
+    overrides: Sequence[str] = ()
+    device: str = "cpu"
+
+    def run(self, entry: Entry, seed: int) -> Run:
+        """Where a model is trained."""
+        return Run(self.folder / f"{entry.config}-seed{seed}")
+
+    def config(self, entry: Entry, seed: int) -> AnyConfig:
+        """What it is trained with."""
+        return load_config(entry.config, [*self.overrides, f"seed={seed}"])
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A trained and evaluated model.
+
+    Attributes
+    ----------
+    seconds : Of an epoch, the median.
+    epochs : How many.
+    """
+
+    entry: Entry
+    seed: int
+    run: Run
+    report: Report
+    seconds: float
+    epochs: int
+
+
+def prepare(plan: Plan, entries: Sequence[Entry], seeds: Sequence[int]) -> list[Finished]:
+    """Train and evaluate what is missing, one run after the other; says on stderr where it is.
+
+    A run that was interrupted goes on from its last finished epoch.
+
+    Raises
+    ------
+    ConfigError : a run there was made with another configuration.
+    FileFormatError, TrainingError : see `zdc_training.fit.fit`.
+    """
+    jobs = [(entry, seed) for seed in seeds for entry in entries]
+    done = []
+    for number, (entry, seed) in enumerate(jobs, 1):
+        print(f"run {number} of {len(jobs)}: {entry.config}, seed {seed}", file=sys.stderr, flush=True)
+        done.append(_prepared(plan, entry, seed))
+    return done
+
+
+def _prepared(plan: Plan, entry: Entry, seed: int) -> Finished:
+    config, run = plan.config(entry, seed), plan.run(entry, seed)
+    with ProgressReporter(config.optimiser.epochs) as reporter:
+        fit(config, run, True, reporter, plan.device)
+    if not run.metrics.is_file():
+        draw_curves(run.log, run.folder / CURVES_FILE)
+        check_unseen(config.data)
+        source, finish = network(run.load_model()), config.output.finish
+        evaluate_responses(
+            lambda particles, repeats, seed: generate(source, particles, repeats, seed, finish),
+            data_path(config.data.test),
+            run.folder,
+            finish=finish.value,
+            seed=_EVALUATION_SEED,
+        )
+    try:
+        report = Report.model_validate_json(run.metrics.read_bytes())
+    except ValidationError as error:
+        raise ConfigError(f"{run.metrics} is no report of this version; remove it, and it is made again") from error
+    seconds = sorted(json.loads(line)["seconds"] for line in run.log.read_text().splitlines())
+    return Finished(entry, seed, run, report, seconds[len(seconds) // 2], len(seconds))

@@ -1,0 +1,143 @@
+"""Table 1 of the paper on calorimeter data: conditional models side by side, several trainings of each."""
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure as Drawing
+from zdc_detector.whole_file import write_whole
+from zdc_metrics.plot_style import REFERENCE_COLOR, plot_style
+from zdc_metrics.report import HEADINGS, WITHOUT_RATIO, Figure
+
+from zdc_training.reproduction.runs import Finished
+
+#: The table's columns: the two of the paper, and those without which they say little.
+FIGURES = ("mae", "wasserstein", "crps", "dispersion", "empty_share", "auc")
+#: What the paper found for its data: models from best to worst. Of figures on other data the order is all that can be
+#: compared.
+PAPER_ORDER: Mapping[str, tuple[str, ...]] = {
+    "mae": ("cond e2eSAE", "cond VAE", "cond WAE (MMD)", "cond DCGAN"),
+    "wasserstein": ("cond DCGAN", "cond e2eSAE", "cond VAE", "cond WAE (MMD)"),
+}
+_NONE = "–"
+
+
+class Table1:
+    """Figures of merit by model, over its trainings.
+
+    Attributes
+    ----------
+    labels : Models in the table's order.
+    """
+
+    def __init__(self, finished: Sequence[Finished]):
+        """Several runs of each model, all evaluated on one file."""
+        self.finished = finished
+        self.labels = tuple(dict.fromkeys(each.entry.label for each in finished))
+
+    def values(self, label: str, name: str) -> list[float]:
+        """A figure of each training of a model."""
+        found = (each.report.overall.figures[name].value for each in self.finished if each.entry.label == label)
+        return [value for value in found if value is not None]
+
+    def floor(self, name: str) -> Figure:
+        """What holds the floor: it is the same for every run."""
+        return self.finished[0].report.overall.figures[name]
+
+    def order(self, name: str) -> tuple[str, ...]:
+        """Models by the mean of a figure, best first."""
+        best = {"dispersion": 1.0, "auc": 0.5, "empty_share": self.floor("empty_share").floor or 0.0}
+        target = best.get(name)
+
+        def badness(label: str) -> float:
+            mean = statistics.fmean(self.values(label, name))
+            return mean if target is None else abs(mean - target)
+
+        return tuple(sorted(self.labels, key=badness))
+
+    def head(self) -> list[str]:
+        """Headings of the columns."""
+        columns = (heading if (heading := HEADINGS[name][0]) else name for name in FIGURES)
+        return ["model", *columns, "seconds an epoch", "epochs"]
+
+    def rows(self) -> list[list[str]]:
+        """A line a model, mean ± standard deviation over its trainings; the floor last."""
+        lines = []
+        for label in self.labels:
+            some = [each for each in self.finished if each.entry.label == label]
+            seconds = statistics.median(each.seconds for each in some)
+            cells = (self._cell(label, name) for name in FIGURES)
+            lines.append([label, *cells, f"{seconds:.1f}", str(some[0].epochs)])
+        floors = [_number(self.floor(name).floor) for name in FIGURES]
+        return [*lines, ["Geant4 against Geant4", *floors, _NONE, _NONE]]
+
+    def _cell(self, label: str, name: str) -> str:
+        values = self.values(label, name)
+        spread = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
+        mean, floor = statistics.fmean(values), self.floor(name).floor
+        ratio = "" if name in (*WITHOUT_RATIO, "empty_share") or not floor else f" ({mean / floor:.2f} of the floor)"
+        return f"{_number(mean)}{spread}{ratio}"
+
+    def verdicts(self) -> list[str]:
+        """Our order of the models beside the paper's, a line a figure."""
+        lines = []
+        for name, paper in PAPER_ORDER.items():
+            ours = tuple(label for label in self.order(name) if label in paper)
+            theirs = tuple(label for label in paper if label in ours)
+            same = "as in the paper" if ours == theirs else f"the paper has {' < '.join(theirs)}"
+            lines.append(f"{HEADINGS[name][0]}: {' < '.join(ours)}; {same}.")
+        lines.append(f"{HEADINGS['crps'][0]}: {' < '.join(self.order('crps'))}; the paper has none.")
+        return lines
+
+    def lead(self) -> str:
+        """What the table is of."""
+        one = self.finished[0].report
+        seeds = len({each.seed for each in self.finished})
+        return (
+            f"{one.overall.particles} particles of the test set, {one.simulated_repeats} Geant4 simulations and "
+            f"{one.generated_repeats} generated responses of each; counts finished: {one.finish}; mean ± standard "
+            f"deviation over {seeds} training{'s' * (seeds > 1)}. Simulated with Geant4 on ALICE's ZN geometry; not "
+            "the paper's data, whose figures do not stand beside these."
+        )
+
+    def write(self, folder: Path) -> None:
+        """``table1.json`` and ``table1.md``."""
+        tree = {
+            "figures": {
+                label: {name: self.values(label, name) for name in FIGURES} for label in self.labels
+            },
+            "floor": {name: self.floor(name).floor for name in FIGURES},
+            "order": {name: self.order(name) for name in FIGURES},
+            "runs": {
+                f"{each.entry.config}-seed{each.seed}": {"seconds_an_epoch": each.seconds, "epochs": each.epochs}
+                for each in self.finished
+            },
+        }  # fmt: skip
+        write_whole(folder / "table1.json", json.dumps(tree, indent=1) + "\n")
+        lines = ["| " + " | ".join(cells) + " |" for cells in (self.head(), ["---"] * len(self.head()), *self.rows())]
+        write_whole(folder / "table1.md", "\n\n".join([self.lead(), "\n".join(lines), *self.verdicts()]) + "\n")
+
+    def draw(self) -> Drawing:
+        """A panel a figure: each training a point, the floor a line."""
+        with plot_style():
+            figure = Drawing(figsize=(10, 4.6), layout="constrained")
+            colors = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]  # of a listed map
+            for axes, name in zip(figure.subplots(2, 3).flat, FIGURES, strict=True):
+                for place, label in enumerate(self.labels):
+                    values = self.values(label, name)
+                    axes.plot(values, [place] * len(values), "o", color=colors[place + 1], alpha=0.8)
+                floor = self.floor(name).floor
+                if floor is not None:
+                    axes.axvline(floor, color=REFERENCE_COLOR, lw=1, label="Geant4 against Geant4")
+                axes.set_yticks(range(len(self.labels)), self.labels)
+                axes.set_ylim(len(self.labels) - 0.5, -0.5)
+                axes.set_title(HEADINGS[name][0])
+                axes.margins(x=0.08)
+            axes.legend(loc="lower right")
+        return figure
+
+
+def _number(value: float | None) -> str:
+    return _NONE if value is None else f"{value:.3g}"

@@ -1,0 +1,78 @@
+"""What `train-zdc reproduce` makes: runs, then table and figures, then one page with all that is there."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, get_args
+
+from zdc_metrics.html_report import Block, Picture, Section, Table, Text, markdown_blocks, write_report
+from zdc_metrics.plot_style import save_png
+
+from zdc_training.reproduction.examples import draw_fig3
+from zdc_training.reproduction.latents import draw_fig1, draw_fig8, latents_of
+from zdc_training.reproduction.runs import CVAE, E2ESAE, TABLE1, Finished, Plan, prepare
+from zdc_training.reproduction.table1 import Table1
+
+Target = Literal["table1", "fig1", "fig3", "fig8"]
+TARGETS: tuple[Target, ...] = get_args(Target)
+REPORT = "report.html"
+
+#: Models that a figure needs one training of.
+_ENTRIES = {"fig1": (E2ESAE, CVAE), "fig3": TABLE1, "fig8": (E2ESAE,)}
+
+
+def reproduce(target: Target, plan: Plan) -> Path:
+    """Train what is missing, write the target's files and a page; returns the page.
+
+    `table1` writes ``table1.json``, ``table1.md``, ``table1.png`` and, since its runs are there then, all figures; a
+    figure ``<name>.png``. The page, ``report.html``, needs no other file.
+
+    Parameters
+    ----------
+    target : Of the paper.
+    plan : How runs are made.
+    """
+    entries, seeds = (TABLE1, range(1, plan.seeds + 1)) if target == "table1" else (_ENTRIES[target], range(1, 2))
+    finished = prepare(plan, entries, list(seeds))
+    wanted = TARGETS if target == "table1" else (target,)
+    sections = [section for name in wanted for section in _sections(name, finished, plan.folder)]
+    page = plan.folder / (REPORT if target == "table1" else f"{target}.html")
+    write_report(page, "The paper's comparison of generative models, on Geant4 showers in ALICE's ZN", sections)
+    return page
+
+
+def _sections(name: Target, finished: list[Finished], folder: Path) -> Iterator[Section]:
+    first = {each.entry: each for each in finished if each.seed == 1}
+    if name == "table1":
+        table = Table1(finished)
+        table.write(folder)
+        drawing = table.draw()
+        save_png(drawing, folder / "table1.png")
+        blocks: list[Block] = [Text(table.lead()), Table(table.head(), table.rows())]
+        blocks += [*map(Text, table.verdicts()), Picture(drawing, "Each training a point, by figure and model.")]
+        yield Section("Table 1: conditional models", blocks)
+        for each in finished:
+            title = f"{each.entry.label}, seed {each.seed}"
+            blocks = [Text(f"Run {each.run.folder.name}."), *markdown_blocks(each.report.to_markdown())]
+            yield Section(title, blocks, folded=True)
+        return
+    drawings = {
+        "fig1": (
+            lambda: draw_fig1([latents_of(first[entry]) for entry in _ENTRIES["fig1"]]),
+            "Figure 1: latents of the encoders",
+            "t-SNE of the latents of validation showers, simulated with Geant4: left by species, right by energy.",
+        ),
+        "fig3": (
+            lambda: draw_fig3([first[entry] for entry in TABLE1]),
+            "Figure 3: responses by model",
+            "One Geant4 simulation of each test particle, and one response of each model.",
+        ),
+        "fig8": (
+            lambda: draw_fig8(latents_of(first[E2ESAE])),
+            "Figure 8: encoded and generated latents",
+            "t-SNE of encoded showers and of what the noise generator makes for the same particles, together.",
+        ),
+    }
+    draw, title, caption = drawings[name]
+    drawing = draw()
+    save_png(drawing, folder / f"{name}.png")
+    yield Section(title, [Picture(drawing, caption, format="png")])
