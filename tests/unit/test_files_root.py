@@ -173,3 +173,30 @@ def test_no_tree_is_said(tmp_path: Path) -> None:
         file["text"] = "nothing else"
     with pytest.raises(FileFormatError, match="no tree"):
         read_all(tmp_path / "a.root")
+
+
+DATA = Path(__file__).parents[1] / "data"
+
+
+@pytest.mark.parametrize(
+    ("file", "tree"),
+    [("root_6_40", "events"), ("root_6_40", "arrays"), ("root_6_40", "flat"), ("root_6_40_rntuple", None)],
+)
+def test_files_that_root_wrote(file: str, tree: str | None) -> None:
+    (table,) = read_all(DATA / "root_6_40.csv")
+    reader = open_particles(DATA / f"{file}.root", tree=tree)
+    (block,) = list(reader)
+    wanted = table.particles.conditions.copy()
+    if tree in ("arrays", "flat"):  # without vertices
+        wanted[:, 3] = 0
+    chosen = np.full(len(wanted), True)
+    if tree != "flat":
+        chosen = ~np.isin(table.particles.pdg, [211, -211, 2212]) & ZN.hits_face(wanted)
+        assert reader.skipped.total() == (~chosen).sum() > 0
+    assert reader.read == len(chosen)
+    np.testing.assert_array_equal(block.particles.conditions, wanted[chosen])
+    np.testing.assert_array_equal(block.particles.pdg, table.particles.pdg[chosen])
+    if tree in ("events", None):
+        assert reader.has_whole_events
+        for name in ("event", "barcode"):
+            np.testing.assert_array_equal(block.columns[name], table.columns[name][chosen])

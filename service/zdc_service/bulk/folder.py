@@ -109,7 +109,7 @@ class PartsFolder:
 
     def numbers(self) -> list[int]:
         """The finished parts."""
-        return sorted(int(path.stem) for path in self.path.glob(f"*{_PART}"))
+        return sorted(int(path.stem) for path in self.path.glob(f"*{_PART}") if path.stem.isdigit())
 
     def write(self, number: int, content: bytes) -> None:
         """Add a finished part."""
