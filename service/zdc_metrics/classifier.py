@@ -157,7 +157,7 @@ def _weight_per_score(
 
 
 @dataclass(frozen=True)
-class Separation:
+class ClassifierScores:
     """Held-out scores of generated against simulated and of simulated against simulated showers."""
 
     model: list[HeldOutScores]
@@ -178,7 +178,7 @@ def separate(
     ways: list[Way],
     floors: list[Way],
     seed: int,
-) -> Separation:
+) -> ClassifierScores:
     """Train classifiers on two repeats against two, one per way.
 
     Parameters
@@ -187,4 +187,4 @@ def separate(
     """
     model = [held_out_scores(simulated[:, list(a)], generated[:, list(b)], seed) for a, b in ways]
     floor = [held_out_scores(simulated[:, list(a)], simulated[:, list(b)], seed) for a, b in floors]
-    return Separation(model, floor)
+    return ClassifierScores(model, floor)

@@ -7,16 +7,21 @@ from zdc_detector.particles import Particles
 
 from zdc_metrics import figures
 from zdc_metrics.bins import compare_bins
-from zdc_metrics.bootstrap import Resampled, draw_particles
-from zdc_metrics.classifier import Separation, separate
+from zdc_metrics.bootstrap import draw_particles
+from zdc_metrics.classifier import separate
+from zdc_metrics.coverage import coverage
+from zdc_metrics.frechet import frechet
 from zdc_metrics.groups import groups_of
+from zdc_metrics.neural import NeuralSeparation
 from zdc_metrics.null_band import null_dispersion
+from zdc_metrics.physics import physics_features
 from zdc_metrics.report import Figure, Group, Report
-from zdc_metrics.splits import Way, floor_ways, model_ways
+from zdc_metrics.separation import separation_powers
+from zdc_metrics.splits import floor_ways, model_ways
 from zdc_metrics.summaries import summarise
 
-#: Each way of choosing repeats trains `classifier.FOLDS` classifiers.
-CLASSIFIER_WAYS = 5
+#: Each trains ten classifiers.
+FEW_WAYS = 5
 
 
 def evaluate(
@@ -28,11 +33,12 @@ def evaluate(
     finish: str,
     seed: int = 0,
     resamples: int = 200,
+    few: int = FEW_WAYS,
 ) -> Report:
     """Compare generated with simulated responses of P particles.
 
-    Wasserstein and the classifier compare two repeats against two, averaged over the ways of choosing them, for the
-    model and for the floor alike; MAE, CRPS, dispersion and the empty share use all repeats, which changes their
+    Distances of samples and classifiers compare two repeats against two, averaged over the ways of choosing them, for
+    the model and for the floor alike; MAE, CRPS, dispersion and the empty share use all repeats, which changes their
     noise and not their expectation. So many generated repeats take the generator's random numbers out of them.
 
     Parameters
@@ -44,6 +50,7 @@ def evaluate(
     finish : How rates became counts, for the record.
     seed : Of the bootstrap, the folds and, where there are many, the choice of ways.
     resamples : Bootstrap resamples of the particles.
+    few : Ways of choosing repeats, at most, for what is costly: classifiers, Frechet distance, coverage, separation.
 
     Raises
     ------
@@ -54,21 +61,29 @@ def evaluate(
     rng = np.random.default_rng(seed)
     repeats = simulated.shape[1], generated.shape[1]
     floors, ways = floor_ways(repeats[0], rng), model_ways(*repeats, rng)
-    few = model_ways(*repeats, rng, CLASSIFIER_WAYS), floor_ways(repeats[0], rng, CLASSIFIER_WAYS)
-    separation = separate(real.features, made.features, *few, seed)
+    chosen = model_ways(*repeats, rng, few), floor_ways(repeats[0], rng, few)
+    boosted = separate(real.features, made.features, *chosen, seed)
+    neural = NeuralSeparation(real.features, made.features, *chosen, seed)
+    scaled = physics_features(real.features, made.features)
     null = null_dispersion(made.sums, repeats[0], rng)
     groups = []
     for name, rows in groups_of(particles).items():
         draws = draw_particles(len(rows), resamples, rng)
-        found = _figures(
-            (real.channels[rows], made.channels[rows]),
-            (real.sums[rows], made.sums[rows]),
-            draws,
-            ways,
-            floors,
-            separation,
-            rows,
-        )
+        found = {
+            "wasserstein": figures.wasserstein(real.channels[rows], made.channels[rows], draws, ways, floors),
+            "mae": figures.mae(real.channels[rows], made.channels[rows], draws),
+            "crps": figures.crps(real.channels[rows], made.channels[rows], draws),
+            "dispersion": figures.spread(real.sums[rows], made.sums[rows], draws, floors),
+            "empty_share": figures.empty(real.sums[rows], made.sums[rows], draws),
+            "auc": boosted.resampled(rows, draws),
+            **neural.resampled(rows, draws),
+        }
+        distance = frechet(scaled[0][rows], scaled[1][rows], draws, *chosen, rng)
+        if distance is not None:
+            found["frechet"] = distance
+        found |= coverage(scaled[0][rows], scaled[1][rows], draws, *chosen)
+        powers = separation_powers(real.features[rows], made.features[rows], draws, *chosen)
+        found |= {f"separation_{name}": power for name, power in powers.items()}
         entries = {key: Figure.from_resampled(key, value) for key, value in found.items()}
         if null is not None:
             if_right = null.interval(rows)
@@ -83,22 +98,3 @@ def evaluate(
         groups=tuple(groups),
         bins=compare_bins(real.sums, made.sums, particles, floors, resamples, rng),
     )
-
-
-def _figures(
-    channels: tuple[figures.Sums, figures.Sums],
-    sums: tuple[figures.Sums, figures.Sums],
-    draws: NDArray[np.intp],
-    ways: list[Way],
-    floors: list[Way],
-    separation: Separation,
-    rows: NDArray[np.intp],
-) -> dict[str, Resampled]:
-    return {
-        "wasserstein": figures.wasserstein(*channels, draws, ways, floors),
-        "mae": figures.mae(*channels, draws),
-        "crps": figures.crps(*channels, draws),
-        "dispersion": figures.spread(*sums, draws, floors),
-        "empty_share": figures.empty(*sums, draws),
-        "auc": separation.resampled(rows, draws),
-    }

@@ -18,8 +18,20 @@ HEADINGS = {
     "dispersion": ("Dispersion", "1"),
     "empty_share": ("Empty share", "the simulated share, which stands as the floor"),
     "auc": ("Classifier AUC", "0.5"),
+    "neural_auc": ("Neural classifier AUC", "0.5"),
+    "neural_jsd": ("Neural classifier JSD", "0"),
+    "frechet": ("Fréchet distance", "0"),
+    "precision": ("Precision", "the floor, but a generator of average showers gets more"),
+    "recall": ("Recall", "the floor"),
+    "density": ("Density", "the floor, but a generator of average showers gets more"),
+    "coverage": ("Coverage", "the floor"),
+    "separation_photon_sum": ("Separation, photon sum", "the floor"),
+    "separation_centroid": ("Separation, centroid", "the floor"),
+    "separation_width": ("Separation, width", "the floor"),
+    "separation_lit_fibres": ("Separation, lit fibres", "the floor"),
 }
-WITHOUT_RATIO = ("dispersion", "auc")  # these are compared with 1 and with 0.5
+WITHOUT_RATIO = ("dispersion", "auc", "neural_auc", "neural_jsd", "frechet")  # these are compared with 1, 0.5 and 0
+_MAIN = 6  # figures in the first table of groups
 
 
 class _Frozen(BaseModel):
@@ -116,28 +128,30 @@ class Report(_Frozen):
             f"generated responses of each; counts finished: {self.finish}; {self.level:.0%} bootstrap intervals over "
             f"particles ({self.resamples} resamples).",
             "",
-            *header("figure", "generated", "interval", "floor", "ratio", "interval", "a perfect generator gets"),
+            *header("figure", "generated", "interval", "floor", "interval", "ratio", "interval", "if right"),
         ]
         for name, f in self.overall.figures.items():
             heading, best = HEADINGS[name]
             if f.if_right is not None:
                 best += f"; {span(f.if_right)} in {self.level:.0%} of such samples"
-            cells = (heading, number(f.value), span(f.interval), number(f.floor), number(f.ratio))
-            lines.append(row(*cells, span(f.ratio_interval), best))
+            sides = (number(f.value), span(f.interval), number(f.floor), span(f.floor_interval))
+            lines.append(row(heading, *sides, number(f.ratio), span(f.ratio_interval), best))
         names = list(self.overall.figures)
         lines += [
             "",
             "Generated / floor (interval of the generated figure; for dispersion its range if it were right):",
-            "",
-            *header("particles", "n", *(HEADINGS[name][0] for name in names)),
         ]
-        for group in self.groups:
-            figures = (_brief(group.figures[name]) for name in names)
-            lines.append(row(group.name, str(group.particles), *figures))
+        for columns in filter(None, (names[:_MAIN], names[_MAIN:])):
+            lines += ["", *header("particles", "n", *(HEADINGS[name][0] for name in columns))]
+            for group in self.groups:
+                cells = (_brief(group.figures.get(name)) for name in columns)
+                lines.append(row(group.name, str(group.particles), *cells))
         bins = ["", self.bins.to_markdown().rstrip("\n")] if self.bins else []
         return "\n".join([*lines, *bins]) + "\n"
 
 
-def _brief(figure: Figure) -> str:
+def _brief(figure: Figure | None) -> str:
+    if figure is None:
+        return "–"
     if_right = "" if figure.if_right is None else f", if right {span(figure.if_right)}"
     return f"{number(figure.value)} / {number(figure.floor)} {span(figure.interval)}{if_right}"

@@ -1,0 +1,136 @@
+"""A neural classifier after the protocol of the CaloChallenge (Krause et al., arXiv:2410.21611).
+
+Showers are divided 60/20/20 into training, validation and test, here by particle; a small network keeps the epoch of
+least loss on the validation part, on which an isotonic regression calibrates it; on the test part AUC and
+Jensen-Shannon divergence are found. Five such divisions, so that every particle is tested once.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.isotonic import IsotonicRegression
+from sklearn.neural_network import MLPClassifier
+from threadpoolctl import threadpool_limits
+from zdc_detector.particles import CONDITIONS, ENERGY
+
+from zdc_metrics.bootstrap import Resampled, mean_over_particles
+from zdc_metrics.classifier import ClassifierScores, HeldOutScores
+from zdc_metrics.physics import physics_features
+from zdc_metrics.splits import Way
+
+#: One is the test part, the next one the validation part.
+PARTS = 5
+_HIDDEN = (64, 64)
+_EPOCHS = 30
+_BATCH = 64
+
+Features = NDArray[np.float64]
+
+
+class NeuralScores:
+    """Two samples of the same P particles, told apart on particles that were not trained on.
+
+    Attributes
+    ----------
+    scores : Of the network, before calibration, which leaves their order.
+    information : 1 - loss / log 2 of the calibrated probabilities, mean over a particle's showers, shape (P,). Its
+        mean is the Jensen-Shannon divergence: 0 if the samples are alike, 1 if they are disjoint. Probabilities that
+        are no better than guessing make it negative, which small samples do.
+    """
+
+    def __init__(self, first: Features, second: Features, seed: int) -> None:
+        """Train on features of shapes (P, repeats, D), equal numbers of repeats; `seed` divides and initialises."""
+        particles, repeats, _ = first.shape
+        part = np.random.default_rng(seed).permutation(particles).astype(np.intp) % PARTS
+        both = np.concatenate([first, second], axis=1)
+        label = np.repeat([0, 1], repeats)
+        raw, calibrated = (np.full(both.shape[:2], 0.5) for _ in range(2))
+        for k in range(PARTS):
+            test, validation = part == k, part == (k + 1) % PARTS
+            training = ~(test | validation)
+            if not (test.any() and validation.any() and training.any()):
+                continue
+            truth = np.tile(label, int(validation.sum()))
+            known = both[validation].reshape(len(truth), -1)
+            with threadpool_limits(limits=1):
+                network = _best(both[training], label, known, truth, seed)
+                raw[test] = _probability(network, both[test].reshape(-1, both.shape[2])).reshape(-1, 2 * repeats)
+                # n showers of one kind do not say that there is none of the other kind: at most (n + 1) / (n + 2).
+                least = 1 / (len(truth) + 2)
+                curve = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip")
+                curve.fit(_probability(network, known), truth)
+                calibrated[test] = curve.predict(raw[test].ravel()).reshape(-1, 2 * repeats)
+        self.scores = HeldOutScores(raw[:, :repeats], raw[:, repeats:], part)
+        right = np.where(label, calibrated, 1 - calibrated)
+        self.information = 1 + np.log2(right).mean(axis=1)
+
+
+def _best(showers: Features, label: NDArray[np.int64], known: Features, truth: NDArray[np.int64], seed: int
+          ) -> MLPClassifier:  # fmt: skip
+    """The network of the epoch with the least loss on `known`."""
+    network = MLPClassifier(_HIDDEN, batch_size=_BATCH, learning_rate_init=1e-3, alpha=1e-3, random_state=seed)
+    flat, labels = showers.reshape(-1, showers.shape[2]), np.tile(label, len(showers))
+    least, kept = np.inf, None
+    for _ in range(_EPOCHS):
+        network.partial_fit(flat, labels, classes=[0, 1])
+        probability = np.clip(_probability(network, known), 1e-6, 1 - 1e-6)
+        loss = -np.log(np.where(truth == 1, probability, 1 - probability)).mean()
+        if loss < least:
+            least = loss
+            kept = [array.copy() for array in network.coefs_], [array.copy() for array in network.intercepts_]
+    if kept is not None:
+        network.coefs_, network.intercepts_ = kept
+    return network
+
+
+def _probability(network: MLPClassifier, rows: Features) -> NDArray[np.float64]:
+    probability: NDArray[np.float64] = network.predict_proba(rows)[:, 1]
+    return probability
+
+
+class NeuralSeparation:
+    """Neural classifiers of generated against simulated and of simulated against simulated showers."""
+
+    def __init__(
+        self,
+        simulated: NDArray[np.float32],
+        generated: NDArray[np.float32],
+        ways: list[Way],
+        floors: list[Way],
+        seed: int,
+    ) -> None:
+        """Train on two repeats against two, one division in five parts per way.
+
+        Parameters
+        ----------
+        simulated, generated : Columns `classifier.FEATURES`, shapes (P, R, F) and (P, G, F).
+        """
+        conditions = _conditions(simulated)
+        real, made = (
+            np.concatenate([side, np.repeat(conditions[:, None], side.shape[1], axis=1)], axis=2)
+            for side in physics_features(simulated, generated)
+        )
+        self._model = [NeuralScores(real[:, list(a)], made[:, list(b)], seed) for a, b in ways]
+        self._floor = [NeuralScores(real[:, list(a)], real[:, list(b)], seed) for a, b in floors]
+
+    def resampled(self, particles: NDArray[np.intp], draws: NDArray[np.intp]) -> dict[str, Resampled]:
+        """AUC and Jensen-Shannon divergence of a group, averaged over the ways; resamples train nothing anew."""
+        pair = ClassifierScores([found.scores for found in self._model], [found.scores for found in self._floor])
+        model, floor = (
+            np.mean([found.information[particles] for found in side], axis=0) for side in (self._model, self._floor)
+        )
+        divergence = Resampled(
+            float(model.mean()),
+            float(floor.mean()),
+            mean_over_particles(model, draws),
+            mean_over_particles(floor, draws),
+        )
+        return {"neural_auc": pair.resampled(particles, draws), "neural_jsd": divergence}
+
+
+def _conditions(features: NDArray[np.float32]) -> Features:
+    """Conditions in standard deviations, the energy's logarithm; shape (P, 9)."""
+    columns = features[:, 0, -len(CONDITIONS) :].astype(np.float64)
+    columns[:, ENERGY] = np.log(columns[:, ENERGY])
+    deviation = columns.std(axis=0)
+    scaled: Features = (columns - columns.mean(axis=0)) / np.where(deviation > 0, deviation, 1)
+    return scaled
