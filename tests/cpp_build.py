@@ -69,7 +69,7 @@ class BuiltClient:
         for thread in range(1, int(str(settings.get("threads", 1)))):
             (folder / str(thread)).mkdir()
         words = [f"{name}={value}" for name, value in settings.items()]
-        command = [self.build / "probe", address, folder / "particles", folder, *words]
+        command = [str(self.build / "probe"), address, str(folder / "particles"), str(folder), *words]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True), folder
 
     def call(

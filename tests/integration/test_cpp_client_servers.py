@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 from typing import Any
 
 import httpx
@@ -19,7 +19,7 @@ from cpp_build import Answer, BuiltClient, assert_same, built_client, finish, ne
 from numpy.testing import assert_array_equal
 from running_server import RunningServer
 from served_process import Process
-from tiny_model import some_particles
+from tiny_model import TinyModel, some_particles, write_model
 from zdc_detector.particles import Particles
 from zdc_service.client import Chunk, Client, concatenate, connect
 from zdc_service.settings import ServerSettings
@@ -112,7 +112,7 @@ class Job:
         return client.simulate(self.particles, seed=7, model=self.model, version=int(self.version), **settings)
 
 
-def totals(server: Process, metric: str) -> Mapping[tuple[str, str], int]:
+def totals(server: Process | RunningServer, metric: str) -> Mapping[tuple[str, str], int]:
     """A metric by model and version."""
     text = httpx.get(f"{server.http}/metrics").text
     found = re.findall(rf'^{metric}{{model="(\w+)",version="(\d+)"}} (\S+)$', text, re.MULTILINE)
@@ -152,6 +152,28 @@ def test_a_killed_server_loses_no_row_and_doubles_none(
     assert 0 < again[whole.key] < whole.rows + repeated.rows
     assert again[skipping.key] == skipping.rows  # their counts by reason come with a request's last reply
     assert small.rows - again[small.key] >= done[small.key] - 4 * 1000  # what was under way
+
+
+def test_a_call_has_one_version_whatever_is_loaded_meanwhile(cpp: BuiltClient, tmp_path: Path) -> None:
+    write_model(tmp_path, TinyModel())
+    particles = some_particles(8000)
+    job = {"seed": 7, "rows_per_request": 4000, **TINY}
+    with running(tmp_path, max_batch_rows=16, model_poll_seconds=0) as server:
+        process, folder = cpp.start(f"grpc://{server.grpc}", rows_of(particles), **job)
+        while not totals(server, "nv_inference_exec_count")["tiny", "1"]:
+            assert process.poll() is None
+        process.send_signal(SIGSTOP)  # the server reads the second request once most of the first is read from it
+        write_model(tmp_path, TinyModel(version=2, seed=2))
+        assert httpx.post(f"{server.http}/v2/repository/models/tiny/load").status_code == 200
+        process.send_signal(SIGCONT)
+        found = finish(process, folder)
+        batches = totals(server, "nv_inference_exec_count")
+        assert batches["tiny", "1"] >= 500
+        assert batches["tiny", "2"] > 0  # for a request that was on its way
+        assert cpp.call(f"grpc://{server.grpc}", PARTICLES, **TINY).said["version"] == "2"
+        with connect(f"grpc://{server.grpc}") as python:
+            assert_same(found, concatenate(python.simulate(particles, seed=7, version=1)))
+    assert found.said["retries"] == "0"
 
 
 def test_a_deadline_ends_a_call(cpp: BuiltClient, server: RunningServer, models_folder: Path) -> None:
