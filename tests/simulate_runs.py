@@ -26,11 +26,13 @@ def run(*arguments: object, command: str = "simulate") -> int:
     return 0
 
 
-def start(*arguments: object) -> "subprocess.Popen[str]":
-    """``zdc simulate`` as a process of its own."""
+def start(*arguments: object, group: bool = False) -> "subprocess.Popen[str]":
+    """``zdc simulate`` as a process of its own; `group` makes it the leader of a process group, as a shell does."""
     command = [sys.executable, "-c", _FOREGROUND, "simulate", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=group
+    )
 
 
 def content(path: Path) -> dict[str, Any]:

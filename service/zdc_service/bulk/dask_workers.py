@@ -3,8 +3,9 @@
 import logging
 import signal
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from asyncio import CancelledError
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from importlib import import_module
 from types import TracebackType
 from typing import Any, Self
@@ -80,6 +81,7 @@ class DaskWorkers(Workers):
                 "--scheduler and --workers need the package distributed; install it with: "
                 "pip install 'zdc-fastsim[dask]'"
             ) from error
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it says, our errors say
         with ExitStack() as opening:
             address: Any = self._scheduler
             if address is None:
@@ -145,10 +147,8 @@ class DaskWorkers(Workers):
         done: set[Any] = set()
         while not done:
             self._check()
-            try:
+            with suppress(TimeoutError), self._failures():
                 done = set(self._dask.wait(list(self._futures), POLL_SECONDS, "FIRST_COMPLETED").done)
-            except TimeoutError:
-                continue
         future = min(done, key=self._futures.__getitem__)
         number = self._futures.pop(future)
         found = self._result(future)
@@ -158,9 +158,19 @@ class DaskWorkers(Workers):
         return number, found
 
     def _result(self, future: Any) -> Any:
-        try:
+        with self._failures():
             return future.result()
-        except ZdcError:
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """Whatever Dask or a worker may raise as one of our errors."""
+        try:
+            yield
+        except (ZdcError, TimeoutError):
             raise
-        except Exception as error:  # whatever a worker may raise, and Dask for one that died or a scheduler that left
+        except (Exception, CancelledError) as error:
+            if isinstance(error, CancelledError) or self._client.status != "running":
+                where = self._scheduler or "the Dask processes"
+                raise NotReadyError(f"{where}: the connection to the scheduler is lost") from error
+            # Also of workers that died too often.
             raise NotReadyError(f"a Dask worker failed: {type(error).__name__}: {error}") from error
