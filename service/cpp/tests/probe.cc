@@ -10,12 +10,23 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 namespace {
 
 using zdc_fastsim::Particle;
 using Settings = std::map<std::string, std::string>;
+
+template <class T>
+using Span = zdc_fastsim::Span<T>;
+static_assert(std::is_constructible_v<Span<const int>, Span<int>> && std::is_trivially_copyable_v<Particle>);
+static_assert(std::is_constructible_v<Span<int>, int (&)[3]> &&
+              std::is_constructible_v<Span<const int>, const int (&)[3]>);
+static_assert(std::is_constructible_v<Span<int>, std::vector<int>&>, "memory of the caller");
+static_assert(!std::is_constructible_v<Span<int>, std::vector<int>>, "nobody could read what is written there");
+static_assert(!std::is_constructible_v<Span<int>, const std::vector<int>&>, "it may not be written");
+static_assert(!std::is_constructible_v<Span<int>, std::vector<long>&>, "another type");
 
 /// The value of a name, read once: names that nobody asks for are mistakes of the test.
 std::string take(Settings& settings, const std::string& name, const std::string& otherwise = "") {

@@ -14,9 +14,10 @@ class Span {
   constexpr Span() noexcept = default;
   constexpr Span(T* data, std::size_t size) noexcept : data_(data), size_(size) {}
 
-  /// A whole array, std::vector, std::array or anything else with std::data and std::size.
+  /// A whole array, std::vector, std::array or anything else with std::data and std::size; of a temporary only to read.
   template <class Container, class Element = std::remove_pointer_t<decltype(std::data(std::declval<Container&>()))>,
-            class = std::enable_if_t<std::is_convertible_v<Element (*)[], T (*)[]>>>
+            class = std::enable_if_t<std::is_convertible_v<Element (*)[], T (*)[]> &&
+                                     (std::is_lvalue_reference_v<Container> || std::is_const_v<T>)>>
   constexpr Span(Container&& container) noexcept : data_(std::data(container)), size_(std::size(container)) {}
 
   constexpr T* data() const noexcept { return data_; }
