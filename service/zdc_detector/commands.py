@@ -137,7 +137,8 @@ def _describe(problem: ErrorDetails, command: type[BaseSettings]) -> str:
     """Name the option of a problem, as flag and as variable, its value and what it must be."""
     place = [str(part) for part in problem["loc"]]
     text = problem["msg"].removeprefix("Value error, ")
-    subcommand = command.model_fields.get(place[0]) if place else None
+    fields = command.model_fields.items()
+    subcommand = next((field for name, field in fields if place and place[0] in (name, field.alias)), None)
     if not place or (subcommand and len(place) == 1):  # several options together
         return text
     option = ".".join(place)  # a setting that is no option of the subcommand

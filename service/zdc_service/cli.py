@@ -1,14 +1,16 @@
 """The command ``zdc``."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, CliApp, CliSubCommand
+from pydantic_settings import BaseSettings, CliApp, CliSubCommand, SettingsConfigDict
 from zdc_detector.commands import command_config, run_command
 from zdc_detector.errors import ConfigError, ModelError
 
 from zdc_service.allocator import keep_large_buffers
 from zdc_service.merge_command import Merge
 from zdc_service.settings import ServerSettings
+from zdc_service.show_command import Show
 from zdc_service.simulate_command import Simulate
+from zdc_service.validate_command import Validate
 
 
 class Serve(ServerSettings):
@@ -30,11 +32,17 @@ class Serve(ServerSettings):
 class Zdc(BaseSettings):
     """Fast simulation of ALICE's Zero Degree Calorimeter."""
 
-    model_config = command_config("zdc")
+    # pydantic has a method `json`
+    model_config = command_config("zdc") | SettingsConfigDict(cli_shortcuts={"json-output": "json"})
 
     serve: CliSubCommand[Serve] = Field(description="serve responses over HTTP and gRPC")
     simulate: CliSubCommand[Simulate] = Field(description="simulate particles and write the responses to a file")
     merge: CliSubCommand[Merge] = Field(description="put the slices of a job together to one file")
+    # pydantic has a method `validate`
+    compare: CliSubCommand[Validate] = Field(
+        alias="validate", description="compare generated with simulated responses: an HTML report"
+    )
+    show: CliSubCommand[Show] = Field(description="draw responses of a file")
 
     def cli_cmd(self) -> None:
         """Run the subcommand."""

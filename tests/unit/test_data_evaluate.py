@@ -8,8 +8,8 @@ from shower_samples import draw_responses, toy_showers, write_showers
 from zdc_detector.errors import InvalidInputError
 from zdc_detector.particles import ENERGY, Particles
 from zdc_metrics import Report, by_particle, mean_absolute_error
+from zdc_metrics.face_pictures import choose_examples
 from zdc_training.evaluate import evaluate_responses
-from zdc_training.pictures import choose_examples
 
 
 def generate(particles: Particles, repeats: int, seed: int) -> NDArray[np.uint16]:

@@ -1,0 +1,115 @@
+"""Chosen rows of a file in the layout of `zdc_detector.showers`, without reading the others."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
+from zdc_detector.checks import Columns, layout_problems
+from zdc_detector.errors import FileFormatError, InvalidInputError
+from zdc_detector.particles import Particles
+
+#: From the `particle_id` of all rows to the wanted ones, ascending.
+Choose = Callable[[NDArray[np.int64]], NDArray[np.intp]]
+
+
+@dataclass(frozen=True)
+class StoredRows:
+    """Rows of a file as they stand in it.
+
+    Attributes
+    ----------
+    rows : Their numbers in the file, shape (N,).
+    particles, particle_id : As in `Showers`.
+    responses : Photon counts (integers) or rates (float32), shape (N, rows, columns).
+    calorimeter : Whose face it is.
+    attributes : Of the file.
+    """
+
+    rows: NDArray[np.intp]
+    particles: Particles
+    particle_id: NDArray[np.int64]
+    responses: NDArray[np.generic]
+    calorimeter: Calorimeter
+    attributes: Mapping[str, str | int | float]
+
+
+def read_rows(path: Path, choose: Choose = lambda particle_id: np.arange(len(particle_id))) -> StoredRows:
+    """Read the chosen rows; responses that are stored as hits are filled in.
+
+    Raises
+    ------
+    FileFormatError : the file is not in the project's layout, or holds no responses.
+    InvalidInputError : by `choose`; the message gets the file's name.
+    """
+    with _opened(path) as file:
+        calorimeter = _check(file)
+        attributes = file_attributes(file)
+        particle_id = file["particle_id"][()].astype(np.int64)
+        try:
+            rows = choose(particle_id)
+        except InvalidInputError as error:
+            raise InvalidInputError(f"{path}: {error}") from error
+        conditions = np.ascontiguousarray(file["particles"][rows], dtype=np.float32)
+        return StoredRows(
+            rows,
+            Particles(file["pdg"][rows].astype(np.int64), conditions),
+            particle_id[rows],
+            file["responses"][rows] if "responses" in file else _filled(file["hits"], rows, calorimeter),
+            calorimeter,
+            attributes,
+        )
+
+
+def file_attributes(file: h5py.File) -> dict[str, str | int | float]:
+    """What the file says of all its rows, as plain Python values."""
+    return {name: value.item() if isinstance(value, np.generic) else str(value) for name, value in file.attrs.items()}
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
+    if not path.is_file():
+        raise FileFormatError(f"{path}: no such file")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, FileFormatError) as error:
+        why = f"cannot be read as HDF5: {error}" if isinstance(error, OSError) else error
+        raise FileFormatError(f"{path}: {why}") from error
+
+
+def _check(file: h5py.File) -> Calorimeter:
+    """The file's calorimeter; raises FileFormatError where a data set is missing or has another shape."""
+    data = {name: node for name, node in file.items() if isinstance(node, h5py.Dataset) and node.ndim}
+    if "responses" not in data and "hits" in file and "particle_id" in data:
+        shape = CALORIMETERS[name].shape if (name := _calorimeter(file)) in CALORIMETERS else (0, 0)
+        # Of the same length without being there: `layout_problems` looks at shapes only.
+        data["responses"] = np.broadcast_to(np.uint16(0), (len(file["hits/offsets"]) - 1, *shape))
+    elif "responses" not in data and "channels" in data:
+        raise FileFormatError("holds channel sums only; simulate with --what response or --what hits")
+    problems = layout_problems(Columns(data, _calorimeter(file)))
+    if problems:
+        raise FileFormatError(str(problems[0]))
+    return CALORIMETERS[_calorimeter(file)]
+
+
+def _calorimeter(file: h5py.File) -> str:
+    return str(file.attrs.get("calorimeter", "ZN"))
+
+
+def _filled(hits: h5py.Group, rows: NDArray[np.intp], calorimeter: Calorimeter) -> NDArray[np.generic]:
+    offsets = hits["offsets"][()].astype(np.int64)
+    kind = hits["photons"].dtype
+    responses: NDArray[np.generic] = np.zeros((len(rows), calorimeter.fibres), dtype=kind)
+    if len(rows):
+        first, last = offsets[rows[0]], offsets[rows[-1] + 1]
+        fibre, photons = hits["fibre"][first:last], hits["photons"][first:last]
+        for place, row in enumerate(rows):
+            span = slice(offsets[row] - first, offsets[row + 1] - first)
+            responses[place, fibre[span]] = photons[span]
+    return responses.reshape(-1, *calorimeter.shape)

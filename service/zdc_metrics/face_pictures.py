@@ -1,0 +1,257 @@
+"""Pictures of the face: single responses and mean ones, on logarithmic colour scales."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm
+from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
+from numpy.typing import NDArray
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.particles import ENERGY, Particles, species_name
+from zdc_detector.shower_rows import StoredRows
+
+from zdc_metrics.alignment import aligned_mean
+from zdc_metrics.plot_style import GENERATED_COLOR, plot_style
+
+_SHOWN = 3  # repeats of either kind
+_LEAST_RATE = 0.1  # photons; darker fibres of a picture of rates are black
+_COLORS = LinearSegmentedColormap.from_list("lit", colormaps["viridis"](np.linspace(0.2, 1, 256)))  # one photon is seen
+_LEAST_MEAN = 1e-3  # photons
+_IN_RATIO = 25  # photons of all responses of the first sample that a fibre needs for a ratio: an error of 20 %
+
+
+def choose_examples(particles: Particles, sums: NDArray[np.integer], most: int = 10) -> NDArray[np.intp]:
+    """Particles that show the variety of a test set: every species, from low to high energy.
+
+    Each species gets one place, the others go by frequency; of each species, energies at evenly spaced quantiles,
+    among the particles that have light in most simulations.
+
+    Parameters
+    ----------
+    sums : Simulated photon sums, shape (P, R).
+
+    Returns
+    -------
+    Indices, by species and energy, shape (at most `most`,).
+    """
+    lit = np.median(sums, axis=1) > 0
+    codes, counts = np.unique(particles.pdg[lit], return_counts=True)
+    codes = codes[np.argsort(-counts, kind="stable")]
+    spare = max(most - len(codes), 0) * np.sort(counts)[::-1] / max(counts.sum(), 1)
+    chosen: list[int] = []
+    for code, wanted in zip(codes[:most], 1 + np.rint(spare).astype(int), strict=False):
+        rows = np.flatnonzero(lit & (particles.pdg == code))
+        rows = rows[np.argsort(particles.conditions[rows, ENERGY], kind="stable")]
+        places = (np.arange(wanted) + 0.5) / wanted * len(rows)
+        chosen.extend(rows[np.unique(places.astype(int))].tolist())
+    return np.array(chosen, dtype=np.intp)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One response of each of P particles.
+
+    Attributes
+    ----------
+    title : What made them.
+    responses : Photons per fibre, shape (P, rows, columns).
+    generated : Framed, where not simulated.
+    """
+
+    title: str
+    responses: NDArray[np.generic]
+    generated: bool
+
+
+def draw_responses(
+    simulated: NDArray[np.integer],
+    generated: NDArray[np.integer],
+    particles: Particles,
+    calorimeter: Calorimeter,
+    *,
+    names: tuple[str, str] = ("Geant4", "generated"),
+    most: int = 10,
+) -> Figure:
+    """`draw_columns` of some repeats of particles that show the variety of all.
+
+    Parameters
+    ----------
+    simulated, generated : Photons per fibre, shapes (P, R, rows, columns) and (P, G, rows, columns).
+    names : What stands above the two.
+    most : Particles to show.
+    """
+    rows = choose_examples(particles, simulated.sum(axis=(2, 3)), most)
+    if not len(rows):  # all dark
+        rows = np.arange(min(most, len(particles)))
+    columns = [
+        Column(name if repeat == 0 else "", responses[rows, repeat], made)
+        for name, responses, made in zip(names, (simulated, generated), (False, True), strict=True)
+        for repeat in range(min(_SHOWN, responses.shape[1]))
+    ]
+    return draw_columns(columns, particles[rows], calorimeter)
+
+
+def draw_columns(columns: Sequence[Column], particles: Particles, calorimeter: Calorimeter) -> Figure:
+    """One row a particle, one logarithmic colour scale a row; generated responses have a frame.
+
+    A circle shows where the particle's straight line meets the face.
+
+    Parameters
+    ----------
+    particles : P particles, P >= 1.
+    """
+    impacts = calorimeter.impact_points(particles.conditions)
+    with plot_style():
+        figure = Figure(figsize=(1.55 * len(columns) + 1.9, 1.75 * len(particles) + 0.7), layout="constrained")
+        grid = figure.subplots(len(particles), len(columns), squeeze=False, sharex=True, sharey=True)
+        for row, line in enumerate(grid):
+            norm = _norm([column.responses[row] for column in columns])
+            for axes, column in zip(line, columns, strict=True):
+                image = column.responses[row]
+                drawn = draw_face(axes, image, norm, calorimeter, impacts[row])
+                above = f"{column.title}\n" if row == 0 and column.title else ""
+                axes.set_title(f"{above}{image.sum():.0f} photons", fontsize=8)
+                for side in axes.spines.values() if column.generated else ():
+                    side.set_color(GENERATED_COLOR)
+                    side.set_linewidth(1.5)
+            name = species_name(int(particles.pdg[row]))
+            line[0].set_ylabel(f"{name}, {particles.conditions[row, ENERGY]:.0f} GeV\ny [cm]", fontsize=8, loc="center")
+            _color_bar(figure, drawn, line.tolist())
+        for axes in grid[-1]:
+            axes.set_xlabel("x [cm]", fontsize=8)
+    return figure
+
+
+def draw_rows(stored: StoredRows, title: str) -> Figure:
+    """Rows of a file, each with its number, particle, energy, photon sum and channel sums, on one colour scale.
+
+    Parameters
+    ----------
+    stored : One row or more.
+    """
+    across = min(4, len(stored.rows))
+    down = -(-len(stored.rows) // across)
+    calorimeter = stored.calorimeter
+    impacts = calorimeter.impact_points(stored.particles.conditions)
+    sums = calorimeter.channel_sums(stored.responses)
+    whole = np.issubdtype(stored.responses.dtype, np.integer)
+    norm = _norm(stored.responses)
+    with plot_style():
+        figure = Figure(figsize=(2.9 * across + 0.9, 3.25 * down + 0.7), layout="constrained")
+        grid = figure.subplots(down, across, squeeze=False)
+        for axes in grid.flat[len(stored.rows) :]:
+            axes.set_axis_off()
+        for i, axes in enumerate(grid.flat[: len(stored.rows)]):
+            drawn = draw_face(axes, stored.responses[i], norm, calorimeter, impacts[i])
+            axes.set_title(_caption(stored, i, sums[i], whole), fontsize=7.5, loc="left")
+            axes.set_xlabel("x [cm]", fontsize=8)
+            axes.set_ylabel("y [cm]", fontsize=8)
+        _color_bar(figure, drawn, grid.ravel().tolist())
+        figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def _caption(stored: StoredRows, i: int, sums: NDArray[np.generic], whole: bool) -> str:
+    name = species_name(int(stored.particles.pdg[i]))
+    shown = [f"{value:d}" if whole else f"{value:.1f}" for value in sums.tolist()]
+    total = sums.sum()
+    return (
+        f"row {stored.rows[i]}, particle_id {stored.particle_id[i]}\n"
+        f"{name}, {stored.particles.conditions[i, ENERGY]:.4g} GeV: "
+        f"{f'{total:d}' if whole else f'{total:.1f}'} photons\n"
+        f"channels {' '.join(shown)}"
+    )
+
+
+def draw_means(
+    samples: Sequence[tuple[str, NDArray[np.generic], Particles]], calorimeter: Calorimeter, most: int = 6
+) -> Figure:
+    """Mean responses around the impact point, one row a species of the first sample, and second over first.
+
+    The ratio is shown where the first sample has light enough for an error below 20 %.
+
+    Parameters
+    ----------
+    samples : Two of (name, photons per fibre of shape (N, rows, columns), N particles).
+    most : Species to show, the most frequent first.
+    """
+    codes, counts = np.unique(samples[0][2].pdg, return_counts=True)
+    codes = codes[np.argsort(-counts, kind="stable")][:most]
+    x, y = calorimeter.half_width
+    with plot_style():
+        figure = Figure(figsize=(8.2, 2.35 * len(codes) + 0.5), layout="constrained")
+        grid = figure.subplots(len(codes), 3, squeeze=False, sharex=True, sharey=True)
+        for line, code in zip(grid, codes, strict=True):
+            means = [
+                aligned_mean(responses[rows], particles[rows], calorimeter)
+                for _, responses, particles in samples
+                for rows in [np.flatnonzero(particles.pdg == code)]
+            ]
+            norm = LogNorm(_LEAST_MEAN, max(0.1, *(float(np.nanmax(mean)) for mean in means)))
+            for axes, mean, (name, _, particles) in zip(line, means, samples, strict=False):
+                drawn = _image(axes, mean, calorimeter, norm, _COLORS)
+                axes.set_title(f"{name}: {np.count_nonzero(particles.pdg == code)} responses", fontsize=8)
+            _color_bar(figure, drawn, line[:2].tolist(), "mean photons", None)
+            with np.errstate(divide="ignore", invalid="ignore"):
+                responses = np.count_nonzero(samples[0][2].pdg == code)
+                quotient = np.where(means[0] * responses >= _IN_RATIO, means[1] / means[0], np.nan)
+            drawn = _image(line[2], quotient, calorimeter, LogNorm(0.5, 2), colormaps["RdBu_r"])
+            line[2].set_facecolor("lightgrey")
+            line[2].set_title(f"{samples[1][0]} / {samples[0][0]}", fontsize=8)
+            bar = _color_bar(figure, drawn, [line[2]], "ratio", None)
+            bar.set_ticks([0.5, 0.7, 1, 1.4, 2], labels=["0.5", "0.7", "1", "1.4", "2"])
+            line[0].set_ylabel(f"{species_name(int(code))}\ny - impact [cm]", fontsize=8, loc="center")
+        for axes in grid[-1]:
+            axes.set_xlabel("x - impact [cm]", fontsize=8)
+        grid[0, 0].set_xlim(-x, x)
+        grid[0, 0].set_ylim(-y, y)
+    return figure
+
+
+def draw_face(
+    axes: Axes,
+    image: NDArray[np.generic],
+    norm: LogNorm,
+    calorimeter: Calorimeter,
+    impact: NDArray[np.float64],
+) -> AxesImage:
+    """One response; dark fibres are black, a circle marks where the particle's straight line meets the face."""
+    drawn = _image(axes, image.astype(np.float64), calorimeter, norm, _COLORS)
+    axes.plot(*impact, marker="o", markerfacecolor="none", color="red", markersize=14, markeredgewidth=0.6)
+    x, y = calorimeter.half_width
+    axes.set_xlim(-x, x)
+    axes.set_ylim(-y, y)
+    return drawn
+
+
+def _image(
+    axes: Axes, image: NDArray[np.float64], calorimeter: Calorimeter, norm: LogNorm, colors: Colormap
+) -> AxesImage:
+    x, y = calorimeter.half_width
+    axes.set_facecolor("black")
+    axes.tick_params(labelsize=6, which="both", direction="out", top=False, right=False)
+    axes.minorticks_off()
+    photons = np.ma.masked_invalid(np.ma.masked_equal(image.T, 0))  # x runs along the rows: transposed, to the right
+    return axes.imshow(photons, origin="lower", extent=(-x, x, -y, y), norm=norm, cmap=colors, interpolation="nearest")
+
+
+def _norm(images: Sequence[NDArray[np.generic]] | NDArray[np.generic]) -> LogNorm:
+    largest = max(float(image.max()) for image in images)
+    whole = np.issubdtype(images[0].dtype, np.integer)
+    return LogNorm(1 if whole else _LEAST_RATE, max(2.0, largest))
+
+
+def _color_bar(
+    figure: Figure, drawn: ScalarMappable, axes: list[Axes], label: str = "photons", form: str | None = "%g"
+) -> Colorbar:
+    bar = figure.colorbar(drawn, ax=axes, fraction=0.03, pad=0.01, format=form)
+    bar.ax.tick_params(labelsize=7)
+    bar.ax.minorticks_off()
+    bar.set_label(label, fontsize=8)
+    return bar

@@ -1,0 +1,76 @@
+"""Where a report comes from: files with their hashes, command, versions, date."""
+
+import shlex
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field
+from zdc_detector.card import sha256_of
+from zdc_detector.commands import installed_version
+
+if TYPE_CHECKING:
+    from zdc_metrics.html_report import Section
+    from zdc_metrics.samples import Sample
+
+#: Those that numbers and pictures may depend on.
+_PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib", "mplhep", "h5py")
+
+
+class FileRecord(BaseModel):
+    """A file that went into a report."""
+
+    file: str
+    sha256: str
+    responses: int
+    attributes: dict[str, str | int | float]
+
+
+class Provenance(BaseModel):
+    """How a report came about."""
+
+    command: str
+    date: str = Field(description="UTC, ISO 8601")
+    software: str = Field(description="version of zdc-fastsim")
+    packages: dict[str, str]
+    reference: FileRecord
+    generated: FileRecord
+
+
+def origin_of(reference: tuple[Path, "Sample"], generated: tuple[Path, "Sample"]) -> Provenance:
+    """Of a report that this process makes from two files, as they were read."""
+    return Provenance(
+        command=shlex.join(["zdc", *sys.argv[1:]]),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        software=installed_version(),
+        packages={name: version(name) for name in _PACKAGES},
+        reference=_record(*reference),
+        generated=_record(*generated),
+    )
+
+
+def _record(path: Path, sample: "Sample") -> FileRecord:
+    return FileRecord(
+        file=str(path), sha256=sha256_of(path), responses=len(sample.showers), attributes=sample.attributes
+    )
+
+
+def origin_section(origin: Provenance) -> "Section":
+    """The same as the last section of the report."""
+    from zdc_metrics.html_report import Section, Table, Text
+
+    files = origin.reference, origin.generated
+    rows = [(name, *(str(getattr(file, name)) for file in files)) for name in ("file", "sha256", "responses")]
+    for name in {**origin.reference.attributes, **origin.generated.attributes}:
+        rows.append((name, *(str(file.attributes.get(name, "")) for file in files)))
+    packages = ", ".join(f"{name} {number}" for name, number in origin.packages.items())
+    return Section(
+        "Provenance",
+        [
+            Table(("", "reference", "generated"), rows),
+            Text(f"Command: {origin.command}"),
+            Text(f"Made on {origin.date} with zdc-fastsim {origin.software}, {packages}."),
+        ],
+    )

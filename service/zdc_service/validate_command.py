@@ -1,0 +1,168 @@
+"""`zdc validate`: a report on generated responses beside simulated ones."""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, CliPositionalArg, SettingsConfigDict
+from zdc_detector.commands import ListedText, end
+from zdc_detector.errors import ConfigError, InvalidInputError
+from zdc_detector.whole_file import write_whole
+
+from zdc_service.bounds import Bound, Kind
+from zdc_service.provenance import origin_of, origin_section
+from zdc_service.validate_extra import need_validate_extra
+
+if TYPE_CHECKING:
+    from zdc_metrics.samples import Sample
+    from zdc_metrics.validation import Validation
+
+#: Exit code beside those of `zdc_detector.commands`: the report is written, and a figure is beyond its bound.
+BEYOND = 3
+
+
+class Validate(BaseSettings):
+    """Compare a file of generated responses with simulated ones and write an HTML report.
+
+    For example, with a reference in which each particle was simulated five times:
+
+      zdc simulate --input geant.h5 --repeats 50 --output generated.h5
+      zdc validate generated.h5 --reference geant.h5 --output report.html
+
+    Figures with a floor need the reference's particles, at least four simulations and two generated responses of each
+    (fifty keep the generator's random numbers out of the figures); distributions are compared in any case.
+
+    Exit codes: 0 done; 2 an option or a file is wrong, or a figure with a bound cannot be computed; 3 the report is
+    written and a figure is beyond its bound.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="ZDC_VALIDATE_", extra="forbid")
+
+    generated: CliPositionalArg[Path] = Field(description="HDF5 file of generated responses, from zdc simulate")
+    reference: Path = Field(description="HDF5 file of simulated responses, in the same layout")
+    output: Path | None = Field(
+        None, description="HTML file to write or replace; default: the generated file's name ending in .html"
+    )
+    json_output: Path | None = Field(None, description="also write all numbers to this JSON file")
+    fail_above: list[ListedText] = Field(
+        [],
+        description="end with code 3 if a figure is larger: auc=0.65,crps_ratio=1.1; NAME is a figure of all "
+        "particles, NAME_ratio its ratio to the floor; repeatable",
+    )
+    fail_below: list[ListedText] = Field([], description="the same if a figure is smaller: dispersion=0.9")
+    seed: int = Field(0, ge=0, description="of the bootstrap and the classifier")
+    resamples: int = Field(200, ge=10, description="bootstrap resamples for the intervals")
+
+    def cli_cmd(self) -> None:
+        """Run; ends the process with code 3 and one line where a figure is beyond its bound."""
+        need_validate_extra("zdc validate")
+        lines, beyond = run(self)
+        print("\n".join(lines))
+        if beyond:
+            end("zdc validate", "; ".join(beyond), BEYOND)
+
+
+def run(command: Validate) -> tuple[list[str], list[str]]:
+    """Read, compare, write.
+
+    Returns
+    -------
+    Lines that sum up what was found, and one text for each figure beyond its bound.
+
+    Raises
+    ------
+    ConfigError : an option is wrong; checked before anything is read.
+    FileFormatError : a file cannot be read.
+    InvalidInputError : the files have nothing in common, or a figure with a bound cannot be computed; nothing is
+        written then.
+    """
+    from zdc_metrics.html_report import write_report
+    from zdc_metrics.samples import read_sample
+    from zdc_metrics.validation import validate
+    from zdc_metrics.validation_page import sections
+
+    bounds = [
+        *(Bound.parse(text, Kind.ABOVE) for texts in command.fail_above for text in texts.split(",")),
+        *(Bound.parse(text, Kind.BELOW) for texts in command.fail_below for text in texts.split(",")),
+    ]
+    output = command.output or command.generated.with_suffix(".html")
+    _check_outputs(command, output)
+    reference = read_sample(command.reference, "Geant4")
+    generated = read_sample(command.generated, "generated")
+    try:
+        found = validate(
+            reference, generated, reference_file=command.reference, seed=command.seed, resamples=command.resamples
+        )
+    except InvalidInputError as error:
+        raise InvalidInputError(f"{command.generated} and {command.reference}: {error}") from error
+    beyond = _check_bounds(bounds, found)
+    origin = origin_of((command.reference, reference), (command.generated, generated))
+    verdict = _verdict(bounds, beyond)
+    write_report(
+        output,
+        f"{command.generated.name} against {command.reference.name}",
+        [*sections(found), origin_section(origin)],
+        _lead(found, command) + verdict,
+    )
+    if command.json_output is not None:
+        record = {
+            "provenance": origin.model_dump(mode="json"),
+            "beyond_bounds": beyond,
+            **found.record().model_dump(mode="json"),
+        }
+        write_whole(command.json_output, json.dumps(record, indent=1, allow_nan=False) + "\n")
+    return [*_lines(found), f"wrote {output}"], beyond
+
+
+def _check_outputs(command: Validate, output: Path) -> None:
+    for path in (output, command.json_output):
+        if path is None:
+            continue
+        if path.is_dir():
+            raise ConfigError(f"{path}: is a folder; name a file")
+        if not path.parent.is_dir():
+            raise ConfigError(f"{path}: the folder {path.parent} does not exist; make it first")
+        if path.resolve() in (command.generated.resolve(), command.reference.resolve()):
+            raise ConfigError(f"{path}: is one of the files to compare; name another --output")
+
+
+def _check_bounds(bounds: list[Bound], found: "Validation") -> list[str]:
+    if bounds and found.report is None:
+        raise InvalidInputError(f"{bounds[0].name} has a bound and cannot be computed: {found.why_unpaired}")
+    if found.report is None:
+        return []
+    return [text for text in (bound.exceeded(found.report.overall.figures) for bound in bounds) if text is not None]
+
+
+def _verdict(bounds: list[Bound], beyond: list[str]) -> str:
+    if not bounds:
+        return ""
+    asked = ", ".join(str(bound) for bound in bounds)
+    return f" Bounds: {asked}: " + (f"not kept: {'; '.join(beyond)}." if beyond else "all kept.")
+
+
+def _lead(found: "Validation", command: Validate) -> str:
+    first, second = found.names
+    return (
+        f"Responses of {found.compared.reference.calorimeter.name}. {first}: {command.reference.name}"
+        f"{_titled(found.reference)}. {second}: {command.generated.name}{_titled(found.generated)}."
+    )
+
+
+def _titled(sample: "Sample") -> str:
+    title = sample.attributes.get("title")
+    return f" ({title})" if title else ""
+
+
+def _lines(found: "Validation") -> list[str]:
+    used = found.compared
+    lines = [f"compared {len(used.generated)} generated with {len(used.reference)} reference responses"]
+    lines += [f"note: {text}" for text in used.left_out]
+    if found.report is None:
+        return [*lines, f"figures with a floor are not computed: {found.why_unpaired}"]
+    for name, figure in found.report.overall.figures.items():
+        ratio = "" if figure.ratio is None else f", ratio {figure.ratio:.3g}"
+        shown = ["–" if value is None else f"{value:.3g}" for value in (figure.value, figure.floor)]
+        lines.append(f"{name} {shown[0]} (floor {shown[1]}{ratio})")
+    return lines

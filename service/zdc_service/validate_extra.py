@@ -1,0 +1,19 @@
+"""What only some commands need: packages of the extra ``validate``."""
+
+from importlib import import_module
+
+from zdc_detector.errors import ConfigError
+
+#: What `zdc_metrics` imports beside numpy.
+_PACKAGES = ("scipy", "sklearn", "threadpoolctl", "matplotlib", "mplhep", "jinja2")
+
+
+def need_validate_extra(command: str) -> None:
+    """Raise ConfigError, which says how to install them, unless the packages of ``validate`` are there."""
+    for name in _PACKAGES:
+        try:
+            import_module(name)
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f'{command} needs the package {error.name}; install it with: pip install "zdc-fastsim[validate]"'
+            ) from error
