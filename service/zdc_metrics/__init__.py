@@ -1,15 +1,21 @@
 """How close generated responses are to simulated ones, in photons, each figure beside its floor.
 
 The floor of a figure is the same figure between independent simulations of the same particles at the same
-sample size: nothing but Geant4 against Geant4. `evaluate` gives all figures; `distances` has the definitions.
+sample size: nothing but Geant4 against Geant4. `evaluate` gives all figures. What they are stands in `distances`
+(Wasserstein, MAE, CRPS, dispersion, empty share), `classifier`, `neural`, `frechet`, `coverage`, `separation` and, by
+species and energy, `bins`.
 """
 
+from zdc_metrics.bins import Bin, Bins, Comparison
 from zdc_metrics.distances import channel_wasserstein, dispersion, empty_share, fair_crps, mean_absolute_error
 from zdc_metrics.evaluate import evaluate
 from zdc_metrics.grouping import RepeatedShowers, by_particle
 from zdc_metrics.report import Figure, Group, Report
 
 __all__ = [
+    "Bin",
+    "Bins",
+    "Comparison",
     "Figure",
     "Group",
     "RepeatedShowers",

@@ -67,8 +67,10 @@ class NeuralScores:
 def _best(showers: Features, label: NDArray[np.int64], known: Features, truth: NDArray[np.int64], seed: int
           ) -> MLPClassifier:  # fmt: skip
     """The network of the epoch with the least loss on `known`."""
-    network = MLPClassifier(_HIDDEN, batch_size=_BATCH, learning_rate_init=1e-3, alpha=1e-3, random_state=seed)
     flat, labels = showers.reshape(-1, showers.shape[2]), np.tile(label, len(showers))
+    network = MLPClassifier(
+        _HIDDEN, batch_size=min(_BATCH, len(flat)), learning_rate_init=1e-3, alpha=1e-3, random_state=seed
+    )
     least, kept = np.inf, None
     for _ in range(_EPOCHS):
         network.partial_fit(flat, labels, classes=[0, 1])

@@ -8,6 +8,8 @@ from zdc_detector.card import Metric
 
 from zdc_metrics.bins import Bins
 from zdc_metrics.bootstrap import LEVEL, Resampled, interval
+from zdc_metrics.coverage import NEIGHBOURS
+from zdc_metrics.separation import BINS
 from zdc_metrics.tables import Interval, header, number, row, span
 
 #: Name in reports and cards -> heading and what a perfect generator would get.
@@ -31,6 +33,16 @@ HEADINGS = {
     "separation_lit_fibres": ("Separation, lit fibres", "the floor"),
 }
 WITHOUT_RATIO = ("dispersion", "auc", "neural_auc", "neural_jsd", "frechet")  # these are compared with 1, 0.5 and 0
+#: What the figures behind the first six are, below the table.
+_NOTES = (
+    "Two repeats against two, in physics features (photon sum, sum / energy, centroid minus impact point, widths, lit "
+    "fibres, single photons, ten brightest fibres): Fréchet distance in squared standard deviations, extrapolated to "
+    "infinite samples, where it may come out below 0; precision, recall, density and coverage with "
+    f"{NEIGHBOURS} neighbours; separation powers of histograms of {BINS} bins, which small samples raise as they do "
+    "the floor. The neural classifier is calibrated by isotonic regression; its JSD (1 for disjoint ones) is below 0 "
+    "where small samples make its probabilities worse than guessing. Intervals of the classifiers leave out the noise "
+    "of training."
+)
 _MAIN = 6  # figures in the first table of groups
 
 
@@ -137,6 +149,7 @@ class Report(_Frozen):
             sides = (number(f.value), span(f.interval), number(f.floor), span(f.floor_interval))
             lines.append(row(heading, *sides, number(f.ratio), span(f.ratio_interval), best))
         names = list(self.overall.figures)
+        lines += ["", _NOTES] if names[_MAIN:] else []
         lines += [
             "",
             "Generated / floor (interval of the generated figure; for dispersion its range if it were right):",

@@ -14,6 +14,8 @@ from zdc_metrics.splits import Way
 
 #: Bins hold equal numbers of the simulated showers.
 BINS = 20
+#: Fewer particles leave most bins to chance.
+MINIMUM = 20
 #: What is compared, and the features of it: centroid and width are means over x and y.
 QUANTITIES = {
     "photon_sum": ("photon_sum",),
@@ -31,6 +33,8 @@ def separation_powers(
 ) -> dict[str, Resampled]:
     """Separation power of each of `QUANTITIES`, two repeats against two, averaged over the ways.
 
+    None for fewer than `MINIMUM` particles.
+
     Empty responses have neither centroid nor width and are left out of those; their share is a figure of its own.
 
     Parameters
@@ -38,6 +42,8 @@ def separation_powers(
     simulated, generated : Columns `FEATURES`, shapes (P, R, F) and (P, G, F).
     draws : Indices of resampled particles, shape (B, P).
     """
+    if len(simulated) < MINIMUM:
+        return {}
     counts = np.array([np.bincount(row, minlength=len(simulated)) for row in draws], dtype=np.float64)
     weights = np.vstack([np.ones(len(simulated)), counts.reshape(-1, len(simulated))])
     found = {}

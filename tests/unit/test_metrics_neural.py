@@ -71,3 +71,5 @@ def test_very_few_particles_are_left_undecided() -> None:
     found = NeuralScores(normals(2, 1), normals(2, 2), seed=0)
     assert area(found) == 0.5
     assert found.information.tolist() == [0, 0]
+    few = NeuralScores(normals(6, 1), normals(6, 2), seed=0)  # fewer showers than a batch
+    assert np.isfinite(few.information).all()

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 from zdc_metrics.bootstrap import Resampled, draw_particles
 from zdc_metrics.classifier import FEATURES
-from zdc_metrics.separation import BINS, QUANTITIES, separation_power, separation_powers
+from zdc_metrics.separation import BINS, MINIMUM, QUANTITIES, separation_power, separation_powers
 from zdc_metrics.splits import floor_ways, model_ways
 
 Features = NDArray[np.float32]
@@ -69,3 +69,8 @@ def test_empty_responses_count_as_such_and_have_no_shape() -> None:
     found = powers(dark, dark)
     assert found["photon_sum"].value == 0
     assert np.isnan(found["width"].value)
+    rng = np.random.default_rng(0)
+    few = dark[: MINIMUM - 1]
+    assert (
+        separation_powers(few, few, draw_particles(len(few), 2, rng), model_ways(5, 5, rng), floor_ways(5, rng)) == {}
+    )
