@@ -13,9 +13,15 @@ _ROW = re.compile(r"\bparticle\[(\d+)\]")
 
 
 class ZdcError(Exception):
-    """Base of all errors of this project."""
+    """Base of all errors of this project.
+
+    Attributes
+    ----------
+    retry_after_seconds : When the server that refused wants to be asked again; None where it did not say.
+    """
 
     kind: ClassVar[str] = "internal"
+    retry_after_seconds: float | None = None
 
 
 class InvalidInputError(ZdcError):

@@ -1,5 +1,10 @@
 """Jobs as requests, and answers as rows of the job."""
 
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,10 +19,10 @@ from zdc_detector.errors import (
 )
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
-from zdc_service.client import Chunk, concatenate, connect
-from zdc_service.client.chunks import NO_PARTICLES, chunk_of, split
+from zdc_service.client import AsyncClient, Chunk, Client, concatenate, connect, connect_async
 from zdc_service.client.columns import columns_to_send
 from zdc_service.client.errors import error_of
+from zdc_service.client.plan import JobOptions, JobPlan
 from zdc_service.simulation import Hits, SimulationRequest, SimulationResult
 
 
@@ -46,6 +51,10 @@ def answer(request: SimulationRequest, skip: int | None = None) -> SimulationRes
     )
 
 
+def plan_of(rows: int, repeats: int = 1, first_row: int = 0) -> JobPlan:
+    return JobPlan(rows, 7, repeats, "channels", "skip", first_row, None, None, False)
+
+
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=1, max_size=4),
     repeats=st.integers(1, 13),
@@ -57,10 +66,10 @@ def test_requests_ask_for_every_row_once_and_in_order(
 ) -> None:
     firsts = np.cumsum([0, *sizes[:-1]])
     blocks = [photons(n, int(first)) for n, first in zip(sizes, firsts, strict=True)]
-    job = SimulationRequest(NO_PARTICLES, 7, first_row, repeats)
-    parts = list(split(blocks, job, rows))
+    plan = plan_of(rows, repeats, first_row)
+    parts = [part for block in blocks for part in plan.parts(block)]
     assert all(len(part.request.particles) * part.request.repeats <= rows for part in parts)
-    whole = concatenate(chunk_of(part, job, answer(part.request)) for part in parts)
+    whole = concatenate(plan.chunk(part, answer(part.request)) for part in parts)
     total = sum(sizes)
     np.testing.assert_array_equal(whole.row, first_row + np.arange(total * repeats))
     np.testing.assert_array_equal(whole.particle, np.repeat(np.arange(total), repeats))
@@ -70,10 +79,10 @@ def test_requests_ask_for_every_row_once_and_in_order(
 
 
 def test_a_skipped_particle_leaves_its_rows_out_and_is_counted_once() -> None:
-    job = SimulationRequest(NO_PARTICLES, 7, 100, 5)
-    parts = list(split([photons(3)], job, 2))
+    plan = plan_of(2, repeats=5, first_row=100)
+    parts = list(plan.parts(photons(3)))
     assert [part.first_repeat for part in parts] == [0, 2, 4] * 3
-    chunks = [chunk_of(p, job, answer(p.request, skip=0 if p.first_particle == 1 else None)) for p in parts]
+    chunks = [plan.chunk(p, answer(p.request, skip=0 if p.first_particle == 1 else None)) for p in parts]
     whole = concatenate(chunks)
     assert whole.skipped == {"energy": 1}
     assert whole.row.tolist() == [100, 101, 102, 103, 104, 110, 111, 112, 113, 114]
@@ -81,18 +90,28 @@ def test_a_skipped_particle_leaves_its_rows_out_and_is_counted_once() -> None:
 
 
 def test_hits_are_put_together_with_their_offsets() -> None:
-    job = SimulationRequest(NO_PARTICLES, 7)
+    plan = plan_of(1)
     chunks = []
-    for part in split([photons(3)], job, 1):
+    for part in plan.parts(photons(3)):
         n = part.first_particle
         hits = Hits(np.array([0, n], np.uint64), np.arange(n, dtype=np.uint16), np.full(n, 9, np.uint16))
         result = answer(part.request)
-        chunks.append(chunk_of(part, job, SimulationResult(**{**vars(result), "hits": hits})))
+        shape = {"shape": (1, 3), "hits": hits}
+        chunks.append(plan.chunk(part, SimulationResult(**{**vars(result), **shape})))
     whole = concatenate(chunks)
     assert whole.hits is not None
     assert whole.hits.offsets.tolist() == [0, 0, 1, 3]
     assert whole.hits.fibre.tolist() == [0, 0, 1]
     assert whole.hits.photons.dtype == np.uint16
+    assert whole.images.tolist() == [[[0, 0, 0]], [[9, 0, 0]], [[9, 9, 0]]]
+    assert whole.images.dtype == np.uint16
+
+
+def test_channels_have_no_images() -> None:
+    plan = plan_of(3)
+    (part,) = plan.parts(photons(3))
+    with pytest.raises(InvalidInputError, match="ask for output = response or hits"):
+        _ = plan.chunk(part, answer(part.request)).images
 
 
 def test_nothing_to_concatenate_is_an_error() -> None:
@@ -125,10 +144,40 @@ def test_kinds_become_their_classes(kind: str, error: type[ZdcError]) -> None:
     assert str(found) == "the message"
 
 
+@pytest.mark.parametrize("open_client", [connect, connect_async])
 @pytest.mark.parametrize("url", ["127.0.0.1:8001", "grpc://", "ftp://host:1", "http://host:1/simulate", "grpc:host:1"])
-def test_wrong_addresses_are_refused(url: str) -> None:
+def test_wrong_addresses_are_refused(url: str, open_client: Callable[[str], object]) -> None:
     with pytest.raises(ConfigError, match="must be grpc://host:port or http://host:port"):
-        connect(url)
+        open_client(url)
+
+
+def test_a_job_is_of_the_version_that_answers_first() -> None:
+    plan = plan_of(1)
+    first, second = plan.parts(photons(2))
+    assert plan.request(first).version is None
+    assert not plan.must_ask_again(replace(answer(first.request), version=3))
+    plan.chunk(first, replace(answer(first.request), version=3))
+    assert plan.request(second).version == 3
+    assert plan.must_ask_again(replace(answer(second.request), version=4))
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_run_has_the_options_of_simulate(kind: type[Client] | type[AsyncClient]) -> None:
+    parameters = inspect.signature(kind.simulate).parameters
+    assert list(JobOptions.__annotations__) == [name for name in parameters if name not in ("self", "particles")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"output": "image"}, "output = 'image' must be one of response, channels, hits"),
+        ({"out_of_range": "ignore"}, "out_of_range = 'ignore' must be one of error, skip, extrapolate"),
+    ],
+)
+def test_choices_that_there_are_not_are_refused(options: dict[str, str], message: str) -> None:
+    usual = {"seed": 1, "repeats": 1, "output": "response", "out_of_range": "error", "first_row": 0}
+    with pytest.raises(InvalidInputError, match=re.escape(message)):
+        JobPlan(9, **{**usual, **options}, model=None, version=None, rates=False)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("pdg", [2**31, -(2**31), 2**40 + 22])

@@ -1,12 +1,56 @@
 """Simulate from Python: over gRPC, over HTTP or in process, jobs of any size, numpy in and out.
 
 >>> with connect("grpc://127.0.0.1:8001") as client:
-...     for chunk in client.simulate(particles, seed=7):
-...         print(chunk.channels.sum(axis=0))
+...     result = client.run({"pdg": [2112], "px": [0.1], "py": [0.0], "pz": [1500.0]}, seed=7, repeats=10)
+>>> result.channels.shape, result.images.shape
+((10, 5), (10, 44, 44))
+
+`connect_async` is the same for event loops; `simulate` gives what does not fit into memory in chunks.
 """
 
-from zdc_service.client.base import Client, ClientOptions
-from zdc_service.client.chunks import Chunk, concatenate
-from zdc_service.client.connect import connect
+from zdc_detector.errors import (
+    ConfigError,
+    DeadlineError,
+    InvalidInputError,
+    ModelNotFoundError,
+    NotReadyError,
+    OutOfRangeError,
+    OverloadedError,
+    TooLargeError,
+    UnauthenticatedError,
+    ZdcError,
+)
+from zdc_detector.particles import Particles
 
-__all__ = ["Chunk", "Client", "ClientOptions", "concatenate", "connect"]
+from zdc_service.client.async_base import AsyncClient
+from zdc_service.client.base import Client
+from zdc_service.client.chunks import Chunk, concatenate
+from zdc_service.client.connect import connect, connect_async
+from zdc_service.client.options import ClientOptions
+from zdc_service.client.particles import ParticlesLike
+from zdc_service.simulation import Hits, OutOfRange, Output
+
+__all__ = [
+    "AsyncClient",
+    "Chunk",
+    "Client",
+    "ClientOptions",
+    "ConfigError",
+    "DeadlineError",
+    "Hits",
+    "InvalidInputError",
+    "ModelNotFoundError",
+    "NotReadyError",
+    "OutOfRange",
+    "OutOfRangeError",
+    "Output",
+    "OverloadedError",
+    "Particles",
+    "ParticlesLike",
+    "TooLargeError",
+    "UnauthenticatedError",
+    "ZdcError",
+    "concatenate",
+    "connect",
+    "connect_async",
+]

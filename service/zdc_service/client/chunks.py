@@ -1,5 +1,6 @@
 """Jobs of any size as requests of bounded size, and the answers as runs of rows of the job."""
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,6 +30,23 @@ class Chunk(SimulationResult):
     asked: range = range(0)
     row: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
+    @property
+    def images(self) -> NDArray[np.generic]:
+        """Photons per fibre, from `response` or from `hits`: uint16 counts or float32 rates, shape (M, rows, columns).
+
+        Raises
+        ------
+        InvalidInputError : the job asked for the channels alone.
+        """
+        if self.response is not None:
+            return self.response
+        if self.hits is None:
+            raise InvalidInputError("output = channels has no images; ask for output = response or hits")
+        rows = np.repeat(np.arange(len(self.row)), np.diff(self.hits.offsets).astype(np.int64))
+        images = np.zeros((len(self.row), math.prod(self.shape)), dtype=self.hits.photons.dtype)
+        images[rows, self.hits.fibre] = self.hits.photons
+        return images.reshape(-1, *self.shape)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -39,25 +57,23 @@ class Part:
     first_repeat: int
 
 
-def split(blocks: Iterable[Particles], job: SimulationRequest, rows: int) -> Iterator[Part]:
-    """Requests of at most `rows` rows that together ask for the job.
+def split(particles: Particles, job: SimulationRequest, rows: int, first_particle: int = 0) -> Iterator[Part]:
+    """Requests of at most `rows` rows that together ask for a block of a job.
 
     Parameters
     ----------
-    blocks : The job's particles, in order.
+    particles : The block.
     job : Everything else; its `particles` are not looked at.
     rows : Rows in a request, at most.
+    first_particle : Number of the block's first particle in the job.
     """
-    done = 0
-    for block in blocks:
-        for start in range(0, len(block), max(1, rows // job.repeats)):
-            particles = block[start : start + max(1, rows // job.repeats)]
-            first_row = job.first_row + (done + start) * job.repeats
-            for repeat in range(0, job.repeats, rows) if job.repeats > rows else (0,):
-                repeats = min(rows, job.repeats - repeat)
-                request = replace(job, particles=particles, first_row=first_row + repeat, repeats=repeats)
-                yield Part(request, done + start, repeat)
-        done += len(block)
+    for start in range(0, len(particles), max(1, rows // job.repeats)):
+        some = particles[start : start + max(1, rows // job.repeats)]
+        first_row = job.first_row + (first_particle + start) * job.repeats
+        for repeat in range(0, job.repeats, rows) if job.repeats > rows else (0,):
+            repeats = min(rows, job.repeats - repeat)
+            request = replace(job, particles=some, first_row=first_row + repeat, repeats=repeats)
+            yield Part(request, first_particle + start, repeat)
 
 
 def chunk_of(part: Part, job: SimulationRequest, result: SimulationResult) -> Chunk:

@@ -1,20 +1,24 @@
 """From an address to a client."""
 
 import logging
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 from zdc_detector.errors import ConfigError
 
-from zdc_service.access.exposure import is_loopback
-from zdc_service.client.base import Client, ClientOptions
+from zdc_service.client.async_base import AsyncClient
+from zdc_service.client.base import Client
 from zdc_service.client.credentials import Credentials
-from zdc_service.settings import EngineSettings
+from zdc_service.client.options import ClientOptions
+
+if TYPE_CHECKING:  # what only some clients need is loaded with them
+    from zdc_service.settings import EngineSettings
 
 log = logging.getLogger(__name__)
 
 
 def connect(
-    url: str | None = None, options: ClientOptions | None = None, settings: EngineSettings | None = None
+    url: str | None = None, options: ClientOptions | None = None, settings: "EngineSettings | None" = None
 ) -> Client:
     """A client for a server, or one that simulates in this process.
 
@@ -33,7 +37,54 @@ def connect(
     if url is None:
         from zdc_service.client.local import LocalClient
 
-        return LocalClient(settings or EngineSettings(), options)
+        return LocalClient(settings, options)
+    server = _server(url, options)
+    if server.is_grpc:
+        from zdc_service.client.grpc_client import GrpcClient
+
+        return GrpcClient(server.address, options, server.credentials)
+    from zdc_service.client.http_client import HttpClient
+
+    return HttpClient(server.address, options, server.credentials)
+
+
+def connect_async(
+    url: str | None = None, options: ClientOptions | None = None, settings: "EngineSettings | None" = None
+) -> AsyncClient:
+    """The same for an event loop: ``async with connect_async(url) as client``.
+
+    No connection is made before the first request. Without an address the models are loaded before it returns.
+
+    Parameters
+    ----------
+    url, options, settings : As `connect`.
+
+    Raises
+    ------
+    ConfigError : as `connect`.
+    """
+    options = options or ClientOptions()
+    if url is None:
+        from zdc_service.client.local import AsyncLocalClient
+
+        return AsyncLocalClient(settings, options)
+    server = _server(url, options)
+    if server.is_grpc:
+        from zdc_service.client.grpc_async import AsyncGrpcClient
+
+        return AsyncGrpcClient(server.address, options, server.credentials)
+    from zdc_service.client.http_async import AsyncHttpClient
+
+    return AsyncHttpClient(server.address, options, server.credentials)
+
+
+class _Server(NamedTuple):
+    is_grpc: bool
+    address: str
+    credentials: Credentials
+
+
+def _server(url: str, options: ClientOptions) -> _Server:
     wanted = ConfigError(f"server {url!r} must be grpc://host:port or http://host:port, or with TLS grpcs or https")
     try:
         parts = urlsplit(url)
@@ -44,13 +95,9 @@ def connect(
     if not (is_grpc or is_http) or not host or parts.path not in ("", "/") or (is_grpc and port is None):
         raise wanted
     tls = parts.scheme.endswith("s")
-    credentials = Credentials(options, tls)
-    if options.token_file is not None and not tls and not is_loopback(host):
-        log.warning("%s: the token travels in clear text; https or grpcs would hide it", url)
-    if is_grpc:
-        from zdc_service.client.grpc_client import GrpcClient
+    if options.token_file is not None and not tls:
+        from zdc_service.access.exposure import is_loopback
 
-        return GrpcClient(parts.netloc, options, credentials)
-    from zdc_service.client.http_client import HttpClient
-
-    return HttpClient(f"{parts.scheme}://{parts.netloc}", options, credentials)
+        if not is_loopback(host):
+            log.warning("%s: the token travels in clear text; https or grpcs would hide it", url)
+    return _Server(is_grpc, parts.netloc if is_grpc else f"{parts.scheme}://{parts.netloc}", Credentials(options, tls))

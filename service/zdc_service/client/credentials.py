@@ -1,16 +1,15 @@
 """What a client shows to its server, and what it takes from it."""
 
 import ssl
+from typing import TYPE_CHECKING
 
-import grpc
-from zdc_detector.errors import ConfigError, NotReadyError, ZdcError
+from zdc_detector.errors import ConfigError
 
-from zdc_service.access.tls import identify, read_pem, trust
 from zdc_service.access.tokens import read_tokens
-from zdc_service.client.base import ClientOptions
+from zdc_service.client.options import ClientOptions
 
-#: How OpenSSL and gRPC put it that a certificate is not signed by whom it should be, or names another server.
-_UNTRUSTED = ("CERTIFICATE_VERIFY_FAILED", "Hostname Verification Check failed", "not in peer certificate")
+if TYPE_CHECKING:  # clients over HTTP do without
+    import grpc
 
 
 class Credentials:
@@ -32,6 +31,8 @@ class Credentials:
         self.authorization()
 
     def _context(self) -> ssl.SSLContext:
+        from zdc_service.access.tls import identify, trust
+
         options = self._options
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         if options.ca_file is None:
@@ -44,8 +45,12 @@ class Credentials:
             identify(context, options.client_certificate, options.client_key)
         return context
 
-    def for_grpc(self) -> grpc.ChannelCredentials:
+    def for_grpc(self) -> "grpc.ChannelCredentials":
         """For channels over TLS."""
+        import grpc
+
+        from zdc_service.access.tls import read_pem
+
         options = self._options
         files = (options.ca_file, options.client_key, options.client_certificate)
         return grpc.ssl_channel_credentials(*[None if path is None else read_pem(path) for path in files])
@@ -55,13 +60,3 @@ class Credentials:
         if self._options.token_file is None:
             return {}
         return {"authorization": f"Bearer {read_tokens(self._options.token_file)[0]}"}
-
-
-def unreachable(server: str, text: str, tls: bool) -> ZdcError:
-    """What to tell a caller whose server gives no answer, by what OpenSSL and gRPC say of it."""
-    if any(words in text for words in _UNTRUSTED):
-        return ConfigError(f"{server}: the server's certificate is not trusted: {text}; ca_file names who may sign it")
-    listening = "is a server listening there"
-    # A server that wants another certificate, or one at all, closes the connection and does not say why.
-    question = f"{listening}, and does it take the client's certificate?" if tls else f"{listening}?"
-    return NotReadyError(f"{server}: {text}; {question}")

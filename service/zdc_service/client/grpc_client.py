@@ -5,18 +5,58 @@ from typing import Any
 import grpc
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import DeadlineError, NotReadyError, ZdcError
+from zdc_detector.errors import NotReadyError, ZdcError
 from zdc_detector.finish import Finish
 
-from zdc_service.client.base import Client, ClientOptions
+from zdc_service.client.base import Client
 from zdc_service.client.columns import columns_to_send
-from zdc_service.client.credentials import Credentials, unreachable
-from zdc_service.client.errors import error_of
+from zdc_service.client.credentials import Credentials
+from zdc_service.client.errors import error_of, too_late, unreachable
+from zdc_service.client.options import ClientOptions
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.simulation import Hits, Output, SimulationRequest, SimulationResult, join_hits
 from zdc_service.status import GRPC_KIND_KEY
 
-_METHOD = "/zdc.v1.Simulation/SimulateStream"
+METHOD = "/zdc.v1.Simulation/SimulateStream"
+
+#: A server that is back after a restart is found again within a second, not only after gRPC's two minutes.
+CHANNEL_OPTIONS = (("grpc.max_reconnect_backoff_ms", 1000),)
+
+
+class GrpcServer:
+    """What both clients over gRPC know of their server.
+
+    Attributes
+    ----------
+    channel_credentials : For TLS; None for a plain channel.
+    """
+
+    def __init__(self, target: str, options: ClientOptions, credentials: Credentials):
+        self.target = target
+        self.timeout_seconds = options.timeout_seconds
+        self._credentials = credentials
+        self.channel_credentials = None if credentials.context is None else credentials.for_grpc()
+
+    def metadata(self) -> tuple[tuple[str, str], ...]:
+        """Of one call; raises ConfigError where the file of the token cannot be read any more."""
+        return tuple(self._credentials.authorization().items())
+
+    def result(self, replies: list[pb.SimulateResponse], output: Output) -> SimulationResult:
+        """The replies to one request, put together; raises NotReadyError where the last is missing."""
+        if not replies or not replies[-1].last:
+            raise NotReadyError(f"{self.target}: the server ended the stream before the last reply")
+        return result_from_messages(replies, output)
+
+    def error(self, error: Any) -> ZdcError:
+        """What a call that failed with a `grpc.RpcError` means."""
+        kind = dict(error.trailing_metadata() or ()).get(GRPC_KIND_KEY)
+        if kind is not None:
+            return error_of(str(kind), error.details())
+        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
+            return too_late(self.target, self.timeout_seconds)
+        if error.code() is grpc.StatusCode.UNAVAILABLE:
+            return unreachable(self.target, error.details(), tls=self.channel_credentials is not None)
+        return ZdcError(f"{self.target}: {error.code().name}: {error.details()}")
 
 
 class GrpcClient(Client):
@@ -24,39 +64,25 @@ class GrpcClient(Client):
 
     def __init__(self, target: str, options: ClientOptions, credentials: Credentials):
         super().__init__(options)
-        self._target = target
-        self._credentials = credentials
-        if credentials.context is None:
-            self._channel = grpc.insecure_channel(target)
+        self._server = GrpcServer(target, options, credentials)
+        if self._server.channel_credentials is None:
+            self._channel = grpc.insecure_channel(target, CHANNEL_OPTIONS)
         else:
-            self._channel = grpc.secure_channel(target, credentials.for_grpc())
+            self._channel = grpc.secure_channel(target, self._server.channel_credentials, CHANNEL_OPTIONS)
         self._simulate = self._channel.stream_stream(
-            _METHOD,
+            METHOD,
             request_serializer=pb.SimulateRequest.SerializeToString,
             response_deserializer=pb.SimulateResponse.FromString,
         )
 
     def _exchange(self, request: SimulationRequest) -> SimulationResult:
-        message = message_of_request(request)
+        server = self._server
+        messages = iter([message_of_request(request)])
         try:
-            metadata = tuple(self._credentials.authorization().items())
-            replies = list(self._simulate(iter([message]), timeout=self._options.timeout_seconds, metadata=metadata))
+            replies = list(self._simulate(messages, timeout=server.timeout_seconds, metadata=server.metadata()))
         except grpc.RpcError as error:
-            raise self._error(error) from error
-        if not replies or not replies[-1].last:
-            raise NotReadyError(f"{self._target}: the server ended the stream before the last reply")
-        return result_from_messages(replies, request.output)
-
-    def _error(self, error: Any) -> ZdcError:
-        kind = dict(error.trailing_metadata() or ()).get(GRPC_KIND_KEY)
-        if kind is not None:
-            return error_of(str(kind), error.details())
-        if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            seconds = self._options.timeout_seconds
-            return DeadlineError(f"{self._target}: no answer within {seconds:g} s; send fewer rows in a request")
-        if error.code() is grpc.StatusCode.UNAVAILABLE:
-            return unreachable(self._target, error.details(), tls=self._credentials.context is not None)
-        return ZdcError(f"{self._target}: {error.code().name}: {error.details()}")
+            raise server.error(error) from error
+        return server.result(replies, request.output)
 
     def _disconnect(self) -> None:
         self._channel.close()

@@ -1,6 +1,10 @@
 """Simulation in this process, without a server."""
 
-from zdc_service.client.base import Client, ClientOptions
+import asyncio
+
+from zdc_service.client.async_base import AsyncClient
+from zdc_service.client.base import Client
+from zdc_service.client.options import ClientOptions
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest, SimulationResult
 from zdc_service.simulator import Simulator
@@ -9,13 +13,28 @@ from zdc_service.simulator import Simulator
 class LocalClient(Client):
     """Loads the models itself; needs onnxruntime (the extras ``cpu`` or ``gpu``)."""
 
-    def __init__(self, settings: EngineSettings, options: ClientOptions):
+    def __init__(self, settings: EngineSettings | None, options: ClientOptions):
         """Raise what `Simulator` raises for models or a device that cannot be had."""
-        self._simulator = Simulator(settings)
+        self._simulator = Simulator(settings or EngineSettings())
         super().__init__(options)
 
     def _exchange(self, request: SimulationRequest) -> SimulationResult:
         return self._simulator.simulate(request)
 
     def _disconnect(self) -> None:
+        self._simulator.close()
+
+
+class AsyncLocalClient(AsyncClient):
+    """The same for an event loop, which is free while batches are computed on threads of the simulator."""
+
+    def __init__(self, settings: EngineSettings | None, options: ClientOptions):
+        """Raise as `LocalClient`; it takes as long to load the models, and the event loop waits for it."""
+        self._simulator = Simulator(settings or EngineSettings())
+        super().__init__(options)
+
+    async def _exchange(self, request: SimulationRequest) -> SimulationResult:
+        return await asyncio.wrap_future(self._simulator.submit(self._simulator.plan(request)))
+
+    async def _disconnect(self) -> None:
         self._simulator.close()

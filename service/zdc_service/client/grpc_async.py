@@ -1,0 +1,55 @@
+"""Simulation by a server over gRPC, for an event loop."""
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import grpc.aio
+
+from zdc_service.client.async_base import AsyncClient
+from zdc_service.client.credentials import Credentials
+from zdc_service.client.grpc_client import CHANNEL_OPTIONS, METHOD, GrpcServer, message_of_request
+from zdc_service.client.options import ClientOptions
+from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.simulation import SimulationRequest, SimulationResult
+
+if TYPE_CHECKING:  # generic for type checkers only
+    Simulate = grpc.aio.StreamStreamMultiCallable[pb.SimulateRequest, pb.SimulateResponse]
+
+
+class AsyncGrpcClient(AsyncClient):
+    """One stream per request on a shared channel, so that a request that fails is repeated alone."""
+
+    def __init__(self, target: str, options: ClientOptions, credentials: Credentials):
+        super().__init__(options)
+        self._server = GrpcServer(target, options, credentials)
+
+    @cached_property
+    def _channel(self) -> grpc.aio.Channel:
+        """Made with the first request: it belongs to the event loop that runs then."""
+        if self._server.channel_credentials is None:
+            return grpc.aio.insecure_channel(self._server.target, CHANNEL_OPTIONS)
+        return grpc.aio.secure_channel(self._server.target, self._server.channel_credentials, CHANNEL_OPTIONS)
+
+    @cached_property
+    def _simulate(self) -> "Simulate":
+        return self._channel.stream_stream(
+            METHOD,
+            request_serializer=pb.SimulateRequest.SerializeToString,
+            response_deserializer=pb.SimulateResponse.FromString,
+        )
+
+    async def _exchange(self, request: SimulationRequest) -> SimulationResult:
+        server = self._server
+        messages = iter([message_of_request(request)])
+        call = self._simulate(messages, timeout=server.timeout_seconds, metadata=server.metadata())
+        try:
+            replies = [reply async for reply in call]
+        except grpc.RpcError as error:
+            raise server.error(error) from error
+        finally:
+            call.cancel()  # of no effect on a call that has ended
+        return server.result(replies, request.output)
+
+    async def _disconnect(self) -> None:
+        if "_channel" in vars(self):
+            await self._channel.close()

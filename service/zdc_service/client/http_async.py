@@ -1,0 +1,38 @@
+"""Simulation by a server over HTTP, for an event loop."""
+
+import asyncio
+
+import httpx
+
+from zdc_service.client.async_base import AsyncClient
+from zdc_service.client.credentials import Credentials
+from zdc_service.client.errors import too_late
+from zdc_service.client.http_client import SIMULATE_PATH, HttpServer, json_of_request
+from zdc_service.client.options import ClientOptions
+from zdc_service.simulation import SimulationRequest, SimulationResult
+
+
+class AsyncHttpClient(AsyncClient):
+    """Posts to ``<url>/simulate`` over a pool of kept connections."""
+
+    def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
+        super().__init__(options)
+        self._server = HttpServer(url, options, credentials)
+        # httpx would bound each step of a request; the deadline below bounds all of it.
+        self._http = httpx.AsyncClient(
+            base_url=url, timeout=None, limits=self._server.limits, verify=self._server.verify
+        )
+
+    async def _exchange(self, request: SimulationRequest) -> SimulationResult:
+        server = self._server
+        try:
+            async with asyncio.timeout(server.timeout_seconds):
+                reply = await self._http.post(SIMULATE_PATH, content=json_of_request(request), headers=server.headers())
+        except TimeoutError as error:
+            raise too_late(server.url, server.timeout_seconds) from error
+        except httpx.TransportError as error:
+            raise server.error(error) from error
+        return server.result(reply)
+
+    async def _disconnect(self) -> None:
+        await self._http.aclose()

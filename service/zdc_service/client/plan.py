@@ -1,0 +1,107 @@
+"""A job's requests and answers without any input or output: clients with threads and with an event loop share it."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal, TypedDict, TypeVar
+
+from zdc_detector.errors import InvalidInputError, ZdcError, rename_row
+from zdc_detector.random import check_seed, fresh_seed
+
+from zdc_service.client.chunks import NO_PARTICLES, Chunk, Part, chunk_of, split
+from zdc_service.client.particles import ParticlesLike, as_particles
+from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
+
+#: What is answered for each row, as a member of `Output` or by its name.
+OutputLike = Output | Literal["response", "channels", "hits"]
+#: What happens to a particle outside the model's ranges, as a member of `OutOfRange` or by its name.
+OutOfRangeLike = OutOfRange | Literal["error", "skip", "extrapolate"]
+
+_Choice = TypeVar("_Choice", Output, OutOfRange)
+
+
+class JobOptions(TypedDict, total=False):
+    """The keywords of `simulate`, which `run` hands on."""
+
+    seed: int | None
+    repeats: int
+    output: OutputLike
+    out_of_range: OutOfRangeLike
+    first_row: int
+    model: str | None
+    version: int | None
+    rates: bool
+
+
+class JobPlan:
+    """Which requests a job needs, and what their answers are in the job's numbering.
+
+    Attributes
+    ----------
+    version : Of the whole job: as asked, or the first answer's, whatever the server loads meanwhile.
+    """
+
+    def __init__(
+        self,
+        rows_per_request: int,
+        seed: int | None,
+        repeats: int,
+        output: OutputLike,
+        out_of_range: OutOfRangeLike,
+        first_row: int,
+        model: str | None,
+        version: int | None,
+        rates: bool,
+    ):
+        """As `zdc_service.client.Client.simulate`; raises InvalidInputError for what cannot be."""
+        seed = fresh_seed() if seed is None else seed
+        check_seed(seed, first_row)
+        if repeats < 1:
+            raise InvalidInputError(f"repeats = {repeats} must be at least 1")
+        self._job = SimulationRequest(
+            NO_PARTICLES,
+            seed,
+            first_row,
+            repeats,
+            _choice("output", Output, output),
+            _choice("out_of_range", OutOfRange, out_of_range),
+            rates,
+            model,
+            version,
+        )
+        self._rows = rows_per_request
+        self._particles = 0
+        self.version = version
+
+    def parts(self, block: ParticlesLike) -> Iterator[Part]:
+        """The requests for the next particles; raises what `as_particles` does, by their numbers in the job."""
+        first = self._particles
+        try:
+            particles = as_particles(block)
+        except ZdcError as error:
+            raise rename_row(error, lambda row: f"particle[{first + row}]") from error
+        self._particles += len(particles)
+        return split(particles, self._job, self._rows, first)
+
+    def request(self, part: Part) -> SimulationRequest:
+        """What to send, as far as is known by now."""
+        return replace(part.request, version=self.version)
+
+    def must_ask_again(self, result: SimulationResult) -> bool:
+        """Whether a version answered that was loaded after the job's first answer."""
+        return self.version is not None and result.version != self.version
+
+    def chunk(self, part: Part, result: SimulationResult) -> Chunk:
+        """The answer to one request."""
+        self.version = result.version
+        return chunk_of(part, self._job, result)
+
+    def explained(self, part: Part, error: ZdcError) -> ZdcError:
+        """The error of one request, which counts its own particles."""
+        return rename_row(error, lambda row: f"particle[{part.first_particle + row}]")
+
+
+def _choice(name: str, kind: type[_Choice], value: str) -> _Choice:
+    try:
+        return kind(value)
+    except ValueError:
+        raise InvalidInputError(f"{name} = {value!r} must be one of {', '.join(kind)}") from None

@@ -1,0 +1,80 @@
+"""Particles as callers have them."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from zdc_detector.errors import InvalidInputError, OutOfRangeError
+from zdc_detector.particles import Particles
+from zdc_service.client import ParticlesLike
+from zdc_service.client.particles import as_particles, blocks_of
+from zdc_service.client.plan import JobPlan
+
+COLUMNS = {
+    "pdg": np.array([2112, 22, 310]),
+    "px": np.array([0.1, 0.0, -0.2]),
+    "py": np.array([0.0, 0.05, 0.1]),
+    "pz": np.array([1500.0, -300.0, 700.0]),
+    "vz": np.array([2.0, 0.0, -1.0]),
+}
+
+
+def structured() -> np.ndarray:
+    array = np.zeros(3, dtype=[(name, column.dtype) for name, column in COLUMNS.items()])
+    for name, column in COLUMNS.items():
+        array[name] = column
+    return array
+
+
+def arrow() -> ParticlesLike:
+    pyarrow = pytest.importorskip("pyarrow")
+    table: ParticlesLike = pyarrow.table(COLUMNS)
+    return table
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: COLUMNS,
+        lambda: {name: column.tolist() for name, column in COLUMNS.items()},
+        structured,
+        lambda: structured().view(np.recarray),
+        lambda: pd.DataFrame(COLUMNS),
+        arrow,
+        lambda: Particles.from_columns(COLUMNS),
+    ],
+)
+def test_every_form_gives_the_same_particles(make: Callable[[], ParticlesLike]) -> None:
+    expected = Particles.from_columns(COLUMNS)
+    (block,) = blocks_of(make())
+    found = as_particles(block)
+    np.testing.assert_array_equal(found.pdg, expected.pdg)
+    np.testing.assert_array_equal(found.conditions, expected.conditions)
+
+
+def test_blocks_stay_blocks_and_are_not_read_ahead() -> None:
+    def blocks() -> Iterable[ParticlesLike]:
+        yield COLUMNS
+        raise AssertionError("nobody asked")
+
+    assert as_particles(next(iter(blocks_of(blocks())))).pdg.tolist() == [2112, 22, 310]
+
+
+@pytest.mark.parametrize("wrong", [np.zeros((3, 7)), 2112, "particles.csv", None])
+def test_what_has_no_columns_is_refused_with_the_remedy(wrong: ParticlesLike) -> None:
+    with pytest.raises(InvalidInputError, match="no named columns; give Particles, or a mapping, a table"):
+        as_particles(next(iter(blocks_of(wrong))))
+
+
+def test_a_path_is_no_block() -> None:
+    with pytest.raises(InvalidInputError, match="no named columns"):
+        blocks_of(Path("particles.csv"))  # type: ignore[arg-type]
+
+
+def test_an_error_counts_the_particles_of_all_blocks() -> None:
+    plan = JobPlan(9, 7, 1, "channels", "error", 0, None, None, False)
+    assert len(list(plan.parts(COLUMNS))) == 1
+    with pytest.raises(OutOfRangeError, match=r"particle\[4\]: pdg 99999999 is not in the PDG table"):
+        plan.parts({**COLUMNS, "pdg": [22, 99999999, 22]})

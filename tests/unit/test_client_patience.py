@@ -1,0 +1,64 @@
+"""When a refused request is offered again."""
+
+from email.utils import formatdate
+
+import pytest
+from tenacity import RetryCallState, Retrying
+from zdc_detector.errors import NotReadyError, OverloadedError, ZdcError
+from zdc_service.client import ClientOptions
+from zdc_service.client.http_client import retry_after_seconds
+from zdc_service.client.patience import Patience
+
+NOW = 1_700_000_000.0
+
+
+def refused(error: ZdcError, retry_after: float | None, seconds: float, tries: int = 1) -> RetryCallState:
+    """After some tries of which the last ended `seconds` after the first began."""
+    state = RetryCallState(Retrying(), None, (), {})
+    error.retry_after_seconds = retry_after
+    state.set_exception((type(error), error, None))
+    state.attempt_number = tries
+    state.outcome_timestamp = state.start_time + seconds
+    return state
+
+
+@pytest.mark.parametrize("tries", [1, 4, 50])
+def test_a_server_that_names_a_time_is_not_asked_sooner(tries: int) -> None:
+    waits = [Patience(ClientOptions()).wait(refused(OverloadedError("full"), 3.0, 1.0, tries)) for _ in range(50)]
+    assert min(waits) >= 3.0
+    assert max(waits) <= 3.0 + min(5.0, 0.1 * 2 ** (tries - 1))
+    assert len(set(waits)) > 40  # those who were refused together do not come together
+
+
+@pytest.mark.parametrize(
+    ("error", "retry_after", "seconds", "stops"),
+    [
+        (OverloadedError("full"), None, 19.0, False),
+        (OverloadedError("full"), None, 20.0, True),
+        (OverloadedError("full"), 2.0, 19.0, True),  # it would be too late by then
+        (NotReadyError("away"), None, 4.0, False),
+        (NotReadyError("away"), None, 5.0, True),
+        (NotReadyError("away"), 3600.0, 0.0, True),
+    ],
+)
+def test_patience_has_an_end(error: ZdcError, retry_after: float | None, seconds: float, stops: bool) -> None:
+    patience = Patience(ClientOptions(timeout_seconds=20.0, retry_seconds=5.0))
+    assert patience.stop(refused(error, retry_after, seconds)) is stops
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("0", 0.0),
+        ("120", 120.0),
+        (formatdate(NOW + 30, usegmt=True), 30.0),
+        (formatdate(NOW - 30, usegmt=True), 0.0),
+        ("soon", None),
+        ("-1", None),
+        ("1.5", None),
+        ("", None),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
+    assert retry_after_seconds(value, NOW) == seconds
