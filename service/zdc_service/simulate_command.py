@@ -48,7 +48,9 @@ class Simulate(BaseSettings):
         description="file to write or replace: .h5, .root, .parquet (any number of rows) or .npz (held in memory)"
     )
     input: Path | None = Field(
-        None, description="file of particles: .hepmc3, .root, .parquet or .csv; .hepmc3 and .csv also as .gz"
+        None,
+        description="file of particles: .hepmc3, .root, .parquet or .csv; .hepmc3 and .csv also as .gz; or a .h5 file "
+        "of responses, whose particles are simulated anew, each once for all its rows",
     )
     tree: str | None = Field(
         None, description="tree of a ROOT file; default: the only one, or the one called particles or events"

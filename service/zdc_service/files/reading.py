@@ -6,6 +6,7 @@ from zdc_detector.errors import ConfigError, FileFormatError
 
 from zdc_service.files.blocks import BLOCK_ROWS, ParticleBlock, ParticleReader
 from zdc_service.files.csv_file import CsvReader
+from zdc_service.files.hdf5_file import Hdf5Reader
 from zdc_service.files.hepmc_file import HepMCReader
 from zdc_service.files.parquet_file import ParquetReader
 from zdc_service.files.root_file import RootReader
@@ -18,6 +19,8 @@ READERS: dict[str, type[ParticleReader]] = {
     ".csv.gz": CsvReader,
     ".root": RootReader,
     ".parquet": ParquetReader,
+    ".h5": Hdf5Reader,
+    ".hdf5": Hdf5Reader,
     ".hepmc3": HepMCReader,
     ".hepmc3.gz": HepMCReader,
     ".hepmc": HepMCReader,
@@ -30,7 +33,7 @@ def open_particles(path: Path, block_rows: int = BLOCK_ROWS, tree: str | None = 
 
     Parameters
     ----------
-    path : CSV, Parquet, ROOT or HepMC3 file.
+    path : CSV, Parquet, ROOT, HepMC3 or HDF5 file.
     block_rows : Particles in a block, at most.
     tree : Which tree of a ROOT file; None takes the only one, or one of `root_file.DEFAULT_TREES`.
 
