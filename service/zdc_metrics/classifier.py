@@ -106,9 +106,11 @@ def held_out_scores(first: NDArray[np.float32], second: NDArray[np.float32], see
         model = HistGradientBoostingClassifier(
             learning_rate=0.1, max_iter=60, max_leaf_nodes=8, early_stopping=False, random_state=seed
         )
+        rows = both[seen].reshape(-1, features)
+        rows[:, np.isnan(rows).all(axis=0)] = 0  # no light at all: scikit-learn wants one value of each feature
         # One thread: the samples are small, and threads that share a busy machine only wait for each other.
         with threadpool_limits(limits=1):
-            model.fit(both[seen].reshape(-1, features), np.tile(label, int(seen.sum())))
+            model.fit(rows, np.tile(label, int(seen.sum())))
             scored = model.predict_proba(both[held].reshape(-1, features))[:, 1]
         scores[held] = scored.reshape(-1, 2 * repeats)
     return HeldOutScores(scores[:, :repeats], scores[:, repeats:], fold)

@@ -61,9 +61,33 @@ def test_a_brighter_generator_is_seen_by_all(right: Report) -> None:
 
 
 def test_sample_sizes_do_not_move_the_expected_figures() -> None:
-    few, many = figures_of(report_of(repeats=2)), figures_of(report_of(repeats=9))
+    reports = [report_of(repeats=repeats) for repeats in (2, 12)]
+    few, many = map(figures_of, reports)
     assert few["wasserstein"][0] == pytest.approx(many["wasserstein"][0], rel=0.35)
     assert few["mae"][0] == pytest.approx(many["mae"][0], rel=0.1)
+    bands = [report.overall.figures["dispersion"].if_right for report in reports]
+    assert bands[0] is None  # too few to stand for the simulation and for the generator
+    assert bands[1] is not None
+    assert bands[1][0] < 1 < bands[1][1]
+    assert "in 90% of such samples" in reports[1].to_markdown()
+
+
+def test_bins_stand_in_the_report(right: Report) -> None:
+    assert right.bins is not None
+    assert right.bins.compared > 0
+    assert right.bins.summary() in right.to_markdown()
+
+
+@pytest.mark.parametrize("dark", ["simulated", "generated", "both"])
+def test_responses_without_any_light(dark: str) -> None:
+    simulated, generated = SIMULATED[:30], SIMULATED[:30, ::-1]
+    simulated, generated = simulated * (dark == "generated"), generated * (dark == "simulated")
+    report = evaluate(simulated, generated, PARTICLES[:30], ZN, finish="none", resamples=10, few=1)
+    assert Report.model_validate_json(report.model_dump_json()) == report
+    for name in ("auc", "neural_auc"):
+        value = report.overall.figures[name].value or 0
+        assert value == 0.5 if dark == "both" else value > 0.7
+    assert report.overall.figures["separation_width"].value is None
 
 
 def test_a_report_is_a_function_of_its_seed(right: Report) -> None:

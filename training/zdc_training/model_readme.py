@@ -45,7 +45,8 @@ Vertices [cm]: {vertex}. Particles that fly to -z are simulated as their mirror 
 ## Figures of merit
 
 On the test file, which was not trained on, finished counts. The floor is Geant4 against Geant4 at the same sample
-size; these are not the paper's data, and its figures do not stand beside these.
+size (MAE, CRPS and empty share do not depend on it); these are not the paper's data, and its figures do not stand
+beside these.
 
 {report.to_markdown()}
 ## Pictures
