@@ -1,10 +1,12 @@
 """One part of a job: what it asks for, and its rows as bytes.
 
 The bytes are a line of JSON (`PartHead`), then a record for each block of rows: eight bytes of length, little endian,
-and a Zstandard frame with a checksum. A frame holds a line of JSON that lists arrays, and the arrays.
+and a Zstandard frame with a checksum. A frame holds a line of JSON that lists arrays, and the arrays; counts are there
+as hits, from which responses are made again.
 """
 
 import json
+import math
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -22,7 +24,7 @@ from zdc_detector.particles import Particles
 from zdc_service.bulk.job import BulkJob
 from zdc_service.client import Chunk, Client
 from zdc_service.files import Rows
-from zdc_service.simulation import Hits
+from zdc_service.simulation import Hits, to_hits
 
 _LENGTH = struct.Struct("<Q")
 _LEVEL = 1
@@ -173,12 +175,15 @@ def _encode(rows: Rows) -> bytes:
         "channels": rows.channels,
         **{f"{_COLUMN}{name}": values for name, values in rows.columns.items()},
     }
-    if rows.response is not None:
+    hits, face = rows.hits, None
+    if rows.response is not None and rows.response.dtype.kind == "u":  # counts, most of them zero
+        hits, face = to_hits(rows.response), rows.response.shape[1:]
+    elif rows.response is not None:
         arrays["response"] = rows.response
-    if rows.hits is not None:
-        arrays |= {"offsets": rows.hits.offsets, "fibre": rows.hits.fibre, "photons": rows.hits.photons}
+    if hits is not None:
+        arrays |= {"offsets": hits.offsets, "fibre": hits.fibre, "photons": hits.photons}
     listed = [(name, values.dtype.newbyteorder("<").str, values.shape) for name, values in arrays.items()]
-    content = [json.dumps(listed).encode() + b"\n", *map(_little_endian, arrays.values())]
+    content = [json.dumps({"arrays": listed, "face": face}).encode() + b"\n", *map(_little_endian, arrays.values())]
     return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(b"".join(content))
 
 
@@ -187,9 +192,13 @@ def _little_endian(values: NDArray[np.generic]) -> bytes:
 
 
 def _decode(content: bytes) -> Rows:
-    head, _, body = content.partition(b"\n")
-    arrays = dict(_arrays(json.loads(head), body))
+    text, _, body = content.partition(b"\n")
+    head = json.loads(text)
+    arrays = dict(_arrays(head["arrays"], body))
     hits = Hits(arrays["offsets"], arrays["fibre"], arrays["photons"]) if "fibre" in arrays else None
+    response = arrays.get("response")
+    if head["face"] is not None and hits is not None:
+        response, hits = _dense(hits, head["face"]), None
     return Rows(
         particles=Particles(arrays["pdg"], arrays["conditions"]),
         particle_id=arrays["particle_id"],
@@ -197,9 +206,18 @@ def _decode(content: bytes) -> Rows:
         side=arrays["side"],
         channels=arrays["channels"],
         columns={name.removeprefix(_COLUMN): values for name, values in arrays.items() if name.startswith(_COLUMN)},
-        response=arrays.get("response"),
+        response=response,
         hits=hits,
     )
+
+
+def _dense(hits: Hits, face: list[int]) -> NDArray[np.generic]:
+    """The inverse of `to_hits`."""
+    rows = len(hits.offsets) - 1
+    images = np.zeros((rows, *face), dtype=hits.photons.dtype)
+    row = np.repeat(np.arange(rows), np.diff(hits.offsets).astype(np.int64))
+    images.reshape(rows, math.prod(face))[row, hits.fibre] = hits.photons
+    return images
 
 
 def _arrays(listed: Iterable[tuple[str, str, list[int]]], body: bytes) -> Iterator[tuple[str, NDArray[Any]]]:
