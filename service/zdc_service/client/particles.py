@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from zdc_detector.errors import InvalidInputError
 from zdc_detector.particles import Particles
 
@@ -22,7 +22,8 @@ class Table(Protocol):
 
 #: A block of N particles: `Particles`, or columns as `Particles.from_columns` takes them (``pdg``, ``px``, ``py``,
 #: ``pz`` [GeV/c], if wanted ``vx``, ``vy``, ``vz`` [cm]; shape (N,) each) in a mapping, a table or a structured array.
-ParticlesLike = Particles | Mapping[str, ArrayLike] | NDArray[np.void] | Table
+#: Values of a mapping are checked as they come: a type for them would refuse ``{"pdg": [2112], "pz": [1500.0]}``.
+ParticlesLike = Particles | Mapping[str, Any] | NDArray[np.void] | Table
 
 
 def blocks_of(particles: ParticlesLike | Iterable[ParticlesLike]) -> Iterable[ParticlesLike]:
