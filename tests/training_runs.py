@@ -21,6 +21,7 @@ class Silent:
 
     def __init__(self, interrupt_after: int | None = None) -> None:
         self.records: list[dict[str, float]] = []
+        self.warnings: list[str] = []
         self.interrupt_after = interrupt_after
 
     def step(self, epoch: int, step: int, steps: int, terms: dict[str, float]) -> None:
@@ -31,6 +32,9 @@ class Silent:
 
     def epoch(self, record: dict[str, float]) -> None:
         self.records.append(record)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
 
 
 def tiny_config(folder: Path, **overrides: object) -> SinkhornConfig:

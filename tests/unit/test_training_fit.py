@@ -11,9 +11,10 @@ from zdc_detector.errors import ConfigError, TrainingError
 from zdc_training.config import override_config, parse_config
 from zdc_training.curves import draw_curves
 from zdc_training.e2esae import SinkhornAutoencoder
-from zdc_training.fit import fit, learning_rate
+from zdc_training.fit import fit
 from zdc_training.run import Run
 from zdc_training.sections import OptimiserConfig
+from zdc_training.steps import learning_rate
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
@@ -25,7 +26,14 @@ def test_a_run_leaves_config_logs_checkpoints_and_the_best_model(tmp_path: Path)
     run = trained(tmp_path)
     records = [json.loads(line) for line in run.log.read_text().splitlines()]
     assert [r["epoch"] for r in records] == [1, 2, 3, 4]
-    assert {"loss/reconstruction", "loss/sinkhorn", "loss/diversity", "loss/encoder_l2", "seconds"} <= set(records[0])
+    assert {
+        "loss/reconstruction",
+        "loss/sinkhorn",
+        "loss/diversity",
+        "loss/encoder_l2",
+        "seconds",
+        "steps_per_second",
+    } <= set(records[0])
     assert [("validation/crps" in r) for r in records] == [False, True, False, True]
     best = torch.load(run.best, weights_only=True)["epoch"]
     assert best == min((r for r in records if "validation/crps" in r), key=lambda r: r["validation/crps"])["epoch"]
@@ -120,14 +128,17 @@ def test_a_run_is_not_overwritten(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_names_the_step_the_term_and_the_remedy(tmp_path: Path) -> None:
     config = tiny_config(tmp_path, loss={"reconstruction_weight": 1e40}, optimiser={"epochs": 4, "batch_size": 30})
-    with pytest.raises(TrainingError, match=r"step 1: the reconstruction term is -?(inf|nan); go on .* --resume and"):
+    with pytest.raises(
+        TrainingError,
+        match=r"epoch 1, step 1: the reconstruction term is -?(inf|nan); begin again with --set .* or --set loss\.blur",
+    ):
         fit(config, Run(tmp_path / "run"), False, Silent())
 
 
 def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path: Path) -> None:
     config = tiny_config(tmp_path, loss={"reconstruction": "mse", "reconstruction_weight": 1e37})
     run = Run(tmp_path / "run")
-    with pytest.raises(TrainingError, match="step 1: the norm of the gradient is inf"):
+    with pytest.raises(TrainingError, match="step 1: the gradient of the reconstruction term is inf"):
         fit(config, run, False, Silent())
     assert not run.checkpoint.exists()
 
@@ -154,3 +165,30 @@ def test_learning_rate_warms_up_and_falls_to_its_final_share() -> None:
     assert max(rates) == pytest.approx(1.0)
     assert rates.index(max(rates)) == 8
     assert rates[-1] == pytest.approx(0.1)
+
+
+def test_latents_that_the_divergence_cannot_tell_apart_are_warned_of(tmp_path: Path) -> None:
+    for blur, warned in ((1e-3, False), (5.0, True)):
+        watching = Silent()
+        run = Run(tmp_path / str(blur))
+        fit(tiny_config(tmp_path, loss={"blur": blur}), run, False, watching)
+        assert (len(watching.warnings) == 2) is warned
+        assert all("wide, less than 10 times loss.blur = 5: below its blur" in text for text in watching.warnings)
+        assert json.loads(run.log.read_text().splitlines()[-1])["validation/latent_diameter"] > 0
+
+
+def test_the_last_good_epoch_is_kept_when_a_term_is_not_finite(tmp_path: Path) -> None:
+    run = trained(tmp_path)
+    broken = override_config(run.config(), ["optimiser.epochs=6", "loss.sinkhorn_weight=1e39"])
+    before = run.checkpoint.read_bytes()
+    with pytest.raises(
+        TrainingError, match=r"epoch 5, step 17: the sinkhorn term is inf; go on from the last .*--resume"
+    ):
+        fit(broken, run, True, Silent())
+    assert run.checkpoint.read_bytes() == before
+
+
+def test_a_precision_for_gpus_is_refused_on_a_cpu(tmp_path: Path) -> None:
+    config = tiny_config(tmp_path, optimiser={"batch_size": 30, "precision": "bfloat16"})
+    with pytest.raises(ConfigError, match=r"optimiser\.precision = 'bfloat16' is for GPUs.*--device cuda"):
+        fit(config, Run(tmp_path / "run"), False, Silent())

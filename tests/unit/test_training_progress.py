@@ -20,10 +20,12 @@ def test_one_line_an_epoch_and_a_second_for_its_validation(
             for step in (1, 2):
                 reporter.step(epoch, step, 2, TERMS)
             now += 30
-            reporter.epoch({"epoch": epoch, "loss/reconstruction": 2.0, "seconds": 30.0, **more})
+            reporter.epoch(
+                {"epoch": epoch, "loss/reconstruction": 2.0, "seconds": 30.0, "steps_per_second": 0.0667, **more}
+            )
     assert capsys.readouterr().err.splitlines() == [
-        "epoch 101/200  30.0 s  ETA 0:49:30  reconstruction 2",
-        "epoch 102/200  30.0 s  ETA 0:49:00  reconstruction 2",
+        "epoch 101/200  30.0 s  0.0667 steps/s  ETA 0:49:30  reconstruction 2",
+        "epoch 102/200  30.0 s  0.0667 steps/s  ETA 0:49:00  reconstruction 2",
         "  validation: crps 7.25",
     ]
 

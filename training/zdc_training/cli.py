@@ -25,7 +25,10 @@ PROG = "train-zdc"
 
 
 class Fit(BaseModel):
-    """Train a model; the run folder holds configuration, logs and checkpoints."""
+    """Train a model; the run folder holds configuration, logs and checkpoints.
+
+    Under `torchrun --nproc-per-node N -m zdc_training.cli fit ...` N processes share each batch.
+    """
 
     config: CliPositionalArg[str] = Field(description="TOML file, or the name of a shipped configuration")
     run: Path | None = Field(None, description="run folder; default: runs/<name of the configuration>")
@@ -58,6 +61,7 @@ class Fit(BaseModel):
         import torch
 
         from zdc_training.curves import CURVES_FILE, draw_curves
+        from zdc_training.distributed import first_process
         from zdc_training.fit import fit
         from zdc_training.progress import ProgressReporter
 
@@ -68,14 +72,36 @@ class Fit(BaseModel):
                 fit(config, run, self.resume, reporter, self.device)
         except KeyboardInterrupt:
             end(PROG, f"interrupted; go on with: {self._resume_command(run)}", INTERRUPTED)
-        draw_curves(run.log, run.folder / CURVES_FILE)
-        print(f"trained {run.folder}; next: train-zdc evaluate {run.folder}")
+        if first_process():
+            draw_curves(run.log, run.folder / CURVES_FILE)
+            print(f"trained {run.folder}; next: train-zdc evaluate {run.folder}")
 
     def _resume_command(self, run: "Run") -> str:
         words = [PROG, "fit", self.config, "--run", str(run.folder), "--resume"]
         words += ["--device", self.device] * (self.device != "cpu")
         words += ["--threads", str(self.threads)] * (self.threads is not None)
         return shlex.join(words)
+
+
+class Profile(BaseModel):
+    """Say where the time of an epoch of training goes; nothing is written."""
+
+    config: CliPositionalArg[str] = Field(description="TOML file, or the name of a shipped configuration")
+    set: list[ListedText] = Field([], description="override a key: section.key=value (repeatable)")
+    steps: int = Field(10, ge=1, description="steps that are timed, and as many that are profiled")
+    device: str = Field("cpu", description="torch device, e.g. cuda")
+    threads: int | None = Field(None, ge=1, description="torch threads; default: one per core")
+
+    def cli_cmd(self) -> None:
+        """Print the tables."""
+        import torch
+
+        from zdc_training.config import load_config
+        from zdc_training.profile import profile_training
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+        print(profile_training(load_config(self.config, self.set), self.device, self.steps))
 
 
 class Evaluate(BaseModel):
@@ -236,6 +262,7 @@ class TrainZdc(BaseSettings):
     model_config = command_config(PROG)
 
     fit: CliSubCommand[Fit] = Field(description="train a model")
+    profile: CliSubCommand[Profile] = Field(description="say where the time of training goes")
     evaluate: CliSubCommand[Evaluate] = Field(description="compare a trained model with the test file")
     export: CliSubCommand[Export] = Field(description="write a trained model for the service")
     reproduce: CliSubCommand[Reproduce] = Field(description="make tables and figures of the paper again")

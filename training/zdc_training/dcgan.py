@@ -25,13 +25,14 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.finish import Finish
 from zdc_detector.showers import Showers
 
-from zdc_training.distributed import normal, private
+from zdc_training.distributed import normal, private, shared
 from zdc_training.image_config import DcganConfig, NoisyNetworkConfig
 from zdc_training.image_generator import MAX_LOG_PHOTONS, ImageGenerator
 from zdc_training.image_learner import ImageLearner
 from zdc_training.learner import Generator, ObjectiveTerms, Player
 from zdc_training.light import poisson_counts
 from zdc_training.networks import Decoder, NoiseGenerator, image_sizes
+from zdc_training.precision import rounded, widened
 
 _LEAK = 0.2
 _DARK = -5.0  # a sigmoid of it, times 6, is log(1 + 0.04 photons)
@@ -62,7 +63,7 @@ class Discriminator(nn.Module):
         """Logits, shape (N,), of log(1 + photons) in the frame and conditions, where it has them."""
         maps = self.convolutions(images.unsqueeze(1))
         logits: Tensor = self.dense(torch.cat([maps, *conditions], dim=1))
-        return logits[:, 0]
+        return widened(logits[:, 0])
 
 
 class ConditionalGan(ImageGenerator):
@@ -98,30 +99,40 @@ class DcganLearner(ImageLearner):
         super().__init__(config, model, training, device)
         self.model: ConditionalGan = model
         self.counts = config.output.finish is Finish.POISSON
-        judge = list(model.discriminator.parameters())
-        forger = [*model.noise_generator.parameters(), *model.decoder.parameters()]
-        momentum, rate = config.loss.momentum, config.loss.discriminator_rate
-        self.players = (Player(judge, rate, momentum), Player(forger, 1.0, momentum))
+        forger, judge = [model.noise_generator, model.decoder], model.discriminator
+        self.precision = config.optimiser.precision
+        self.forge = shared(lambda *inputs: model.log_photons(model.generate(*inputs)), forger, self.precision)
+        self.judge_both = shared(
+            lambda simulated, generated, *conditions: (judge(simulated, *conditions), judge(generated, *conditions)),
+            [judge],
+            self.precision,
+        )
+        momentum = config.loss.momentum
+        self.players = (
+            Player(list(judge.parameters()), config.loss.discriminator_rate, momentum),
+            Player([weights for network in forger for weights in network.parameters()], 1.0, momentum),
+        )
 
     def turns(
         self, rows: NDArray[np.intp], rng: np.random.Generator, noise: torch.Generator
     ) -> Iterator[ObjectiveTerms]:
         """See `Learner`."""
-        model = self.model
+        model, softplus = self.model, nn.functional.softplus
         images, particles = self.batch(rows, rng)
         simulated, visible = model.to_frame(images, particles)
         scaled = model.scaler(particles)
         conditions = [scaled] if model.conditions else []
-        generated = model.log_photons(model.generate(normal(len(images), model.noise, noise), scaled))
+        generated = self.forge(normal(len(images), model.noise, noise), scaled)
         if self.counts:
             generated = poisson_counts(torch.expm1(generated), private(noise)).log1p()
         generated = generated * visible
-        judge, softplus = model.discriminator, nn.functional.softplus
-        real, false = judge(simulated, *conditions), judge(generated.detach(), *conditions)
+        model.discriminator.requires_grad_(True)
+        real, false = self.judge_both(simulated, generated.detach(), *conditions)
         yield ObjectiveTerms(simulated=softplus(-real).mean(), generated=softplus(false).mean())
-        judge.requires_grad_(False)
-        yield ObjectiveTerms(generator=softplus(-judge(generated, *conditions)).mean())
-        judge.requires_grad_(True)
+        model.discriminator.requires_grad_(False)
+        with rounded(self.device, self.precision):
+            logits = model.discriminator(generated, *conditions)
+        yield ObjectiveTerms(generator=softplus(-logits).mean())
 
     def figures(self, model: Generator, showers: Showers) -> dict[str, float]:  # noqa: ARG002
         """None: nothing is reconstructed."""

@@ -1,4 +1,4 @@
-"""One training run in several processes: who has which rows, random numbers, and what is seen of the whole batch.
+"""One training run in several processes (`torchrun`): who has which rows, and what is seen of the whole batch.
 
 Every process takes an equal share of each batch. Random numbers of rows are drawn for the whole batch in every process,
 and each keeps its own, so that they do not depend on the number of processes; terms that compare the showers of a
@@ -7,22 +7,56 @@ is right for terms that are means over rows, and for terms of the gathered batch
 the gradient of `gather` sums over processes what `DistributedDataParallel` divides by their number.
 """
 
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
+import torch.distributed as torch_distributed
 from torch import Tensor, nn
-from torch.distributed import all_gather, all_reduce, get_rank, get_world_size, is_initialized
 from torch.nn.parallel import DistributedDataParallel
+
+from zdc_training.precision import rounded
 
 
 def processes() -> int:
     """How many train together; 1 without `torchrun`."""
-    return get_world_size() if is_initialized() else 1
+    return torch_distributed.get_world_size() if torch_distributed.is_initialized() else 1
 
 
 def rank() -> int:
     """Which of them this is; 0 writes what there is to write."""
-    return get_rank() if is_initialized() else 0
+    return torch_distributed.get_rank() if torch_distributed.is_initialized() else 0
+
+
+def first_process() -> bool:
+    """Whether this is the one of the processes of `torchrun` that speaks, also before and after they are joined."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def local_device(name: str) -> str:
+    """The device of that name for this process: of several GPUs each process that `torchrun` starts gets its own."""
+    return f"cuda:{os.environ['LOCAL_RANK']}" if name == "cuda" and "LOCAL_RANK" in os.environ else name
+
+
+@contextmanager
+def joined(device: torch.device) -> Iterator[None]:
+    """Within, this process trains with the others that `torchrun` started; alone, where it started none."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or torch_distributed.is_initialized():
+        yield
+        return
+    torch_distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield
+    finally:
+        torch_distributed.destroy_process_group()
+
+
+def wait_for_all() -> None:
+    """Go on when every process is here."""
+    if processes() > 1:
+        torch_distributed.barrier()
 
 
 def share(rows: int) -> slice:
@@ -56,32 +90,60 @@ def gather(rows: Tensor) -> Tensor:
     return whole
 
 
+def total(values: Tensor) -> Tensor:
+    """The sum over processes; its gradient is that of all of them."""
+    if processes() == 1:
+        return values
+    whole: Tensor = _Total.apply(values)  # type: ignore[no-untyped-call]
+    return whole
+
+
+class _Total(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        del ctx
+        return _reduced(values)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        del ctx
+        return _reduced(gradients[0])
+
+
 class _Gather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> Tensor:
         del ctx
-        parts = [torch.empty_like(rows) for _ in range(processes())]
-        all_gather(parts, rows.contiguous())
+        parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(processes())]
+        torch_distributed.all_gather(parts, rows.contiguous())
         return torch.cat(parts)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         del ctx
-        whole = gradients[0].contiguous()
-        all_reduce(whole)
+        whole = _reduced(gradients[0])
         return whole[share(len(whole))]
 
 
-class _Joint(nn.Module):
-    def __init__(self, model: nn.Module, objective: nn.Module) -> None:
+def _reduced(values: Tensor) -> Tensor:
+    whole = values.contiguous().clone()
+    torch_distributed.all_reduce(whole)
+    return whole
+
+
+class _Shared(nn.Module):
+    def __init__(self, function: Callable[..., Any], networks: Sequence[nn.Module], precision: str) -> None:
         super().__init__()
-        self.model, self.objective = model, objective
+        self.function, self.precision = function, precision
+        self.networks = nn.ModuleList(networks)
 
     def forward(self, *inputs: object) -> object:
-        return self.objective(self.model, *inputs)
+        with rounded(next(self.parameters()).device, self.precision):
+            return self.function(*inputs)
 
 
-def parallel(model: nn.Module, objective: nn.Module) -> nn.Module:
-    """`objective` of `model` and further inputs; its gradients are means over the processes."""
-    joint = _Joint(model, objective)
-    return DistributedDataParallel(joint, broadcast_buffers=False) if processes() > 1 else joint
+def shared(function: Callable[..., Any], networks: Sequence[nn.Module], precision: str = "float32") -> nn.Module:
+    """A function of networks, in a precision; the gradients of their weights are means over the processes."""
+    module = _Shared(function, networks, precision)
+    # Normalisations and losses see the whole batch themselves, so every process has the same buffers.
+    return DistributedDataParallel(module, broadcast_buffers=False) if processes() > 1 else module

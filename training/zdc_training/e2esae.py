@@ -22,9 +22,14 @@ class SinkhornAutoencoder(ImageGenerator):
         self.noise_generator = NoiseGenerator(config.noise, self.conditions, config.hidden, config.latent)
         self.start_dark()
 
-    def reconstruct(self, seen: Tensor, conditions: Tensor) -> Tensor:  # noqa: ARG002
-        """log(1 + photons) of images in the frame, encoded and decoded: neither sees the conditions (section 3.4)."""
-        return self.log_photons(self.encoder(seen))
+    def encode(self, seen: Tensor, conditions: Tensor) -> Tensor:  # noqa: ARG002
+        """Latents of images in the frame; neither encoder nor decoder sees the conditions (section 3.4)."""
+        latents: Tensor = self.encoder(seen)
+        return latents
+
+    def decode(self, latents: Tensor, conditions: Tensor) -> Tensor:  # noqa: ARG002
+        """What the decoder takes: the latents."""
+        return latents
 
 
 class SinkhornObjective(nn.Module):

@@ -1,6 +1,7 @@
 """The fast generator in the training loop."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from zdc_detector.showers import Showers
 
-from zdc_training.distributed import parallel, private, share
+from zdc_training.distributed import private, share, shared
 from zdc_training.fast_config import FastConfig
 from zdc_training.fast_losses import FastBatch, FastObjective, poisson_deviance
 from zdc_training.fast_model import FastAutoencoder
@@ -32,7 +33,7 @@ class FastLearner:
         self.showers = _moved(self.showers, device)
         self.model = model.to(device)
         self.objective = objective.to(device)
-        self.joint = parallel(self.model, self.objective)
+        self.joint = shared(partial(self.objective, self.model), [self.model])
         self.players = (Player(list(model.parameters())),)
 
     def turns(

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from zdc_detector.particles import CONDITIONS
 
-from zdc_training.sections import Experiment, Positive, Section, Weight
+from zdc_training.sections import Experiment, OptimiserConfig, Positive, Section, Weight
 
 
 class NetworkConfig(Section):
@@ -76,7 +76,21 @@ class LossConfig(SinkhornCostConfig):
         return self
 
 
-class SinkhornConfig(Experiment):
+class ImageOptimiserConfig(OptimiserConfig):
+    """The optimiser, and what its steps are computed in."""
+
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32", description="of the networks' products in training; `bfloat16` on GPUs only. Losses stay in float32"
+    )
+
+
+class ImageExperiment(Experiment):
+    """What experiments on whole images have in common."""
+
+    optimiser: ImageOptimiserConfig = ImageOptimiserConfig()
+
+
+class SinkhornConfig(ImageExperiment):
     """The end-to-end Sinkhorn autoencoder (paper, section 3), conditional or not."""
 
     method: Literal["sinkhorn"] = "sinkhorn"
@@ -94,7 +108,7 @@ class VaeLossConfig(ReconstructionConfig):
     )
 
 
-class VaeConfig(Experiment):
+class VaeConfig(ImageExperiment):
     """The variational autoencoder, conditional in encoder and decoder (paper, sections 1-2)."""
 
     method: Literal["vae"] = "vae"
@@ -108,7 +122,7 @@ class WaeLossConfig(ReconstructionConfig):
     mmd_weight: Weight = Field(1.0, description="weight of the discrepancy between encoded latents and the prior")
 
 
-class WaeConfig(Experiment):
+class WaeConfig(ImageExperiment):
     """The Wasserstein autoencoder with MMD, conditional in encoder and decoder (paper, section 2)."""
 
     method: Literal["wae"] = "wae"
@@ -123,7 +137,7 @@ class SwaeLossConfig(ReconstructionConfig):
     projections: Positive = Field(50, description="directions, drawn anew in every step")
 
 
-class SwaeConfig(Experiment):
+class SwaeConfig(ImageExperiment):
     """The sliced Wasserstein autoencoder (paper, section 2)."""
 
     method: Literal["swae"] = "swae"
@@ -139,7 +153,7 @@ class SaeModelConfig(NetworkConfig):
     )
 
 
-class SaeConfig(Experiment):
+class SaeConfig(ImageExperiment):
     """The Sinkhorn autoencoder, whose latent follows a prior (paper, section 2)."""
 
     method: Literal["sae"] = "sae"
@@ -156,7 +170,7 @@ class DcganLossConfig(Section):
     momentum: float = Field(0.5, ge=0, lt=1, description="first moment's decay in both optimisers (Adam's beta_1)")
 
 
-class DcganConfig(Experiment):
+class DcganConfig(ImageExperiment):
     """The deep convolutional GAN, conditional in both networks (paper, sections 2 and 4)."""
 
     method: Literal["dcgan"] = "dcgan"

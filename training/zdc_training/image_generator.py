@@ -32,7 +32,7 @@ class ImageGenerator(Generator):
 
     def __init__(self, config: NetworkConfig, calorimeter: Calorimeter, noise: int, *, rates: bool) -> None:
         super().__init__()
-        self.noise = noise
+        self.noise, self.latent = noise, config.latent
         self.output = "rate" if rates else "count"
         self.frame = config.frame
         self.conditions = len(CONDITIONS) if config.conditional else 0

@@ -1,19 +1,22 @@
 """Methods on whole images in the training loop."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.profiler import record_function
+from zdc_detector.errors import ConfigError
 from zdc_detector.showers import Showers
 
-from zdc_training.distributed import parallel, share
+from zdc_training.distributed import share, shared
 from zdc_training.e2esae import SinkhornAutoencoder, SinkhornObjective
 from zdc_training.image_config import ImageConfig, PriorConfig, SinkhornConfig
 from zdc_training.image_generator import ImageGenerator
 from zdc_training.learner import Generator, ObjectiveTerms, Player
-from zdc_training.losses import reconstruction_loss
+from zdc_training.losses import diameter, reconstruction_loss
 from zdc_training.prior_autoencoders import PriorAutoencoder, PriorObjective
 from zdc_training.symmetries import NAMES, apply_symmetry
 
@@ -22,17 +25,32 @@ class ImageLearner:
     """Batches of images, each turned by a symmetry of its own.
 
     The scaler of the conditions is fitted to the training showers.
+
+    Raises
+    ------
+    ConfigError : a precision that the device is not for.
     """
 
     def __init__(self, config: ImageConfig, model: ImageGenerator, training: Showers, device: torch.device) -> None:
+        if config.optimiser.precision != "float32" and device.type == "cpu":
+            raise ConfigError(
+                f"optimiser.precision = {config.optimiser.precision!r} is for GPUs, and slower than float32 on a CPU; "
+                "leave it out, or train with --device cuda"
+            )
         model.scaler.fit(torch.from_numpy(training.particles.conditions))
         self.training = training
         self.symmetries = config.data.symmetries
         self.device = device
+        # Convolutions take images with the channels last: other layouts are copied to that one and back in every step.
         self.model = model.to(device)
+        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch declares it for tensors
 
     def batch(self, rows: NDArray[np.intp], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """log(1 + photons) and conditions of this process's share of some rows, each turned by its own symmetry."""
+        with record_function("within: batch"):
+            return self._batch(rows, rng)
+
+    def _batch(self, rows: NDArray[np.intp], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         mine = share(len(rows))
         conditions: NDArray[np.float32] = self.training.particles.conditions[rows[mine]]
         responses: NDArray[np.generic] = self.training.responses[rows[mine]]
@@ -60,7 +78,7 @@ class AutoencoderLearner(ImageLearner):
         super().__init__(config, model, training, device)
         self.loss = config.loss
         objective = SinkhornObjective(config.loss) if isinstance(config, SinkhornConfig) else PriorObjective(config)
-        self.joint = parallel(model, objective.to(device))
+        self.joint = shared(partial(objective.to(device), model), [model], config.optimiser.precision)
         self.players = (Player(list(model.parameters())),)
 
     def turns(
@@ -70,9 +88,14 @@ class AutoencoderLearner(ImageLearner):
         yield self.joint(*self.batch(rows, rng), noise)
 
     def figures(self, model: Generator, showers: Showers) -> dict[str, float]:
-        """The weighted reconstruction term, without noise on the latent."""
+        """The weighted reconstruction term, without noise on the latent, and how wide the encoded latents are."""
         assert isinstance(model, SinkhornAutoencoder | PriorAutoencoder)
         particles = torch.from_numpy(showers.particles.conditions).to(self.device)
         seen, visible = model.to_frame(self.images(showers.responses), particles)
-        log_photons = model.reconstruct(seen, model.scaler(particles))
-        return {"reconstruction": float(reconstruction_loss(self.loss, log_photons, seen, visible))}
+        conditions = model.scaler(particles)
+        latents = model.encode(seen, conditions)
+        log_photons = model.log_photons(model.decode(latents, conditions))
+        return {
+            "reconstruction": float(reconstruction_loss(self.loss, log_photons, seen, visible)),
+            "latent_diameter": diameter(latents[:, : model.latent]),
+        }

@@ -7,8 +7,9 @@ apart what is closer than that. Two things go wrong without a word:
 
 - A blur above the distances between latents makes the divergence blind: it then compares the means alone.
 - geomloss anneals epsilon from the diameter of the clouds down to the blur; a `diameter` below the blur leaves two
-  iterations, however far from converged. So none is given: geomloss measures it, and `fit` warns where what it
-  measures is below `CLEAR` times the blur.
+  iterations, however far from converged. So none is given: geomloss measures it.
+
+`fit` logs the diameter of encoded latents at each validation, and warns where it is below `CLEAR` times the blur.
 
 geomloss's cost for p = 2 is |x - y|^2 / 2, the c of section 3.2: its divergence is half of one with |x - y|^2.
 """
@@ -20,6 +21,7 @@ from geomloss import SamplesLoss
 from torch import Tensor, nn
 
 from zdc_training.image_config import ReconstructionConfig
+from zdc_training.precision import exact
 
 #: A cloud of latents should be so many blurs wide at least.
 CLEAR = 10.0
@@ -92,9 +94,15 @@ def sinkhorn_divergence(blur: float, scaling: float) -> Callable[[Tensor, Tensor
     divergence: Callable[[Tensor, Tensor], Tensor] = SamplesLoss(
         "sinkhorn", p=2, blur=blur, scaling=scaling, debias=True, backend="tensorized"
     )
-    return divergence
+    return exact(divergence)
 
 
+def diameter(cloud: Tensor) -> float:
+    """Diagonal of the box around a cloud of points (N, D), as geomloss measures it."""
+    return float((cloud.max(dim=0).values - cloud.min(dim=0).values).norm())
+
+
+@exact
 def diversity(latents: Tensor, threshold: float) -> Tensor:
     """R_s of eq. 5-6 per pair: mean over i != j of the squared cosine similarity where |similarity| >= tau."""
     unit = nn.functional.normalize(latents, dim=1)
@@ -105,6 +113,7 @@ def diversity(latents: Tensor, threshold: float) -> Tensor:
     return (similarity.square() * kept).sum() / (n * (n - 1))
 
 
+@exact
 def mean_discrepancy(x: Tensor, y: Tensor) -> Tensor:
     """Squared maximum mean discrepancy of two point clouds (N, D), without bias: below 0 by chance where they agree.
 
@@ -124,6 +133,7 @@ def mean_discrepancy(x: Tensor, y: Tensor) -> Tensor:
     return within - 2.0 * kernel(x, y).mean()
 
 
+@exact
 def sliced_distance(x: Tensor, y: Tensor, directions: Tensor) -> Tensor:
     """Squared sliced 2-Wasserstein distance of two point clouds (N, D): the mean over directions (K, D).
 

@@ -1,5 +1,6 @@
 """The networks that all image models are built of (paper, section 4): encoder, decoder and dense layers.
 
+Whatever the precision of the products, what they give is float32.
 Shapes: images (N, rows, columns) as log(1 + photons); latents (N, latent); noise (N, noise); scaled conditions (N, 9).
 """
 
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from zdc_training.normalisation import BatchNorm1d, BatchNorm2d
+from zdc_training.precision import widened
 
 
 def image_sizes(shape: tuple[int, int], layers: int) -> list[tuple[int, int]]:
@@ -53,7 +55,7 @@ class Encoder(nn.Module):
         """Latents, shape (N, latent), of images, shape (N, rows, columns), and of conditions, where it has them."""
         maps = self.convolutions(images.unsqueeze(1))
         latents: Tensor = self.normalise(self.last(torch.cat([maps, *conditions], dim=1)))
-        return latents
+        return widened(latents)
 
 
 class Decoder(nn.Module):
@@ -90,7 +92,7 @@ class Decoder(nn.Module):
     def forward(self, latents: Tensor) -> Tensor:
         """Images, shape (N, rows, columns); `ImageGenerator.log_photons` gives them their meaning."""
         images: Tensor = self.layers(latents)
-        return images.squeeze(1)
+        return widened(images.squeeze(1))
 
 
 class NoiseGenerator(nn.Module):
@@ -114,4 +116,4 @@ class NoiseGenerator(nn.Module):
         """Latents, shape (N, latent), of noise (N, noise) and scaled conditions (N, 9)."""
         inputs = torch.cat([noise, conditions], dim=1) if self.conditional else noise
         latents: Tensor = self.layers(inputs)
-        return latents
+        return widened(latents)

@@ -57,14 +57,9 @@ class PriorAutoencoder(ImageGenerator):
         return self.decode(self.prior(noise), conditions)
 
     def decode(self, latents: Tensor, conditions: Tensor) -> Tensor:
-        """What the dense layers make of latents and conditions."""
-        decoded: Tensor = self.noise_generator(latents, conditions)
+        """What the dense layers make of latents, of a posterior its mean, and conditions."""
+        decoded: Tensor = self.noise_generator(latents[:, : self.latent], conditions)
         return decoded
-
-    def reconstruct(self, seen: Tensor, conditions: Tensor) -> Tensor:
-        """log(1 + photons) of images in the frame, encoded and decoded; of a posterior its mean."""
-        latents = self.encode(seen, conditions)[:, : self.noise]
-        return self.log_photons(self.decode(latents, conditions))
 
 
 class PriorObjective(nn.Module):

@@ -22,6 +22,7 @@ class ProgressReporter:
         self._epochs = epochs
         self._started = time.monotonic()
         self._first: int | None = None
+        self._last_step: float | None = None
         columns = (
             TextColumn("epoch"),
             MofNCompleteColumn(),
@@ -50,9 +51,16 @@ class ProgressReporter:
         """Move the bar within an epoch."""
         if self._first is None:
             self._first = epoch - 1
-        text = "  ".join(f"{name} {value:.4g}" for name, value in terms.items() if value)
+        now = time.monotonic()
+        speed = f"{1 / max(now - self._last_step, 1e-6):.3g} steps/s  " if self._last_step else ""
+        self._last_step = now
+        text = speed + "  ".join(f"{name} {value:.4g}" for name, value in terms.items() if value)
         self._progress.update(self._task, completed=epoch - 1 + step / steps, description=text)
         self._interrupts.check()
+
+    def warn(self, text: str) -> None:
+        """Say it on a line of its own."""
+        self._console.print(f"warning: {text}", highlight=False, soft_wrap=True)
 
     def epoch(self, record: dict[str, float]) -> None:
         """Say what an epoch gave."""
@@ -62,7 +70,8 @@ class ProgressReporter:
             done = epoch - (self._first or 0)
             left = (time.monotonic() - self._started) / done * (self._epochs - epoch)
             eta = timedelta(seconds=round(left))
-            line = f"epoch {epoch}/{self._epochs}  {record['seconds']:.1f} s  ETA {eta}  {terms}"
+            speed = f"{record['steps_per_second']:.3g} steps/s"
+            line = f"epoch {epoch}/{self._epochs}  {record['seconds']:.1f} s  {speed}  ETA {eta}  {terms}"
             if validation:
                 line += f"\n  validation: {validation}"
             self._console.print(line, highlight=False, soft_wrap=True)

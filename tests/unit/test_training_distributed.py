@@ -1,0 +1,134 @@
+"""Two processes train as one does: the same loss, the same gradients, the same weights after two epochs."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from training_runs import Silent, method_config
+from zdc_detector.errors import ConfigError
+from zdc_training.config import override_config
+from zdc_training.data import load_split
+from zdc_training.distributed import gather, processes, rank
+from zdc_training.fit import fit
+from zdc_training.image_learner import ImageLearner
+from zdc_training.run import Run
+from zdc_training.steps import Draws, Training
+
+#: Methods whose terms compare the showers of a batch with each other, or normalise over it. Of the discriminator's
+#: game only numbers that are drawn the same way can be compared, not Poisson counts.
+METHODS = ("e2esae", "cvae", "cwae", "swae", "sae-hypersphere", "cdcgan-round")
+
+
+def test_alone_nothing_is_gathered() -> None:
+    rows = torch.ones(2, 3)
+    assert (processes(), rank()) == (1, 0)
+    assert gather(rows) is rows
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Showers and what two processes make of them."""
+    folder = tmp_path_factory.mktemp("two")
+    for name in METHODS:
+        method_config(folder, name)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, __file__, str(folder)]
+    started = [
+        subprocess.Popen(
+            command,
+            env=os.environ
+            | {"RANK": str(i), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for i in range(2)
+    ]
+    try:
+        errors = [process.communicate(timeout=200)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    assert [process.returncode for process in started] == [0, 0], errors
+    return folder
+
+
+def train(folder: Path, name: str, into: Path) -> Run:
+    """Two epochs of a method."""
+    run = Run(into / name)
+    fit(override_config(method_config(folder, name), ["optimiser.epochs=2"]), run, False, Silent())
+    return run
+
+
+def one_step(folder: Path, name: str) -> dict[str, torch.Tensor]:
+    """Terms, gradients and buffers after one step, in double precision."""
+    config = override_config(method_config(folder, name), ["optimiser.clip_gradient=1e9"])
+    showers, _ = load_split(config.data)
+    usual = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        training = Training.begin(config, showers, torch.device("cpu"))
+        learner = training.learner
+        assert isinstance(learner, ImageLearner)
+        single = learner.batch
+        learner.batch = lambda *rows: tuple(tensor.double() for tensor in single(*rows))  # type: ignore[method-assign]
+        learner.model.train()
+        terms = training.step(np.arange(60), Draws.of_epoch(1, 0, torch.device("cpu")), 1e-3)
+    finally:
+        torch.set_default_dtype(usual)
+    model = learner.model
+    found = {name: torch.tensor(value, dtype=torch.float64) for name, value in terms.items()}
+    found |= {f"gradient {key}": p.grad for key, p in model.named_parameters() if p.grad is not None}
+    return found | {f"buffer {key}": buffer for key, buffer in model.named_buffers()}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_loss_and_gradients_do_not_depend_on_the_number_of_processes(folder: Path, name: str) -> None:
+    alone, two = one_step(folder, name), torch.load(folder / f"{name}.pt", weights_only=True)
+    assert alone.keys() == two.keys()
+    for key, value in alone.items():
+        assert torch.allclose(value, two[key], rtol=1e-6, atol=1e-9), key
+
+
+def test_two_processes_write_one_run(folder: Path, tmp_path: Path) -> None:
+    alone, two = train(folder, "e2esae", tmp_path), Run(folder / "e2esae")
+    records = [[json.loads(line) for line in run.log.read_text().splitlines()] for run in (alone, two)]
+    assert [record["epoch"] for record in records[1]] == [1, 2]
+    for one, other in zip(*records, strict=True):
+        for key in ("loss/reconstruction", "loss/sinkhorn", "loss/diversity"):
+            assert other[key] == pytest.approx(one[key], rel=0.01)
+    assert records[1][-1]["validation/crps"] == pytest.approx(records[0][-1]["validation/crps"], rel=0.05)
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(folder: Path) -> None:
+    assert (folder / "refusal").read_text().startswith("optimiser.batch_size = 31 cannot be shared by 2 processes")
+
+
+def main(folder: Path) -> None:
+    """What each of two processes does."""
+    from torch.distributed import destroy_process_group, init_process_group
+
+    init_process_group("gloo")
+    for name in METHODS:
+        found = one_step(folder, name)
+        if rank() == 0:
+            torch.save(found, folder / f"{name}.pt")
+    train(folder, "e2esae", folder)
+    try:
+        odd = override_config(method_config(folder, "e2esae"), ["optimiser.batch_size=31"])
+        fit(odd, Run(folder / "odd"), False, Silent())
+    except ConfigError as error:
+        (folder / "refusal").write_text(str(error))
+    destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,181 @@
+"""A step of the training loop: every player's turn, checked before it moves a weight."""
+
+import copy
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.profiler import record_function
+from zdc_detector.errors import TrainingError
+from zdc_detector.showers import Showers
+
+from zdc_training.config import AnyConfig
+from zdc_training.distributed import processes, total
+from zdc_training.image_config import SinkhornCostConfig
+from zdc_training.learner import Generator, Learner, ObjectiveTerms, Player
+from zdc_training.methods import build_learner
+from zdc_training.sections import OptimiserConfig
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Where the random numbers of an epoch come from."""
+
+    rng: np.random.Generator
+    noise: torch.Generator
+
+    @classmethod
+    def of_epoch(cls, seed: int, epoch: int, device: torch.device) -> "Draws":
+        """A function of the seed and the number of epochs before, so that a resumed run goes on as it would have."""
+        rng = np.random.default_rng([seed, epoch])
+        return cls(rng, torch.Generator(device).manual_seed(int(rng.integers(2**62))))
+
+    def copy(self) -> "Draws":
+        """Draws the same numbers again."""
+        noise = torch.Generator(self.noise.device)
+        noise.set_state(self.noise.get_state())
+        return Draws(copy.deepcopy(self.rng), noise)
+
+
+@dataclass
+class Training:
+    """What is trained, and how far it is."""
+
+    config: AnyConfig
+    learner: Learner
+    optimisers: list[torch.optim.Optimizer]  # one for each player
+    average: Generator | None
+    steps: int = 0
+    epoch: int = 0
+    best: float = math.inf
+
+    @classmethod
+    def begin(cls, config: AnyConfig, training: Showers, device: torch.device) -> "Training":
+        """Untrained networks, and optimisers that have not moved yet."""
+        learner, optimiser = build_learner(config, training, device), config.optimiser
+
+        def adam(player: Player) -> torch.optim.Optimizer:
+            betas, decay = (player.momentum, 0.999), optimiser.weight_decay
+            return torch.optim.AdamW(player.parameters, optimiser.learning_rate, betas, weight_decay=decay)
+
+        average = copy.deepcopy(learner.model).eval().requires_grad_(False) if optimiser.average else None
+        return cls(config, learner, [adam(player) for player in learner.players], average)
+
+    @property
+    def kept(self) -> Generator:
+        """What is validated and exported: the average of the weights where there is one."""
+        return self.average or self.learner.model
+
+    @property
+    def device(self) -> torch.device:
+        """Where it is trained."""
+        return next(self.learner.model.parameters()).device
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs."""
+        return {
+            "model": self.learner.model.state_dict(),
+            "average": self.average.state_dict() if self.average else None,
+            "optimisers": [optimiser.state_dict() for optimiser in self.optimisers],
+            "steps": self.steps,
+            "epoch": self.epoch,
+            "best": self.best,
+        }
+
+    def restore(self, saved: dict[str, Any]) -> None:
+        """Go on where `saved` stopped."""
+        self.learner.model.load_state_dict(saved["model"])
+        if self.average is not None:
+            # A run that began without an average takes one up from the weights that it has reached.
+            self.average.load_state_dict(saved["average"] or saved["model"])
+        for optimiser, held in zip(self.optimisers, saved["optimisers"], strict=True):
+            optimiser.load_state_dict(held)
+        self.steps, self.epoch, self.best = saved["steps"], saved["epoch"], saved["best"]
+
+    def step(self, rows: NDArray[np.intp], draws: Draws, rate: float) -> dict[str, float]:
+        """Let every player move once; returns the terms of their losses, means over processes.
+
+        Parameters
+        ----------
+        rows : Of the training showers, the whole batch.
+        rate : Learning rate.
+
+        Raises
+        ------
+        TrainingError : a term or a gradient is not finite; nothing was moved by it.
+        """
+        before = draws.copy()
+        turns = self.learner.turns(rows, draws.rng, draws.noise)
+        values: dict[str, float] = {}
+        for turn, (player, optimiser) in enumerate(zip(self.learner.players, self.optimisers, strict=True)):
+            for group in optimiser.param_groups:
+                group |= {"lr": rate * player.rate, "weight_decay": self.config.optimiser.weight_decay}
+            with record_function("step: forward"):
+                terms = next(turns)
+            optimiser.zero_grad(set_to_none=True)
+            with record_function("step: backward"):
+                torch.autograd.backward(terms.total())
+            norm = nn.utils.clip_grad_norm_(player.parameters, self.config.optimiser.clip_gradient)
+            # One transfer from the device, and before weights move: a checkpoint never holds any that are of no use.
+            with record_function("step: wait and check"):
+                found = _on_cpu(terms, norm)
+            for name, value in found.items():
+                if not math.isfinite(value):
+                    raise TrainingError(self._failure(name or self._culprit(turn, rows, before), value))
+            values |= {name: value for name, value in found.items() if name}
+            with record_function("step: optimiser"):
+                optimiser.step()
+        next(turns, None)
+        self._move_average()
+        return values
+
+    def _culprit(self, turn: int, rows: NDArray[np.intp], before: Draws) -> str:
+        """The term whose gradient is not finite, computed once more; no weight of this turn has moved."""
+        turns = self.learner.turns(rows, before.rng, before.noise)
+        terms = [next(turns) for _ in range(turn + 1)][-1]
+        for name, term in terms.items():
+            gradients = torch.autograd.grad(term, self.learner.players[turn].parameters, None, True, allow_unused=True)
+            norms = [gradient.norm() for gradient in gradients if gradient is not None]
+            if not torch.stack(norms).norm().isfinite():
+                return f"gradient of the {name}"
+        return "gradient of the sum, though of no one"
+
+    def _failure(self, what: str, value: float) -> str:
+        keys = {"optimiser.learning_rate": "lower", "optimiser.clip_gradient": "lower"}
+        if isinstance(self.config.loss, SinkhornCostConfig):
+            keys["loss.blur"] = "higher"
+        remedies = " or ".join(f"--set {key}=... ({change})" for key, change in keys.items())
+        kept = "go on from the last finished epoch with --resume and" if self.epoch else "begin again with"
+        return f"epoch {self.epoch + 1}, step {self.steps + 1}: the {what} term is {value}; {kept} {remedies}"
+
+    @torch.no_grad()
+    def _move_average(self) -> None:
+        """One step of the running average, which forgets faster at the start; buffers are copied."""
+        self.steps += 1
+        if self.average is None:
+            return
+        share = 1.0 - min(self.config.optimiser.average, (1 + self.steps) / (10 + self.steps))
+        model = self.learner.model
+        for mean, weight in zip(self.average.parameters(), model.parameters(), strict=True):
+            mean.lerp_(weight, share)
+        for kept, buffer in zip(self.average.buffers(), model.buffers(), strict=True):
+            kept.copy_(buffer)
+
+
+def _on_cpu(terms: ObjectiveTerms, norm: Tensor) -> dict[str, float]:
+    """The terms, means over processes, and under no name the norm of the gradient, which all have alike."""
+    numbers = torch.stack([*(term.detach() for term in terms.values()), norm.detach()])
+    return dict(zip((*terms, ""), (total(numbers) / processes()).tolist(), strict=True))
+
+
+def learning_rate(config: OptimiserConfig, epoch: float) -> float:
+    """Linear warm-up, then a cosine from the first to `final_share` of it; `epoch` counts fractions."""
+    if epoch < config.warmup_epochs:
+        return config.learning_rate * (epoch + 1e-3) / config.warmup_epochs
+    span = max(config.epochs - config.warmup_epochs, 1)
+    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (epoch - config.warmup_epochs) / span)))
+    return config.learning_rate * (config.final_share + (1 - config.final_share) * cosine)

@@ -1,0 +1,52 @@
+"""Figures on showers that were not trained on, and what they warn of."""
+
+import numpy as np
+import torch
+from zdc_detector.showers import Showers
+from zdc_metrics import channel_wasserstein, empty_share, fair_crps, mean_absolute_error
+from zdc_metrics.distances import crps_floor
+
+from zdc_training.config import AnyConfig
+from zdc_training.generate import generate, network
+from zdc_training.image_config import SinkhornCostConfig
+from zdc_training.learner import Generator, Learner
+from zdc_training.losses import CLEAR
+
+_SEED = 20_201  # the same noise at every validation, so that epochs compare
+_REPEATS = 4
+
+
+@torch.no_grad()
+def validate(model: Generator, learner: Learner, showers: Showers, config: AnyConfig) -> dict[str, float]:
+    """Figures on showers that were not trained on, each simulated once, against four generated responses.
+
+    The method adds what it alone can say: ``reconstruction`` is the weighted term of the objective, as in training.
+    ``crps_of_model`` is what the CRPS would be if the generated responses were the truth: below ``crps`` where they
+    miss it or spread too little.
+    """
+    model.eval()
+    calorimeter = showers.calorimeter
+    generated = generate(network(model), showers.particles, _REPEATS, _SEED, config.output.finish)
+    flat = generated.reshape(-1, *calorimeter.shape)
+    sums = calorimeter.channel_sums(flat).reshape(len(showers), _REPEATS, -1)
+    truth = calorimeter.channel_sums(showers.responses)
+    return {
+        "crps": float(fair_crps(truth[:, None], sums).mean()),
+        "crps_of_model": float(crps_floor(sums).mean()),
+        "mae": mean_absolute_error(truth[:, None], sums),
+        "wasserstein": float(np.mean([channel_wasserstein(truth, sums[:, i]) for i in range(_REPEATS)])),
+        "photon_sum_ratio": float(sums.sum(dtype=np.float64) / _REPEATS / max(truth.sum(dtype=np.float64), 1)),
+        "empty_share": empty_share(sums.sum(axis=-1)),
+        **learner.figures(model, showers),
+    }
+
+
+def blindness(config: AnyConfig, figures: dict[str, float]) -> str | None:
+    """What to say where the Sinkhorn term cannot see the latents (see `losses`)."""
+    diameter = figures.get("latent_diameter")
+    if diameter is None or not isinstance(config.loss, SinkhornCostConfig) or diameter >= CLEAR * config.loss.blur:
+        return None
+    return (
+        f"the latents are {diameter:.2g} wide, less than {CLEAR:g} times loss.blur = {config.loss.blur:g}: below its "
+        "blur the Sinkhorn term compares means alone; if it stays so, lower loss.blur or raise loss.reconstruction_weight"
+    )
