@@ -22,6 +22,7 @@ from zdc_training.reproduction.runs import Finished
 
 _SEED = 1
 _MARKER = 6
+_PERPLEXITY = 30.0  # scikit-learn's own, for samples that are large enough
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ def latents_of(finished: Finished) -> Latents:
 
 def embed(points: NDArray[np.float32]) -> NDArray[np.float32]:
     """t-SNE in two dimensions (van der Maaten and Hinton, JMLR 9, 2008), shape (N, 2); seeded."""
-    found: NDArray[np.float32] = TSNE(2, init="pca", random_state=_SEED).fit_transform(points)
+    neighbours = min(_PERPLEXITY, (len(points) - 1) / 3)
+    found: NDArray[np.float32] = TSNE(2, perplexity=neighbours, init="pca", random_state=_SEED).fit_transform(points)
     return found
 
 

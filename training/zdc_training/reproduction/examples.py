@@ -1,0 +1,28 @@
+"""Responses of several models for the same particles: figure 3 of the paper on calorimeter data."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from zdc_detector.showers import read_showers
+from zdc_metrics import by_particle
+from zdc_metrics.face_pictures import Column, choose_examples, draw_columns
+
+from zdc_training.config import data_path
+from zdc_training.generate import generate, network
+from zdc_training.reproduction.runs import Finished
+
+_SEED = 1
+_PARTICLES = 8
+
+
+def draw_fig3(models: Sequence[Finished]) -> Figure:
+    """A Geant4 simulation of test particles, and a response of each model; the runs share one test file."""
+    test = by_particle(read_showers(data_path(models[0].run.config().data.test)))
+    shown = choose_examples(test.particles, test.responses.sum(axis=(2, 3)), _PARTICLES)
+    particles = test.particles[shown]
+    columns = [Column("Geant4", test.responses[shown, 0], generated=False)]
+    for each in models:
+        source, finish = network(each.run.load_model()), each.run.config().output.finish
+        responses = generate(source, particles, 1, _SEED, finish)[:, 0]
+        columns.append(Column(each.entry.label, responses, generated=True))
+    return draw_columns(columns, particles, test.calorimeter)
