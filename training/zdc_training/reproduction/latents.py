@@ -81,11 +81,18 @@ def draw_fig1(models: Sequence[Latents]) -> Figure:
             lit = model.showers.responses.any(axis=(1, 2))
             for code in _by_frequency(particles.pdg):
                 some = (particles.pdg == code) & lit
-                line[0].scatter(*places[some].T, s=_MARKER, label=species_name(int(code)), linewidths=0)
-            line[0].scatter(*places[~lit].T, s=_MARKER, color="lightgrey", label="empty", linewidths=0)
+                line[0].scatter(
+                    places[some, 0], places[some, 1], s=_MARKER, label=species_name(int(code)), linewidths=0
+                )
+            line[0].scatter(places[~lit, 0], places[~lit, 1], s=_MARKER, color="lightgrey", label="empty", linewidths=0)
             line[0].legend(markerscale=2.5, fontsize=7)
             energy = line[1].scatter(
-                *places.T, s=_MARKER, c=np.log10(particles.conditions[:, ENERGY]), cmap="viridis", linewidths=0
+                places[:, 0],
+                places[:, 1],
+                s=_MARKER,
+                c=np.log10(particles.conditions[:, ENERGY]),
+                cmap="viridis",
+                linewidths=0,
             )
             figure.colorbar(energy, ax=line[1], label="log10(energy / GeV)")
             for axes, what in zip(line, ("species", "energy"), strict=True):
@@ -100,8 +107,11 @@ def draw_fig8(model: Latents) -> Figure:
     with plot_style():
         figure = Figure(figsize=(5.2, 5), layout="constrained")
         axes = figure.subplots()
-        axes.scatter(*encoded.T, s=_MARKER, color="tab:red", label="encoded Geant4 showers", linewidths=0, alpha=0.6)
-        axes.scatter(*generated.T, s=_MARKER, color="tab:blue", label="noise generator", linewidths=0, alpha=0.6)
+        for points, color, label in (
+            (encoded, "tab:red", "encoded Geant4 showers"),
+            (generated, "tab:blue", "noise generator"),
+        ):
+            axes.scatter(points[:, 0], points[:, 1], s=_MARKER, color=color, label=label, linewidths=0, alpha=0.6)
         axes.legend(markerscale=2.5)
         _bare(axes, f"{model.label}: latents of the validation particles")
     return figure

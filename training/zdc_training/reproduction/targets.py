@@ -1,15 +1,16 @@
 """What `train-zdc reproduce` makes: runs, then table and figures, then one page with all that is there."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Literal, get_args
 
+from matplotlib.figure import Figure
 from zdc_metrics.html_report import Block, Picture, Section, Table, Text, markdown_blocks, write_report
 from zdc_metrics.plot_style import save_png
 
 from zdc_training.reproduction.examples import draw_fig3
 from zdc_training.reproduction.latents import draw_fig1, draw_fig8, latents_of
-from zdc_training.reproduction.runs import CVAE, E2ESAE, TABLE1, Finished, Plan, prepare
+from zdc_training.reproduction.runs import CVAE, E2ESAE, TABLE1, Entry, Finished, Plan, prepare
 from zdc_training.reproduction.table1 import Table1
 
 Target = Literal["table1", "fig1", "fig3", "fig8"]
@@ -55,24 +56,19 @@ def _sections(name: Target, finished: list[Finished], folder: Path) -> Iterator[
             blocks = [Text(f"Run {each.run.folder.name}."), *markdown_blocks(each.report.to_markdown())]
             yield Section(title, blocks, folded=True)
         return
-    drawings = {
-        "fig1": (
-            lambda: draw_fig1([latents_of(first[entry]) for entry in _ENTRIES["fig1"]]),
-            "Figure 1: latents of the encoders",
-            "t-SNE of the latents of validation showers, simulated with Geant4: left by species, right by energy.",
-        ),
-        "fig3": (
-            lambda: draw_fig3([first[entry] for entry in TABLE1]),
-            "Figure 3: responses by model",
-            "One Geant4 simulation of each test particle, and one response of each model.",
-        ),
-        "fig8": (
-            lambda: draw_fig8(latents_of(first[E2ESAE])),
-            "Figure 8: encoded and generated latents",
-            "t-SNE of encoded showers and of what the noise generator makes for the same particles, together.",
-        ),
-    }
-    draw, title, caption = drawings[name]
-    drawing = draw()
+    drawing, title, caption = _drawn(name, first)
     save_png(drawing, folder / f"{name}.png")
     yield Section(title, [Picture(drawing, caption, format="png")])
+
+
+def _drawn(name: Target, first: Mapping[Entry, Finished]) -> tuple[Figure, str, str]:
+    """A figure, its title and its caption, from one training of each model."""
+    if name == "fig1":
+        caption = "t-SNE of the latents of validation showers, simulated with Geant4: left by species, right by energy."
+        models = [latents_of(first[entry]) for entry in _ENTRIES["fig1"]]
+        return draw_fig1(models), "Figure 1: latents of the encoders", caption
+    if name == "fig3":
+        caption = "One Geant4 simulation of each test particle, and one response of each model."
+        return draw_fig3([first[entry] for entry in TABLE1]), "Figure 3: responses by model", caption
+    caption = "t-SNE of encoded showers and of what the noise generator makes for the same particles, together."
+    return draw_fig8(latents_of(first[E2ESAE])), "Figure 8: encoded and generated latents", caption
