@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ class Hits:
 
     offsets: NDArray[np.uint64]
     fibre: NDArray[np.uint16]
-    photons: NDArray[np.generic]
+    photons: NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -107,8 +108,8 @@ class SimulationResult:
     channel_names: tuple[str, ...]
     particle: NDArray[np.uint32]
     side: NDArray[np.bytes_]
-    channels: NDArray[np.generic]
-    response: NDArray[np.generic] | None = None
+    channels: NDArray[Any]
+    response: NDArray[Any] | None = None
     hits: Hits | None = None
     skipped: Mapping[str, int] = field(default_factory=dict)
     extrapolated: Mapping[str, int] = field(default_factory=dict)

@@ -3,11 +3,13 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 from certificates import Authority
@@ -80,9 +82,9 @@ def test_answers_above_four_megabytes_arrive(client_of: Open) -> None:
         async with client_of(way, rows_per_request=2000) as client:
             return await client.run(some_particles(2000, seed=5), seed=1)
 
-    grpc, http = [asyncio.run(job(way)) for way in SERVED]
-    assert grpc.images.nbytes > 4 << 20
-    assert_same(grpc, http)
+    one, other = [asyncio.run(job(way)) for way in SERVED]
+    assert one.images.nbytes > 4 << 20
+    assert_same(one, other)
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -124,6 +126,20 @@ def test_64_jobs_at_the_same_time_get_their_own_rows(client_of: Open, server: Ru
     found = asyncio.run(jobs())
     np.testing.assert_array_equal(np.concatenate([chunk.channels for chunk in found]), expected.channels)
     np.testing.assert_array_equal(np.concatenate([chunk.row for chunk in found]), expected.row)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_loop_that_is_left_early_leaves_nothing_behind(
+    client_of: Open, way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def job() -> None:
+        async with client_of(way, rows_per_request=500) as client:
+            async for chunk in client.simulate(some_particles(4000), seed=1):
+                assert len(chunk.row) == 500
+                break
+
+    asyncio.run(job(), debug=True)
+    assert [record for record in caplog.records if "never" in record.message or "destroyed" in record.message] == []
 
 
 def outside(n: int, wrong: int) -> dict[str, np.ndarray]:
@@ -326,6 +342,31 @@ def test_tls_and_tokens_travel_with_both_protocols(models_folder: Path, tmp_path
     finally:
         running.stop()
     assert_same(found[0], found[1])
+
+
+def test_a_call_that_the_server_cancels_is_an_error_and_no_cancellation() -> None:
+    class Elsewhere(grpc.GenericRpcHandler):
+        """Some other server, which ends every call."""
+
+        def service(self, _details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
+            return grpc.stream_stream_rpc_method_handler(self.end)
+
+        def end(self, _requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            context.abort(grpc.StatusCode.CANCELLED, "no more")
+
+    async def job(port: int) -> None:
+        async with connect_async(f"grpc://127.0.0.1:{port}") as client:
+            await client.run(some_particles(3))
+
+    with ThreadPoolExecutor(1) as pool:
+        foreign = grpc.server(pool, [Elsewhere()])
+        port = foreign.add_insecure_port("127.0.0.1:0")
+        foreign.start()
+        try:
+            with pytest.raises(ZdcError, match="CANCELLED"):
+                asyncio.run(job(port))
+        finally:
+            foreign.stop(None).wait()
 
 
 def test_sync_and_async_clients_share_a_process(client_of: Open, server: RunningServer) -> None:

@@ -109,13 +109,20 @@ def test_a_job_keeps_its_version_when_a_newer_one_appears(tmp_path: Path, way: s
     settings = ServerSettings(models=tmp_path, http_port=0, grpc_port=0, threads=1, model_poll_seconds=0)
     running = RunningServer(settings)
 
+    def rows(version: int) -> float:
+        labels = {"model": "tiny", "version": str(version)}
+        return running.server.simulator.metrics.registry.get_sample_value("zdc_rows_total", labels) or 0.0
+
     async def job() -> list[Chunk]:
         chunks = []
         async with connect_async(running.http if way == "http" else f"grpc://{running.grpc}") as client:
 
             async def blocks() -> AsyncIterator[Particles]:
                 for block in range(8):
-                    if block == 2:
+                    if block == 2:  # two requests are answered, and none of it has been looked at
+                        async with asyncio.timeout(30):
+                            while rows(1) < 20:
+                                await asyncio.sleep(0.005)
                         write_model(tmp_path, TinyModel(version=2, seed=2))
                         await asyncio.to_thread(running.server.simulator.repository.refresh)
                         assert (await client.run(PARTICLES[:1])).version == 2
@@ -125,6 +132,7 @@ def test_a_job_keeps_its_version_when_a_newer_one_appears(tmp_path: Path, way: s
                 chunks.append(chunk)
             again = await client.run(PARTICLES[:80], seed=1, output="channels", version=1)
         np.testing.assert_array_equal(concatenate(chunks).channels, again.channels)
+        assert rows(2) == 1 + 2 * 10  # two requests were asked again
         return chunks
 
     try:

@@ -40,7 +40,7 @@ arrays = {"pdg": np.array([2112]), "px": np.zeros(1), "py": np.zeros(1), "pz": n
 structured = np.zeros(3, dtype=[("pdg", "i4"), ("px", "f4"), ("py", "f4"), ("pz", "f4")])
 
 
-def threads() -> NDArray[np.generic]:
+def threads() -> NDArray[np.float64]:
     with connect("grpc://127.0.0.1:8001", ClientOptions(timeout_seconds=30.0)) as client:
         for chunk in client.simulate([Particles.from_columns(arrays), columns], output="hits", out_of_range="skip"):
             if chunk.hits is not None:
@@ -48,7 +48,10 @@ def threads() -> NDArray[np.generic]:
         client.run(structured, output="image")  # [arg-type]
         client.run(columns, repeat=3)  # [call-arg]
         client.run("particles.csv")  # [arg-type]
-        return client.run(structured, seed=7, repeats=10).images
+        result = client.run(structured, seed=7, repeats=10)
+        shares = result.channels / result.channels.sum(axis=1, keepdims=True)
+        means = result.images.reshape(3, 10, 44, 44).mean(axis=1) * 0.5
+        return np.concatenate([shares.ravel(), means.ravel(), np.log1p(result.channels[:, 0] + result.channels[:, 1])])
 
 
 async def tasks() -> Chunk | None:

@@ -31,7 +31,7 @@ class Chunk(SimulationResult):
     row: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
 
     @property
-    def images(self) -> NDArray[np.generic]:
+    def images(self) -> NDArray[Any]:
         """Photons per fibre, from `response` or from `hits`: uint16 counts or float32 rates, shape (M, rows, columns).
 
         Raises
