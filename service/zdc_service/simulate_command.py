@@ -144,17 +144,28 @@ def run(command: Simulate, interrupts: Interrupts) -> list[str]:
         if chosen is None and (command.overwrite or not folder.numbers()):
             folder.restart()
         with _workers(command, interrupts) as workers:
-            job = _job(command, reader, folder.job(), workers)
-            started = folder.start(job)
-            job.check_same(started, folder.path)
+            job = _begin(command, reader, folder, workers)
             with Display() as display:
-                production = Production(started, folder, reader, workers, display.show, interrupts.check)
-                totals = production.run(chosen, None) if chosen else produce(production, started, folder)
+                production = Production(job, folder, reader, workers, display.show, interrupts.check)
+                totals = production.run(chosen, None) if chosen else produce(production, job, folder)
     if chosen is None:
         wrote = f"wrote {command.output} ({command.what})"
     else:
         wrote = f"slice {chosen}: {totals.parts} parts are in {folder.path}; zdc merge puts all slices together"
-    return [read_line(reader), *totals.lines(started), wrote]
+    return [read_line(reader), *totals.lines(job), wrote]
+
+
+def _begin(command: Simulate, reader: ParticleReader, folder: PartsFolder, workers: Workers) -> BulkJob:
+    """The job of the folder, begun now or earlier; raises ConfigError where that is another than is asked for."""
+    begun = folder.job()
+    if begun is None:
+        job = _job(command, reader, None, workers)
+        begun = folder.start(job)
+        if begun == job:
+            return job
+    # Earlier, or just now by another slice, which may have drawn another seed.
+    _job(command, reader, begun, workers).check_same(begun, folder.path)
+    return begun
 
 
 def _job(command: Simulate, reader: ParticleReader, begun: BulkJob | None, workers: Workers) -> BulkJob:

@@ -198,6 +198,18 @@ def test_slices_are_merged(tmp_path: Path, models: Path, particles: Path, capsys
     assert {*tmp_path.iterdir()} == {output, alone}
 
 
+def test_slices_that_start_together_agree_on_a_seed(tmp_path: Path, models: Path, particles: Path) -> None:
+    output = tmp_path / "out.h5"
+    arguments = ("--input", particles, "--models", models, "--what", "channels", "--output", output)
+    slices = [start(*arguments, "--rows-per-part", 250, "--part", f"{k}/3") for k in (1, 2, 3)]
+    for process in slices:
+        assert process.communicate(timeout=60)[1] == ""
+    assert [process.returncode for process in slices] == [0, 0, 0]
+    assert run("--output", output, command="merge") == 0
+    assert run(*arguments[:-1], tmp_path / "one.h5", "--seed", content(output)["@seed"]) == 0
+    assert_same_content(output, tmp_path / "one.h5")
+
+
 def test_the_command_without_part_makes_what_slices_left(
     tmp_path: Path, models: Path, particles: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -125,3 +125,10 @@ class Kept:
                 f"{expected.model} version {expected.version} on this machine is another one: its graph_sha256 is "
                 f"{found.graph_sha256}, the job's is {expected.graph_sha256}; install the same models everywhere"
             )
+
+    def close(self) -> None:
+        """Let go of the client."""
+        with self._lock:
+            if self._client is not None:
+                self._client.close()
+            self._client = self._source = None
