@@ -1,11 +1,9 @@
 """Simulation by a server over gRPC, for an event loop."""
 
-import asyncio
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import grpc.aio
-from zdc_detector.errors import ZdcError
 
 from zdc_service.client.async_base import AsyncClient
 from zdc_service.client.credentials import Credentials
@@ -48,11 +46,6 @@ class AsyncGrpcClient(AsyncClient):
             replies = [reply async for reply in call]
         except grpc.RpcError as error:
             raise server.error(error) from error
-        except asyncio.CancelledError:
-            caller = asyncio.current_task()
-            if caller is not None and caller.cancelling():
-                raise
-            raise ZdcError(f"{server.target}: CANCELLED: the server, or a proxy, ended the call") from None
         finally:
             call.cancel()  # of no effect on a call that has ended
         return server.result(replies, request.output)
