@@ -109,7 +109,7 @@ def draw_columns(columns: Sequence[Column], particles: Particles, calorimeter: C
     impacts = calorimeter.impact_points(particles.conditions)
     with plot_style():
         figure = Figure(figsize=(1.55 * len(columns) + 1.9, 1.75 * len(particles) + 0.7), layout="constrained")
-        grid = figure.subplots(len(particles), len(columns), squeeze=False, sharex=True, sharey=True)
+        grid = figure.subplots(len(particles), len(columns), squeeze=False)
         for row, line in enumerate(grid):
             norm = _norm([column.responses[row] for column in columns])
             for axes, column in zip(line, columns, strict=True):
@@ -123,8 +123,7 @@ def draw_columns(columns: Sequence[Column], particles: Particles, calorimeter: C
             name = species_name(int(particles.pdg[row]))
             line[0].set_ylabel(f"{name}, {particles.conditions[row, ENERGY]:.0f} GeV\ny [cm]", fontsize=8, loc="center")
             _color_bar(figure, drawn, line.tolist())
-        for axes in grid[-1]:
-            axes.set_xlabel("x [cm]", fontsize=8)
+        _label_outer(grid, "x [cm]")
     return figure
 
 
@@ -183,10 +182,9 @@ def draw_means(
     """
     codes, counts = np.unique(samples[0][2].pdg, return_counts=True)
     codes = codes[np.argsort(-counts, kind="stable")][:most]
-    x, y = calorimeter.half_width
     with plot_style():
         figure = Figure(figsize=(8.2, 2.35 * len(codes) + 0.5), layout="constrained")
-        grid = figure.subplots(len(codes), 3, squeeze=False, sharex=True, sharey=True)
+        grid = figure.subplots(len(codes), 3, squeeze=False)
         for line, code in zip(grid, codes, strict=True):
             means = [
                 aligned_mean(responses[rows], particles[rows], calorimeter)
@@ -207,11 +205,18 @@ def draw_means(
             bar = _color_bar(figure, drawn, [line[2]], "ratio", None)
             bar.set_ticks([0.5, 0.7, 1, 1.4, 2], labels=["0.5", "0.7", "1", "1.4", "2"])
             line[0].set_ylabel(f"{species_name(int(code))}\ny - impact [cm]", fontsize=8, loc="center")
-        for axes in grid[-1]:
-            axes.set_xlabel("x - impact [cm]", fontsize=8)
-        grid[0, 0].set_xlim(-x, x)
-        grid[0, 0].set_ylim(-y, y)
+        _label_outer(grid, "x - impact [cm]")
     return figure
+
+
+def _label_outer(grid: NDArray[np.object_], label: str) -> None:
+    """Numbers and labels at the left and at the bottom alone; axes that share limits would take seconds to draw."""
+    for axes in grid[:, 1:].flat:
+        axes.tick_params(labelleft=False)
+    for axes in grid[:-1].flat:
+        axes.tick_params(labelbottom=False)
+    for axes in grid[-1]:
+        axes.set_xlabel(label, fontsize=8)
 
 
 def draw_face(

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 from zdc_detector.particles import ENERGY, species_name
 from zdc_detector.showers import Showers
@@ -74,7 +75,7 @@ def _draw_pair(
     mplhep.histplot(second.shares, second.edges, yerr=second.errors, ax=top, color=GENERATED_COLOR, label=labels[1])
     top.set_ylim(0, 1.45 * max(float(np.max(one.shares + one.errors)) for one in pair))
     if logarithmic:
-        top.set_xscale("log")
+        _logarithmic(top)
     top.set_xlim(first.edges[0], first.edges[-1])
     top.set_ylabel("share of the responses")
     top.tick_params(labelbottom=False)
@@ -86,6 +87,12 @@ def _draw_pair(
         fill=True, color=REFERENCE_COLOR, alpha=0.25, lw=0,
     )  # fmt: skip
     _draw_ratio(below, centres, compared.values, compared.errors)
+
+
+def _logarithmic(axes: Axes) -> None:
+    axes.set_xscale("log")
+    axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+    axes.xaxis.set_minor_formatter(NullFormatter())
 
 
 def _draw_ratio(
@@ -160,8 +167,9 @@ def _draw_profile(top: Axes, below: Axes, points: list[Pair], names: tuple[str, 
         error = np.array([np.std(one, ddof=1) / np.sqrt(len(one)) if len(one) > 1 else np.nan for one in inside])
         top.errorbar(centres, mean, error, fmt=marker, ms=3.5, lw=1, color=color, label=name)
         means.append((mean, error))
-    top.set_xscale("log")
+    _logarithmic(top)
     top.set_yscale("symlog", linthresh=10)
+    top.yaxis.set_minor_locator(NullLocator())
     top.set_ylim(0, None)
     top.set_ylabel("photon sum [photons]")
     top.tick_params(labelbottom=False)

@@ -1,6 +1,7 @@
 """`zdc validate`: a report on generated responses beside simulated ones."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from zdc_service.provenance import origin_of, origin_section
 from zdc_service.validate_extra import need_validate_extra
 
 if TYPE_CHECKING:
+    from zdc_metrics.html_report import Section
     from zdc_metrics.samples import Sample
     from zdc_metrics.validation import Validation
 
@@ -90,6 +92,8 @@ def run(command: Validate) -> tuple[list[str], list[str]]:
     _check_outputs(command, output)
     reference = read_sample(command.reference, "Geant4")
     generated = read_sample(command.generated, "generated")
+    if generated.name == reference.name:
+        generated = replace(generated, name=f"{generated.name} ({command.generated.stem})")
     try:
         found = validate(
             reference, generated, reference_file=command.reference, seed=command.seed, resamples=command.resamples
@@ -98,12 +102,11 @@ def run(command: Validate) -> tuple[list[str], list[str]]:
         raise InvalidInputError(f"{command.generated} and {command.reference}: {error}") from error
     beyond = _check_bounds(bounds, found)
     origin = origin_of((command.reference, reference), (command.generated, generated))
-    verdict = _verdict(bounds, beyond)
     write_report(
         output,
         f"{command.generated.name} against {command.reference.name}",
-        [*sections(found), origin_section(origin)],
-        _lead(found, command) + verdict,
+        [*_bounds_section(bounds, beyond), *sections(found), origin_section(origin)],
+        _lead(found, command),
     )
     if command.json_output is not None:
         record = {
@@ -135,11 +138,14 @@ def _check_bounds(bounds: list[Bound], found: "Validation") -> list[str]:
     return [text for text in (bound.exceeded(found.report.overall.figures) for bound in bounds) if text is not None]
 
 
-def _verdict(bounds: list[Bound], beyond: list[str]) -> str:
+def _bounds_section(bounds: list[Bound], beyond: list[str]) -> "list[Section]":
+    from zdc_metrics.html_report import Section, Text
+
     if not bounds:
-        return ""
-    asked = ", ".join(str(bound) for bound in bounds)
-    return f" Bounds: {asked}: " + (f"not kept: {'; '.join(beyond)}." if beyond else "all kept.")
+        return []
+    asked = Text(f"Asked for: {', '.join(str(bound) for bound in bounds)}.")
+    found = f"Not kept: {'; '.join(beyond)}." if beyond else "All kept."
+    return [Section("Bounds", [asked, Text(found, warning=bool(beyond))])]
 
 
 def _lead(found: "Validation", command: Validate) -> str:

@@ -1,0 +1,44 @@
+from dataclasses import dataclass
+
+import pytest
+from zdc_detector.errors import ConfigError, InvalidInputError
+from zdc_service.bounds import Bound, Kind
+
+
+@dataclass(frozen=True)
+class Figure:
+    value: float | None
+    ratio: float | None = None
+
+
+FIGURES = {"auc": Figure(0.6), "crps": Figure(4.5, 1.2), "dispersion": Figure(None)}
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "found"),
+    [
+        ("auc=0.65", Kind.ABOVE, None),
+        ("auc=0.6", Kind.ABOVE, None),
+        ("auc=0.55", Kind.ABOVE, "auc = 0.6 is above 0.55"),
+        ("crps_ratio=1.1", Kind.ABOVE, "crps_ratio = 1.2 is above 1.1"),
+        ("crps=1.1", Kind.BELOW, None),
+        (" crps_ratio =1.3", Kind.BELOW, "crps_ratio = 1.2 is below 1.3"),
+    ],
+)
+def test_a_bound_names_what_is_beyond_it(text: str, kind: Kind, found: str | None) -> None:
+    assert Bound.parse(text, kind).exceeded(FIGURES) == found
+
+
+@pytest.mark.parametrize("text", ["auc", "auc=", "auc=high", "auc=nan", "auc=inf", ""])
+def test_what_is_no_bound_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"is not NAME=NUMBER; write --fail-above auc=0\.65"):
+        Bound.parse(text, Kind.ABOVE)
+
+
+def test_bounds_of_what_cannot_be_said_are_refused() -> None:
+    with pytest.raises(ConfigError, match="unknown figure; known are auc, crps, dispersion, each also as NAME_ratio"):
+        Bound.parse("aux=1", Kind.ABOVE).exceeded(FIGURES)
+    with pytest.raises(InvalidInputError, match=r"auc_ratio has a bound and is not defined here.* or auc itself"):
+        Bound.parse("auc_ratio=1", Kind.ABOVE).exceeded(FIGURES)
+    with pytest.raises(InvalidInputError, match="dispersion has a bound and is not defined here"):
+        Bound.parse("dispersion=1", Kind.ABOVE).exceeded(FIGURES)
