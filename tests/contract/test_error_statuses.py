@@ -23,7 +23,7 @@ from zdc_service.status import GRPC_KIND_KEY, STATUSES, kind_of, message_of
 
 PARTICLE = {"pdg": 2112, "px": 0, "py": 0, "pz": 1000}
 #: Kinds that end a process at its start, or a command; no caller of a server meets them.
-NOT_FOR_CALLERS = {"model", "config", "file_format", "check"}
+NOT_FOR_CALLERS = {"model", "config", "file_format", "check", "incomplete"}
 
 
 def all_errors() -> list[type[ZdcError]]:
