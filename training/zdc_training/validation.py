@@ -48,5 +48,6 @@ def blindness(config: AnyConfig, figures: dict[str, float]) -> str | None:
         return None
     return (
         f"the latents are {diameter:.2g} wide, less than {CLEAR:g} times loss.blur = {config.loss.blur:g}: below its "
-        "blur the Sinkhorn term compares means alone; if it stays so, lower loss.blur or raise loss.reconstruction_weight"
+        "blur the Sinkhorn term compares means alone; if it stays so, lower loss.blur or raise "
+        "loss.reconstruction_weight"
     )
