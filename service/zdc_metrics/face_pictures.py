@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib import colormaps
@@ -209,7 +210,7 @@ def draw_means(
     return figure
 
 
-def _label_outer(grid: NDArray[np.object_], label: str) -> None:
+def _label_outer(grid: Any, label: str) -> None:
     """Numbers and labels at the left and at the bottom alone; axes that share limits would take seconds to draw."""
     for axes in grid[:, 1:].flat:
         axes.tick_params(labelleft=False)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from report_page import ReportPage
-from zdc_metrics.html_report import Picture, Section, Table, Text, markdown_blocks, write_report
+from zdc_metrics.html_report import Block, Picture, Section, Table, Text, markdown_blocks, write_report
 from zdc_metrics.plot_style import encoded
 
 
@@ -16,7 +16,7 @@ def curve() -> Figure:
 
 def test_a_report_is_one_file_with_all_in_it(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
-    blocks = [
+    blocks: list[Block] = [
         Text("plain"),
         Text("careful", warning=True),
         Table(("name", "value"), [("a", "1.5"), ("b", "–")], "of two"),
