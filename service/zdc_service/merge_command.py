@@ -48,7 +48,7 @@ def run(command: Merge, interrupts: Interrupts) -> list[str]:
     folder = PartsFolder(command.output, alone=True)
     if not folder.path.is_dir():
         raise ConfigError(f"{folder.path}: no such folder; name the --output that was given to zdc simulate --part")
-    with folder, Display() as display:
+    with folder, Display("zdc merge") as display:
         job = folder.job()
         if job is None:
             raise ConfigError(f"{folder.path}: has no job file; zdc simulate --part makes one")

@@ -145,7 +145,7 @@ def run(command: Simulate, interrupts: Interrupts) -> list[str]:
             folder.restart()
         with _workers(command, interrupts) as workers:
             job = _begin(command, reader, folder, workers)
-            with Display() as display:
+            with Display("zdc simulate") as display:
                 production = Production(job, folder, reader, workers, display.show, interrupts.check)
                 totals = production.run(chosen, None) if chosen else produce(production, job, folder)
     if chosen is None:

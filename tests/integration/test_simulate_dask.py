@@ -16,6 +16,7 @@ from simulate_runs import assert_same_content, run, start, write_particles
 from tiny_model import write_model
 
 ROWS, PARTS = 6000, 60
+TIMEOUT = 240  # a busy machine takes long to start processes
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +58,7 @@ def test_a_killed_worker_changes_nothing(tmp_path: Path, common: tuple[object, .
         workers = worker_processes(process.pid)
         assert len(workers) == 2
         workers[0].kill()
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=TIMEOUT)
     assert (process.returncode, err) == (0, "")
     assert f"simulated {ROWS} particles x 1 = {ROWS} rows" in out
     assert_same_content(output, undisturbed)
@@ -73,7 +74,7 @@ def test_ctrl_c_ends_all_processes_and_leaves_what_is_finished(
         wait_for_parts(process, output, 5)
         workers = worker_processes(process.pid)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130
     kept = finished(output)
     assert 5 <= kept < PARTS
@@ -136,7 +137,7 @@ def test_a_cluster_that_loses_a_worker_and_then_its_scheduler(
         first.kill()
         wait_for_parts(process, output, 20)
         central.kill()
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 1
     assert f"zdc simulate: {address}: the connection to the scheduler is lost; " in err
     assert "finished parts are kept in" in err
@@ -159,6 +160,6 @@ def test_addresses_without_a_scheduler_are_refused(
 def test_a_model_that_workers_do_not_have_is_code_2(tmp_path: Path, common: tuple[object, ...]) -> None:
     arguments = (*common[:3], tmp_path, *common[4:], "--output", tmp_path / "out.h5", "--workers", 1)
     with start(*arguments) as process:
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 2
     assert "no model found" in err

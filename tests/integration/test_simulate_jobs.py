@@ -16,7 +16,7 @@ from simulate_runs import assert_same_content, run, write_particles
 from tiny_model import write_model
 
 JOBS = Path(__file__).parents[2] / "deploy" / "jobs"
-ROWS, SLICES = 1000, 3
+ROWS, SLICES = 1000, 2
 
 
 @pytest.fixture(scope="module")

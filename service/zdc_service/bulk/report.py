@@ -4,14 +4,19 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from zdc_detector.commands import warn
 
 from zdc_service.bulk.folder import PartsFolder
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import PartHead
 from zdc_service.files import ParticleReader
+
+#: Between two lines for a log file.
+LINE_SECONDS = 60.0
 
 
 @dataclass
@@ -84,18 +89,21 @@ def kept_line(folder: PartsFolder) -> str:
 
 
 class Display:
-    """Progress, rate and expected end on stderr; quiet where that is no terminal."""
+    """Progress, rate and expected end on stderr: drawn on a terminal, else a line now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, command: str) -> None:
+        self._command = command
+        self._terminal = sys.stderr.isatty()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
             TaskProgressColumn(),
             TimeRemainingColumn(),
             console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
+            disable=not self._terminal,
         )
-        self._task = self._progress.add_task("simulating", total=1.0)
+        self._task = self._progress.add_task(command, total=1.0)
+        self._started = self._said = time.monotonic()
 
     def __enter__(self) -> "Display":
         self._progress.start()
@@ -105,6 +113,17 @@ class Display:
         self._progress.stop()
 
     def show(self, totals: Totals, share_done: float) -> None:
-        """Draw the present state."""
+        """Say where the job is.
+
+        Parameters
+        ----------
+        share_done : Of the whole job, with what earlier runs made.
+        """
         text = f"{totals.rows} rows, {totals.rate:.0f} rows/s"
         self._progress.update(self._task, completed=share_done, description=text)
+        now = time.monotonic()
+        if not self._terminal and totals.new_rows and now - self._said >= LINE_SECONDS:
+            self._said = now
+            share_of_this_run = share_done * totals.new_rows / totals.rows
+            left = timedelta(seconds=round((now - self._started) * (1 - share_done) / share_of_this_run))
+            warn(self._command, f"{text}, {share_done:.0%} done, {left} left")
