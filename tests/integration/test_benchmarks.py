@@ -39,6 +39,14 @@ def table(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
     return rows[2:]
 
 
+def test_batches_are_of_a_shipped_and_a_small_model_unless_told_otherwise() -> None:
+    imports = "from batches import models_of; from commands import chosen_model, common_parser"
+    code = f"{imports}\nprint([chosen_model(each)[0].card.name for each in models_of(common_parser('').parse_args())])"
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(LOAD), *(path for path in sys.path if path)])}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)
+    assert done.stdout == "['zn-e2esae', 'zn-small']\n", done.stderr
+
+
 def test_batches_over_every_protocol_beside_onnxruntime(models_folder: Path) -> None:
     done = run("batches.py", models_folder, "--model", "strips", *MOMENT)
     assert "model: strips version 1 on CPUExecutionProvider" in done.stdout, done.stderr

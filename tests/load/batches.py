@@ -52,7 +52,8 @@ def models_of(options: argparse.Namespace) -> list[EngineSettings]:
     settings = settings_of(options)
     if options.models is not None or options.model is not None:
         return [settings]
-    return [settings, settings.model_copy(update={"models": write_small_model(BUILD / "models")})]
+    small = {"models": write_small_model(BUILD / "models"), "default_model": None}
+    return [settings, settings.model_copy(update=small)]
 
 
 @contextmanager
