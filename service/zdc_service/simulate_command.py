@@ -79,7 +79,8 @@ class Simulate(BaseSettings):
     first_row: int = Field(0, ge=0, description="number of the first row, for jobs that are split over machines")
     out_of_range: Literal["error", "skip", "extrapolate"] | None = Field(
         None,
-        description="particles that the model was not trained on; default: skip for whole events (HepMC3), else error",
+        description="particles that the model was not trained on; default: skip for whole events (HepMC3, trees of "
+        "lists), else error",
     )
     rates: bool = Field(False, description="write the model's rates instead of photon counts; default: counts")
     model: str | None = Field(None, description="name of the model; default: the server's default")
@@ -139,6 +140,8 @@ def run(command: Simulate, interrupts: Interrupts) -> list[str]:
     if chosen is not None and command.overwrite:
         raise ConfigError("--overwrite would discard the parts of other slices; leave it out, or delete the folder")
     check_output(command.output)
+    if command.input is not None and command.input.resolve() == command.output.resolve():
+        raise ConfigError(f"{command.output}: is the input, and would be replaced; name another --output")
     reader = _reader(command)
     with PartsFolder(command.output, alone=chosen is None) as folder:
         if chosen is None and (command.overwrite or not folder.numbers()):

@@ -241,6 +241,14 @@ def test_logs_get_a_line_now_and_then(
     assert re.match(rf"zdc simulate: {ROWS} rows, \d+ rows/s, 100% done, 0:00:00 left", lines[-1])
 
 
+def test_the_input_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "a.root"
+    path.write_bytes(b"precious")
+    assert run("--input", path, "--output", tmp_path / "." / "a.root") == 2
+    assert "is the input, and would be replaced; name another --output" in capsys.readouterr().err
+    assert path.read_bytes() == b"precious"
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
