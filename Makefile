@@ -10,7 +10,7 @@ SMOKE_RUN ?= runs/smoke
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-single bench-cpu bench-growth soak check train-smoke proto clean
+.PHONY: help serve test bench bench-single bench-cpu bench-growth bench-bulk soak check train-smoke proto clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ bench-cpu: $(VENV)/.bench-$(DEVICE_EXTRA) ## processor time of a response by sta
 
 bench-growth: $(VENV)/.bench-$(DEVICE_EXTRA) ## one job of 1 to 1,000,000 particles: time and peak memory
 	$(BIN)/python tests/load/growth.py $(ARGS)
+
+bench-bulk: $(VENV)/.bench-$(DEVICE_EXTRA) ## 1,000,000 particles from Parquet to HDF5 and to ROOT: rate and peak memory
+	$(BIN)/python tests/load/bulk.py $(ARGS)
 
 soak: $(VENV)/.serve-$(DEVICE_EXTRA) ## 256 clients over all protocols at random, every row checked
 	$(BIN)/python tests/load/soak.py $(ARGS)
