@@ -75,5 +75,5 @@ $(VENV)/.bench-%: $(VENV)/.serve-%
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) --editable ".[cpu,train,hep,tracing,validate,dev]"
+	$(INSTALL) --editable ".[cpu,train,hep,dask,tracing,validate,dev]"
 	touch $@
