@@ -104,8 +104,9 @@ def test_two_processes_write_one_run(folder: Path, tmp_path: Path) -> None:
     records = [[json.loads(line) for line in run.log.read_text().splitlines()] for run in (alone, two)]
     assert [record["epoch"] for record in records[1]] == [1, 2]
     for one, other in zip(*records, strict=True):
-        for key in ("loss/reconstruction", "loss/sinkhorn", "loss/diversity"):
-            assert other[key] == pytest.approx(one[key], rel=0.01)
+        # Single precision, ten steps; the diversity has a threshold, which a rounding may carry a pair across.
+        for name, tolerance in (("reconstruction", 0.01), ("sinkhorn", 0.01), ("diversity", 0.05)):
+            assert other[f"loss/{name}"] == pytest.approx(one[f"loss/{name}"], rel=tolerance)
     assert records[1][-1]["validation/crps"] == pytest.approx(records[0][-1]["validation/crps"], rel=0.05)
 
 
