@@ -119,10 +119,9 @@ class Evaluate(BaseModel):
 
     def cli_cmd(self) -> None:
         """Write metrics.json, metrics.md and pictures and print the tables."""
-        from zdc_training.config import data_path, parse_config
-        from zdc_training.data import check_unseen
-        from zdc_training.evaluate import evaluate_responses
-        from zdc_training.generate import exported_graph, generate, network
+        from zdc_training.config import parse_config
+        from zdc_training.evaluate import evaluate_model
+        from zdc_training.generate import exported_graph, network
         from zdc_training.run import Run
 
         if (self.model / CARD_FILE).is_file():
@@ -133,13 +132,10 @@ class Evaluate(BaseModel):
             run = Run(self.model)
             config, folder = run.config(), run.folder
             source = network(run.load_model())
-        check_unseen(config.data)
-        finish = config.output.finish
-        report = evaluate_responses(
-            lambda particles, repeats, seed: generate(source, particles, repeats, seed, finish),
-            data_path(config.data.test),
+        report = evaluate_model(
+            source,
+            config,
             self.output or folder,
-            finish=finish.value,
             repeats=self.repeats,
             seed=self.seed,
             resamples=self.resamples,

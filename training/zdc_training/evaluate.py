@@ -11,6 +11,9 @@ from zdc_detector.showers import read_showers
 from zdc_detector.whole_file import write_whole
 from zdc_metrics import Report, by_particle, evaluate
 
+from zdc_training.config import AnyConfig, data_path
+from zdc_training.data import check_unseen
+from zdc_training.generate import RateSource, generate
 from zdc_training.pictures import draw_distributions, draw_responses
 
 METRICS_FILE, TABLE_FILE = "metrics.json", "metrics.md"
@@ -23,6 +26,29 @@ REPEATS = 50
 
 #: (particles, repeats, seed) -> finished counts, shape (P, repeats, rows, columns).
 Generate = Callable[[Particles, int, int], NDArray[np.integer]]
+
+
+def evaluate_model(
+    source: RateSource, config: AnyConfig, folder: Path, *, repeats: int = REPEATS, seed: int = 1, resamples: int = 200
+) -> Report:
+    """`evaluate_responses` of a model on the test file of its configuration.
+
+    Raises
+    ------
+    ConfigError : there is no such file, or it holds particles of the training file.
+    FileFormatError, InvalidInputError : see `evaluate_responses`.
+    """
+    check_unseen(config.data)
+    finish = config.output.finish
+    return evaluate_responses(
+        lambda particles, repeats, seed: generate(source, particles, repeats, seed, finish),
+        data_path(config.data.test),
+        folder,
+        finish=finish.value,
+        repeats=repeats,
+        seed=seed,
+        resamples=resamples,
+    )
 
 
 def evaluate_responses(

@@ -4,7 +4,6 @@ import json
 import math
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,6 +25,7 @@ from zdc_detector.card import (
 from zdc_detector.errors import ConfigError
 from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VZ
 from zdc_detector.showers import Showers
+from zdc_detector.whole_file import whole_folder
 from zdc_metrics import Report
 
 from zdc_training.config import AnyConfig, data_path
@@ -71,10 +71,7 @@ def export(run: Run, models: Path, overwrite: bool = False) -> Path:
     target = models / config.output.name / str(config.output.version)
     if target.exists() and not overwrite:
         raise ConfigError(f"{target} exists; add --overwrite, or choose another output.version")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent, prefix=".export-") as scratch:
-        folder = Path(scratch) / "model"
-        folder.mkdir()
+    with whole_folder(target) as folder:
         graph = ExportedGraph(model).eval()
         write_graph(graph, folder / GRAPH_FILE)
         check_parity(graph, folder / GRAPH_FILE, validation.particles)
@@ -84,9 +81,6 @@ def export(run: Run, models: Path, overwrite: bool = False) -> Path:
         pictures = [shutil.copy(path, folder) for path in sorted(run.folder.glob("*.png"))]
         text = model_readme(card, report, (folder / GRAPH_FILE).stat().st_size, [Path(p).name for p in pictures])
         (folder / "README.md").write_text(text)
-        if target.exists():
-            shutil.rmtree(target)
-        folder.rename(target)
     return target
 
 

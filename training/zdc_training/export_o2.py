@@ -5,8 +5,6 @@ of which it has subtracted the means and which it has divided by the scales. It 
 may surprise is in `_README`, which goes with the files.
 """
 
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +12,15 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from zdc_detector.errors import ConfigError, ModelError
+from zdc_detector.errors import ConfigError
 from zdc_detector.finish import MAX_COUNT, Finish
 from zdc_detector.particles import CHARGE, PZ, VZ, Particles
 from zdc_detector.random import normals
+from zdc_detector.whole_file import whole_folder
 
 from zdc_training.config import AnyConfig
 from zdc_training.data import load_split
-from zdc_training.graph import PARITY_TOLERANCE, ExportedGraph, write_onnx
+from zdc_training.graph import ExportedGraph, check_difference, write_onnx
 from zdc_training.run import Run
 
 #: Numbers of noise that O2 draws, and no others.
@@ -119,19 +118,13 @@ def export_o2(run: Run, output: Path, overwrite: bool = False) -> Path:
     means, scales = fitted_scales(o2_units(training.particles.conditions))
     wrapped = O2Graph(graph, config.output.finish, means, scales).eval()
     name = config.output.name
-    output.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=output.parent, prefix=".export-") as scratch:
-        folder = Path(scratch) / "o2"
-        folder.mkdir()
+    with whole_folder(output) as folder:
         graph_file = folder / GRAPH.format(name=name)
         example = {"noise": torch.zeros(2, O2_NOISE), "conditions": torch.zeros(2, len(means))}
         write_onnx(wrapped, graph_file, example, "response")
         check_o2_parity(wrapped, graph_file, validation.particles)
         (folder / SCALES.format(name=name)).write_text(scales_text(means, scales))
         (folder / README).write_text(_README.format(name=name, description=config.output.description))
-        if output.exists():
-            shutil.rmtree(output)
-        folder.rename(output)
     return output
 
 
@@ -178,9 +171,4 @@ def check_o2_parity(wrapped: O2Graph, path: Path, particles: Particles) -> None:
     found = session.run(None, {"noise": noise, "conditions": scaled})[0]
     with torch.no_grad():
         expected = wrapped(torch.from_numpy(noise), torch.from_numpy(scaled)).numpy()
-    worst = float(np.abs(found - expected).max() / max(float(expected.max()), 1e-6))
-    if not worst <= PARITY_TOLERANCE:
-        raise ModelError(
-            f"ONNX differs from torch by {worst:.2g} of the largest pixel; the limit is {PARITY_TOLERANCE:g}: "
-            "export with another version of torch or onnx"
-        )
+    check_difference(found, expected)

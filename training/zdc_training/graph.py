@@ -134,13 +134,24 @@ def check_parity(graph: ExportedGraph, path: Path, particles: Particles) -> floa
         found = session.run(None, inputs)[0]
         with torch.no_grad():
             expected = graph(*(torch.from_numpy(array) for array in inputs.values())).numpy()
-        worst = max(worst, float(np.abs(found - expected).max()) / max(float(expected.max()), 1e-6))
-        if not worst <= PARITY_TOLERANCE:
-            raise ModelError(
-                f"ONNX differs from torch by {worst:.2g} of the largest pixel at {size} rows; "
-                f"the limit is {PARITY_TOLERANCE:g}: export with another version of torch or onnx"
-            )
+        worst = max(worst, check_difference(found, expected))
     return worst
+
+
+def check_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Largest difference of what ONNX and torch give, relative to the largest pixel.
+
+    Raises
+    ------
+    ModelError : above 1e-4.
+    """
+    difference = float(np.abs(found - expected).max()) / max(float(expected.max()), 1e-6)
+    if not difference <= PARITY_TOLERANCE:
+        raise ModelError(
+            f"ONNX differs from torch by {difference:.2g} of the largest pixel at {len(found)} rows; "
+            f"the limit is {PARITY_TOLERANCE:g}: export with another version of torch or onnx"
+        )
+    return difference
 
 
 def write_golden(folder: Path, showers: Showers, graph: ExportedGraph) -> None:

@@ -10,17 +10,13 @@ from pydantic import ValidationError
 from zdc_detector.errors import ConfigError
 from zdc_metrics import Report
 
-from zdc_training.config import AnyConfig, data_path, load_config
+from zdc_training.config import AnyConfig, load_config
 from zdc_training.curves import CURVES_FILE, draw_curves
-from zdc_training.data import check_unseen
-from zdc_training.evaluate import evaluate_responses
+from zdc_training.evaluate import evaluate_model
 from zdc_training.fit import fit
-from zdc_training.generate import generate, network
+from zdc_training.generate import network
 from zdc_training.progress import ProgressReporter
 from zdc_training.run import Run
-
-#: Of the generated responses and the bootstrap of each evaluation, as `train-zdc evaluate` has it.
-_EVALUATION_SEED = 1
 
 
 @dataclass(frozen=True)
@@ -115,15 +111,7 @@ def _prepared(plan: Plan, entry: Entry, seed: int) -> Finished:
         fit(config, run, True, reporter, plan.device)
     if not run.metrics.is_file():
         draw_curves(run.log, run.folder / CURVES_FILE)
-        check_unseen(config.data)
-        source, finish = network(run.load_model()), config.output.finish
-        evaluate_responses(
-            lambda particles, repeats, seed: generate(source, particles, repeats, seed, finish),
-            data_path(config.data.test),
-            run.folder,
-            finish=finish.value,
-            seed=_EVALUATION_SEED,
-        )
+        evaluate_model(network(run.load_model()), config, run.folder)
     try:
         report = Report.model_validate_json(run.metrics.read_bytes())
     except ValidationError as error:

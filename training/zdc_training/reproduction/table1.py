@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as Drawing
 from zdc_detector.whole_file import write_whole
 from zdc_metrics.plot_style import REFERENCE_COLOR, plot_style
 from zdc_metrics.report import HEADINGS, WITHOUT_RATIO, Figure
+from zdc_metrics.tables import header, number, row
 
 from zdc_training.reproduction.runs import Finished
 
@@ -21,7 +22,6 @@ PAPER_ORDER: Mapping[str, tuple[str, ...]] = {
     "mae": ("cond e2eSAE", "cond VAE", "cond WAE (MMD)", "cond DCGAN"),
     "wasserstein": ("cond DCGAN", "cond e2eSAE", "cond VAE", "cond WAE (MMD)"),
 }
-_NONE = "–"
 
 
 class Table1:
@@ -59,8 +59,7 @@ class Table1:
 
     def head(self) -> list[str]:
         """Headings of the columns."""
-        columns = (heading if (heading := HEADINGS[name][0]) else name for name in FIGURES)
-        return ["model", *columns, "seconds an epoch", "epochs"]
+        return ["model", *(HEADINGS[name][0] for name in FIGURES), "seconds an epoch", "epochs"]
 
     def rows(self) -> list[list[str]]:
         """A line a model, mean ± standard deviation over its trainings; the floor last."""
@@ -70,15 +69,15 @@ class Table1:
             seconds = statistics.median(each.seconds for each in some)
             cells = (self._cell(label, name) for name in FIGURES)
             lines.append([label, *cells, f"{seconds:.1f}", str(some[0].epochs)])
-        floors = [_number(self.floor(name).floor) for name in FIGURES]
-        return [*lines, ["Geant4 against Geant4", *floors, _NONE, _NONE]]
+        floors = [number(self.floor(name).floor) for name in FIGURES]
+        return [*lines, ["Geant4 against Geant4", *floors, number(None), number(None)]]
 
     def _cell(self, label: str, name: str) -> str:
         values = self.values(label, name)
         spread = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
         mean, floor = statistics.fmean(values), self.floor(name).floor
         ratio = "" if name in (*WITHOUT_RATIO, "empty_share") or not floor else f" ({mean / floor:.2f} of the floor)"
-        return f"{_number(mean)}{spread}{ratio}"
+        return f"{number(mean)}{spread}{ratio}"
 
     def verdicts(self) -> list[str]:
         """Our order of the models beside the paper's, a line a figure."""
@@ -116,7 +115,7 @@ class Table1:
             },
         }  # fmt: skip
         write_whole(folder / "table1.json", json.dumps(tree, indent=1) + "\n")
-        lines = ["| " + " | ".join(cells) + " |" for cells in (self.head(), ["---"] * len(self.head()), *self.rows())]
+        lines = [*header(*self.head()), *(row(*cells) for cells in self.rows())]
         write_whole(folder / "table1.md", "\n\n".join([self.lead(), "\n".join(lines), *self.verdicts()]) + "\n")
 
     def draw(self) -> Drawing:
@@ -137,7 +136,3 @@ class Table1:
                 axes.margins(x=0.08)
             axes.legend(loc="lower right")
         return figure
-
-
-def _number(value: float | None) -> str:
-    return _NONE if value is None else f"{value:.3g}"
