@@ -13,7 +13,7 @@ from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.simulation import SimulationRequest, SimulationResult
 
 if TYPE_CHECKING:  # generic for type checkers only
-    Simulate = grpc.aio.StreamStreamMultiCallable[pb.SimulateRequest, pb.SimulateResponse]
+    Simulate = grpc.aio.UnaryStreamMultiCallable[pb.SimulateRequest, pb.SimulateResponse]
 
 
 class AsyncGrpcClient(AsyncClient):
@@ -32,7 +32,12 @@ class AsyncGrpcClient(AsyncClient):
 
     @cached_property
     def _simulate(self) -> "Simulate":
-        return self._channel.stream_stream(
+        """The stream, called with its one request at once.
+
+        Where a server refuses a stream while grpc.aio still writes to it, its caller may read INTERNAL instead of the
+        refusal (https://github.com/grpc/grpc/issues/36066); a request that goes out in one piece leaves no such moment.
+        """
+        return self._channel.unary_stream(
             METHOD,
             request_serializer=pb.SimulateRequest.SerializeToString,
             response_deserializer=pb.SimulateResponse.FromString,
@@ -40,8 +45,7 @@ class AsyncGrpcClient(AsyncClient):
 
     async def _exchange(self, request: SimulationRequest) -> SimulationResult:
         server = self._server
-        messages = iter([message_of_request(request)])
-        call = self._simulate(messages, timeout=server.timeout_seconds, metadata=server.metadata())
+        call = self._simulate(message_of_request(request), timeout=server.timeout_seconds, metadata=server.metadata())
         try:
             replies = [reply async for reply in call]
         except grpc.RpcError as error:
