@@ -1,6 +1,8 @@
 """Bearer tokens at both protocols, and what stays open without one."""
 
+import asyncio
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ from tiny_model import some_particles
 from zdc_detector.errors import ConfigError, UnauthenticatedError
 from zdc_service.app import Server
 from zdc_service.cli import main
-from zdc_service.client import ClientOptions, concatenate, connect
+from zdc_service.client import Chunk, ClientOptions, concatenate, connect, connect_async
 from zdc_service.client.grpc_client import message_of_request
 from zdc_service.rpc import inference_pb2 as inference
 from zdc_service.rpc import simulation_pb2 as pb
@@ -165,6 +167,17 @@ def test_clients_send_the_token_of_their_file(
         list(client.simulate(PARTICLES))
     with connect(url) as client, pytest.raises(UnauthenticatedError, match="send Authorization: Bearer"):
         list(client.simulate(PARTICLES))
+
+
+def test_asynchronous_callers_read_the_refusal(guarded: RunningServer) -> None:
+    """grpc.aio puts INTERNAL in its place where it still writes to a stream that was refused: many calls, to hit it."""
+
+    async def job() -> list[Chunk | BaseException]:
+        async with connect_async(f"grpc://{guarded.grpc}") as client:
+            refused = (client.run(some_particles(3)) for _ in range(200))
+            return await asyncio.gather(*refused, return_exceptions=True)
+
+    assert Counter(map(type, asyncio.run(job()))) == {UnauthenticatedError: 200}
 
 
 def test_the_command_takes_server_and_token_from_variables(
