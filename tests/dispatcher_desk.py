@@ -63,7 +63,7 @@ class Desk:
         self.engine.gate.clear()
         waiting = self.ask(*small(2, seed=900))
         await until(lambda: bool(self.engine.batches))
-        waiting += self.ask(*small(2, seed=902))
+        waiting += self.ask(*small(4, seed=902))
         await turn()
         return waiting
 

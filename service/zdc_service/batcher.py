@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 #: What a caller is told whose deadline passed.
 LATE = "the deadline passed before the simulation was done; allow more time, or send fewer rows"
 
-#: A batch is not shared among idle workers below this many rows each: one run costs a fixed overhead.
-_WORTH_SHARING = 8
+#: Work is not shared among idle workers below this many rows each: one run costs a fixed overhead.
+WORTH_SHARING = 8
 
 _Kind = tuple[Engine, Finish]
 
@@ -104,7 +104,7 @@ class Batcher:
 
     def share(self, rows: int) -> int:
         """How many of some rows each thread should compute, where they are cut up before they are submitted."""
-        return max(_WORTH_SHARING, -(-rows // self.threads))
+        return max(WORTH_SHARING, -(-rows // self.threads))
 
     def close(self) -> None:
         """Accept nothing more, finish what is queued, stop the workers."""
@@ -186,7 +186,7 @@ class Batcher:
         while self._queues and self._active < self.threads:
             kind = next(iter(self._queues))
             engine = kind[0]
-            share = max(_WORTH_SHARING, -(-self._queued_rows // (self.threads - self._active)))
+            share = max(WORTH_SHARING, -(-self._queued_rows // (self.threads - self._active)))
             room = min(share, engine.max_batch_rows)
             if seconds is not None:
                 room = min(room, int(seconds / engine.row_seconds))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from zdc_detector.errors import DeadlineError, ZdcError
 
-from zdc_service.batcher import LATE, Batcher
+from zdc_service.batcher import LATE, WORTH_SHARING, Batcher
 from zdc_service.engine import Engine
 from zdc_service.job import Job, Plan
 from zdc_service.merging import REFUSALS, SMALL_ROWS, merge, merging_key
@@ -39,7 +39,7 @@ class Dispatcher:
     """Hands what arrives in one turn of an event loop to the batcher together.
 
     Small requests are merged. A lone one is computed on the loop's own thread; where several callers wait, or did a
-    moment ago, the loop's time goes to them, and the workers compute: while those are busy, small requests collect.
+    moment ago, the loop's time goes to them, and the workers compute: while one is busy, small requests collect.
     """
 
     def __init__(
@@ -61,9 +61,10 @@ class Dispatcher:
         self._batcher = batcher
         self._plan = plan
         self._engine_of = engine_of
-        self._small_rows = min(SMALL_ROWS, max_request_rows)
+        self._most_rows = min(SMALL_ROWS, max_request_rows)
         self._jobs: list[tuple[Job, Waiting]] = []
         self._small: dict[Hashable, list[_Caller]] = {}
+        self._small_rows = 0
         self._waiting = 0  # callers
         self._under_way = 0  # jobs of small requests
         self._scheduled = False
@@ -86,7 +87,7 @@ class Dispatcher:
         """
         rows = len(request.particles)
         engine = self._engine_of(request)
-        key = merging_key(request, engine) if rows <= self._small_rows else None
+        key = merging_key(request, engine) if rows <= self._most_rows else None
         if key is None:
             plan = self._plan(request)
             return self.submit(Job(plan, 0, plan.rows, deadline))
@@ -97,6 +98,7 @@ class Dispatcher:
             raise
         engine.statistics.queued()
         waiting = self._new_waiting()
+        self._small_rows += rows
         self._small.setdefault(key, []).append(_Caller(request, engine, waiting, deadline, time.monotonic()))
         return waiting
 
@@ -126,13 +128,22 @@ class Dispatcher:
             else:
                 _chain(job, [waiting], lambda result: [result])
                 self._send(job, alone)
-        # One more than compute, so that a worker finds the next batch when it comes back.
-        if self._under_way <= self._batcher.threads:
-            small, self._small = self._small, {}
+        if self._small_worth_sending():
+            small, self._small, self._small_rows = self._small, {}, 0
             for callers in small.values():
                 self._send_small(callers, alone)
         if alone:
             self._batcher.help(_HELP_SECONDS)
+
+    def _small_worth_sending(self) -> bool:
+        """Whether small requests shall not wait for one that is under way.
+
+        Beside it a batch has to be worth its fixed cost, which is that of many rows. There is one batch more than
+        threads, so that a worker finds the next one when it comes back.
+        """
+        if self._under_way == 0:
+            return True
+        return self._under_way <= self._batcher.threads and self._small_rows >= WORTH_SHARING
 
     def _send_small(self, callers: list[_Caller], alone: bool) -> None:
         """Send callers of one key, as many together as leaves work for every thread."""

@@ -112,17 +112,36 @@ async def test_while_the_worker_is_busy_requests_collect_and_leave_as_one(desk: 
     for start in range(0, 9, 3):
         collected += desk.ask(*requests[start : start + 3])
         await turn()
-    assert desk.queue_rows == rows(*small(2, seed=902), *requests)
-    assert desk.totals.pending == 2 + 9
+    assert desk.queue_rows == rows(*small(4, seed=902), *requests)
+    assert desk.totals.pending == 4 + 9
     await asyncio.sleep(0.05)
     desk.engine.gate.set()
-    await check(simulator, small(2, seed=900) + small(2, seed=902), occupying)
+    await check(simulator, small(2, seed=900) + small(4, seed=902), occupying)
     await check(simulator, requests, collected)
-    assert desk.engine.batches in ([3, 3, 18], [3, 21])  # as the worker comes back before or after the loop sends them
+    assert desk.engine.batches in ([3, 10, 18], [3, 28])  # as the worker comes back before or after the loop sends them
     assert min(each.result().timing.queue for each in collected) >= 0.05  # from their arrival on
     totals = desk.totals
     assert totals.seconds >= totals.timing.queue >= 9 * 0.05
-    await desk.check_idle(13)
+    await desk.check_idle(15)
+
+
+@in_a_loop
+async def test_few_rows_wait_for_the_batch_under_way_and_many_do_not(planner: Simulator, simulator: Simulator) -> None:
+    desk = Desk(planner, threads=2)
+    desk.engine.gate.clear()
+    first = desk.ask(*small(2, seed=900))
+    await until(lambda: bool(desk.engine.batches))
+    requests = small(4)
+    waiting = desk.ask(*requests[:3])  # 6 rows
+    await asyncio.sleep(0.05)
+    assert desk.engine.batches == [3]
+    waiting += desk.ask(requests[3])  # 10 rows
+    await until(lambda: len(desk.engine.batches) == 2)
+    desk.engine.gate.set()
+    await check(simulator, requests, waiting)
+    await check(simulator, small(2, seed=900), first)
+    assert desk.engine.batches == [3, 10]
+    await desk.check_idle(6)
 
 
 def all_gone(references: list[weakref.ref[Any]]) -> bool:

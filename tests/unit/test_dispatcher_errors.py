@@ -105,20 +105,20 @@ async def test_a_limit_below_what_is_small_holds_for_merged_requests(models_fold
 @in_a_loop
 async def test_a_full_queue_refuses_what_is_too_much_and_recovers(desk: Desk, simulator: Simulator) -> None:
     occupying = await desk.occupy()
-    requests = [SimulationRequest(some_particles(8, seed), seed=seed) for seed in range(24)]
-    waiting = desk.ask(*requests)  # 3 + 192 of 200 rows
+    requests = [SimulationRequest(some_particles(8, seed), seed=seed) for seed in range(23)]
+    waiting = desk.ask(*requests)  # 10 + 184 of 200 rows
     await turn()
     for _ in range(2):
-        with pytest.raises(OverloadedError, match="195 rows are waiting and 8 more would pass the limit of 200"):
+        with pytest.raises(OverloadedError, match="194 rows are waiting and 8 more would pass the limit of 200"):
             desk.ask(requests[0])
-    waiting += desk.ask(SimulationRequest(some_particles(5, 24), seed=24))
+    waiting += desk.ask(SimulationRequest(some_particles(6, 24), seed=24))
     assert desk.queue_rows == QUEUE_ROWS
     desk.engine.gate.set()
-    await check(simulator, [*requests, SimulationRequest(some_particles(5, 24), seed=24)], waiting)
+    await check(simulator, [*requests, SimulationRequest(some_particles(6, 24), seed=24)], waiting)
     await asyncio.gather(*occupying)
     await check(simulator, requests, desk.ask(*requests))
     assert desk.totals.failed == {"overloaded": 2}
-    await desk.check_idle(4 + 25 + 2 + 24)
+    await desk.check_idle(6 + 24 + 2 + 23)
 
 
 @in_a_loop

@@ -7,6 +7,7 @@ import onnxruntime
 
 MAX_BATCH = 64
 NAME = "zdc"
+NEUTRON = 2112
 
 
 def arguments() -> argparse.Namespace:
@@ -20,7 +21,10 @@ def arguments() -> argparse.Namespace:
 
 
 class Graph:
-    """One session on one thread; noise is drawn here, as a service would, and the rates are returned as they are."""
+    """One session on one thread; noise is drawn here, as a service would, and the rates are returned as they are.
+
+    A graph that takes the species gets neutrons: peers are spared a second tensor in their requests.
+    """
 
     def __init__(self, path: str):
         options = onnxruntime.SessionOptions()
@@ -29,10 +33,14 @@ class Graph:
         inputs = {each.name: each.shape for each in self._session.get_inputs()}
         self.conditions, self.noise = inputs["particles"][1], inputs["noise"][1]
         self.shape = tuple(self._session.get_outputs()[0].shape[1:])
+        self._takes_pdg = "pdg" in inputs
         self._rng = np.random.default_rng()
 
     def rates(self, particles: np.ndarray) -> np.ndarray:
         """Rates, float32 of shape (N, rows, columns), of float32 conditions of shape (N, 9)."""
         noise = self._rng.standard_normal((len(particles), self.noise), dtype=np.float32)
-        rates: np.ndarray = self._session.run(["response"], {"particles": particles, "noise": noise})[0]
+        feeds = {"particles": particles, "noise": noise}
+        if self._takes_pdg:
+            feeds["pdg"] = np.full(len(particles), NEUTRON, dtype=np.int64)
+        rates: np.ndarray = self._session.run(["response"], feeds)[0]
         return rates
