@@ -134,5 +134,5 @@ class Table1:
                 axes.set_ylim(len(self.labels) - 0.5, -0.5)
                 axes.set_title(HEADINGS[name][0])
                 axes.margins(x=0.08)
-            axes.legend(loc="lower right")
+            figure.legend(*axes.get_legend_handles_labels(), loc="outside lower right")
         return figure
