@@ -10,12 +10,14 @@ import numpy as np
 import onnxruntime
 import pytest
 from zdc_service.providers import CUDA
+from zdc_service.repository import SHIPPED_MODEL
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import Output, SimulationRequest
 from zdc_service.simulator import Simulator
 
 MOMENT = ("--rounds", "1", "--seconds", "0.05")
 LOAD = Path(__file__).parents[1] / "load"
+SHIPPED = Path(__file__).parents[2] / "models"
 
 pytestmark = [
     pytest.mark.slow,
@@ -61,12 +63,14 @@ def test_batches_over_every_protocol_beside_onnxruntime(models_folder: Path) -> 
         assert all(float(rows[way][0]) > 0 for way in ways)
 
 
-def test_single_particles_over_both_protocols(models_folder: Path) -> None:
-    few = ["--model", "tiny", "--rounds", "1", "--clients", "1", "3", "--seconds", "0.5", "--peers"]
-    rows = table(run("single_particles.py", models_folder, *few))
-    assert len(rows) == 8
-    for name, protocol, clients, rate, *_, reply, _ in rows:
-        assert float(rate) > 0, (name, protocol, clients)
+@pytest.mark.parametrize(("model", "clients"), [("tiny", ("1", "3")), (SHIPPED_MODEL, ("2",))])
+def test_single_particles_over_both_protocols(models_folder: Path, model: str, clients: tuple[str, ...]) -> None:
+    """The shipped model takes the species beside the conditions, the tiny one does not."""
+    few = ["--model", model, "--rounds", "1", "--clients", *clients, "--seconds", "0.5", "--peers"]
+    rows = table(run("single_particles.py", models_folder if model == "tiny" else SHIPPED, *few))
+    assert len(rows) == 4 * len(clients)
+    for name, protocol, count, rate, *_, reply, _ in rows:
+        assert float(rate) > 0, (name, protocol, count)
         dense = 44 * 44 * (4 if "Open Inference" in name else 2)
         assert dense <= int(reply) < dense + 1000
 

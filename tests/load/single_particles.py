@@ -19,7 +19,7 @@ from process_tree import wait_for_answer
 from server_process import running_server
 from wire import MODEL_INFER, SIMULATE, infer_grpc, infer_http, simulate_grpc, simulate_http
 from workload import particles_for
-from zdc_detector.card import GRAPH_FILE
+from zdc_detector.card import GRAPH_FILE, ModelCard
 from zdc_detector.particles import Particles
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
@@ -63,7 +63,7 @@ def main() -> None:
         print("peers: the same graph on onnxruntime's CPU provider, one thread a session, batches of at most 64")
         everything = particles_for(model.card, PARTICLES)
         particles = [everything[i : i + 1] for i in range(PARTICLES)]
-        starts: dict[str, Start] = {OURS: partial(ours, settings, model.card.name, particles)}
+        starts: dict[str, Start] = {OURS: partial(ours, settings, model.card, particles)}
         for peer in PEERS:
             if peer.name in options.peers:
                 starts[peer.name] = partial(running_peer, peer, model.folder / GRAPH_FILE, particles)
@@ -73,14 +73,18 @@ def main() -> None:
 
 
 @contextmanager
-def ours(settings: EngineSettings, model: str, particles: list[Particles]) -> Iterator[Targets]:
-    """Our own protocols, dense counts, and the Open Inference Protocol with the requests that PyTriton gets."""
+def ours(settings: EngineSettings, card: ModelCard, particles: list[Particles]) -> Iterator[Targets]:
+    """Our own protocols, dense counts, and the Open Inference Protocol with requests like those that PyTriton gets."""
     with running_server(settings) as server:
         requests = [SimulationRequest(each) for each in particles]
         http = Target("http", server.http, tuple(map(simulate_http, requests)))
         grpc = Target("grpc", server.grpc, tuple(map(simulate_grpc, requests)), SIMULATE)
-        open_http = Target("http", server.http, tuple(infer_http(model, each) for each in particles))
-        open_grpc = Target("grpc", server.grpc, tuple(infer_grpc(model, each) for each in particles), MODEL_INFER)
+        open_http = Target(
+            "http", server.http, tuple(infer_http(card.name, each, card.takes_pdg) for each in particles)
+        )
+        open_grpc = Target(
+            "grpc", server.grpc, tuple(infer_grpc(card.name, each, card.takes_pdg) for each in particles), MODEL_INFER
+        )
         wait_for_answer(server.tree, server.http, http.requests[0], WAIT)
         yield [(OURS, http), (OURS, grpc), (OPEN, open_http), (OPEN, open_grpc)]
 

@@ -64,19 +64,22 @@ def simulate_grpc(request: SimulationRequest) -> bytes:
     return message_of_request(request).SerializeToString()
 
 
-def infer_http(model: str, particles: Particles) -> bytes:
-    """Open Inference Protocol with binary tensors: ``particles`` in, ``response`` out."""
-    raw = _conditions(particles).tobytes()
-    given = {
-        "name": "particles",
-        "shape": [len(particles), len(CONDITIONS)],
-        "datatype": "FP32",
-        "parameters": {"binary_data_size": len(raw)},
-    }
+def infer_http(model: str, particles: Particles, pdg: bool = False) -> bytes:
+    """Open Inference Protocol with binary tensors: ``particles``, and ``pdg`` if asked for, in, ``response`` out."""
+    tensors = _tensors(particles, pdg)
+    given = [
+        {
+            "name": name,
+            "shape": list(array.shape),
+            "datatype": datatype,
+            "parameters": {"binary_data_size": array.nbytes},
+        }
+        for name, datatype, array in tensors
+    ]
     wanted = {"name": "response", "parameters": {"binary_data": True}}
-    head = json.dumps({"inputs": [given], "outputs": [wanted]}).encode()
+    head = json.dumps({"inputs": given, "outputs": [wanted]}).encode()
     headers = {"Content-Type": RAW, "Inference-Header-Content-Length": str(len(head))}
-    return post(f"/v2/models/{model}/infer", head + raw, headers)
+    return post(f"/v2/models/{model}/infer", head + b"".join(array.tobytes() for *_, array in tensors), headers)
 
 
 def infer_json(model: str, particles: Particles) -> bytes:
@@ -87,14 +90,19 @@ def infer_json(model: str, particles: Particles) -> bytes:
     return post(f"/v2/models/{model}/infer", body, {"Content-Type": JSON})
 
 
-def infer_grpc(model: str, particles: Particles) -> bytes:
-    """Open Inference Protocol over gRPC, tensors as bytes."""
-    tensor = inference.ModelInferRequest.InferInputTensor(
-        name="particles", datatype="FP32", shape=[len(particles), len(CONDITIONS)]
-    )
+def infer_grpc(model: str, particles: Particles, pdg: bool = False) -> bytes:
+    """The same over gRPC, tensors as bytes."""
+    tensors = _tensors(particles, pdg)
+    given = [
+        inference.ModelInferRequest.InferInputTensor(name=name, datatype=datatype, shape=array.shape)
+        for name, datatype, array in tensors
+    ]
     wanted = inference.ModelInferRequest.InferRequestedOutputTensor(name="response")
     message = inference.ModelInferRequest(
-        model_name=model, inputs=[tensor], outputs=[wanted], raw_input_contents=[_conditions(particles).tobytes()]
+        model_name=model,
+        inputs=given,
+        outputs=[wanted],
+        raw_input_contents=[array.tobytes() for *_, array in tensors],
     )
     return message.SerializeToString()
 
@@ -103,6 +111,12 @@ def conditions_json(path: str, particles: Particles) -> bytes:
     """``{"particles": [[...]]}`` for servers without a protocol of their own."""
     body = json.dumps({"particles": _conditions(particles).tolist()}).encode()
     return post(path, body, {"Content-Type": JSON})
+
+
+def _tensors(particles: Particles, pdg: bool) -> list[tuple[str, str, NDArray[np.generic]]]:
+    """Name, datatype and array of each."""
+    codes: list[tuple[str, str, NDArray[np.generic]]] = [("pdg", "INT64", particles.pdg.astype("<i8"))] if pdg else []
+    return [("particles", "FP32", _conditions(particles)), *codes]
 
 
 def _conditions(particles: Particles) -> NDArray[np.float32]:
