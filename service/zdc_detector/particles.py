@@ -93,6 +93,13 @@ def species_name(pdg: int) -> str:
         return str(pdg)
 
 
+def by_frequency(pdg: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
+    """The PDG codes that occur, most frequent first, and how often each does."""
+    codes, counts = np.unique(pdg, return_counts=True)
+    order = np.argsort(-counts, kind="stable")
+    return codes[order], counts[order]
+
+
 @dataclass(frozen=True)
 class Particles:
     """A block of particles.

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.particles import ENERGY, Particles, species_name
+from zdc_detector.particles import ENERGY, Particles, by_frequency, species_name
 from zdc_detector.shower_rows import StoredRows
 
 from zdc_metrics.alignment import aligned_mean
@@ -42,9 +42,8 @@ def choose_examples(particles: Particles, sums: NDArray[np.integer], most: int =
     Indices, by species and energy, shape (at most `most`,).
     """
     lit = np.median(sums, axis=1) > 0
-    codes, counts = np.unique(particles.pdg[lit], return_counts=True)
-    codes = codes[np.argsort(-counts, kind="stable")]
-    spare = max(most - len(codes), 0) * np.sort(counts)[::-1] / max(counts.sum(), 1)
+    codes, counts = by_frequency(particles.pdg[lit])
+    spare = max(most - len(codes), 0) * counts / max(counts.sum(), 1)
     chosen: list[int] = []
     for code, wanted in zip(codes[:most], 1 + np.rint(spare).astype(int), strict=False):
         rows = np.flatnonzero(lit & (particles.pdg == code))
@@ -181,8 +180,7 @@ def draw_means(
     samples : Two of (name, photons per fibre of shape (N, rows, columns), N particles).
     most : Species to show, the most frequent first.
     """
-    codes, counts = np.unique(samples[0][2].pdg, return_counts=True)
-    codes = codes[np.argsort(-counts, kind="stable")][:most]
+    codes = by_frequency(samples[0][2].pdg)[0][:most]
     with plot_style():
         figure = Figure(figsize=(8.2, 2.35 * len(codes) + 0.5), layout="constrained")
         grid = figure.subplots(len(codes), 3, squeeze=False)

@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.particles import ENERGY, Particles, species_name
+from zdc_detector.particles import ENERGY, Particles, by_frequency, species_name
 
 #: Upper edges of the energy groups [GeV]; the last group is open.
 ENERGY_EDGES = (100.0, 500.0)
@@ -16,8 +16,7 @@ def groups_of(particles: Particles) -> dict[str, NDArray[np.intp]]:
 
 def species_groups(particles: Particles) -> dict[str, NDArray[np.intp]]:
     """Rows of each species, most frequent first."""
-    codes, counts = np.unique(particles.pdg, return_counts=True)
-    codes = codes[np.argsort(-counts, kind="stable")]
+    codes, _ = by_frequency(particles.pdg)
     return {f"{species_name(int(code))} ({code})": np.flatnonzero(particles.pdg == code) for code in codes}
 
 

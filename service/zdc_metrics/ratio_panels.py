@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
-from zdc_detector.particles import ENERGY, species_name
+from zdc_detector.particles import ENERGY, by_frequency, species_name
 from zdc_detector.showers import Showers
 
 from zdc_metrics.histograms import Histogram, common_edges, ratio
@@ -128,8 +128,7 @@ def draw_profiles(reference: Showers, generated: Showers, sums: Pair, names: tup
     sums : Photon sums of both samples.
     most : Species to show, those that the reference has most of first.
     """
-    codes, counts = np.unique(reference.particles.pdg, return_counts=True)
-    codes = codes[np.argsort(-counts, kind="stable")][:most]
+    codes = by_frequency(reference.particles.pdg)[0][:most]
     across = min(3, len(codes))
     down = -(-len(codes) // across)
     with plot_style():

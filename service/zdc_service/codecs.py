@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import sys
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ ZSTD = "zstd"
 
 _ZSTD_LEVEL = 1  # a dense response shrinks tenfold in 8 us; higher levels cost more than the model
 _SMALLEST_COMPRESSED = 1024
+_NATIVE = sys.byteorder == "little"
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -231,8 +233,9 @@ def _to_bytes(_result: SimulationResult, arrays: Arrays) -> "bytes | memoryview[
 
 def little_endian(array: NDArray[np.generic]) -> "memoryview[Any]":
     """An array's numbers, little-endian in C order; without a copy where it has them so."""
-    ordered = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
-    return ordered.reshape(-1).view(np.uint8).data
+    if not (_NATIVE and array.dtype.isnative and array.flags.c_contiguous):
+        array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
+    return array.reshape(-1).view(np.uint8).data
 
 
 def _headers(result: SimulationResult) -> dict[str, str]:

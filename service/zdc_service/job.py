@@ -226,7 +226,7 @@ class Job:
             channel_names=card.calorimeter.channel_names,
             particle=plan.index[kept],
             side=plan.side[kept],
-            channels=cast(NDArray[np.generic], self._channels),
+            channels=cast("NDArray[np.generic]", self._channels),
             response=self._images,
             hits=hits,
             skipped=plan.skipped,

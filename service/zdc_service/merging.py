@@ -6,6 +6,7 @@ depend on its own seed and row number alone, so that nobody can tell whether the
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from zdc_detector.errors import DeadlineError, InvalidInputError, NotReadyError, OutOfRangeError, OverloadedError
@@ -86,12 +87,15 @@ def merge(requests: Sequence[SimulationRequest], engine: Engine) -> Merged:
         if request.first_row + len(request.particles) > MAX_ROW:
             raise InvalidInputError("a first_row leaves no room below 2^63")
     sizes = [len(request.particles) for request in requests]
-    edges = np.cumsum([0, *sizes])
+    edges = [0, *accumulate(sizes)]
     particles = Particles.concatenate([request.particles for request in requests])
     if engine.card.ranges.outside(particles).any():
         raise OutOfRangeError("a particle is outside the trained range")
-    offsets = np.array([request.first_row for request in requests], dtype=np.uint64) - edges[:-1].astype(np.uint64)
     index = np.arange(len(particles), dtype=np.uint32)
+    keys = np.array(seeds, dtype=np.uint64), np.array([request.first_row for request in requests], dtype=np.uint64)
+    if sizes.count(1) < len(sizes):
+        offsets = keys[1] - np.array(edges[:-1], dtype=np.uint64)
+        keys = np.repeat(keys[0], sizes), np.repeat(offsets, sizes) + index
     plan = Plan(
         engine=engine,
         particles=particles.toward_a(),
@@ -105,12 +109,9 @@ def merge(requests: Sequence[SimulationRequest], engine: Engine) -> Merged:
         skipped={},
         extrapolated={},
         tally=_TallyOfSeveral(len(particles), engine.statistics, len(requests)),
-        keys=(
-            np.repeat(np.array(seeds, dtype=np.uint64), sizes),
-            np.repeat(offsets, sizes) + index,
-        ),
+        keys=keys,
     )
-    return Merged(plan, requests, seeds, edges.tolist())
+    return Merged(plan, requests, seeds, edges)
 
 
 def _rows(result: SimulationResult, request: SimulationRequest, seed: int, start: int, stop: int) -> SimulationResult:

@@ -1,24 +1,21 @@
 """Every kind of error has one status in each protocol, and carries its message."""
 
 import json
-import threading
-from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import grpc
 import httpx
 import pytest
+from full_queue import ROWS, FullQueueServer
 from running_server import RunningServer
 from tiny_model import some_particles
 from zdc_detector import errors
 from zdc_detector.errors import ZdcError
 from zdc_detector.particles import Particles
 from zdc_service.client.grpc_client import message_of_request
-from zdc_service.job import Plan
 from zdc_service.rpc import simulation_pb2 as pb
-from zdc_service.settings import ServerSettings
-from zdc_service.simulation import Output, SimulationRequest, SimulationResult
+from zdc_service.simulation import Output, SimulationRequest
 from zdc_service.status import GRPC_KIND_KEY, STATUSES, kind_of, message_of
 
 PARTICLE = {"pdg": 2112, "px": 0, "py": 0, "pz": 1000}
@@ -184,30 +181,13 @@ def test_other_http_errors_have_the_same_form(
 
 
 def test_an_overloaded_server_says_when_to_come_back(models_folder: Path) -> None:
-    settings = ServerSettings(
-        models=models_folder, default_model="tiny", http_port=0, grpc_port=0, threads=1,
-        max_request_rows=30_000, max_queue_rows=30_000,
-    )  # fmt: skip
-    running = RunningServer(settings)
-    simulator, stop = running.server.simulator, threading.Event()
-    held: dict[int, Future[SimulationResult]] = {}
-
-    def hold(plan: Plan) -> None:
-        """Keep rows in the queue: a plan that is done comes again."""
-        if not stop.is_set():
-            held[plan.rows] = simulator.submit(plan)
-            held[plan.rows].add_done_callback(lambda _: hold(plan))
-
+    running = FullQueueServer(models_folder)
     try:
-        for rows in (7_001, 12_007):
-            hold(simulator.plan(SimulationRequest(some_particles(1), repeats=rows, output=Output.CHANNELS)))
-        body = {"particles": [PARTICLE], "repeats": 30_000, "output": "channels"}
+        running.fill()
+        body = {"particles": [PARTICLE], "repeats": ROWS, "output": "channels"}
         reply = httpx.post(f"{running.http}/simulate", json=body, timeout=60)
-        message = message_of_request(SimulationRequest(some_particles(1), repeats=30_000, output=Output.CHANNELS))
+        message = message_of_request(SimulationRequest(some_particles(1), repeats=ROWS, output=Output.CHANNELS))
         error = grpc_error(running, message, "SimulateStream")
-        stop.set()
-        for future in held.values():
-            future.cancel()
     finally:
         running.stop()
     assert reply.status_code == 429

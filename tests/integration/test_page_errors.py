@@ -1,19 +1,15 @@
 """What the page at ``/`` says when something goes wrong, and how a token is entered."""
 
-import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import httpx
 import pytest
 from browser import Reader
+from full_queue import ROWS, FullQueueServer
 from playwright.sync_api import expect
 from running_server import RunningServer
-from tiny_model import some_particles
-from zdc_service.job import Plan
 from zdc_service.settings import ServerSettings
-from zdc_service.simulation import Output, SimulationRequest, SimulationResult
 
 Open = Callable[..., Reader]
 TOKEN = "alice-0123456789abcdef"
@@ -151,36 +147,19 @@ def test_a_server_that_is_gone(visit: Open, models_folder: Path) -> None:
 
 
 def test_a_busy_server_is_asked_again(visit: Open, models_folder: Path) -> None:
-    settings = ServerSettings(
-        models=models_folder, default_model="tiny", http_port=0, grpc_port=0, threads=1,
-        max_request_rows=30_000, max_queue_rows=30_000,
-    )  # fmt: skip
-    running = RunningServer(settings)
-    simulator, stop = running.server.simulator, threading.Event()
-    held: dict[int, Future[SimulationResult]] = {}
-
-    def hold(plan: Plan) -> None:
-        """Keep rows in the queue: a plan that is done comes again."""
-        if not stop.is_set():
-            held[plan.rows] = simulator.submit(plan)
-            held[plan.rows].add_done_callback(lambda _: hold(plan))
-
+    running = FullQueueServer(models_folder)
     try:
         reader = visit(running.http)
-        for rows in (7_001, 12_007):
-            hold(simulator.plan(SimulationRequest(some_particles(1), repeats=rows, output=Output.CHANNELS)))
-        reader.fill("repeats", 30_000, 429)
+        running.fill()
+        reader.fill("repeats", ROWS, 429)
         assert reader.alert().startswith("The server is busy: ")
         assert reader.alert().endswith(" Trying again in 1 s.")
         with reader.answered(429):
             pass  # by itself
         assert reader.alert().endswith(" Trying again in 2 s.")
-        stop.set()
+        running.empty()
         reader.fill("repeats", 20)
         assert reader.alert() == ""
         assert reader.text("status").startswith("20 responses")
     finally:
-        stop.set()
-        for future in held.values():
-            future.cancel()
         running.stop()

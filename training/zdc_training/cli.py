@@ -24,7 +24,21 @@ if TYPE_CHECKING:
 PROG = "train-zdc"
 
 
-class Fit(BaseModel):
+class OnTorch(BaseModel):
+    """What commands that train have in common."""
+
+    device: str = Field("cpu", description="torch device, e.g. cuda")
+    threads: int | None = Field(None, ge=1, description="torch threads; default: one per core")
+
+    def use_threads(self) -> None:
+        """Let torch compute on as many as were asked for."""
+        import torch
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+
+
+class Fit(OnTorch):
     """Train a model; the run folder holds configuration, logs and checkpoints.
 
     Under `torchrun --nproc-per-node N -m zdc_training.cli fit ...` N processes share each batch.
@@ -36,8 +50,6 @@ class Fit(BaseModel):
         [], description="override a key: section.key=value (repeatable); with --resume, of the run's configuration"
     )
     resume: bool = Field(False, description="go on from the last finished epoch with the run's own configuration")
-    device: str = Field("cpu", description="torch device, e.g. cuda")
-    threads: int | None = Field(None, ge=1, description="torch threads; default: one per core")
 
     def cli_cmd(self) -> None:
         """Train; Ctrl-C keeps the last finished epoch."""
@@ -58,15 +70,12 @@ class Fit(BaseModel):
         self._train(run, config)
 
     def _train(self, run: "Run", config: "AnyConfig") -> None:
-        import torch
-
         from zdc_training.curves import CURVES_FILE, draw_curves
         from zdc_training.distributed import first_process
         from zdc_training.fit import fit
         from zdc_training.progress import ProgressReporter
 
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        self.use_threads()
         try:
             with ProgressReporter(config.optimiser.epochs) as reporter:
                 fit(config, run, self.resume, reporter, self.device)
@@ -83,24 +92,19 @@ class Fit(BaseModel):
         return shlex.join(words)
 
 
-class Profile(BaseModel):
+class Profile(OnTorch):
     """Say where the time of an epoch of training goes; nothing is written."""
 
     config: CliPositionalArg[str] = Field(description="TOML file, or the name of a shipped configuration")
     set: list[ListedText] = Field([], description="override a key: section.key=value (repeatable)")
     steps: int = Field(10, ge=1, description="steps that are timed, and as many that are profiled")
-    device: str = Field("cpu", description="torch device, e.g. cuda")
-    threads: int | None = Field(None, ge=1, description="torch threads; default: one per core")
 
     def cli_cmd(self) -> None:
         """Print the tables."""
-        import torch
-
         from zdc_training.config import load_config
         from zdc_training.profile import profile_training
 
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        self.use_threads()
         print(profile_training(load_config(self.config, self.set), self.device, self.steps))
 
 
@@ -172,7 +176,7 @@ class Export(BaseModel):
         print(f"exported {written}")
 
 
-class Reproduce(BaseModel):
+class Reproduce(OnTorch):
     """Make a table or a figure of the paper again: trains, evaluates and draws what it needs."""
 
     target: CliPositionalArg[Literal["table1", "fig1", "fig3", "fig8"]] = Field(
@@ -186,18 +190,13 @@ class Reproduce(BaseModel):
     )
     seeds: int = Field(3, ge=1, description="trainings of each model, for table1")
     set: list[ListedText] = Field([], description="override a key of all models: section.key=value (repeatable)")
-    device: str = Field("cpu", description="torch device, e.g. cuda")
-    threads: int | None = Field(None, ge=1, description="torch threads; default: one per core")
 
     def cli_cmd(self) -> None:
         """Make it; Ctrl-C keeps the last finished epoch."""
-        import torch
-
         from zdc_training.reproduction.runs import Plan
         from zdc_training.reproduction.targets import reproduce
 
-        if self.threads is not None:
-            torch.set_num_threads(self.threads)
+        self.use_threads()
         try:
             page = reproduce(self.target, Plan(self.output, self.seeds, self.set, self.device))
         except KeyboardInterrupt:

@@ -23,7 +23,7 @@ from zdc_detector.card import (
     sha256_of,
 )
 from zdc_detector.errors import ConfigError
-from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VZ
+from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VZ, by_frequency
 from zdc_detector.showers import Showers
 from zdc_detector.whole_file import whole_folder
 from zdc_metrics import Report
@@ -128,9 +128,8 @@ def _scaler(config: AnyConfig, model: Generator) -> dict[str, object]:
 def trained_ranges(training: Showers, scaling: str) -> Ranges:
     """Species, most frequent first, their energies (rounded outward to two digits), and the vertices to ask for."""
     particles = training.particles
-    codes, counts = np.unique(particles.pdg, return_counts=True)
     species = []
-    for code in codes[np.argsort(-counts, kind="stable")]:
+    for code in by_frequency(particles.pdg)[0]:
         energy = particles.conditions[particles.pdg == code, ENERGY].astype(np.float64)
         low, high = _two_digits(energy.min(), math.floor), _two_digits(energy.max(), math.ceil)
         species.append(SpeciesRange(pdg=int(code), name=PdgEntry.from_pdgid(int(code)).name, energy=(low, high)))

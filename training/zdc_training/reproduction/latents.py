@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
 from zdc_detector.errors import ConfigError
-from zdc_detector.particles import ENERGY, species_name
+from zdc_detector.particles import ENERGY, by_frequency, species_name
 from zdc_detector.random import normals
 from zdc_detector.showers import Showers
 from zdc_metrics.plot_style import plot_style
@@ -79,7 +79,7 @@ def draw_fig1(models: Sequence[Latents]) -> Figure:
             places = embed(model.encoded)
             particles = model.showers.particles
             lit = model.showers.responses.any(axis=(1, 2))
-            for code in _by_frequency(particles.pdg):
+            for code in by_frequency(particles.pdg)[0]:
                 some = (particles.pdg == code) & lit
                 line[0].scatter(
                     places[some, 0], places[some, 1], s=_MARKER, label=species_name(int(code)), linewidths=0
@@ -115,12 +115,6 @@ def draw_fig8(model: Latents) -> Figure:
         axes.legend(markerscale=2.5)
         _bare(axes, f"{model.label}: latents of the validation particles")
     return figure
-
-
-def _by_frequency(pdg: NDArray[np.int64]) -> NDArray[np.int64]:
-    codes, counts = np.unique(pdg, return_counts=True)
-    found: NDArray[np.int64] = codes[np.argsort(-counts, kind="stable")]
-    return found
 
 
 def _bare(axes: Axes, title: str) -> None:
