@@ -113,6 +113,18 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
         run.load_model()
 
 
+def test_a_checkpoint_of_another_version_is_named(tmp_path: Path) -> None:
+    run = trained(tmp_path)
+    for path, part in ((run.checkpoint, "optimisers"), (run.best, "model")):
+        state = torch.load(path, weights_only=True)
+        state[f"former_{part}"] = state.pop(part)
+        torch.save(state, path)
+    with pytest.raises(ConfigError, match=r"checkpoint\.pt does not fit the networks of .*'optimisers'.*another run"):
+        fit(run.config(), run, True, Silent())
+    with pytest.raises(ConfigError, match=r"best\.pt does not fit the networks of .*'model'"):
+        run.load_model()
+
+
 @pytest.mark.parametrize("device", ["tpu", "cuda:99"])
 def test_a_device_that_is_not_there_is_refused(tmp_path: Path, device: str) -> None:
     with pytest.raises(ConfigError, match=f"device '{device}': .*; use cpu, or a torch that was built for it"):

@@ -48,8 +48,8 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
 
     Raises
     ------
-    ConfigError : the folder already holds a run and `resume` is false, a resumed run cannot go on with `config`, a
-        setting does not fit the data, or there is no such device.
+    ConfigError : the folder already holds a run and `resume` is false, a resumed run cannot go on with `config`, its
+        checkpoint is damaged or another version's, a setting does not fit the data, or there is no such device.
     FileFormatError : the training file cannot be read.
     TrainingError : a loss term or the gradient is not finite; the last finished epoch is kept.
     """
@@ -60,7 +60,8 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
         _check_batch(config, len(showers))
         training = Training.begin(config, showers, place)
         if resume and run.checkpoint.is_file():
-            training.restore(run.load(run.checkpoint))
+            with run.fitting(run.checkpoint):
+                training.restore(run.load(run.checkpoint))
         wait_for_all()  # nobody writes before all have read
         if rank() > 0:
             while training.epoch < config.optimiser.epochs:

@@ -1,7 +1,8 @@
 """The folder of one training run: resolved configuration, logs, checkpoints, figures."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -110,17 +111,30 @@ class Run:
             raise ConfigError(f"{path}: cannot be read: {reason}; restore the file, or train another run") from error
         return saved
 
+    @contextmanager
+    def fitting(self, path: Path) -> Iterator[None]:
+        """ConfigError where what a checkpoint holds is not what networks of this configuration and version take."""
+        try:
+            yield
+        except (KeyError, ValueError, RuntimeError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(
+                f"{path} does not fit the networks of {self.config_file}: {reason}; it may be of another version: "
+                "train another run"
+            ) from error
+
     def load_model(self) -> Generator:
         """The best model of the run, in evaluation mode.
 
         Raises
         ------
-        ConfigError : nothing was validated yet.
+        ConfigError : nothing was validated yet, or another version wrote it.
         """
         config = self.config()
         if not self.best.is_file():
             raise ConfigError(f"{self.folder} has no {self.best.name}; let `train-zdc fit` reach its first validation")
         saved = self.load(self.best)
-        model = build_model(config, Calorimeter.model_validate(saved["calorimeter"]))
-        model.load_state_dict(saved["model"])
+        with self.fitting(self.best):
+            model = build_model(config, Calorimeter.model_validate(saved["calorimeter"]))
+            model.load_state_dict(saved["model"])
         return model.eval()
