@@ -2,7 +2,6 @@
 
 import asyncio
 import functools
-import time
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from gated_engine import GatedEngine
 from same_results import assert_same
 from tiny_model import some_particles
+from waiting import PATIENCE, until
 from zdc_detector.particles import Particles
 from zdc_service.batcher import Batcher
 from zdc_service.dispatcher import Dispatcher, Waiting
@@ -21,7 +21,6 @@ from zdc_service.statistics import Totals
 
 QUEUE_ROWS, REQUEST_ROWS = 200, 100
 #: Long enough for nobody to meet it.
-SECONDS = 30
 
 #: One particle that the tiny models take, and one above their energies.
 BAD = SimulationRequest(
@@ -101,20 +100,12 @@ def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
 
         async def main() -> None:
             asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
-            await asyncio.wait_for(test(*args, **kwargs), SECONDS)
+            await asyncio.wait_for(test(*args, **kwargs), PATIENCE)
 
         asyncio.run(main())
         assert not complaints
 
     return run
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Wait for a worker."""
-    end = time.monotonic() + SECONDS
-    while not condition():
-        assert time.monotonic() < end
-        await asyncio.sleep(0.001)
 
 
 async def turn() -> None:

@@ -42,7 +42,7 @@ def table(done: subprocess.CompletedProcess[str]) -> list[list[str]]:
 
 
 def test_batches_are_of_a_shipped_and_a_small_model_unless_told_otherwise() -> None:
-    imports = "from batches import models_of; from commands import chosen_model, common_parser"
+    imports = "from two_models import models_of; from commands import chosen_model, common_parser"
     code = f"{imports}\nprint([chosen_model(each)[0].card.name for each in models_of(common_parser('').parse_args())])"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(LOAD), *(path for path in sys.path if path)])}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment)

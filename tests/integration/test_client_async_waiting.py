@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from running_server import RunningServer
 from tiny_model import some_particles
+from waiting import until
 from zdc_service.client import AsyncClient, ClientOptions, DeadlineError, NotReadyError, connect_async
 from zdc_service.settings import ServerSettings
 
@@ -25,12 +26,6 @@ def requests(server: RunningServer, kind: str) -> float:
     registry = server.server.simulator.metrics.registry
     labels = [{"protocol": protocol, "kind": kind} for protocol in ("http", "grpc_stream")]
     return sum(registry.get_sample_value("zdc_requests_total", label) or 0.0 for label in labels)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(30):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from running_server import RunningServer
 from tiny_model import some_particles
+from waiting import wait_until
 from zdc_detector.particles import Particles
 from zdc_service.client.grpc_client import message_of_request
 from zdc_service.rpc import simulation_pb2 as pb
@@ -160,13 +161,6 @@ def test_a_deadline_ends_the_call_and_its_work(
         unary(message(1000), timeout=0.01)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
     wait_until(lambda: registry.get_sample_value("zdc_queue_rows") == 0)
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 @pytest.mark.parametrize("service", ["", "zdc.v1.Simulation"])

@@ -4,7 +4,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from running_server import RunningServer
 from tiny_model import TinyModel, some_particles, write_model
+from waiting import PATIENCE, wait_until
 from zdc_detector.card import GOLDEN_FILE
 from zdc_detector.errors import ModelNotFoundError
 from zdc_service.client import ClientOptions, concatenate, connect
@@ -19,7 +20,7 @@ from zdc_service.settings import EngineSettings, ServerSettings
 from zdc_service.simulation import Output, SimulationRequest
 from zdc_service.simulator import Simulator
 
-PATIENCE, CLIENTS = 60, 6
+CLIENTS = 6
 
 
 @pytest.fixture
@@ -36,13 +37,6 @@ def server(folder: Path) -> Iterator[RunningServer]:
     )
     yield running
     running.stop()
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 class Clients:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import zstandard
 from running_server import RunningServer
+from waiting import wait_until
 from zdc_service.http.documented import SimulateReply
 from zdc_service.http.schema import EXAMPLES
 
@@ -293,10 +294,3 @@ def test_a_caller_who_hangs_up_within_the_body_is_no_error(
         connection.sendall(b'POST /simulate HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"particles": ')
     wait_until(lambda: cancelled(server) == before + 1)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
-
-
-def wait_until(condition: object) -> None:
-    end = time.monotonic() + 30
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end
-        time.sleep(0.001)

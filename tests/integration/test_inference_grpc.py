@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from inference_requests import CODING, INFER, STREAM_CODING, STREAM_INFER, grpc_message, grpc_outputs
 from running_server import RunningServer
 from tiny_model import some_particles
+from waiting import wait_until
 from zdc_service.rpc import inference_pb2 as pb
 from zdc_service.settings import ServerSettings
 from zdc_service.simulation import SimulationRequest
@@ -136,13 +137,6 @@ def test_a_reader_who_stops_holds_up_no_more_than_a_window(server: RunningServer
 
 
 PENDING = "nv_inference_pending_request_count"
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def raw(count: int) -> pb.ModelInferRequest:

@@ -3,7 +3,6 @@
 ``python tests/load/batches.py --help``; `make bench` runs it with the shipped model, then with a small one.
 """
 
-import argparse
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -11,17 +10,15 @@ from dataclasses import replace
 import grpc
 import httpx
 import numpy as np
-from commands import chosen_model, facts, markdown, one_line_errors, parsed, parser_for, settings_of
+from commands import chosen_model, facts, markdown
 from in_process import onnxruntime_alone, simulator_call
-from load_generator import BUILD, Generator, Target
-from measuring import Result, Way, closed_loop, interleaved
-from process_tree import ProcessTree
+from load_generator import Generator, Target
+from measuring import Result, Way, closed_loop
 from protocols import TIMEOUT, compiled, grpc_stream, http_binary, http_json
 from server_process import running_server
-from small_model import write_small_model
+from two_models import Prepared, measure_two_models
 from wire import SIMULATE_STREAM, simulate_grpc, simulate_http
 from workload import particles_for
-from zdc_service.allocator import keep_large_buffers
 from zdc_service.codecs import NPZ, RAW
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import Output, SimulationRequest
@@ -32,34 +29,12 @@ COMPILED, PYTHON = "compiled", "Python"
 
 
 def main() -> None:
-    """Print facts and a table for each model; one line "not run" where CUDA is asked for and cannot be had."""
-    parser = parser_for(__doc__, seconds=5.0, rounds=3)
-    parser.add_argument("--particles", type=int, default=256, help="of a request; default: %(default)s")
-    parser.add_argument("--in-flight", type=int, default=8, help="requests under way; default: %(default)s")
-    options = parsed(parser)
-    keep_large_buffers()  # as the service does
-    with one_line_errors(parser, options.device):
-        for settings in models_of(options):
-            with prepared(settings, options.particles, options.in_flight) as (lines, ways, server):
-                print("\n".join(lines), flush=True)
-                results = interleaved(ways, options.seconds, options.rounds, server.cpu_seconds)
-            print(f"medians of {options.rounds} interleaved rounds of {options.seconds:g} s a way\n")
-            print("\n".join([*table(results), ""]), flush=True)
-
-
-def models_of(options: argparse.Namespace) -> list[EngineSettings]:
-    """The model that was asked for; else the shipped one, and a small one."""
-    settings = settings_of(options)
-    if options.models is not None or options.model is not None:
-        return [settings]
-    small = {"models": write_small_model(BUILD / "models"), "default_model": None}
-    return [settings, settings.model_copy(update=small)]
+    """Of the command."""
+    measure_two_models(__doc__, 5.0, "responses per second", prepared, table)
 
 
 @contextmanager
-def prepared(
-    settings: EngineSettings, particles: int, in_flight: int
-) -> Iterator[tuple[list[str], list[Way], ProcessTree]]:
+def prepared(settings: EngineSettings, particles: int, in_flight: int) -> Iterator[Prepared]:
     """Facts about what is measured, the ways to measure, onnxruntime alone first, and the server."""
     model, placement = chosen_model(settings)
     request = SimulationRequest(particles_for(model.card, particles), seed=1)

@@ -10,19 +10,17 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
 import numpy as np
-from batches import models_of
-from commands import chosen_model, facts, markdown, one_line_errors, parsed, parser_for
+from commands import chosen_model, facts, markdown
 from in_process import onnxruntime_alone, simulator_call
 from load_generator import Generator, Target
-from measuring import Result, Way, closed_loop, interleaved
-from process_tree import ProcessTree
+from measuring import Result, Way, closed_loop
 from protocols import compiled, library
 from server_process import running_server
+from two_models import Prepared, measure_two_models
 from wire import SIMULATE_STREAM, rows_of, simulate_grpc, simulate_http, simulate_path
 from workload import particles_for
 from zdc_detector.finish import finish_and_sum
 from zdc_detector.random import block_keys, normals_of
-from zdc_service.allocator import keep_large_buffers
 from zdc_service.codecs import RAW, Form, encode
 from zdc_service.http.binary import parse_binary
 from zdc_service.rpc import simulation_pb2 as pb
@@ -41,25 +39,12 @@ Call = Callable[[], int]
 
 
 def main() -> None:
-    """Print facts and a table for each model; one line "not run" where CUDA is asked for and cannot be had."""
-    parser = parser_for(__doc__, seconds=2.0, rounds=3)
-    parser.add_argument("--particles", type=int, default=256, help="of a request; default: %(default)s")
-    parser.add_argument("--in-flight", type=int, default=8, help="requests under way; default: %(default)s")
-    options = parsed(parser)
-    keep_large_buffers()  # as the service does
-    with one_line_errors(parser, options.device):
-        for settings in models_of(options):
-            with prepared(settings, options.particles, options.in_flight) as (lines, ways, server):
-                print("\n".join(lines), flush=True)
-                results = interleaved(ways, options.seconds, options.rounds, server.cpu_seconds)
-            print(f"microseconds of CPU a response, medians of {options.rounds} interleaved rounds\n")
-            print("\n".join([*table(results), ""]), flush=True)
+    """Of the command."""
+    measure_two_models(__doc__, 2.0, "microseconds of CPU a response", prepared, table)
 
 
 @contextmanager
-def prepared(
-    settings: EngineSettings, particles: int, in_flight: int
-) -> Iterator[tuple[list[str], list[Way], ProcessTree]]:
+def prepared(settings: EngineSettings, particles: int, in_flight: int) -> Iterator[Prepared]:
     """Facts about what is measured, every stage as a way, and the server."""
     model, placement = chosen_model(settings)
     request = SimulationRequest(particles_for(model.card, particles), seed=1)

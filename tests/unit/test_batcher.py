@@ -1,7 +1,7 @@
 """The batcher: bounded, fair, and one job's trouble stays its own."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gated_engine import GatedEngine
 from tiny_model import NOISE, some_particles
+from waiting import wait_until
 from zdc_detector.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
 from zdc_detector.finish import finish_rates
 from zdc_detector.particles import Particles
@@ -77,13 +78,6 @@ def blocked(engine: GatedEngine, batcher: Batcher) -> Job:
     batcher.submit(first)
     wait_until(lambda: bool(engine.batches))
     return first
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.001)
 
 
 def test_many_jobs_get_their_own_rows(engine: GatedEngine, batcher: Batcher) -> None:

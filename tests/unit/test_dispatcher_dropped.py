@@ -5,8 +5,9 @@ import time
 
 import numpy as np
 import pytest
-from dispatcher_desk import SECONDS, Desk, check, in_a_loop, rows, small, turn, until
+from dispatcher_desk import Desk, check, in_a_loop, rows, small, turn
 from tiny_model import some_particles
+from waiting import PATIENCE, until
 from zdc_detector.errors import DeadlineError, ModelError
 from zdc_detector.particles import MASS
 from zdc_service.job import Job
@@ -16,7 +17,7 @@ from zdc_service.simulator import Simulator
 
 @in_a_loop
 async def test_who_is_late_is_told_and_the_others_of_the_batch_are_answered(desk: Desk, simulator: Simulator) -> None:
-    past, soon, later = time.monotonic() - 1, time.monotonic() + 0.02, time.monotonic() + SECONDS
+    past, soon, later = time.monotonic() - 1, time.monotonic() + 0.02, time.monotonic() + PATIENCE
     requests = small(5)
     occupying = await desk.occupy()
     waiting = [

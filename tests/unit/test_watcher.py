@@ -5,10 +5,9 @@ import time
 from collections.abc import Callable
 
 import pytest
+from waiting import PATIENCE, wait_until
 from zdc_detector.errors import ModelError
 from zdc_service.watcher import Watcher
-
-PATIENCE = 60
 
 
 class Looks:
@@ -25,10 +24,7 @@ class Looks:
             self.done += 1
 
     def wait(self, calls: int) -> None:
-        end = time.monotonic() + PATIENCE
-        while self.done < calls:
-            assert time.monotonic() < end
-            time.sleep(0.001)
+        wait_until(lambda: self.done >= calls)
 
 
 def test_it_calls_until_it_is_stopped() -> None:
