@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Any, NoReturn, TypeVar
 
 import grpc
@@ -22,18 +23,26 @@ def deadline_of(context: Context) -> float | None:
     return None if left is None else time.monotonic() + left
 
 
-async def send(context: Context, reply: bytes) -> None:
-    """Write one reply of a stream; raises CancelledError where the caller is gone."""
+@contextmanager
+def _caller_may_be_gone() -> Iterator[None]:
+    """CancelledError for what a caller's end looks like to those who write before its cancellation has arrived."""
     try:
-        await context.write(reply)
-    except grpc.aio.InternalError as error:  # what a write meets before the caller's cancellation has arrived
+        yield
+    except grpc.aio.InternalError as error:
         raise asyncio.CancelledError("the caller is gone") from error
 
 
+async def send(context: Context, reply: bytes) -> None:
+    """Write one reply of a stream; raises CancelledError where the caller is gone."""
+    with _caller_may_be_gone():
+        await context.write(reply)
+
+
 async def abort(context: Context, error: Exception) -> NoReturn:
-    """End a call with the status, the message and the kind of an error."""
+    """End a call with the status, the message and the kind of an error; CancelledError where the caller is gone."""
     kind = kind_of(error)
-    await context.abort(STATUSES[kind][1], message_of(error), ((GRPC_KIND_KEY, kind),))
+    with _caller_may_be_gone():
+        await context.abort(STATUSES[kind][1], message_of(error), ((GRPC_KIND_KEY, kind),))
 
 
 class Streams:

@@ -10,7 +10,7 @@ import grpc.aio
 from zdc_detector.errors import NotReadyError, UnauthenticatedError, ZdcError
 
 from zdc_service.access.tokens import Tokens
-from zdc_service.status import GRPC_KIND_KEY, STATUSES
+from zdc_service.rpc.calls import abort
 
 #: What probes ask for; they carry no token.
 _PROBES = (
@@ -76,7 +76,7 @@ class Gate(grpc.GenericRpcHandler):
 
 def _refusing(error: ZdcError) -> _Handler:
     async def refuse(_messages: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
-        await context.abort(STATUSES[error.kind][1], str(error), ((GRPC_KIND_KEY, error.kind),))
+        await abort(context, error)
 
     # A stream in both directions ends calls of every form at once, without waiting for their first message.
     return grpc.stream_stream_rpc_method_handler(refuse)
