@@ -24,7 +24,7 @@ from zdc_service.http.inference_body import (
 )
 from zdc_service.http.reply import SERVER_TIMING, Reply, server_timing
 from zdc_service.inference.metadata import server_metadata
-from zdc_service.inference.models import Models, Planned
+from zdc_service.inference.models import Asked, Models
 from zdc_service.inference.reply import reply_of
 from zdc_service.simulation import SimulationResult
 from zdc_service.simulator import Simulator
@@ -170,27 +170,27 @@ class InferenceDoor:
         body = await read_body(receive, self._body_limit)
         if body is None:
             return None
-        prepare = partial(self._prepare, name, version, headers, body, deadline)
-        parsed, planned = await asyncio.to_thread(prepare) if len(body) > LARGE_BYTES else prepare()
-        plan = planned.plan
-        result = await unless_hung_up(self._simulator.dispatch(plan, deadline=planned.deadline), receive)
+        large = len(body) > LARGE_BYTES or "content-encoding" in headers
+        read = partial(self._read, name, version, headers, body, deadline, large)
+        parsed, asked = await asyncio.to_thread(read) if large else read()
+        result = await unless_hung_up(self._models.dispatch(asked), receive)
         if result is None:
             return None
-        write = partial(self._write, result, parsed, planned)
-        return await asyncio.to_thread(write) if plan.rows * plan.row_bytes > LARGE_BYTES else write()
+        write = partial(self._write, result, parsed, asked)
+        return await asyncio.to_thread(write) if asked.reply_bytes > LARGE_BYTES else write()
 
-    def _prepare(
-        self, name: str, version: str, headers: Mapping[str, str], body: bytes, deadline: float | None
-    ) -> tuple[Parsed, Planned]:
+    def _read(
+        self, name: str, version: str, headers: Mapping[str, str], body: bytes, deadline: float | None, check: bool
+    ) -> tuple[Parsed, Asked]:
         coding = headers.get("content-encoding")
         if coding is not None:
             body = unpacked(body, coding.lower(), self._body_limit)
         parsed = read_infer(name, version, body, headers.get(HEADER_LENGTH.lower()))
-        return parsed, self._models.plan(parsed.request, deadline)
+        return parsed, self._models.understand(parsed.request, deadline, check)
 
-    def _write(self, result: SimulationResult, parsed: Parsed, planned: Planned) -> Reply:
+    def _write(self, result: SimulationResult, parsed: Parsed, asked: Asked) -> Reply:
         began = time.monotonic()
-        reply = write_infer(reply_of(result, parsed.request.id, planned.outputs), parsed)
+        reply = write_infer(reply_of(result, parsed.request.id, asked.outputs), parsed)
         seconds = time.monotonic() - began
         self._encode_seconds.observe(seconds)
         trace_reply(result, seconds)

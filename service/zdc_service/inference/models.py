@@ -1,5 +1,6 @@
 """What a simulator does, by the names of the Open Inference Protocol; HTTP and gRPC only carry it."""
 
+import asyncio
 import math
 import time
 from collections.abc import Mapping
@@ -15,30 +16,28 @@ from zdc_service.inference.request import InferenceRequest, prepare, version_of
 from zdc_service.inference.statistics import model_statistics
 from zdc_service.inference.tensors import DATATYPES, outputs_of
 from zdc_service.job import Plan
+from zdc_service.simulation import SimulationRequest, SimulationResult
 from zdc_service.simulator import Simulator
 
 
 @dataclass(frozen=True)
-class Planned:
-    """A request that may be submitted.
+class Asked:
+    """A request that was understood.
 
     Attributes
     ----------
-    plan : For `Simulator.submit`.
+    simulation : What is to be simulated.
     outputs : Names of the outputs wanted.
     deadline : `time.monotonic` after which the answer is not wanted, or None.
+    reply_bytes : Of the answer's arrays.
+    plan : The simulation as checked, where that was done beforehand.
     """
 
-    plan: Plan
+    simulation: SimulationRequest
     outputs: tuple[str, ...]
     deadline: float | None
-
-    @property
-    def reply_bytes(self) -> int:
-        """Bytes of the answer's arrays."""
-        specs = outputs_of(self.plan.engine.card)
-        row = sum(math.prod(spec.shape[1:]) for spec in specs if spec.name in self.outputs)
-        return self.plan.rows * row * int(DATATYPES[OUTPUT_DATATYPE].itemsize)
+    reply_bytes: int
+    plan: Plan | None = None
 
 
 class Models:
@@ -48,13 +47,13 @@ class Models:
         self._simulator = simulator
         self._repository = simulator.repository
 
-    def plan(self, request: InferenceRequest, deadline: float | None) -> Planned:
-        """Understand and check a request whose answer is not wanted after `deadline`.
+    def understand(self, request: InferenceRequest, deadline: float | None, check: bool) -> Asked:
+        """Read a request whose answer is not wanted after `deadline`; `check` large ones, on a thread for such things.
 
         Raises
         ------
         ModelNotFoundError : no such model or version.
-        InvalidInputError, OutOfRangeError, TooLargeError : As `prepare` and `Simulator.plan`.
+        InvalidInputError, OutOfRangeError, TooLargeError : As `prepare`, and `Simulator.plan` where it is checked.
         """
         engine = self._engine(request.model, request.version)
         began = time.monotonic()
@@ -64,7 +63,26 @@ class Models:
             engine.statistics.failed(error.kind, time.monotonic() - began)
             raise
         deadlines = [one for one in (deadline, prepared.deadline) if one is not None]
-        return Planned(self._simulator.plan(prepared.simulation), prepared.outputs, min(deadlines, default=None))
+        simulation = prepared.simulation
+        row = sum(math.prod(spec.shape[1:]) for spec in outputs_of(engine.card) if spec.name in prepared.outputs)
+        return Asked(
+            simulation,
+            prepared.outputs,
+            min(deadlines, default=None),
+            len(simulation.particles) * row * int(DATATYPES[OUTPUT_DATATYPE].itemsize),
+            self._simulator.plan(simulation) if check else None,
+        )
+
+    def dispatch(self, asked: Asked) -> "asyncio.Future[SimulationResult]":
+        """Start to answer; what was not checked yet is, together with small requests that arrive at the same time.
+
+        Raises
+        ------
+        ZdcError : As `Simulator.ask`; otherwise the future does.
+        """
+        if asked.plan is None:
+            return self._simulator.ask(asked.simulation, asked.deadline)
+        return self._simulator.dispatch(asked.plan, deadline=asked.deadline)
 
     def check_loaded(self, name: str, version: str) -> None:
         """Raise ModelNotFoundError where no such model is loaded."""

@@ -15,7 +15,7 @@ from zdc_detector.errors import InvalidInputError, ModelNotFoundError, NotReadyE
 
 from zdc_service.deadlines import within
 from zdc_service.inference.metadata import server_metadata
-from zdc_service.inference.models import Models, Planned
+from zdc_service.inference.models import Asked, Models
 from zdc_service.inference.reply import InferenceReply, reply_of
 from zdc_service.rpc import inference_pb2 as pb
 from zdc_service.rpc.calls import Context, Streams, abort, deadline_of, send
@@ -125,9 +125,9 @@ class InferenceService:
     async def model_infer(self, message: pb.ModelInferRequest, context: Context) -> bytes:
         """One request, one reply."""
         try:
-            planned = await self._plan(message, deadline_of(context))
-            result = await self._simulator.dispatch(planned.plan, deadline=planned.deadline)
-            reply = await self._write(write_infer, result, message.id, planned.outputs, PROTOCOL)
+            asked = await self._read(message, deadline_of(context))
+            result = await self._models.dispatch(asked)
+            reply = await self._write(write_infer, result, message.id, asked.outputs, PROTOCOL)
         except Exception as error:
             self._failed(error, PROTOCOL)
             await abort(context, error)
@@ -175,14 +175,17 @@ class InferenceService:
 
     async def _accept(self, message: pb.ModelInferRequest, deadline: float | None, window: _Window) -> _Pending:
         try:
-            planned = await self._plan(message, deadline)
+            asked = await self._read(message, deadline)
         except Exception as error:
             await window.acquire(_SMALLEST_REPLY)
             return _Pending(message.id, _SMALLEST_REPLY, (), _failed_with(error))
-        size = _SMALLEST_REPLY + planned.reply_bytes
+        size = _SMALLEST_REPLY + asked.reply_bytes
         await window.acquire(size)
-        result = self._simulator.dispatch(planned.plan, deadline=planned.deadline)
-        return _Pending(message.id, size, planned.outputs, result)
+        try:
+            result = self._models.dispatch(asked)
+        except Exception as error:
+            result = _failed_with(error)
+        return _Pending(message.id, size, asked.outputs, result)
 
     async def _stream_reply(self, one: _Pending) -> bytes:
         try:
@@ -194,19 +197,20 @@ class InferenceService:
         self._requests.labels(STREAM_PROTOCOL, "ok").inc()
         return reply
 
-    async def _plan(self, message: pb.ModelInferRequest, deadline: float | None) -> Planned:
+    async def _read(self, message: pb.ModelInferRequest, deadline: float | None) -> Asked:
         limit = within(deadline, self._request_seconds)
+        large = message.ByteSize() > _LARGE_BYTES
 
-        def plan() -> Planned:
-            planned = self._models.plan(read_infer(message), limit)
-            if planned.reply_bytes > _LARGEST_REPLY:
+        def read() -> Asked:
+            asked = self._models.understand(read_infer(message), limit, check=large)
+            if asked.reply_bytes > _LARGEST_REPLY:
                 raise TooLargeError(
-                    f"an answer of {planned.reply_bytes} bytes is above the {_LARGEST_REPLY} of a gRPC message; "
+                    f"an answer of {asked.reply_bytes} bytes is above the {_LARGEST_REPLY} of a gRPC message; "
                     "split the particles, or ask for channels alone"
                 )
-            return planned
+            return asked
 
-        return await asyncio.to_thread(plan) if message.ByteSize() > _LARGE_BYTES else plan()
+        return await asyncio.to_thread(read) if large else read()
 
     async def _write(
         self,
