@@ -16,7 +16,7 @@ from zdc_service.job import Plan
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.rpc.calls import Context, Streams, abort, deadline_of, send
 from zdc_service.rpc.convert import read_request, write_response
-from zdc_service.simulation import SimulationResult
+from zdc_service.simulation import SimulationRequest, SimulationResult
 from zdc_service.simulator import Simulator
 from zdc_service.status import kind_of
 from zdc_service.tracing import trace_reply
@@ -124,8 +124,8 @@ class SimulationService:
         return reply
 
     async def _ask(self, message: pb.SimulateRequest, deadline: float | None) -> SimulationResult:
-        request = read_request(message) if len(message.particles.pdg) <= _SMALL_PARTICLES * _PDG_BYTES else None
-        if request is not None and request.repeats == 1:
+        request = _small(message)
+        if request is not None:
             return await self._simulator.ask(request, deadline)
         plan = await self._plan(message)
         most = (MESSAGE_LIMIT - _MESSAGE_OVERHEAD) // plan.row_bytes
@@ -162,6 +162,11 @@ class SimulationService:
         try:
             async for message in self._streams.read(messages):
                 deadline = within(end_of_stream, self._request_seconds)
+                request = _small(message)
+                if request is not None:
+                    await window.acquire()
+                    window.put(_Reply(self._simulator.ask(request, deadline), last=True))
+                    continue
                 plan = await self._plan(message)
                 step = max(1, _STREAM_REPLY_BYTES // plan.row_bytes)
                 for start in range(0, max(plan.rows, 1), step):
@@ -195,3 +200,11 @@ class SimulationService:
             log.error("%s failed", protocol, exc_info=error)
         self._requests.labels(protocol, kind).inc()
         await abort(context, error)
+
+
+def _small(message: pb.SimulateRequest) -> SimulationRequest | None:
+    """The request, where it may be checked together with others that arrive, and its answer fits one message."""
+    if len(message.particles.pdg) > _SMALL_PARTICLES * _PDG_BYTES:
+        return None
+    request = read_request(message)
+    return request if request.repeats == 1 else None
