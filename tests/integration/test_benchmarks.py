@@ -68,7 +68,7 @@ def test_single_particles_over_both_protocols(models_folder: Path, model: str, c
     """The shipped model takes the species beside the conditions, the tiny one does not."""
     few = ["--model", model, "--rounds", "1", "--clients", *clients, "--seconds", "0.5", "--peers"]
     rows = table(run("single_particles.py", models_folder if model == "tiny" else SHIPPED, *few))
-    assert len(rows) == 4 * len(clients)
+    assert len(rows) == 5 * len(clients)
     for name, protocol, count, rate, *_, reply, _ in rows:
         assert float(rate) > 0, (name, protocol, count)
         dense = 44 * 44 * (4 if "Open Inference" in name else 2)

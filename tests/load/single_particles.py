@@ -17,15 +17,15 @@ from load_generator import Generator, Load, Target
 from peers import PEERS, NotRunError, running_peer
 from process_tree import wait_for_answer
 from server_process import running_server
-from wire import MODEL_INFER, SIMULATE, infer_grpc, infer_http, simulate_grpc, simulate_http
+from wire import MODEL_INFER, SIMULATE, SIMULATE_STREAM, infer_grpc, infer_http, simulate_grpc, simulate_http
 from workload import particles_for
 from zdc_detector.card import GRAPH_FILE, ModelCard
 from zdc_detector.particles import Particles
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
 
-OURS, TRITON, OPEN = "zdc", "PyTriton", "zdc, Open Inference Protocol"
-PROTOCOLS = {"http": "HTTP", "grpc": "gRPC"}
+OURS, STREAM, TRITON, OPEN = "zdc", "zdc, in one stream", "PyTriton", "zdc, Open Inference Protocol"
+PROTOCOLS = {"http": "HTTP", "grpc": "gRPC", "grpc-stream": "gRPC"}
 #: Requests are sent in turns, so that not all of them ask for the same particle.
 PARTICLES = 64
 WARM_UP = 0.7
@@ -74,11 +74,16 @@ def main() -> None:
 
 @contextmanager
 def ours(settings: EngineSettings, card: ModelCard, particles: list[Particles]) -> Iterator[Targets]:
-    """Our own protocols, dense counts, and the Open Inference Protocol with requests like those that PyTriton gets."""
+    """Our own protocols, dense counts, and the Open Inference Protocol with requests like those that PyTriton gets.
+
+    One stream stands for all clients: it has as many requests under way.
+    """
     with running_server(settings) as server:
         requests = [SimulationRequest(each) for each in particles]
         http = Target("http", server.http, tuple(map(simulate_http, requests)))
-        grpc = Target("grpc", server.grpc, tuple(map(simulate_grpc, requests)), SIMULATE)
+        messages = tuple(map(simulate_grpc, requests))
+        grpc = Target("grpc", server.grpc, messages, SIMULATE)
+        stream = Target("grpc-stream", server.grpc, messages, SIMULATE_STREAM)
         open_http = Target(
             "http", server.http, tuple(infer_http(card.name, each, card.takes_pdg) for each in particles)
         )
@@ -86,7 +91,7 @@ def ours(settings: EngineSettings, card: ModelCard, particles: list[Particles]) 
             "grpc", server.grpc, tuple(infer_grpc(card.name, each, card.takes_pdg) for each in particles), MODEL_INFER
         )
         wait_for_answer(server.tree, server.http, http.requests[0], WAIT)
-        yield [(OURS, http), (OURS, grpc), (OPEN, open_http), (OPEN, open_grpc)]
+        yield [(OURS, http), (OURS, grpc), (STREAM, stream), (OPEN, open_http), (OPEN, open_grpc)]
 
 
 def measure(starts: dict[str, Start], clients: list[int], seconds: float, rounds: int) -> tuple[list[Cell], list[str]]:
@@ -116,7 +121,7 @@ def table(cells: list[Cell], clients: list[int]) -> list[str]:
     head = ["server", "protocol", "clients", "requests/s", "lowest..highest", "p50 [ms]", "p99 [ms]", "reply [bytes]"]
     rows, errors = [], []
     for count in clients:
-        for protocol in PROTOCOLS.values():
+        for protocol in dict.fromkeys(PROTOCOLS.values()):
             for cell in cells:
                 if (cell.clients, cell.protocol) != (count, protocol):
                     continue
