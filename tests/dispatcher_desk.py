@@ -82,7 +82,7 @@ class Desk:
         self.batcher.close()
         assert self.totals.succeeded + self.totals.failed.total() == requests
         assert (self.queue_rows, self.totals.pending) == (0, 0)
-        assert (self.dispatcher._under_way, self.dispatcher._small) == (0, {})
+        assert (self.dispatcher._under_way, self.dispatcher._small) == ({}, {})
         await until(lambda: self.dispatcher._waiting == 0)
 
 

@@ -66,7 +66,7 @@ class Dispatcher:
         self._small: dict[Hashable, list[_Caller]] = {}
         self._small_rows = 0
         self._waiting = 0  # callers
-        self._under_way = 0  # jobs of small requests
+        self._under_way: dict[int, Job] = {}  # of small requests, by their ids
         self._scheduled = False
         self._crowded = -math.inf  # when several last waited
 
@@ -136,14 +136,17 @@ class Dispatcher:
             self._batcher.help(_HELP_SECONDS)
 
     def _small_worth_sending(self) -> bool:
-        """Whether small requests shall not wait for one that is under way.
+        """Whether small requests shall not wait for those that are under way.
 
-        Beside it a batch has to be worth its fixed cost, which is that of many rows. There is one batch more than
-        threads, so that a worker finds the next one when it comes back.
+        Beside a batch that is computed another one has to be worth its fixed cost, which is that of many rows. One that
+        still waits for a thread, behind larger jobs, they may join. There is one job more than threads, so that a
+        worker finds the next one when it comes back.
         """
-        if self._under_way == 0:
+        if not self._under_way:
             return True
-        return self._under_way <= self._batcher.threads and self._small_rows >= WORTH_SHARING
+        if len(self._under_way) > self._batcher.threads:
+            return False
+        return self._small_rows >= WORTH_SHARING or not all(job.begun for job in self._under_way.values())
 
     def _send_small(self, callers: list[_Caller], alone: bool) -> None:
         """Send callers of one key, as many together as leaves work for every thread."""
@@ -186,7 +189,7 @@ class Dispatcher:
         alone: bool,
     ) -> None:
         def ended(again: bool) -> None:
-            self._under_way -= 1
+            del self._under_way[key]  # with the job itself, its future would hold it, and its results
             if again:
                 self._send_apart(_still_waiting(callers), alone=False)
             if self._small and not self._scheduled:
@@ -194,9 +197,10 @@ class Dispatcher:
                 asyncio.get_running_loop().call_soon(self._flush)
 
         job = Job(plan, 0, plan.rows, deadline)
+        key = id(job)
         # They have waited since they arrived, on average.
         job.submitted = plan.tally.began = sum(caller.arrived for caller in callers) / len(callers)
-        self._under_way += 1
+        self._under_way[key] = job
         deadlines = [caller.deadline for caller in callers] if len(callers) > 1 else []
         _chain(job, [caller.waiting for caller in callers], parts, deadlines, ended)
         self._send(job, alone)

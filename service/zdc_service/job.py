@@ -171,6 +171,11 @@ class Job:
             self.future.set_result(self._result())
             plan.tally.delivered(0, self._timing)
 
+    @property
+    def begun(self) -> bool:
+        """Whether a worker has taken some of it."""
+        return self.next_row > self.start
+
     def deliver(self, start: int, images: NDArray[np.generic], channels: NDArray[np.generic], timing: Timing) -> None:
         """Take the finished rows from `start` on, which nobody changes any more; the last ones complete the future."""
         hits = to_hits(images) if self.plan.output is Output.HITS else None
