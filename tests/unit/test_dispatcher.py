@@ -145,6 +145,27 @@ async def test_few_rows_wait_for_the_batch_under_way_and_many_do_not(planner: Si
     await desk.check_idle(6)
 
 
+@in_a_loop
+async def test_few_rows_join_those_that_wait_for_a_thread(desk: Desk, simulator: Simulator) -> None:
+    """Behind a large job they would otherwise wait for two of its slices."""
+    desk.engine.gate.clear()
+    large = SimulationRequest(some_particles(90), seed=4)
+    occupying = desk.ask(large)
+    await until(lambda: bool(desk.engine.batches))
+    requests = [*small(2), *small(1, seed=5)]
+    waiting = desk.ask(*requests[:2])
+    await turn()
+    waiting += desk.ask(requests[2])
+    await turn()
+    slices = len(desk.engine.batches)
+    desk.engine.gate.set()
+    await check(simulator, requests, waiting)
+    answered = len(desk.engine.batches)
+    await check(simulator, [large], occupying)
+    assert answered == slices + 1  # one batch for all three
+    await desk.check_idle(4)
+
+
 def all_gone(references: list[weakref.ref[Any]]) -> bool:
     return all(reference() is None for reference in references)
 
