@@ -60,7 +60,6 @@ class InferenceDoor:
         request_seconds : Longest time for an answer; callers may ask for less.
         """
         self._app = app
-        self._simulator = simulator
         self._models = Models(simulator)
         self._ready = ready
         self._body_limit = body_limit

@@ -96,12 +96,14 @@ class InferenceService:
         request_seconds: float | None = None,
     ):
         """`ready` says whether new work is welcome; `request_seconds` until an answer is late, whoever asks."""
-        self._simulator = simulator
         self._streams = streams
         self._request_seconds = request_seconds
         self._models = Models(simulator)
         self._ready = ready
         self._requests = simulator.metrics.requests
+        protocols = (PROTOCOL, STREAM_PROTOCOL)  # looking labels up takes longer than counting does
+        self._succeeded = {protocol: self._requests.labels(protocol, "ok") for protocol in protocols}
+        self._encode_seconds = {protocol: simulator.metrics.encode_seconds.labels(protocol) for protocol in protocols}
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What a server registers."""
@@ -134,7 +136,7 @@ class InferenceService:
         except asyncio.CancelledError:
             self._requests.labels(PROTOCOL, "cancelled").inc()
             raise
-        self._requests.labels(PROTOCOL, "ok").inc()
+        self._succeeded[PROTOCOL].inc()
         return reply
 
     async def model_stream_infer(self, messages: AsyncIterator[pb.ModelInferRequest], context: Context) -> None:
@@ -194,7 +196,7 @@ class InferenceService:
         except Exception as error:
             self._failed(error, STREAM_PROTOCOL)
             return write_stream_error(one.id, message_of(error))
-        self._requests.labels(STREAM_PROTOCOL, "ok").inc()
+        self._succeeded[STREAM_PROTOCOL].inc()
         return reply
 
     async def _read(self, message: pb.ModelInferRequest, deadline: float | None) -> Asked:
@@ -227,7 +229,7 @@ class InferenceService:
         large = result.response is not None and result.response.nbytes > _LARGE_BYTES
         written = await asyncio.to_thread(reply) if large else reply()
         seconds = time.monotonic() - began
-        self._simulator.metrics.encode_seconds.labels(protocol).observe(seconds)
+        self._encode_seconds[protocol].observe(seconds)
         trace_reply(result, seconds)
         return written
 
