@@ -1,7 +1,6 @@
 """gRPC on a real socket: messages, streams, health, reflection."""
 
 import queue
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -12,6 +11,7 @@ from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from running_server import RunningServer
+from stopped_reader import assert_stopped_reader_is_cheap
 from tiny_model import some_particles
 from waiting import wait_until
 from zdc_detector.particles import Particles
@@ -134,23 +134,7 @@ def test_an_interactive_stream_is_answered_at_once(stream: Stream) -> None:
 
 
 def test_a_reader_who_stops_holds_up_no_more_than_a_window(server: RunningServer, stream: Stream) -> None:
-    registry = server.server.simulator.metrics.registry
-
-    def rows() -> float:
-        return registry.get_sample_value("zdc_rows_total", {"model": "tiny", "version": "2"}) or 0.0
-
-    before = rows()
-    call = stream((message(3000, seed) for seed in range(1000)), timeout=120)
-    next(call)
-    seen = -1.0
-    while rows() != seen:  # until the server stands still
-        seen = rows()
-        time.sleep(0.5)
-    call.cancel()
-    assert 0 < seen - before < 20_000
-    cancelled = {"protocol": "grpc_stream", "kind": "cancelled"}
-    wait_until(lambda: bool(registry.get_sample_value("zdc_requests_total", cancelled)))
-    wait_until(lambda: registry.get_sample_value("zdc_queue_rows") == 0)
+    assert_stopped_reader_is_cheap(server, stream, (message(3000, seed) for seed in range(1000)), "grpc_stream")
 
 
 def test_a_deadline_ends_the_call_and_its_work(
