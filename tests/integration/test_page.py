@@ -37,7 +37,7 @@ def test_it_shows_what_the_api_answers(visit: Open, server: RunningServer) -> No
     reply = ask(server, body)
     sums = np.array(reply["channels"]).sum(axis=1)
     assert reader.captions("model-gallery") == sums[:5].tolist()
-    with_spread = f"{sums.mean():.0f} photons ± {sums.std(ddof=1):.0f}"
+    with_spread = f"{sums.mean():.0f} ± {sums.std(ddof=1):.0f} photons"
     assert re.match(rf"12 responses of tiny version 2 in \d+ ms, seed 12345: {with_spread}, ", reader.text("status"))
     cells = reader.page.locator("#channels-table tr").all()
     assert [row.locator("th").first.text_content() for row in cells[1:]] == reply["channel_names"]
@@ -250,3 +250,66 @@ def test_a_slider_on_its_way_asks_once(visit: Open) -> None:
             "s => { for (let i = 0; i < 40; i++) { s.value = i; s.dispatchEvent(new Event('input')); } }"
         )
     assert sum(url.endswith("/simulate") for url in asked) == 1
+
+
+def test_a_slow_server_is_waited_for_in_words(visit: Open) -> None:
+    reader = visit()
+
+    def late(route: Route) -> None:
+        time.sleep(1.0)
+        route.continue_()
+
+    reader.page.route("**/simulate", late)
+    with reader.answered():
+        reader.page.locator("#repeats").fill("3")
+        expect(reader.page.locator("#status")).to_have_text("Waiting for the server…")
+        expect(reader.page.locator("#results")).to_have_class("old")
+    expect(reader.page.locator("#results")).not_to_have_class("old")
+    assert reader.text("status").startswith("3 responses")
+
+
+def test_a_model_that_was_chosen_is_asked_although_the_next_choice_came_soon(visit: Open) -> None:
+    reader = visit()
+    held: list[Route] = []
+
+    def hold_first(route: Route) -> None:
+        if held:
+            route.continue_()
+        else:
+            held.append(route)
+
+    reader.page.route("**/models/strips/1", hold_first)
+    with reader.page.expect_request("**/models/strips/1"):
+        reader.page.locator("#model").select_option("strips version 1")
+    reader.fill("repeats", 2)  # before the card of the model is there
+    assert reader.body()["model"] == "strips"
+    assert reader.page.locator("#channels-table th[scope=row]").all_text_contents() == ["left", "right"]
+
+
+def test_a_ring_shows_where_the_line_meets_the_face(visit: Open) -> None:
+    reader = visit()
+    reader.fill("x", 1.25)
+    reader.fill("y", -0.75)
+    rings = reader.page.locator("#model-gallery circle.line")
+    assert rings.count() == 5
+    assert [float(rings.first.get_attribute(name) or "nan") for name in ("cx", "cy")] == [1.25, 0.75]
+    view = reader.page.locator("#model-gallery svg").first.get_attribute("viewBox")
+    assert view == "-3.52 -3.52 7.04 7.04"
+    reader.fill("x", 5)
+    assert rings.count() == 0
+
+
+def test_pictures_of_geant4_keep_their_place_where_there_are_none(visit: Open) -> None:
+    reader = visit()
+    with reader.answered():
+        reader.page.locator("#species").select_option("K(S)0 (310)")
+    with reader.answered():
+        reader.page.get_by_role("button", name="Go to that particle").click()
+    gallery = reader.page.locator("#geant-gallery")
+    before = gallery.bounding_box()
+    reader.fill("x", 3.4)
+    assert reader.captions("geant-gallery") == []
+    after = gallery.bounding_box()
+    assert before is not None
+    assert after is not None
+    assert after["height"] == pytest.approx(before["height"], abs=4)

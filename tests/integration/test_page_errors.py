@@ -90,8 +90,10 @@ def test_a_server_that_takes_tokens(visit: Open, guarded: RunningServer) -> None
     expect(reader.page.locator("#token-form")).to_be_hidden()
     assert reader.alert() == ""
     assert field.input_value() == ""
-    where = "() => [Object.values(sessionStorage), Object.values(localStorage), document.cookie, location.href]"
-    assert reader.page.evaluate(where) == [[TOKEN], [], "", f"{guarded.http}/"]
+    expect(reader.page.locator("#model")).to_be_focused()  # the keyboard is not lost with the form
+    where = "() => [Object.values(sessionStorage), Object.values(localStorage), document.cookie]"
+    assert reader.page.evaluate(where) == [[TOKEN], [], ""]
+    assert TOKEN not in reader.page.url
     assert TOKEN not in reader.page.content()
     assert "Bearer $ZDC_TOKEN" in reader.text("curl")
     with reader.answered():
@@ -127,9 +129,12 @@ def test_a_model_that_is_gone(visit: Open, models_folder: Path) -> None:
         assert httpx.post(f"{running.http}/v2/repository/models/strips/unload").status_code == 200
         reader.fill("repeats", 3, 404)
         assert reader.alert().startswith("That is not loaded any more; reload the page for what is: model 'strips'")
-        with reader.answered():
-            reader.page.reload()
+        reader.page.reload()
+        expect(reader.page.locator("#problem")).to_contain_text("strips version 1, which is not loaded here")
         assert reader.page.locator("#model option").count() == 2
+        with reader.answered():
+            reader.page.get_by_role("button", name="Simulate again").click()
+        assert reader.body()["model"] == "tiny"
     finally:
         running.stop()
 

@@ -89,3 +89,41 @@ def test_motion_is_left_out_for_those_who_ask(visit: Open) -> None:
         return style.transitionDuration !== '0s' || style.animationName !== 'none';
     }).length"""
     assert reader.page.evaluate(moving) == 0
+
+
+def test_nothing_moves_while_it_loads(visit: Open) -> None:
+    """Chromium's own measure of what jumps; 0.1 is called good."""
+    reader = visit(wait=False)
+    reader.page.add_init_script(
+        """window.moved = 0;
+        new PerformanceObserver(list => list.getEntries().forEach(entry => { moved += entry.value; }))
+          .observe({type: 'layout-shift', buffered: true});"""
+    )
+    for width in (360, 800, 1280):
+        reader.page.set_viewport_size({"width": width, "height": 740})
+        with reader.answered():
+            reader.page.reload()
+        assert reader.page.evaluate("() => moved") < 0.01, width
+
+
+def test_numbers_of_the_colour_scale_do_not_meet(visit: Open) -> None:
+    reader = visit(viewport=SMALL)
+    for repeats in (1, 400):
+        reader.fill("repeats", repeats)
+        boxes = [tick.bounding_box() for tick in reader.page.locator("#colour-ticks b").all()]
+        assert len(boxes) > 4
+        edges = [edge for box in boxes if box is not None for edge in (box["x"], box["x"] + box["width"])]
+        assert edges == sorted(edges)
+        assert edges[-1] <= SMALL["width"]
+        assert reader.page.locator("#colour-ticks b").last.text_content() in ("10", "20", "50", "100", "200", "500")
+
+
+def test_the_point_is_said_where_the_keyboard_moved_it(visit: Open) -> None:
+    reader = visit()
+    words = reader.page.locator("#face-point")
+    with reader.answered():
+        reader.page.locator("#face").press("ArrowUp")
+    expect(words).to_have_attribute("aria-live", "polite")
+    with reader.answered():
+        reader.page.locator("#face").click(position={"x": 50, "y": 50})
+    expect(words).to_have_attribute("aria-live", "off")

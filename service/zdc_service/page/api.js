@@ -6,11 +6,10 @@ const TOKEN_FORM = /^[A-Za-z0-9\-._~+/]+=*$/;
 
 /** What went wrong, in words for the reader. */
 export class Problem extends Error {
-  /** `kind` as the server has it; `retryAfter` in seconds, null where trying again is no use. */
-  constructor(kind, message, retryAfter = null) {
+  /** `kind` as the server has it; `again`: whether the same may succeed later; `retryAfter` in seconds, where known. */
+  constructor(kind, message, again = false, retryAfter = null) {
     super(message);
-    this.kind = kind;
-    this.retryAfter = retryAfter;
+    Object.assign(this, { kind, again, retryAfter });
   }
 }
 
@@ -37,7 +36,7 @@ async function answerOf(path, options) {
     reply = await fetch(path, { ...options, headers: headers(options.headers), cache: "no-store" });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Problem("no_answer", `No answer from ${location.origin}: is the server running?`);
+    throw new Problem("no_answer", `No answer from ${location.origin}: is the server running?`, true);
   }
   if (reply.ok) return reply.json();
   throw await problemOf(reply);
@@ -58,7 +57,7 @@ async function problemOf(reply) {
     504: "The answer would have come too late",
   };
   const opening = openings[reply.status] ?? `The server answered ${reply.status}`;
-  return new Problem(kind, `${opening}: ${said}.`, wait);
+  return new Problem(kind, `${opening}: ${said}.`, reply.status === 429 || reply.status >= 500, wait);
 }
 
 export const get = (path, signal) => answerOf(path, { signal });

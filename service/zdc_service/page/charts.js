@@ -2,6 +2,7 @@
 
 import { svg } from "./svg.js";
 
+const FEWEST_BINS = 5;
 const TITLES = { generated: "generated", geant: "Geant4" };
 
 /** Mean, sample standard deviation (null of one value) and number of some values. */
@@ -11,10 +12,15 @@ export function statistics(values) {
   return { mean, spread: values.length > 1 ? Math.sqrt(squares / (values.length - 1)) : null, number: values.length };
 }
 
-const short = (value) => (value === null ? "–" : value.toFixed(value < 10 ? 2 : value < 100 ? 1 : 0));
-const said = ({ mean, spread }) => (spread === null ? short(mean) : `${short(mean)} ± ${short(spread)}`);
+const digits = (value) => (value < 1 ? 2 : value < 10 ? 1 : 0);
+const short = (value) => (value === null ? "–" : value.toFixed(digits(value)));
+/** Mean and spread with the digits that the spread leaves. */
+export const said = ({ mean, spread }) =>
+  spread === null ? String(Number(mean.toFixed(1))) : `${mean.toFixed(digits(spread))} ± ${spread.toFixed(digits(spread))}`;
 const column = (rows, at) => rows.map((row) => row[at]);
 const total = (row) => row.reduce((a, b) => a + b, 0);
+
+const ends = (values) => values.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
 
 export const sums = (rows) => rows.map(total);
 
@@ -51,7 +57,8 @@ export function drawChannels(element, table, names, groups) {
       root.append(svg("rect", { x: left, y, width: Math.max(scale(mean) - left, 1), height: 13, class: `bar ${kind}` }));
       if (spread !== null) {
         const [from, to] = [scale(Math.max(mean - spread, 0)), scale(mean + spread)];
-        root.append(svg("path", { d: `M${from} ${y + 6.5}H${to}M${from} ${y + 3}v7M${to} ${y + 3}v7`, class: "spread" }));
+        const d = `M${from} ${y + 6.5}H${to}M${from} ${y + 3}v7M${to} ${y + 3}v7`;
+        root.append(svg("path", { d, class: "spread halo" }), svg("path", { d, class: "spread" }));
       }
       root.append(svg("text", { x: scale(mean + (spread ?? 0)) + 6, y: y + 11, class: "value" }, said(list[at])));
     });
@@ -68,16 +75,18 @@ export function drawChannels(element, table, names, groups) {
 /** A histogram of the photon sums of `generated`, with the values of `geant` (or null) as marks below it. */
 export function drawSums(element, table, generated, geant) {
   const values = [...generated, ...(geant ?? [])];
-  const [least, most] = [Math.min(...values), Math.max(...values)];
+  const [least, most] = ends(values);
   const bins = Math.max(1, Math.min(30, Math.ceil(2 * Math.sqrt(generated.length))));
   const step = Math.max(1, Math.ceil((most - least + 1) / bins));
-  const start = Math.floor(least / step) * step;
-  const counts = new Array(Math.floor((most - start) / step) + 1).fill(0);
+  const found = Math.floor(most / step) - Math.floor(least / step) + 1;
+  const spare = Math.max(0, FEWEST_BINS - found); // around a single value
+  const start = Math.max(0, Math.floor(least / step) - Math.floor(spare / 2)) * step;
+  const counts = new Array(found + spare).fill(0);
   for (const value of generated) counts[Math.floor((value - start) / step)] += 1;
   const tables = { generated: statistics(generated), ...(geant && { geant: statistics(geant) }) };
   const words = Object.entries(tables).map(([kind, found]) => `${TITLES[kind]} ${said(found)} in ${found.number}`);
-  const [root, width] = drawing(element, 250, `Photon sums, mean and spread: ${words.join("; ")}`);
-  const [left, right, top, base] = [34, 14, 12, 176];
+  const [root, width] = drawing(element, 268, `Photon sums, mean and spread: ${words.join("; ")}`);
+  const [left, right, top, base] = [38, 14, 26, 182];
   const x = (value) => left + ((width - left - right) * (value - start)) / (counts.length * step);
   const peak = Math.max(...counts, 1);
   const y = (count) => base - ((base - top) * count) / peak;
@@ -100,12 +109,14 @@ export function drawSums(element, table, generated, geant) {
     mark.append(svg("title", {}, `Geant4: ${value} photons`));
     root.append(mark);
   }
-  const ticks = roundStep(counts.length * step, Math.max(2, Math.floor(width / 90)));
+  root.append(svg("text", { x: 0, y: 12, class: "axis" }, "responses"));
+  const ticks = Math.max(1, roundStep(counts.length * step, Math.max(2, Math.floor(width / 90))));
   for (let value = Math.ceil(start / ticks) * ticks; value <= start + counts.length * step; value += ticks) {
     root.append(svg("text", { x: x(value), y: base + 30, class: "tick" }, String(value)));
   }
-  root.append(svg("text", { x: left, y: base + 50, class: "value" }, `bars: generated, ${said(tables.generated)}`));
-  if (geant) root.append(svg("text", { x: left, y: base + 67, class: "value" }, `triangles: Geant4, ${said(tables.geant)}`));
+  root.append(svg("text", { x: width - right, y: base + 46, class: "axis end" }, "photons"));
+  root.append(svg("text", { x: left, y: base + 64, class: "value" }, `bars: generated, ${said(tables.generated)}`));
+  if (geant) root.append(svg("text", { x: left, y: base + 81, class: "value" }, `triangles: Geant4, ${said(tables.geant)}`));
   const empty = (list) => String(list.filter((value) => value === 0).length);
   const rows = [["generated", generated], ...(geant ? [["Geant4", geant]] : [])];
   fill(
@@ -113,7 +124,7 @@ export function drawSums(element, table, generated, geant) {
     ["", "Responses", "Mean", "Spread", "Least", "Most", "Empty"],
     rows.map(([name, list]) => {
       const found = statistics(list);
-      const [fewest, greatest] = [String(Math.min(...list)), String(Math.max(...list))];
+      const [fewest, greatest] = ends(list).map(String);
       return [name, String(list.length), short(found.mean), short(found.spread), fewest, greatest, empty(list)];
     }),
   );

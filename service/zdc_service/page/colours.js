@@ -7,9 +7,9 @@ const VIRIDIS = (
   .split(" ")
   .map((hex) => [0, 2, 4].map((at) => parseInt(hex.slice(at, at + 2), 16)));
 
-// No photon is nearly black; one begins well up the map, so that the two cannot be mistaken.
+// No photon is nearly black; one begins well up the map, so that its contrast to none is 3 to 1.
 const ZERO = [11, 14, 20];
-const FIRST = 0.18;
+const FIRST = 0.32;
 
 function viridis(share) {
   const at = Math.min(Math.max(share, 0), 1) * (VIRIDIS.length - 1);
@@ -29,7 +29,7 @@ export function niceEnd(largest) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((end) => end >= largest);
 }
 
-const ZERO_SHARE = 0.08; // of the bar, for no photon
+const [ZERO_SHARE, GAP] = [0.08, 0.01]; // of the bar, for no photon, and for nothing after it
 const position = (photons, largest) => ZERO_SHARE + ((1 - ZERO_SHARE) * Math.log(photons)) / Math.log(largest);
 
 export function drawBar(canvas, ticks, largest) {
@@ -37,20 +37,33 @@ export function drawBar(canvas, ticks, largest) {
   const image = context.createImageData(canvas.width, 1);
   for (let i = 0; i < canvas.width; i++) {
     const share = ((i + 0.5) / canvas.width - ZERO_SHARE) / (1 - ZERO_SHARE);
-    image.data.set([...colour(share < 0 ? 0 : largest ** share, largest), 255], 4 * i);
+    const between = share < 0 && share > -GAP / (1 - ZERO_SHARE);
+    image.data.set([...colour(share < 0 ? 0 : largest ** share, largest), between ? 0 : 255], 4 * i);
   }
   context.putImageData(image, 0, 0);
   canvas.setAttribute("aria-label", `Colours from 0, 1 to ${largest} photons a fibre, logarithmic`);
-  const marks = [[0, ZERO_SHARE / 2]];
+  const marks = [[0, (ZERO_SHARE - GAP) / 2]];
   for (const count of [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000].filter((c) => c <= largest)) {
     marks.push([count, position(count, largest)]);
   }
   ticks.replaceChildren(
     ...marks.map(([count, share]) => {
       const tick = document.createElement("span");
-      tick.textContent = count;
+      tick.append(document.createElement("b"));
+      tick.lastChild.textContent = count;
       tick.style.left = `${100 * share}%`;
       return tick;
     }),
   );
+  thinOut([...ticks.children].reverse());
+}
+
+/** Keep the words of the last tick, and of those before it that leave room; the others are lines only. */
+function thinOut(ticks) {
+  let free = Infinity;
+  for (const tick of ticks) {
+    const { left, right } = tick.firstChild.getBoundingClientRect();
+    if (right + 4 < free) free = left;
+    else tick.firstChild.remove();
+  }
 }

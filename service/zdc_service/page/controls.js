@@ -15,7 +15,7 @@ export class Controls {
   constructor(changed, chosen) {
     this.changed = changed;
     this.face = new Face(by("face"), by("face-point"), (x, y) => this.#pointTo(x, y));
-    by("model").addEventListener("change", () => chosen(this.models[by("model").selectedIndex]));
+    by("model").addEventListener("change", () => chosen(this.model));
     by("species").addEventListener("change", () => {
       this.#showSpecies();
       changed();
@@ -49,15 +49,27 @@ export class Controls {
     by("repeats").value = 100;
   }
 
-  /** Offer the models of `/models`; gives the one to begin with. */
-  offer(models) {
+  /** Offer the models of `/models`; gives the one to begin with, and whether it is that of the `wanted` name and version. */
+  offer(models, { model: name, version } = {}) {
     this.models = models;
     const label = (model) => `${model.name} version ${model.version}${model.default ? " (default)" : ""}`;
     by("model").replaceChildren(...models.map((model) => new Option(label(model))));
     // The newest of the default model is what answers requests that name none.
-    const best = models.reduce((a, b) => ((b.default - a.default || b.version - a.version) > 0 ? b : a));
-    by("model").selectedIndex = models.indexOf(best);
-    return best;
+    const best = (some) => some.reduce((a, b) => ((b.default - a.default || b.version - a.version) > 0 ? b : a));
+    const named = models.filter((model) => model.name === name && (version ?? String(model.version)) === String(model.version));
+    const model = best(named.length ? named : models);
+    by("model").selectedIndex = models.indexOf(model);
+    return [model, name === undefined || named.length > 0];
+  }
+
+  /** The chosen one of `/models`. */
+  get model() {
+    return this.models[by("model").selectedIndex];
+  }
+
+  /** Whether the card is that of the chosen model. */
+  get adopted() {
+    return this.card?.name === this.model.name && this.card?.version === this.model.version;
   }
 
   /** Take the species and the face of a model's card; choices that still make sense stay. */
@@ -100,6 +112,28 @@ export class Controls {
     by("vz").value = Number(vz.toFixed(3));
     this.#write(Number(x.toFixed(4)), Number(y.toFixed(4)));
     this.#showEnergy();
+  }
+
+  /** Write into the fields what an address asks for, texts by name. */
+  take(wanted) {
+    if (wanted.pdg !== undefined) {
+      by("species").value = wanted.pdg;
+      if (!this.species) {
+        by("species").selectedIndex = 0;
+        throw new Problem("form", `The address asks for PDG code ${wanted.pdg}, which ${this.card.name} does not know; choose a species.`);
+      }
+      this.#showSpecies();
+    }
+    for (const id of [...Object.keys(NUMBERS), "repeats", "seed"]) {
+      if (wanted[id] !== undefined) by(id).value = Number.isFinite(Number(wanted[id])) ? Number(wanted[id]) : "";
+    }
+    by("keep-seed").checked = wanted.seed !== undefined;
+    this.#showEnergy();
+    this.face.show(by("x").valueAsNumber, by("y").valueAsNumber);
+  }
+
+  get keepsSeed() {
+    return by("keep-seed").checked;
   }
 
   #showSpecies() {

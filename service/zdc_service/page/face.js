@@ -88,6 +88,7 @@ export class Face {
   }
 
   #point(event) {
+    this.words.setAttribute("aria-live", "off");
     const box = this.drawing.getBoundingClientRect();
     const [hx, hy] = this.calorimeter.half_width;
     const x = (2 * (event.clientX - box.left)) / box.width - 1;
@@ -100,6 +101,7 @@ export class Face {
     const step = KEYS[event.key];
     if (step === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
+    this.words.setAttribute("aria-live", "polite"); // a pointer would make a screen reader talk without end
     const size = pitch(this.calorimeter).map((width) => (event.shiftKey ? width / 10 : width));
     this.#move((this.x || 0) + step[0] * size[0], (this.y || 0) + step[1] * size[1]);
   }

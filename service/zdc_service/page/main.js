@@ -1,15 +1,17 @@
 // The page: asks when a choice changes, drops answers that come too late, and shows the others.
 
+import { remember, wanted } from "./address.js";
 import { get, nearest, Problem, simulate, token } from "./api.js";
-import { drawChannels, drawSums, statistics, sums } from "./charts.js";
+import { drawChannels, drawSums, said, statistics, sums } from "./charts.js";
 import { drawBar, niceEnd } from "./colours.js";
 import { Controls } from "./controls.js";
 import { momentum } from "./geometry.js";
-import { Gallery, imageOf, SHOWN } from "./responses.js";
+import { Gallery, imagesOf, SHOWN } from "./responses.js";
 import { bodyOf, snippets } from "./snippets.js";
 
 const by = (id) => document.getElementById(id);
 const PAUSE_MS = 120; // a slider on its way asks for nothing
+const SLOW_MS = 400; // from then on a reader is told that there is nothing new yet
 const LONGEST_WAIT_SECONDS = 30;
 
 const galleries = {
@@ -26,19 +28,33 @@ async function during(work) {
   clearTimeout(timer);
   const mine = (pending = new AbortController());
   by("results").setAttribute("aria-busy", "true");
+  const slow = setTimeout(() => wait(true), SLOW_MS);
   try {
     await work(mine.signal);
     if (pending === mine) tell(null);
   } catch (error) {
     if (error.name === "AbortError" || pending !== mine) return;
-    tell(error instanceof Problem ? error : new Problem("page", `The page failed: ${error.message}`), work);
+    tell(error instanceof Problem ? error : new Problem("page", `The page failed: ${error.message}`, true), work);
   } finally {
-    if (pending === mine) by("results").setAttribute("aria-busy", "false");
+    clearTimeout(slow);
+    if (pending === mine) {
+      wait(false);
+      by("results").setAttribute("aria-busy", "false");
+    }
   }
 }
 
-/** What is to be asked: where nothing was learnt of the models yet, everything. */
-const next = () => (controls.card ? ask : begin);
+/** Say that what is shown is the last answer, while the next one takes its time. */
+function wait(waits) {
+  by("results").classList.toggle("old", waits);
+  if (waits) by("status").textContent = "Waiting for the server…";
+}
+
+/** What is to be asked: where nothing was learnt of the models yet, or not of the chosen one, that first. */
+function next() {
+  if (!controls.card) return begin;
+  return controls.adopted ? ask : (signal) => choose(controls.model, signal);
+}
 
 function later() {
   pending?.abort();
@@ -48,13 +64,13 @@ function later() {
 
 function tell(problem, work) {
   const box = by("problem");
-  box.hidden = problem === null;
+  hide(box, problem === null, by("again"));
   if (problem?.retryAfter == null) refused = 0;
-  by("token-form").hidden = problem?.kind !== "unauthenticated";
+  hide(by("token-form"), problem?.kind !== "unauthenticated", by("model"));
   if (problem === null) return;
   box.querySelector("p").textContent = problem.message;
   by("status").textContent = result ? "Below is the answer to the last request that succeeded." : "";
-  by("retry").hidden = problem.kind === "form" || problem.kind === "unauthenticated";
+  hide(by("retry"), !problem.again, by("again"));
   by("retry").onclick = () => during(work);
   if (problem.kind === "unauthenticated") {
     hideWhatNeedsNoToken();
@@ -67,6 +83,12 @@ function tell(problem, work) {
   }
 }
 
+/** Hide an element or show it; where the keyboard was in what is hidden, it goes to `instead`. */
+function hide(element, hidden, instead) {
+  if (hidden && element.contains(document.activeElement)) instead.focus();
+  element.hidden = hidden;
+}
+
 /** Links that a browser follows without the token. */
 function hideWhatNeedsNoToken() {
   for (const link of document.querySelectorAll(".needs-no-token")) link.hidden = true;
@@ -74,13 +96,22 @@ function hideWhatNeedsNoToken() {
 
 async function begin(signal) {
   const models = await get("models", signal);
-  if (!models.length) throw new Problem("no_model", "No model is loaded on this server.");
-  await adopt(controls.offer(models), signal);
-  // Begin where there is something to compare with.
-  const { card, species } = controls;
-  const high = { pdg: species.pdg, energy: 0.4 * species.energy[1], x: 0, y: 0 };
-  const { example } = await nearest(card.calorimeter.name, high, signal);
-  if (example) controls.goTo(example);
+  if (!models.length) throw new Problem("no_model", "No model is loaded on this server.", true);
+  const choices = wanted();
+  const [model, found] = controls.offer(models, choices ?? {});
+  await adopt(model, signal);
+  if (choices) {
+    controls.take(choices);
+    const name = choices.version ? `${choices.model} version ${choices.version}` : choices.model;
+    const remedy = `Choose a model, or simulate with ${model.name} version ${model.version}`;
+    if (!found) throw new Problem("form", `The address asks for ${name}, which is not loaded here. ${remedy}.`);
+  } else {
+    // Begin where there is something to compare with.
+    const { card, species } = controls;
+    const high = { pdg: species.pdg, energy: 0.4 * species.energy[1], x: 0, y: 0 };
+    const { example } = await nearest(card.calorimeter.name, high, signal);
+    if (example) controls.goTo(example);
+  }
   await ask(signal);
 }
 
@@ -100,6 +131,7 @@ async function adopt(model, signal) {
 async function ask(signal) {
   const card = controls.card;
   const chosen = controls.values();
+  remember(card, chosen, controls.keepsSeed);
   const mass = about.masses[chosen.pdg];
   if (mass === undefined) throw new Problem("no_mass", `The PDG table has no mass for ${chosen.pdg}: send it yourself.`);
   if (!(chosen.energy > mass * 1e-3)) {
@@ -109,10 +141,12 @@ async function ask(signal) {
   const body = bodyOf(particle, chosen, card);
   showRequest(body, particle);
   const began = performance.now();
-  const comparison = nearest(card.calorimeter.name, chosen, signal).catch((error) => ({ example: null, failed: error.message }));
+  const comparison = nearest(card.calorimeter.name, chosen, signal).catch((error) => {
+    if (error.name === "AbortError") throw error;
+    return { example: null, failed: error.message };
+  });
   const [reply, example] = await Promise.all([simulate(body, signal), comparison]);
-  result = { card, reply, images: [], milliseconds: performance.now() - began };
-  result.images = reply.particle.map((_, row) => imageOf(reply.hits, row, reply.shape));
+  result = { card, chosen, reply, milliseconds: performance.now() - began };
   const fits = example.example?.shape.every((number, axis) => number === reply.shape[axis]);
   geant = { ...example, example: fits ? example.example : null };
   first = 0;
@@ -126,32 +160,45 @@ function showRequest(body, { px, py, pz }) {
 }
 
 function show() {
-  const { reply, card, images } = result;
+  const { reply, card, chosen } = result;
+  by("results").classList.remove("empty");
   const example = geant.near ? geant.example : null;
-  const compared = example ? example.channels.map((_, row) => imageOf(example.hits, row, example.shape)) : [];
-  const largest = niceEnd([...images, ...compared].reduce((most, image) => image.reduce((a, b) => Math.max(a, b), most), 0));
-  drawBar(by("colour-bar"), by("colour-ticks"), largest);
-  galleries.generated.show(images.slice(first, first + SHOWN), card.calorimeter, largest, "Generated response", first);
-  galleries.geant.show(compared, card.calorimeter, largest, "Geant4 response");
-  const last = Math.min(first + SHOWN, images.length);
-  by("shown").textContent = images.length ? `${first + 1} to ${last} of ${images.length}` : "none";
+  const total = reply.particle.length;
+  const last = Math.min(first + SHOWN, total);
+  const brightest = [reply, ...(example ? [example] : [])].map(({ hits }) => hits.photons.reduce((a, b) => Math.max(a, b), 0));
+  const scale = { calorimeter: card.calorimeter, largest: niceEnd(Math.max(...brightest)) };
+  result.largest = scale.largest;
+  galleries.generated.show(imagesOf(reply, first, last), { ...scale, point: chosen, name: "Generated response", first });
+  galleries.geant.show(example ? imagesOf(example) : [], { ...scale, point: example, name: "Geant4 response", first: 0 });
+  by("geant-gallery").hidden = !geant.example;
+  by("shown").textContent = total ? `${first + 1} to ${last} of ${total}` : "none";
   by("previous").disabled = first === 0;
-  by("next").disabled = last >= images.length;
+  by("next").disabled = last >= total;
+  by("orientation").textContent = orientation(card.calorimeter);
   by("nearest").textContent = nearestInWords(geant);
   by("source").textContent = example ? `Source: ${geant.source}.` : "";
-  by("go-there").hidden = !geant.example || (geant.example.distance_cm < 1e-3 && Math.abs(geant.example.energy_ratio - 1) < 1e-4);
+  const there = !geant.example || (geant.example.distance_cm < 1e-3 && Math.abs(geant.example.energy_ratio - 1) < 1e-4);
+  hide(by("go-there"), there, by("energy"));
   charts();
   const photons = sums(reply.channels);
-  const { mean, spread } = statistics(photons);
   const empty = photons.filter((value) => value === 0).length;
   by("status").textContent =
     `${photons.length} response${photons.length === 1 ? "" : "s"} of ${reply.model} version ${reply.version} ` +
-    `in ${Math.round(result.milliseconds)} ms, seed ${reply.seed}: ${mean.toFixed(0)} photons` +
-    `${spread === null ? "" : ` ± ${spread.toFixed(0)}`}, ${empty} empty.`;
+    `in ${Math.round(result.milliseconds)} ms, seed ${reply.seed}: ${said(statistics(photons))} photons, ${empty} empty.`;
 }
 
+function orientation({ half_width: half }) {
+  const [width, height] = half.map((value) => Number((2 * value).toFixed(2)));
+  return (
+    `Each picture is the face, ${width} cm x ${height} cm, a pixel a fibre, x to the right and y up; ` +
+    "the ring is where the particle's straight line meets it."
+  );
+}
+
+/** What is drawn as wide as it can be. */
 function charts() {
-  const { reply } = result;
+  const { reply, largest } = result;
+  drawBar(by("colour-bar"), by("colour-ticks"), largest);
   const rows = geant.near && geant.example ? geant.example.channels : null;
   drawChannels(by("channels-chart"), by("channels-table"), reply.channel_names, { generated: reply.channels, geant: rows });
   drawSums(by("sum-chart"), by("sum-table"), sums(reply.channels), rows && sums(rows));
@@ -204,6 +251,8 @@ async function copy(id) {
     by("copied").textContent = document.execCommand("copy") ? "Copied." : "Selected: copy it with the keyboard.";
   }
 }
+
+addEventListener("hashchange", () => during(begin)); // by hand: `remember` makes none
 
 let width = innerWidth;
 addEventListener("resize", () => {

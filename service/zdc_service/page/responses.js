@@ -1,16 +1,21 @@
 // Pictures of responses, whose fibres can be read out.
 
-import { centre, channelOf } from "./geometry.js";
+import { centre, channelOf, onFace, pitch } from "./geometry.js";
 import { colour } from "./colours.js";
+import { svg } from "./svg.js";
 
 export const SHOWN = 5;
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
 
-/** Photons of each fibre, of one row of a reply's hits. */
-export function imageOf(hits, row, [rows, columns]) {
-  const image = new Float32Array(rows * columns); // rates, where a model finishes with them
-  for (let i = hits.offsets[row]; i < hits.offsets[row + 1]; i++) image[hits.fibre[i]] = hits.photons[i];
-  return image;
+const RING_FIBRES = 4; // its radius: around the core of a shower, not on it
+
+/** Photons of each fibre, of rows `first` to before `end` of a reply, or of all. */
+export function imagesOf({ hits, shape: [rows, columns] }, first = 0, end = hits.offsets.length - 1) {
+  return Array.from({ length: end - first }, (_, row) => {
+    const image = new Float32Array(rows * columns); // rates, where a model finishes with them
+    for (let i = hits.offsets[first + row]; i < hits.offsets[first + row + 1]; i++) image[hits.fibre[i]] = hits.photons[i];
+    return image;
+  });
 }
 
 const plural = (number, word) => `${Number(number.toFixed(1))} ${word}${number === 1 ? "" : "s"}`;
@@ -24,15 +29,17 @@ export class Gallery {
     this.pictures = [];
   }
 
-  /** Draw images, called `${name} 1`, ... from number `first` on; `largest` ends the colour scale. */
-  show(images, calorimeter, largest, name, first = 0) {
+  /** Draw images, called `${name} 1`, ... from number `first` (0 for the first) on; `largest` ends the colour scale, a
+   * ring shows the `point` [cm]. */
+  show(images, { calorimeter, largest, point, name, first }) {
+    this.element.style.setProperty("--aspect", calorimeter.half_width[0] / calorimeter.half_width[1]);
     while (this.pictures.length > images.length) this.pictures.pop().figure.remove();
     while (this.pictures.length < images.length) {
       const picture = new Picture(this.readOut);
       this.pictures.push(picture);
       this.element.append(picture.figure);
     }
-    this.pictures.forEach((picture, i) => picture.show(images[i], calorimeter, largest, `${name} ${first + i + 1}`));
+    this.pictures.forEach((picture, i) => picture.show(images[i], calorimeter, largest, point, `${name} ${first + i + 1}`));
   }
 }
 
@@ -47,11 +54,12 @@ class Picture {
     this.frame.setAttribute("aria-roledescription", "response");
     this.canvas = document.createElement("canvas");
     this.canvas.setAttribute("role", "img");
+    this.ring = svg("svg", { class: "mark", "aria-hidden": "true" });
     this.cursor = document.createElement("div");
     this.cursor.className = "cursor";
     this.cursor.hidden = true;
     this.caption = document.createElement("figcaption");
-    this.frame.append(this.canvas, this.cursor);
+    this.frame.append(this.canvas, this.ring, this.cursor);
     this.figure.append(this.frame, this.caption);
     this.frame.addEventListener("pointermove", (event) => this.#pointed(event));
     this.frame.addEventListener("pointerdown", (event) => this.#pointed(event));
@@ -61,12 +69,12 @@ class Picture {
     this.frame.addEventListener("keydown", (event) => this.#key(event));
   }
 
-  show(image, calorimeter, largest, name) {
+  show(image, calorimeter, largest, point, name) {
     const [rows, columns] = calorimeter.shape;
     Object.assign(this, { image, calorimeter, name });
     this.canvas.width = rows;
     this.canvas.height = columns;
-    this.frame.style.aspectRatio = `${calorimeter.half_width[0]} / ${calorimeter.half_width[1]}`;
+    this.#mark(point);
     const context = this.canvas.getContext("2d");
     const pixels = context.createImageData(rows, columns);
     let [sum, lit, best] = [0, 0, Math.floor(image.length / 2 + columns / 2)];
@@ -86,6 +94,14 @@ class Picture {
     this.frame.setAttribute("aria-label", words);
     this.caption.textContent = plural(sum, "photon");
     this.cursor.hidden = true;
+  }
+
+  #mark({ x, y }) {
+    const [hx, hy] = this.calorimeter.half_width;
+    this.ring.setAttribute("viewBox", `${-hx} ${-hy} ${2 * hx} ${2 * hy}`);
+    const r = RING_FIBRES * Math.max(...pitch(this.calorimeter));
+    const lines = onFace(this.calorimeter, x, y) ? ["halo", "line"] : [];
+    this.ring.replaceChildren(...lines.map((kind) => svg("circle", { cx: x, cy: -y, r, class: kind })));
   }
 
   #at(row, column) {
