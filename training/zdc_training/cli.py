@@ -153,7 +153,7 @@ class Export(BaseModel):
     run: CliPositionalArg[Path] = Field(description="run folder of `train-zdc fit`; evaluated, for `service`")
     format: Literal["service", "o2"] = Field(
         "service",
-        description="`o2`: a graph of two inputs and a text of scales, as O2's ZDC fast simulation loads them",
+        description="`o2`: graphs and a text of scales, as O2's ZDC fast simulation loads them, and a README",
     )
     output: Path | None = Field(
         None,

@@ -77,7 +77,9 @@ def write_graph(graph: ExportedGraph, path: Path) -> None:
     write_onnx(graph, path, dict(zip(("particles", "noise", "pdg"), example, strict=False)), "response")
 
 
-def write_onnx(module: nn.Module, path: Path, inputs: dict[str, Tensor], output: str) -> None:
+def write_onnx(
+    module: nn.Module, path: Path, inputs: dict[str, Tensor], output: str, ir_version: int | None = None
+) -> None:
     """Trace a module with a dynamic number of rows, drop the tracer's notes (paths of this machine) and check it.
 
     Parameters
@@ -86,6 +88,7 @@ def write_onnx(module: nn.Module, path: Path, inputs: dict[str, Tensor], output:
     path : File to write.
     inputs : Examples of two rows, by the name that they get in the graph.
     output : The name of what the module returns.
+    ir_version : Of the file, for an older onnxruntime; None leaves torch's choice.
     """
     each = {0: torch.export.Dim("N")}
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
@@ -114,6 +117,7 @@ def write_onnx(module: nn.Module, path: Path, inputs: dict[str, Tensor], output:
     for part in (*model.graph.node, model.graph):
         part.ClearField("doc_string")
     del model.graph.value_info[:]
+    model.ir_version = ir_version or model.ir_version
     onnx.save(model, path)
     onnx.checker.check_model(str(path), full_check=True)
 

@@ -1,0 +1,101 @@
+"""The graphs that O2 runs: a network, and who gets light at all, behind O2's scaling, units and order of fibres."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from zdc_detector.finish import MAX_COUNT
+from zdc_detector.particles import CHARGE, PZ, VZ
+
+from zdc_training.geometry import FaceGeometry
+from zdc_training.graph import ExportedGraph
+
+#: ROOT's `TParticlePDG::Charge` counts thirds of the elementary charge.
+CHARGE_UNITS = 3.0
+#: O2 casts float expm1 of the output to int, which cuts 2.9999998 to 2. This share, a few units in the last place,
+#: keeps log(1 + n) above itself through anyone's rounding, and expm1 of it below n + 1/2 for any n of 16 bits.
+_ABOVE = 2.0**-21
+#: A photon of 100 GeV on the axis, in the place of what gets no light: no network sees an infinite impact point.
+_STAND_IN = (100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 100.0, 0.0, 0.0)
+
+
+class O2Conditions(nn.Module):
+    """What O2 passes, as the networks know it: O2's scaling undone, the charge in e, all particles toward +z."""
+
+    means: Tensor
+    scales: Tensor
+    units: Tensor
+
+    def __init__(
+        self, geometry: FaceGeometry, means: NDArray[np.float32], scales: NDArray[np.float32], charged: bool
+    ) -> None:
+        """Remember how O2 scales.
+
+        Parameters
+        ----------
+        geometry : The face.
+        means, scales : What O2 subtracts and divides by, in its units, shape (9,).
+        charged : Charged particles were trained on; otherwise they get no light.
+        """
+        super().__init__()
+        self.geometry = geometry
+        self.charged = charged
+        self.register_buffer("means", torch.from_numpy(means))
+        self.register_buffer("scales", torch.from_numpy(scales))
+        units = torch.ones(len(means))
+        units[CHARGE] = 1 / CHARGE_UNITS
+        self.register_buffer("units", units)
+
+    def forward(self, conditions: Tensor) -> tuple[Tensor, Tensor]:
+        """Conditions in our units, shape (N, 9), and whether the particle may give light, bool, shape (N,)."""
+        particles = (conditions * self.scales + self.means) * self.units
+        mirror = torch.ones_like(particles)
+        mirror[:, VZ] = mirror[:, PZ] = torch.where(particles[:, PZ] < 0, -1.0, 1.0)
+        particles = particles * mirror
+        lit = self.geometry.hits_face(particles) > 0
+        if not self.charged:
+            lit = lit & (particles[:, CHARGE].abs() < 0.5 / CHARGE_UNITS)
+        return particles, lit
+
+
+class O2Graph(nn.Module):
+    """A network with the inputs and the output that O2 knows: rounded counts, since O2 cuts what is after the point."""
+
+    stand_in: Tensor
+
+    def __init__(self, graph: ExportedGraph, conditions: O2Conditions) -> None:
+        super().__init__()
+        self.generator = graph
+        self.conditions = conditions
+        self.register_buffer("stand_in", torch.tensor(_STAND_IN))
+
+    def forward(self, noise: Tensor, conditions: Tensor) -> Tensor:
+        """log(1 + photons), shape (N, 44 along y, 44 along x, 1), of noise (N, 10) and scaled conditions (N, 9)."""
+        counts = torch.round(self.rates(noise, conditions)).clamp(max=MAX_COUNT)
+        logs: Tensor = log_counts(counts).transpose(1, 2).unsqueeze(-1)
+        return logs
+
+    def rates(self, noise: Tensor, conditions: Tensor) -> Tensor:
+        """Photons before they are rounded, shape (N, rows = x, columns = y)."""
+        particles, lit = self.conditions(conditions)
+        rates: Tensor = self.generator(torch.where(lit[:, None], particles, self.stand_in), noise)
+        return torch.where(lit[:, None, None], rates, torch.zeros_like(rates))
+
+
+class O2Classifier(nn.Module):
+    """O2 asks a graph of nine scaled conditions first whether a particle gives any light."""
+
+    def __init__(self, conditions: O2Conditions) -> None:
+        super().__init__()
+        self.conditions = conditions
+
+    def forward(self, conditions: Tensor) -> Tensor:
+        """1 for light and 0 for none, shape (N, 1), of scaled conditions (N, 9)."""
+        lit: Tensor = self.conditions(conditions)[1]
+        return lit.to(conditions.dtype).unsqueeze(1)
+
+
+def log_counts(counts: Tensor) -> Tensor:
+    """A little over log(1 + counts), so that O2's cast of expm1 to int gives each of 0 to 65535 back."""
+    logs: Tensor = torch.log1p(counts)
+    return logs + logs * _ABOVE  # in one factor, torch's exporter takes it for 1 and drops it
