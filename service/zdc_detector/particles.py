@@ -1,6 +1,7 @@
 """Particles as columns: nine conditions and a PDG code per row.
 
-The conditions stand in the order and the units of ALICE O2's fast simulation (`CONDITIONS`, `UNITS`).
+The conditions stand in the order and the units of ALICE O2's fast simulation (`CONDITIONS`, `UNITS`), except that
+O2 counts charges in thirds of e.
 Momenta and vertices are rounded to float32 *before* energy, mass and charge are derived from them, so a
 particle gives the same nine numbers whether it came as JSON doubles or as float32 bytes.
 """
@@ -9,6 +10,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -142,14 +144,14 @@ class Particles:
         return cls(np.concatenate([b.pdg for b in blocks]), np.concatenate([b.conditions for b in blocks]))
 
     @classmethod
-    def from_columns(cls, columns: Mapping[str, ArrayLike]) -> "Particles":
+    def from_columns(cls, columns: Mapping[str, Any]) -> "Particles":
         """Particles from named columns, everything derivable filled in.
 
         Parameters
         ----------
         columns : ``pdg``, ``px``, ``py``, ``pz`` [GeV/c] are required, each of shape (N,); ``vx``, ``vy``,
             ``vz`` [cm] default to 0; ``energy`` [GeV], ``mass`` [MeV] and ``charge`` [e] default to the PDG
-            table's and, where given, must agree with it.
+            table's and, where given, must agree with it. Whatever NumPy makes an array of will do.
 
         Raises
         ------
