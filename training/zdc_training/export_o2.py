@@ -131,7 +131,8 @@ def o2_readme(config: AnyConfig, training: Showers) -> str:
     ranges = trained_ranges(training, "face")
     species = ", ".join(f"{each.name} {each.energy[0]:g} to {each.energy[1]:g} GeV" for each in ranges.species)
     vertex = ", ".join(
-        f"{axis} {low:g} to {high:g} cm" for axis, (low, high) in zip(("vx", "vy", "vz"), ranges.vertex, strict=True)
+        f"{axis} {low:.2g} to {high:.2g} cm"
+        for axis, (low, high) in zip(("vx", "vy", "vz"), ranges.vertex, strict=True)
     )
     own = {
         "<name>": config.output.name,
