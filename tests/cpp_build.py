@@ -1,10 +1,10 @@
-"""The C++ client, compiled and installed once for all tests, and the program that calls it for them."""
+"""The C++ client, compiled once for all tests, and the program that calls it for them."""
 
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,20 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
+from tiny_model import some_particles
 from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
 from zdc_service.client import Chunk
+from zdc_service.simulation import Output, SimulationRequest
+from zdc_service.simulator import Simulator
 
 CLIENT = Path(__file__).parents[1] / "service" / "cpp"
 #: Without optimisation: compiling takes longer than all tests.
 DEBUG = ("-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0")
 TIMEOUT = 120
+
+PARTICLES = some_particles(5)
+#: Fibres and channels of ``tiny``: a program that need not ask for them begins with the call that simulates.
+TINY = {"shape": "1936,5"}
 
 _TOOLS = ("cmake", "ninja", "protoc", "grpc_cpp_plugin", "g++", "pkg-config")
 needs_tools = pytest.mark.skipif(
@@ -52,24 +59,35 @@ class Answer:
 
 @dataclass(frozen=True)
 class BuiltClient:
-    """The client's build folder, and where it is installed."""
+    """The client in its two builds.
 
-    build: Path
-    prefix: Path
+    The programs of the tests are made within another build, with a shared library and checks of memory; what is
+    installed is a static library.
+    """
+
+    folder: Path
+    programs: Path
     numbers: "count[int]"
+
+    @cached_property
+    def prefix(self) -> Path:
+        """Where it is installed, since somebody asked."""
+        options = ("-DZDC_FASTSIM_WERROR=ON", f"-DCMAKE_INSTALL_PREFIX={self.folder / 'installed'}")
+        make(CLIENT, self.folder / "build", *options, target="install")
+        return self.folder / "installed"
 
     def start(
         self, address: str, particles: Sequence[Mapping[str, float]], **settings: object
     ) -> "tuple[subprocess.Popen[str], Path]":
         """Begin a call of `Client.simulate`; `settings` as in ``service/cpp/tests/probe.cc``."""
-        folder = self.build / f"call{next(self.numbers)}"
+        folder = self.folder / f"call{next(self.numbers)}"
         folder.mkdir()
         lines = (" ".join(f"{value:.9g}" for value in one.values()) for one in particles)
         (folder / "particles").write_text("".join(f"{line}\n" for line in lines))
         for thread in range(1, int(str(settings.get("threads", 1)))):
             (folder / str(thread)).mkdir()
         words = [f"{name}={value}" for name, value in settings.items()]
-        command = [str(self.build / "probe"), address, str(folder / "particles"), str(folder), *words]
+        command = [str(self.programs / "zdc_fastsim_probe"), address, str(folder / "particles"), str(folder), *words]
         return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True), folder
 
     def call(
@@ -125,13 +143,22 @@ def assert_same(found: Answer, expected: Chunk, floats: bool = False) -> None:
         assert found.said["hits"] == str(len(expected.hits.fibre))
 
 
+def assert_channels(found: Answer, simulator: Simulator, n: int = len(PARTICLES)) -> None:
+    """An answer has the channels of so many of `some_particles` with seed 7."""
+    request = SimulationRequest(some_particles(n), 7, output=Output.CHANNELS)
+    assert "error" not in found.said, found.said
+    assert_array_equal(found.array("channels", np.dtype(np.uint32)), simulator.simulate(request).channels.ravel())
+
+
 def built_client(factory: pytest.TempPathFactory) -> BuiltClient:
-    """The client, compiled by whichever test comes first."""
+    """The client and its programs, compiled by whichever test comes first."""
     return _build(factory.getbasetemp() / "cpp")
 
 
 @lru_cache
 def _build(folder: Path) -> BuiltClient:
-    options = ("-DZDC_FASTSIM_WERROR=ON", "-DZDC_FASTSIM_TESTS=ON", f"-DCMAKE_INSTALL_PREFIX={folder / 'installed'}")
-    make(CLIENT, folder / "build", *options, target="install")
-    return BuiltClient(folder / "build", folder / "installed", count())
+    programs = folder / "programs"
+    options = (f"-DCHECKOUT={CLIENT.parents[1]}", "-DZDC_FASTSIM_WERROR=ON", "-DZDC_FASTSIM_TESTS=ON")
+    where = f"-DCMAKE_RUNTIME_OUTPUT_DIRECTORY={programs}"
+    make(CLIENT / "tests" / "subproject", folder / "subproject", *options, where)
+    return BuiltClient(folder, programs, count())

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from zdc_service.app import Server
@@ -34,3 +36,14 @@ class RunningServer:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()
+
+
+@contextmanager
+def running(models_folder: Path, **options: object) -> Iterator[RunningServer]:
+    """A server of a test's own with one thread, whose default model is ``tiny``; `options` of `ServerSettings`."""
+    settings = {"http_port": 0, "grpc_port": 0, "threads": 1, **options}
+    server = RunningServer(ServerSettings(models=models_folder, default_model="tiny", **settings))  # type: ignore[arg-type]
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -45,13 +45,17 @@ int main(int argc, char** argv) {
   context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(10));
   inference::ModelInferResponse reply;
   const grpc::Status status = stub->ModelInfer(&context, request, &reply);
-  if (!status.ok() || reply.raw_output_contents_size() != 1) {
+  if (!status.ok()) {
     std::cerr << status.error_message() << '\n';
+    return 1;
+  }
+  if (reply.raw_output_contents_size() != 1 || reply.outputs_size() != 1 || reply.outputs(0).shape_size() != 2) {
+    std::cerr << "the reply has not the one output that was asked for\n";
     return 1;
   }
   const std::string& bytes = reply.raw_output_contents(0);
   std::vector<float> sums(bytes.size() / sizeof(float));
   std::memcpy(sums.data(), bytes.data(), sums.size() * sizeof(float));
-  const std::size_t channels = reply.outputs(0).shape(1);
+  const auto channels = static_cast<std::size_t>(reply.outputs(0).shape(1));
   for (std::size_t i = 0; i < sums.size(); ++i) std::cout << sums[i] << ((i + 1) % channels ? " " : "\n");
 }

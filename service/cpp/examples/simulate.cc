@@ -1,7 +1,10 @@
 // Channel sums of two particles. Usage: simulate [grpc://host:port]
 #include <zdc_fastsim/client.h>
 
+#include <cstdint>
 #include <iostream>
+#include <string>
+#include <vector>
 
 int main(int argc, char** argv) try {
   const zdc_fastsim::Client client(argc > 1 ? argv[1] : "grpc://127.0.0.1:8001");

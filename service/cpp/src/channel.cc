@@ -5,8 +5,11 @@
 #include <grpcpp/support/channel_arguments.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
 #include <string_view>
+#include <system_error>
+#include <utility>
 
 #include "files.h"
 
@@ -23,14 +26,27 @@ bool begins_with(const std::string& text, std::string_view with) { return text.c
   throw ConfigError(StatusCode::invalid_argument, "config", message);
 }
 
-/// Without a port gRPC would take 443.
-std::string target_of(const std::string& address, std::string_view scheme) {
-  const std::size_t port = address.rfind(':') + 1;
-  if (!begins_with(address, scheme) || port < scheme.size() + 2 || port == address.size() ||
-      address.find_first_not_of("0123456789", port) != std::string::npos) {
-    refuse("address '" + address + "' must be grpc://host:port, or grpcs://host:port for TLS");
+/// A name, an IPv4 address, or an IPv6 address in brackets.
+bool is_host(const std::string& host) {
+  const std::string letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.";
+  if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
+    return host.find_first_not_of(letters + ":%", 1) == host.size() - 1;
   }
-  return address.substr(scheme.size());
+  return !host.empty() && host.find_first_not_of(letters) == std::string::npos;
+}
+
+/// gRPC itself would take 443 for a port that is absent, cut one that is too large, and read unix:8001 as a file.
+std::string target_of(const std::string& address, std::string_view scheme) {
+  const std::size_t colon = address.rfind(':');
+  unsigned port = 0;
+  const char* end = address.data() + address.size();
+  if (begins_with(address, scheme) && is_host(address.substr(scheme.size(), colon - scheme.size()))) {
+    const auto [stop, error] = std::from_chars(address.data() + colon + 1, end, port);
+    if (error == std::errc() && stop == end && port > 0 && port < 65'536) {
+      return "dns:///" + address.substr(scheme.size());
+    }
+  }
+  refuse("address '" + address + "' must be grpc://host:port, or grpcs://host:port for TLS");
 }
 
 void check(const Options& options) {

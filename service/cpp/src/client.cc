@@ -21,7 +21,7 @@ struct Client::Impl {
     while (!job.done()) {
       const std::size_t before = rows.rows();
       if (const auto failure = Stream(connection, deadline, job).run()) {
-        patience.wait(*failure, rows.rows() > before, job.first_particle());
+        patience.wait(*failure, {rows.rows() > before, job.first_particle(), job.progress()});
       }
       job.interrupted();
     }
@@ -51,7 +51,7 @@ ModelInfo Client::model(const std::string& name, std::uint32_t version) const {
   Patience patience(impl_->connection, deadline);
   ModelInfo info;
   while (const auto failure = ask_for_model(impl_->connection, deadline, name, version, info)) {
-    patience.wait(*failure, false, 0);
+    patience.wait(*failure, {});
   }
   return info;
 }

@@ -2,9 +2,9 @@
 
 #include <cerrno>
 #include <cstdio>
-#include <cstring>
 #include <memory>
 #include <sstream>
+#include <system_error>
 
 namespace zdc_fastsim {
 namespace {
@@ -17,8 +17,9 @@ std::string read(const char* option, const std::string& path) {
     text.append(block, std::fread(block, 1, sizeof block, file.get()));
   }
   if (!file || std::ferror(file.get())) {
-    throw ConfigError(StatusCode::invalid_argument, "config",
-                      std::string(option) + " = '" + path + "' cannot be read: " + std::strerror(errno));
+    throw ConfigError(
+        StatusCode::invalid_argument, "config",
+        std::string(option) + " = '" + path + "' cannot be read: " + std::generic_category().message(errno));
   }
   return text;
 }

@@ -199,4 +199,8 @@ Result Job::result() const {
   return result;
 }
 
+std::string Job::progress() const {
+  return rows_.rows() == 0 ? "" : std::to_string(rows_.rows()) + " of " + std::to_string(size_) + " rows";
+}
+
 }  // namespace zdc_fastsim

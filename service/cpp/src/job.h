@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <string>
 
 #include "rows.h"
 #include "simulation.pb.h"
@@ -41,6 +42,9 @@ class Job {
 
   /// Of the rows that are there.
   Result result() const;
+
+  /// How many rows are there, in words; empty: none.
+  std::string progress() const;
 
  private:
   struct Sent {

@@ -1,6 +1,9 @@
 #include "model.h"
 
+#include <algorithm>
 #include <charconv>
+#include <locale>
+#include <sstream>
 #include <string_view>
 #include <vector>
 
@@ -11,15 +14,24 @@
 namespace zdc_fastsim {
 namespace {
 
-const std::string kMethod = "/inference.GRPCInferenceService/ModelConfig";
+constexpr const char* kModelConfig = "/inference.GRPCInferenceService/ModelConfig";
 
-/// std::from_chars, unlike others, does not depend on the locale of the program.
 template <class Number>
-Number take_number(std::string_view& text) {
+Number take_integer(std::string_view& text) {
   Number number{};
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc()) throw_malformed("'" + std::string(text) + "' does not begin with a number");
-  text.remove_prefix(end - text.data());
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  return number;
+}
+
+/// As std::from_chars, which for floating point many standard libraries lack; the program's locale does not matter.
+double take_decimal(std::string_view& text) {
+  std::istringstream stream{std::string(text)};
+  stream.imbue(std::locale::classic());
+  double number = 0;
+  if (!(stream >> number)) throw_malformed("'" + std::string(text) + "' does not begin with a number");
+  text.remove_prefix(text.size() - static_cast<std::size_t>(stream.rdbuf()->in_avail()));
   return number;
 }
 
@@ -42,15 +54,15 @@ std::vector<std::string> split(const std::string& list) {
 /// Of `2112 n 50-2600 GeV`.
 Species species_of(std::string_view text) {
   Species species;
-  species.pdg = take_number<std::int32_t>(text);
+  species.pdg = take_integer<std::int32_t>(text);
   take_word(text, " ");
   const std::size_t end = text.substr(0, text.rfind(" GeV")).rfind(' ');
   if (end == std::string_view::npos) throw_malformed("'" + std::string(text) + "' is no species");
   species.name = text.substr(0, end);
   text.remove_prefix(end + 1);
-  species.least_energy = take_number<double>(text);
+  species.least_energy = take_decimal(text);
   take_word(text, "-");
-  species.most_energy = take_number<double>(text);
+  species.most_energy = take_decimal(text);
   take_word(text, " GeV");
   return species;
 }
@@ -64,7 +76,7 @@ ModelInfo info_of(const inference::ModelConfig& config) {
   const auto number = [&fact](const char* name) {
     const std::string text = fact(name);
     std::string_view rest = text;
-    return take_number<std::uint64_t>(rest);
+    return take_integer<std::uint64_t>(rest);
   };
   ModelInfo info;
   info.name = config.name();
@@ -93,7 +105,7 @@ std::optional<Failure> ask_for_model(const Connection& connection, const Deadlin
   if (version != 0) request.set_version(std::to_string(version));
   grpc::TemplatedGenericStub<inference::ModelConfigRequest, inference::ModelConfigResponse> stub(connection.channel());
   grpc::CompletionQueue queue;
-  const auto call = stub.PrepareUnaryCall(&context, kMethod, request, &queue);
+  const auto call = stub.PrepareUnaryCall(&context, kModelConfig, request, &queue);
   inference::ModelConfigResponse reply;
   grpc::Status status;
   call->StartCall();

@@ -12,16 +12,20 @@
 
 namespace zdc_fastsim {
 
+/// How far a call has come.
+struct Progress {
+  bool any = false;                // whether anything was received in the last attempt
+  std::size_t first_particle = 0;  // of the call, which is particle[0] of what the server says
+  std::string rows = {};           // that are there, in words; empty: none
+};
+
 /// Decides after each failed attempt of one call whether there is another, and waits for it.
 class Patience {
  public:
   Patience(const Connection& connection, const Deadline& deadline);
 
   /// Waits; throws the error of `failure` where it is of another sort or nothing is left to wait with.
-  ///
-  /// @param progressed Whether anything was received in the attempt.
-  /// @param first_particle Particle of the call that `particle[0]` of the failure's message is.
-  void wait(const Failure& failure, bool progressed, std::size_t first_particle);
+  void wait(const Failure& failure, const Progress& progress);
 
   /// Failures so far after which there was another attempt.
   std::uint32_t retries() const { return retries_; }
@@ -30,7 +34,8 @@ class Patience {
   const Connection& connection_;
   const Deadline& deadline_;
   std::minstd_rand random_;
-  std::uint32_t failures_ = 0;  // in a row
+  std::uint32_t failures_ = 0;  // in a row, without a row in between
+  std::uint32_t absences_ = 0;  // those of them since a server was there, if only to say that its queue is full
   std::uint32_t retries_ = 0;
   std::string before_;  // what the last attempt failed of
 };

@@ -6,9 +6,46 @@
 namespace zdc_fastsim {
 namespace {
 
-// How OpenSSL and gRPC put it that a certificate is not signed by whom it should be, or names another server.
-constexpr const char* kUntrusted[] = {"CERTIFICATE_VERIFY_FAILED", "certificate verify failed",
-                                      "Hostname Verification Check failed", "not in peer certificate"};
+constexpr const char* kCertificate = "is the server's certificate signed by one of ca_file, and for it?";
+constexpr const char* kPort = "is this the server's port of HTTP? gRPC has another";
+constexpr const char* kNoTls = "has the server TLS? Without it, addresses begin with grpc://";
+
+struct Symptom {
+  const char* words;  // of OpenSSL, BoringSSL and gRPC
+  const char* remedy;
+};
+
+constexpr Symptom kHopeless[] = {
+    {"CERTIFICATE_VERIFY_FAILED", kCertificate},
+    {"certificate verify failed", kCertificate},
+    {"Hostname Verification Check failed", kCertificate},
+    {"not in peer certificate", kCertificate},
+    {"http1.x server", kPort},
+    {"missing selected ALPN property", kPort},
+    {"WRONG_VERSION_NUMBER", kNoTls},
+    {"wrong version number", kNoTls},
+};
+
+bool has(const std::string& message, const char* words) { return message.find(words) != std::string::npos; }
+
+/// Throws the error of a status that is not our server's, but of gRPC itself or of something in between.
+[[noreturn]] void throw_foreign(const std::string& address, const Failure& failure) {
+  const std::string message = address + ": " + failure.message;
+  if (const char* remedy = remedy_of(failure)) throw ConfigError(failure.code, "config", message + "; " + remedy);
+  switch (failure.code) {
+    case StatusCode::unavailable:
+      throw NotReadyError(failure.code, "not_ready", message + "; is a server listening there?");
+    case StatusCode::unauthenticated:
+      throw UnauthenticatedError(failure.code, "unauthenticated", message);
+    case StatusCode::resource_exhausted:
+      if (has(failure.message, "message larger than max")) {
+        throw TooLargeError(failure.code, "too_large", message + "; set a smaller rows_per_request");
+      }
+      [[fallthrough]];
+    default:
+      throw Error(failure.code, "", message);
+  }
+}
 
 /// `particle[i]` of a message counts from the first particle of the request; callers count from the call's.
 std::string renumber(const std::string& message, std::size_t first_particle, std::optional<std::size_t>& particle) {
@@ -23,32 +60,23 @@ std::string renumber(const std::string& message, std::size_t first_particle, std
     number += first_particle;
     if (!particle) particle = number;
     text.append(message, done, found - done).append(std::to_string(number));
-    done = found + (end - begin);
+    done = found + static_cast<std::size_t>(end - begin);
   }
   return text.append(message, done);
 }
 
 }  // namespace
 
-bool is_untrusted(const Failure& failure) {
-  for (const char* words : kUntrusted) {
-    if (failure.message.find(words) != std::string::npos) return true;
+const char* remedy_of(const Failure& failure) {
+  for (const auto& [words, remedy] : kHopeless) {
+    if (failure.kind.empty() && has(failure.message, words)) return remedy;
   }
-  return false;
+  return nullptr;
 }
 
 void throw_error(const std::string& address, const Failure& failure, std::size_t first_particle) {
+  if (failure.kind.empty()) throw_foreign(address, failure);
   const auto& [code, kind, original] = failure;
-  if (kind.empty()) {  // not of our server: of gRPC itself, or of something in between
-    const std::string message = address + ": " + original;
-    if (is_untrusted(failure)) {
-      throw ConfigError(code, "config",
-                        message + "; is the server's certificate signed by one of ca_file, and for it?");
-    }
-    if (code == StatusCode::unavailable)
-      throw NotReadyError(code, "not_ready", message + "; is a server listening there?");
-    throw Error(code, kind, message);
-  }
   std::optional<std::size_t> particle;
   const std::string message = renumber(original, first_particle, particle);
   if (kind == "out_of_range") throw OutOfRangeError(code, kind, message, particle);

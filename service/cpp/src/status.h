@@ -15,8 +15,8 @@ struct Failure {
   std::string message;
 };
 
-/// Whether the server cannot be reached because its certificate is not one to trust, which no waiting mends.
-bool is_untrusted(const Failure& failure);
+/// What to look at where a server cannot be reached for a reason that no waiting mends; null for others.
+const char* remedy_of(const Failure& failure);
 
 /// Throws the error of a failure whose message counts particles from `first_particle` of the call.
 [[noreturn]] void throw_error(const std::string& address, const Failure& failure, std::size_t first_particle);

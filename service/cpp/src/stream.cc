@@ -1,12 +1,12 @@
 #include "stream.h"
 
-#include <string>
+#include <cstdint>
 #include <utility>
 
 namespace zdc_fastsim {
 namespace {
 
-const std::string kMethod = "/zdc.v1.Simulation/SimulateStream";
+constexpr const char* kSimulateStream = "/zdc.v1.Simulation/SimulateStream";
 
 /// What the queue says has happened.
 enum Event : std::intptr_t { kStarted = 1, kRead, kWritten, kFinished };
@@ -19,7 +19,7 @@ Stream::Stream(const Connection& connection, const Deadline& deadline, Job& job)
     : job_(job), in_flight_(connection.options().in_flight) {
   connection.prepare(context_, deadline);
   grpc::TemplatedGenericStub<wire::SimulateRequest, wire::SimulateResponse> stub(connection.channel());
-  call_ = stub.PrepareCall(&context_, kMethod, &queue_);
+  call_ = stub.PrepareCall(&context_, kSimulateStream, &queue_);
 }
 
 std::optional<Failure> Stream::run() {

@@ -2,6 +2,8 @@
 // Usage: probe ADDRESS PARTICLES FOLDER [name=value ...]; PARTICLES has a line of numbers for each.
 #include <zdc_fastsim/client.h>
 
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <functional>
@@ -85,7 +87,8 @@ struct Memory {
   void write(const std::string& folder, const zdc_fastsim::Result& result) const {
     const auto save = [&folder](const char* name, const auto& memory, std::size_t size) {
       std::ofstream(folder + "/" + name, std::ios::binary)
-          .write(reinterpret_cast<const char*>(memory.data()), std::min(size, memory.size()) * sizeof memory[0]);
+          .write(reinterpret_cast<const char*>(memory.data()),
+                 static_cast<std::streamsize>(std::min(size, memory.size()) * sizeof memory[0]));
     };
     const std::size_t rows = result.rows;
     save("response", response, rows * result.image_rows * result.image_columns);
@@ -179,7 +182,7 @@ void run(const std::string& address, const std::string& path, const std::string&
     info = client.model(request.model, request.version);
   } else {
     info.image_rows = 1;
-    info.image_columns = std::stoul(shape);
+    info.image_columns = static_cast<std::uint32_t>(std::stoul(shape));
     info.channel_names.resize(std::stoul(shape.substr(shape.find(',') + 1)));
   }
   if (only_model) return print(info);
@@ -210,6 +213,9 @@ std::string name_of(const zdc_fastsim::Error& error) {
 }
 
 }  // namespace
+
+/// Where this is built with AddressSanitizer: the resolver that gRPC uses loses a name at times.
+extern "C" __attribute__((visibility("default"))) const char* __lsan_default_suppressions() { return "leak:libcares"; }
 
 int main(int argc, char** argv) {
   if (argc < 4) return 2;

@@ -12,7 +12,7 @@
 
 namespace zdc_fastsim {
 
-/// How a client talks to its server. Certificates, keys and tokens stand in files; the first three are PEM files.
+/// How a client talks to its server. The first three name PEM files.
 struct Options {
   std::string ca_file = {};               ///< Authorities that may sign the server's certificate; empty: the system's.
   std::string client_certificate = {};    ///< Own certificate and chain, for servers that ask for one.
@@ -20,10 +20,10 @@ struct Options {
   std::string server_name = {};           ///< Name that the server's certificate must have, if not the address's.
   std::string token = {};                 ///< Bearer token; in clear text unless the address is grpcs.
   std::string token_file = {};            ///< File with the token, read for each attempt so that it may be replaced.
-  std::int64_t deadline_ms = 120'000;     ///< Longest time of a call, all attempts and waits included [ms].
+  std::int64_t deadline_ms = 120'000;     ///< Longest time of a call, all messages, attempts and waits included [ms].
   std::uint32_t rows_per_request = 1024;  ///< Rows of one message; larger jobs are split, which changes no result.
   std::uint32_t in_flight = 4;            ///< Messages sent ahead of the answers.
-  std::uint32_t max_attempts = 8;         ///< Of UNAVAILABLE in a row without a row received in between; 1: no retry.
+  std::uint32_t max_attempts = 8;         ///< Of UNAVAILABLE in a row, with no answer in between; 1: no retry.
   std::int64_t initial_backoff_ms =
       100;                              ///< Longest wait before the second attempt [ms]; doubled for each further one.
   std::int64_t max_backoff_ms = 5'000;  ///< Longest wait of all [ms]; each is drawn between half of it and all.
@@ -33,12 +33,13 @@ struct Options {
 ///
 /// Any number of threads may use one client at the same time, if each has buffers of its own: every call is a stream of
 /// its own over a shared connection, and runs wholly in the thread that made it. Moving from or destroying a client
-/// while it is in use is an error. After fork() a child makes a client of its own.
+/// while it is in use is an error; one that was moved from may only be assigned to or destroyed. After fork() a child
+/// makes a client of its own.
 class ZDC_FASTSIM_EXPORT Client {
  public:
   /// Does not connect yet: calls do.
   ///
-  /// @param address `grpc://host:port`, or `grpcs://host:port` for TLS.
+  /// @param address `grpc://host:port`, or `grpcs://host:port` for TLS; an IPv6 address stands in brackets.
   /// @throws ConfigError for an address of another form, options that cannot be, and files that cannot be read.
   explicit Client(const std::string& address, const Options& options = {});
   ~Client();
@@ -54,6 +55,7 @@ class ZDC_FASTSIM_EXPORT Client {
   /// @throws Error of the kind that the server answers; messages and InvalidInputError::particle() count particles from
   ///     the first of this call.
   /// @throws BufferError if a buffer is too short.
+  /// @throws ConfigError if the server's certificate is not trusted, or Options::token_file can no longer be read.
   Result simulate(Span<const Particle> particles, const Request& request, const CountBuffers& buffers) const;
   Result simulate(Span<const Particle> particles, const Request& request, const FloatBuffers& buffers) const;
 

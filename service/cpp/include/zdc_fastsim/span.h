@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <iterator>
 #include <type_traits>
+#include <utility>
 
 namespace zdc_fastsim {
 
@@ -14,10 +15,13 @@ class Span {
   constexpr Span() noexcept = default;
   constexpr Span(T* data, std::size_t size) noexcept : data_(data), size_(size) {}
 
-  /// A whole array, std::vector, std::array or anything else with std::data and std::size; of a temporary only to read.
-  template <class Container, class Element = std::remove_pointer_t<decltype(std::data(std::declval<Container&>()))>,
-            class = std::enable_if_t<std::is_convertible_v<Element (*)[], T (*)[]> &&
-                                     (std::is_lvalue_reference_v<Container> || std::is_const_v<T>)>>
+  /// A whole array, std::vector, std::array, std::span or anything else with std::data and std::size. A temporary must
+  /// be a view, or be only read: what is written to a container would be gone with it.
+  template <class Container,
+            class Kept = std::conditional_t<std::is_lvalue_reference_v<Container>, Container,
+                                            const std::remove_reference_t<Container>&>,
+            class Element = std::remove_pointer_t<decltype(std::data(std::declval<Kept>()))>,
+            class = std::enable_if_t<std::is_convertible_v<Element (*)[], T (*)[]>>>
   constexpr Span(Container&& container) noexcept : data_(std::data(container)), size_(std::size(container)) {}
 
   constexpr T* data() const noexcept { return data_; }
