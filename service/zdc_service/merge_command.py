@@ -25,16 +25,19 @@ class Merge(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ZDC_CLIENT_", extra="forbid")
 
     output: Path = Field(description="as given to zdc simulate; the parts are in the folder OUTPUT.parts")
+    quiet: bool = Field(False, description="print nothing but what goes wrong")
 
     def cli_cmd(self) -> None:
         """Run; ends the process with code 1, 2 or 130 and one line on failure."""
         with Interrupts() as interrupts:
             try:
-                print("\n".join(run(self, interrupts)))
+                lines = run(self, interrupts)
             except KeyboardInterrupt:
                 end("zdc merge", "interrupted; the parts are as they were", INTERRUPTED)
             except (ZdcError, OSError) as error:
                 end("zdc merge", str(error), exit_code(error))
+        if not self.quiet:
+            print("\n".join(lines))
 
 
 def run(command: Merge, interrupts: Interrupts) -> list[str]:
@@ -48,7 +51,7 @@ def run(command: Merge, interrupts: Interrupts) -> list[str]:
     folder = PartsFolder(command.output, alone=True)
     if not folder.path.is_dir():
         raise ConfigError(f"{folder.path}: no such folder; name the --output that was given to zdc simulate --part")
-    with folder, Display("zdc merge") as display:
+    with folder, Display("zdc merge", command.quiet) as display:
         job = folder.job()
         if job is None:
             raise ConfigError(f"{folder.path}: has no job file; zdc simulate --part makes one")

@@ -100,6 +100,7 @@ class Simulate(BaseSettings):
     )
     workers: int | None = Field(None, ge=1, description="simulate in so many processes of this machine, by Dask")
     scheduler: str | None = Field(None, description="simulate on the workers of a Dask scheduler: tcp://host:8786")
+    quiet: bool = Field(False, description="print nothing but what goes wrong")
     models: Path | None = Field(None, description="without a server: folder of models; default: the shipped ones")
     device: Literal["cpu", "cuda", "tensorrt", "auto"] | None = Field(
         None, description="without a server: where to compute; default: cpu"
@@ -115,7 +116,8 @@ class Simulate(BaseSettings):
             except (ZdcError, OSError) as error:
                 code, text = exit_code(error), str(error)
         if code == 0:
-            print(text)
+            if not self.quiet:
+                print(text)
             return
         folder = PartsFolder(self.output, alone=False)
         if interrupts.pending or code == INTERRUPTED:
@@ -144,11 +146,13 @@ def run(command: Simulate, interrupts: Interrupts) -> list[str]:
         raise ConfigError(f"{command.output}: is the input, and would be replaced; name another --output")
     reader = _reader(command)
     with PartsFolder(command.output, alone=chosen is None) as folder:
-        if chosen is None and (command.overwrite or not folder.numbers()):
+        if chosen is None and (command.overwrite or not folder.numbers() or folder.left_over):
             folder.restart()
+        elif folder.left_over:
+            raise ConfigError(f"{folder.path}: is left of a job that has ended; delete the folder")
         with _workers(command, interrupts) as workers:
             job = _begin(command, reader, folder, workers)
-            with Display("zdc simulate") as display:
+            with Display("zdc simulate", command.quiet) as display:
                 production = Production(job, folder, reader, workers, display.show, interrupts.check)
                 totals = production.run(chosen, None) if chosen else produce(production, job, folder)
     if chosen is None:

@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import uproot
 from simulate_runs import NEUTRON, assert_same_content, content, run, start, write_particles
@@ -199,6 +200,68 @@ def test_slices_are_merged(tmp_path: Path, models: Path, particles: Path, capsys
     assert {*tmp_path.iterdir()} == {output, alone}
 
 
+@pytest.mark.parametrize("ending", ["parquet", "root", "h5"])
+def test_slices_and_later_runs_read_only_their_own_particles(
+    tmp_path: Path, models: Path, particles: Path, ending: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source, output, alone = tmp_path / f"in.{ending}", tmp_path / "out.h5", tmp_path / "alone.h5"
+    table = pd.read_csv(particles)
+    if ending == "parquet":
+        table.to_parquet(source, row_group_size=700)
+    elif ending == "root":
+        with uproot.recreate(source) as file:
+            file["particles"] = {name: table[name].to_numpy() for name in table}
+    else:
+        assert run("--input", particles, "--models", models, "--output", source, "--what", "channels") == 0
+    common = ("--input", source, "--models", models, "--what", "hits", "--seed", 5)
+    assert run(*common, "--output", alone) == 0
+    arguments = (*common, "--output", output, "--rows-per-part", 250)
+    capsys.readouterr()
+    assert run(*arguments, "--part", "2/3") == 0
+    text = capsys.readouterr().out
+    assert f"read 1000 of {ROWS} particles" in text
+    assert "slice 2/3: 4 parts are in" in text
+    assert run("--output", output, command="merge") == 1
+    assert "8 of 12 parts are missing: 0, 1, 2, 3, 8, 9, 10, 11; run their slices" in capsys.readouterr().err
+    assert run(*arguments, "--part", "1/3") == 0
+    assert run(*arguments, "--part", "1/3") == 0
+    assert f"read 0 of {ROWS} particles" in capsys.readouterr().out
+    assert run(*arguments) == 0
+    text = capsys.readouterr().out
+    assert f"read 1000 of {ROWS} particles" in text
+    assert f"simulated {ROWS} particles x 1 = {ROWS} rows" in text
+    assert "2000 of the rows are from earlier runs" in text
+    assert_same_content(output, alone)
+
+
+def test_a_wrong_particle_in_one_slice_does_not_stop_the_others(
+    tmp_path: Path, models: Path, particles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = pd.read_csv(particles)
+    table.loc[2500, "pz"] = 0.0
+    table.to_parquet(tmp_path / "in.parquet")
+    arguments = ("--input", tmp_path / "in.parquet", "--models", models, "--output", tmp_path / "out.h5", "--seed", 5)
+    assert run(*arguments, "--rows-per-part", 250, "--part", "1/2") == 0
+    assert run(*arguments, "--rows-per-part", 250, "--part", "2/2") == 2
+    assert "in.parquet: row 2500: pz = 0 GeV/c must not be 0" in capsys.readouterr().err
+    assert run("--output", tmp_path / "out.h5", command="merge") == 1
+    assert "6 of 12 parts are missing: 6, 7, 8, 9, 10, 11" in capsys.readouterr().err
+
+
+def test_what_a_kill_left_of_a_folder_that_was_being_removed(
+    tmp_path: Path, models: Path, particles: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.h5"
+    arguments = ("--input", particles, "--models", models, "--output", output, "--rows-per-part", 500)
+    assert run(*arguments, "--part", "1/1") == 0
+    (parts_of(output) / "job.json").unlink()
+    assert run(*arguments, "--part", "1/2") == 2
+    assert "out.h5.parts: is left of a job that has ended; delete the folder" in capsys.readouterr().err
+    assert run(*arguments) == 0
+    assert content(output)["row"].tolist() == list(range(ROWS))
+    assert list(tmp_path.iterdir()) == [output]
+
+
 def test_slices_that_start_together_agree_on_a_seed(tmp_path: Path, models: Path, particles: Path) -> None:
     output = tmp_path / "out.h5"
     arguments = ("--input", particles, "--models", models, "--what", "channels", "--output", output)
@@ -239,6 +302,22 @@ def test_logs_get_a_line_now_and_then(
         re.fullmatch(r"zdc simulate: \d+ rows, \d+ rows/s, \d+% done, \d.*:\d\d:\d\d left", each) for each in lines
     )
     assert re.match(rf"zdc simulate: {ROWS} rows, \d+ rows/s, 100% done, 0:00:00 left", lines[-1])
+
+
+def test_quiet_is_quiet(
+    tmp_path: Path,
+    models: Path,
+    particles: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("zdc_service.bulk.report.LINE_SECONDS", 0.0)
+    arguments = ("--input", particles, "--models", models, "--what", "channels", "--output", tmp_path / "out.h5")
+    assert run(*arguments, "--part", "1/1", "--rows-per-part", 500, "--quiet") == 0
+    assert run("--output", tmp_path / "out.h5", "--quiet", command="merge") == 0
+    assert capsys.readouterr() == ("", "")
+    assert run(*arguments, "--quiet", "--tree", "a") == 2
+    assert "--tree is for ROOT files" in capsys.readouterr().err
 
 
 def test_the_input_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,7 +1,9 @@
 """Parts of a job: how it is cut, what a part's bytes hold, and the folder in which they wait."""
 
 import json
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,7 @@ from tiny_model import some_particles
 from zdc_detector.errors import ConfigError, FileFormatError, IncompleteError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
-from zdc_service.bulk.cutting import cut
+from zdc_service.bulk.cutting import Cutting
 from zdc_service.bulk.folder import PartsFolder, SourceSummary
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import Part, simulate_part
@@ -50,7 +52,7 @@ def client(models_folder: Path) -> Iterator[Client]:
 
 @pytest.mark.parametrize(("repeats", "rows"), [(1, 1), (1, 7), (3, 10), (3, 3), (3, 2), (7, 3), (1, 1000)])
 def test_parts_are_the_same_however_the_source_was_read(repeats: int, rows: int) -> None:
-    ways = [list(cut(blocks_of(*sizes), repeats, rows)) for sizes in ((100,), (1,) * 100, (33, 0, 60, 7))]
+    ways = [list(Cutting(repeats, rows).cut(blocks_of(*sizes))) for sizes in ((100,), (1,) * 100, (33, 0, 60, 7))]
     for way in ways:
         assert [part.number for part, _ in way] == list(range(len(way)))
         covered = []
@@ -69,13 +71,37 @@ def test_parts_are_the_same_however_the_source_was_read(repeats: int, rows: int)
             assert a.particles.conditions.tobytes() == b.particles.conditions.tobytes()
 
 
+@pytest.mark.parametrize(("repeats", "rows"), [(1, 1), (1, 7), (3, 10), (3, 2), (7, 3), (1, 1000)])
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_the_parts_of_a_stretch_are_cut_from_its_particles_alone(repeats: int, rows: int, number: int) -> None:
+    cutting = Cutting(repeats, rows)
+    whole = [part for part, _ in cutting.cut(blocks_of(100))]
+    assert cutting.count(100) == len(whole)
+    wanted = Slice(number, 3).stretch(len(whole))
+    if not wanted:
+        return
+    start, stop = cutting.particles(wanted)
+    (block,) = blocks_of(100)
+    few = ParticleBlock(block.particles[start:stop], {"event": block.columns["event"][start:stop]}, str)
+    found = [part for part, _ in cutting.cut([few], start)]
+    assert len(found) <= len(wanted) + 2 * (cutting.count(1) - 1)
+    by_number = {part.number: part for part in found}
+    for each in whole[wanted.start : wanted.stop]:
+        part = by_number[each.number]
+        assert (part.first_particle, part.first_repeat, part.repeats) == (
+            each.first_particle, each.first_repeat, each.repeats,
+        )  # fmt: skip
+        assert part.particles.conditions.tobytes() == each.particles.conditions.tobytes()
+        assert part.columns["event"].tolist() == each.columns["event"].tolist()
+
+
 @pytest.mark.parametrize("output", list(Output))
 @pytest.mark.parametrize("rows", [2, 30, 1000])
 def test_rows_come_back_from_the_bytes_of_parts(tmp_path: Path, client: Client, output: Output, rows: int) -> None:
     wanted = job(output=output, rows_per_part=rows)
     with PartsFolder(tmp_path / "out.h5", alone=True) as folder:
         found, heads = [], []
-        for part, _ in cut(blocks_of(40, 60), wanted.repeats, rows):
+        for part, _ in Cutting(wanted.repeats, rows).cut(blocks_of(40, 60)):
             folder.write(part.number, simulate_part(client, wanted, part))
             heads.append(folder.head(part.number, wanted))
             found += list(folder.rows(part.number))
@@ -106,7 +132,7 @@ def test_what_was_skipped_is_counted_once(tmp_path: Path, client: Client) -> Non
     wanted = job(repeats=5, rows_per_part=2)
     with PartsFolder(tmp_path / "out.h5", alone=True) as folder:
         heads = []
-        for part, _ in cut([ParticleBlock(charged, {}, str)], 5, 2):
+        for part, _ in Cutting(5, 2).cut([ParticleBlock(charged, {}, str)]):
             folder.write(part.number, simulate_part(client, wanted, part))
             heads.append(folder.head(part.number, wanted))
     assert [head.rows for head in heads] == [0, 0, 0, 2, 2, 1]
@@ -146,6 +172,27 @@ def test_missing_parts_are_named(tmp_path: Path, client: Client) -> None:
         folder.write_source(SourceSummary(parts=5, line="read 50 particles"))
         with pytest.raises(IncompleteError, match="3 of 5 parts are missing: 1, 3, 4; run their slices again"):
             folder.check_complete()
+
+
+def test_a_result_is_whole_or_absent(tmp_path: Path) -> None:
+    with PartsFolder(tmp_path / "out.h5", alone=True) as folder:
+        with suppress(FileNotFoundError), folder.result() as path:
+            path.write_bytes(b"half of it")
+            list(folder.rows(3))
+        assert not path.exists()
+        assert not (tmp_path / "out.h5").exists()
+        with folder.result() as path:
+            path.write_bytes(b"all of it")
+    assert (tmp_path / "out.h5").read_bytes() == b"all of it"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
+def test_a_full_disk_is_named(tmp_path: Path) -> None:
+    with PartsFolder(tmp_path / "out.h5", alone=True) as folder:
+        (folder.path / f"00000007.part.{os.uname().nodename}.{os.getpid()}.tmp").symlink_to("/dev/full")
+        with pytest.raises(OSError, match=r"No space left on device: '.*out\.h5\.parts'"):
+            folder.write(7, b"content")
+        assert folder.numbers() == []
 
 
 def test_of_jobs_that_begin_together_one_prevails(tmp_path: Path) -> None:
@@ -204,10 +251,17 @@ def test_a_job_file_of_another_layout_is_refused(tmp_path: Path) -> None:
         folder.job()
 
 
-def test_slices_share_all_parts() -> None:
+@pytest.mark.parametrize("parts", [0, 1, 2, 3, 8, 9])
+def test_slices_share_all_parts(parts: int) -> None:
     slices = [Slice.parse(f"{k}/3") for k in (1, 2, 3)]
-    assert [[part for part in range(8) if part in each] for each in slices] == [[0, 3, 6], [1, 4, 7], [2, 5]]
-    assert all(part in Slice() for part in range(5))
+    assert [part for each in slices for part in each.stretch(parts)] == list(range(parts))
+    assert sorted(part for each in slices for part in range(parts) if each.takes(part)) == list(range(parts))
+    assert max(len(each.stretch(parts)) for each in slices) - min(len(each.stretch(parts)) for each in slices) <= 1
+    assert Slice().stretch(parts) == range(parts)
+    assert all(Slice().takes(part) for part in range(parts))
+
+
+def test_what_is_no_slice_is_refused() -> None:
     for wrong in ("0/3", "4/3", "1", "a/b", "1/0", "-1/3"):
         with pytest.raises(ConfigError, match=r"must be K/N with 1 <= K <= N"):
             Slice.parse(wrong)

@@ -22,6 +22,16 @@ def test_each_particle_of_a_file_of_responses_is_read_once(tmp_path: Path) -> No
     assert reader.progress == (30, 30)
     assert reader.notes == ["its 120 rows are repeated simulations; each particle is taken once"]
     assert blocks[1].place(2) == f"row {first[9]}"
+    assert reader.count == 30
+
+
+@pytest.mark.parametrize(("start", "stop"), [(0, 7), (5, 30), (29, 30), (8, 8)])
+def test_only_some_particles_are_read(tmp_path: Path, start: int, stop: int) -> None:
+    path = write_showers(tmp_path / "toy.h5", toy_showers(30, 4))
+    whole = [block.place(i) for block in open_particles(path) for i in range(len(block.particles))]
+    reader = open_particles(path, block_rows=7)
+    reader.only(start, stop)
+    assert [block.place(i) for block in reader for i in range(len(block.particles))] == whole[start:stop]
 
 
 def test_the_shipped_files_are_particles_too() -> None:

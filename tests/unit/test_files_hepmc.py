@@ -167,9 +167,23 @@ def test_damaged_compression_is_refused(tmp_path: Path) -> None:
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(FileFormatError, match="write the file again"):
         list(open_particles(path))
-    path.write_bytes(b"HepMC::Version")
-    with pytest.raises(FileFormatError, match="Not a gzipped file"):
-        list(open_particles(path))
+
+
+def test_compression_is_told_by_the_content(tmp_path: Path) -> None:
+    expected = only_block(EXCERPT).particles.conditions
+    for name, content in (
+        ("a.hepmc3.gz", gzip.decompress(EXCERPT.read_bytes()) + b"\n" * 600),
+        ("a.hepmc3", EXCERPT.read_bytes()),
+    ):
+        (tmp_path / name).write_bytes(content)
+        np.testing.assert_array_equal(only_block(tmp_path / name).particles.conditions, expected)
+
+
+def test_listings_one_after_the_other_are_all_read(tmp_path: Path) -> None:
+    (tmp_path / "a.hepmc3.gz").write_bytes(EXCERPT.read_bytes() * 2)
+    both = [block.particles.conditions for block in open_particles(tmp_path / "a.hepmc3.gz")]
+    expected = only_block(EXCERPT).particles.conditions
+    np.testing.assert_array_equal(np.concatenate(both), np.concatenate([expected, expected]))
 
 
 def test_a_damaged_record_is_refused_with_its_place(tmp_path: Path) -> None:

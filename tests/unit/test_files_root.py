@@ -87,6 +87,7 @@ def test_one_entry_an_event(tmp_path: Path, kind: str, named: bool) -> None:
             file.mkrntuple("events", branches)
     reader = open_particles(path, 64)
     assert reader.has_whole_events
+    assert reader.count is None
     particles, found = together(list(reader))
 
     flat = columns | {"vz": np.repeat(branches["vz"], counts)}
@@ -129,7 +130,8 @@ def test_a_tree_in_a_folder_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("pdg", np.full(5, 22.0), "branch 'pdg' has type 5 . float64; it needs integers"),
+        ("pdg", np.full(5, 22.5), "entry 0: pdg = 22.5 must be a whole number of at most 9007199254740992 in size"),
+        ("pdg", np.array([22, 22, np.nan, 22, 22]), "entry 2: pdg = nan must be a whole number"),
         ("pz", np.array([1, 1, 1, 0, 1.0]), "entry 3: pz = 0 GeV/c must not be 0"),
         ("px", np.ones((5, 2)), "branch 'px' has type .*; it needs numbers"),
         ("px", ak.Array([[1.0]] * 5), "branch 'px' has type .*; it needs numbers"),
@@ -166,6 +168,38 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
     path.write_bytes(content[:500] + bytes(2000) + content[2500:])
     with pytest.raises(FileFormatError, match=r"a\.root"):
         read_all(path)
+    for end in range(len(content) // 3, len(content), len(content) // 7):
+        path.write_bytes(content[:end])
+        with pytest.raises(FileFormatError, match=r"a\.root: .*[^\n]*$"):
+            read_all(path)
+
+
+def test_trees_of_floats_hold_codes_too(tmp_path: Path) -> None:
+    """As ROOT's TNtuple."""
+    columns = {name: values.astype(np.float32) for name, values in table(100).items()}
+    (block,) = read_all(write(tmp_path / "a.root", {"particles": columns}))
+    assert block.particles.pdg.tolist() == columns["pdg"].tolist()
+
+
+@pytest.mark.parametrize("kind", ["TTree", "RNTuple"])
+@pytest.mark.parametrize(("start", "stop"), [(0, 1000), (0, 10), (140, 150), (990, 2000), (50, 50)])
+def test_only_some_entries_are_read(tmp_path: Path, kind: str, start: int, stop: int) -> None:
+    columns = table(1000)
+    columns |= {"event": np.arange(1000)}
+    path = tmp_path / "a.root"
+    if kind == "TTree":
+        write(path, {"particles": columns}, parts=7)
+    else:
+        with uproot.recreate(path) as file:
+            file.mkrntuple("particles", columns)
+    reader = open_particles(path, 64)
+    assert reader.count == 1000
+    reader.only(start, stop)
+    blocks = list(reader)
+    assert [int(each) for block in blocks for each in block.columns["event"]] == list(range(1000))[start:stop]
+    places = [block.place(i) for block in blocks for i in range(len(block.particles))]
+    assert places == [f"entry {entry}" for entry in range(1000)[start:stop]]
+    assert reader.progress == (len(places), len(places))
 
 
 def test_no_tree_is_said(tmp_path: Path) -> None:

@@ -1,12 +1,15 @@
 """Particles from CSV and Parquet files and from arguments."""
 
+import csv
 import gzip
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -154,10 +157,13 @@ def test_the_line_is_right_in_later_blocks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "line 1: '' is unknown or there twice"),
+        ("", "is empty; the first line names the columns, out of pdg, energy"),
+        (" \n\n", "is empty"),
+        ("pdg;px;py;pz\n22;0;0;1\n", "line 1 has semicolons between the columns; write commas there"),
+        ("\npdg\tpx\tpy\tpz\n22\t0\t0\t1\n", "line 2 has tabs between the columns"),
         ("pdg,px,py,pz,colour\n22,0,0,1,3\n", "line 1: 'colour' is unknown"),
         ("pdg,px,py,pz,pz\n22,0,0,1,1\n", "line 1: 'pz' is unknown or there twice"),
-        ("22,0,0,1\n", "line 1: '22' is unknown"),
+        ("22,0,0,1\n", "line 1: '22', '0', '1' is unknown or there twice: leave it out or rename it"),
         ("pdg,px,py\n22,0,0\n", "missing columns ['pz']"),
     ],
 )
@@ -191,13 +197,21 @@ def test_parquet_names_the_row_of_a_null_and_of_a_wrong_value(tmp_path: Path) ->
     ("column", "message"),
     [
         ({"colour": [1.0]}, "'colour' is unknown"),
-        ({"event": [1.5]}, "needs integers"),
-        ({"vx": ["a"]}, "needs numbers"),
+        (
+            {"event": [1.5]},
+            "row 0: event = 1.5 must be a whole number of at most 9007199254740992 in size, up to which",
+        ),
+        ({"event": np.array([2**24 + 2], dtype=np.float32)}, "must be a whole number of at most 16777216 in size"),
+        ({"event": np.array([2**63], dtype=np.uint64)}, "must be a whole number of at most 9223372036854775807 in"),
+        ({"event": [float("nan")]}, "row 0: event = nan must be a whole number"),
+        ({"pdg": [22.5]}, "row 0: pdg = 22.5 must be an integer PDG code"),
+        ({"vx": ["a"]}, "column 'vx' has type string; it needs numbers"),
+        ({"vx": [[1.0]]}, "it needs numbers; lists of particles per event are read from ROOT files"),
     ],
 )
 def test_parquet_names_a_wrong_column(tmp_path: Path, column: dict[str, list[object]], message: str) -> None:
     path = tmp_path / "particles.parquet"
-    pq.write_table(pa.table({"pdg": [22], "px": [0.0], "py": [0.0], "pz": [1.0], **column}), path)
+    pq.write_table(pa.table({"pdg": [22], "px": [0.0], "py": [0.0], "pz": [1.0]} | column), path)
     with pytest.raises(FileFormatError) as caught:
         read_all(path)
     assert message in str(caught.value)
@@ -210,9 +224,93 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
         read_all(path)
 
 
+FEW = pd.DataFrame({"pdg": [2112, 22, 22], "px": [0.1, 0, 0], "py": [0, 0.2, 0], "pz": [1500.0, 300, -300]})
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: FEW.to_csv(path),  # with its index, in a column without a name
+        lambda path: FEW.to_csv(path, index=False, encoding="utf-8-sig", lineterminator="\r\n"),  # as Excel saves
+        lambda path: FEW.to_csv(path, index=False, quoting=csv.QUOTE_ALL),
+        lambda path: FEW.astype(float).to_csv(path, index=False),  # pdg is 2112.0
+        lambda path: np.savetxt(path, FEW, delimiter=",", header="pdg,px,py,pz"),  # and 2.112e+03 below a comment
+        lambda path: path.write_text(FEW.to_csv(index=False).replace(",", " , ").replace("\n", "\n  \n,,,\n")),
+        lambda path: path.write_bytes(gzip.compress(FEW.to_csv(index=False).encode())),  # whatever its name says
+    ],
+)
+def test_csv_as_other_programs_write_it(tmp_path: Path, write: Callable[[Path], object]) -> None:
+    write(tmp_path / "particles.csv")
+    (block,) = read_all(tmp_path / "particles.csv")
+    expected = Particles.from_columns({name: FEW[name].to_numpy() for name in FEW})
+    np.testing.assert_array_equal(block.particles.conditions, expected.conditions)
+    np.testing.assert_array_equal(block.particles.pdg, FEW["pdg"])
+
+
+def test_an_unpacked_csv_that_kept_its_name_is_read(tmp_path: Path) -> None:
+    FEW.to_csv(tmp_path / "particles.csv.gz", index=False, compression=None)
+    assert sum(len(block.particles) for block in read_all(tmp_path / "particles.csv.gz")) == 3
+
+
+def test_what_was_passed_over_or_looks_cut_off_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "particles.csv"
+    path.write_text(FEW.to_csv()[:-1])
+    reader = open_particles(path)
+    list(reader)
+    assert reader.notes == [
+        "passed over a column without a name",
+        "its last line has no end: make sure that nothing was cut off",
+    ]
+
+
+def test_parquet_of_chosen_rows_has_the_index_of_pandas(tmp_path: Path) -> None:
+    FEW.loc[[1, 0, 2]].astype({"pdg": float}).to_parquet(tmp_path / "particles.parquet")
+    reader = open_particles(tmp_path / "particles.parquet")
+    (block,) = list(reader)
+    assert block.particles.pdg.tolist() == [22, 2112, 22]
+    assert reader.notes == ["passed over pandas' index"]
+
+
+@pytest.mark.parametrize("group", [7, 10, 100])
+@pytest.mark.parametrize(("start", "stop"), [(0, 100), (0, 10), (10, 20), (3, 41), (69, 70), (95, 1000), (50, 50)])
+def test_only_some_rows_of_parquet_are_read(tmp_path: Path, group: int, start: int, stop: int) -> None:
+    columns = table(100)
+    path = tmp_path / "particles.parquet"
+    pq.write_table(pa.table(columns), path, row_group_size=group)
+    reader = open_particles(path, 4)
+    assert reader.count == 100
+    reader.only(start, stop)
+    blocks = list(reader)
+    found = [int(event) for block in blocks for event in block.columns["barcode"]]
+    assert found == columns["barcode"][start:stop].tolist()
+    places = [block.place(i) for block in blocks for i in range(len(block.particles))]
+    assert places == [f"row {row}" for row in range(start, min(stop, 100))]
+    assert reader.progress == (len(found), len(found))
+
+
+def test_what_cannot_be_read_twice_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.csv")
+    for name in ("pipe.csv", "-"):
+        with pytest.raises(FileFormatError, match=r"pipes are not read, .*: write the particles to a file first"):
+            open_particles(tmp_path / name)
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(FileFormatError, match="is a folder; name a file"):
+        open_particles(tmp_path / "folder.csv")
+
+
+def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "particles.csv").write_text("")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # also where the tests run as root
+    with pytest.raises(FileFormatError, match="you may not read it"):
+        open_particles(tmp_path / "particles.csv")
+
+
 def test_unknown_endings_and_absent_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="no such file"):
         open_particles(tmp_path / "particles.csv")
+    (tmp_path / "particles.parquet.gz").write_text("")
+    with pytest.raises(FileFormatError, match=r"ends in \.csv, .*; unpack it first"):
+        open_particles(tmp_path / "particles.parquet.gz")
     (tmp_path / "particles.txt").write_text("")
     with pytest.raises(FileFormatError, match=r"ends in \.csv, \.csv\.gz, \.root, \.parquet, "):
         open_particles(tmp_path / "particles.txt")
@@ -226,12 +324,16 @@ def test_an_absent_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_arguments_are_particles() -> None:
-    (block,) = ArgumentReader(["pdg=2112,pz=1500,px=0.1", "pz=-800 pdg=22  vz=2"])
+    reader = ArgumentReader(["pdg=2112,pz=1500,px=0.1", "pz=-800 pdg=22  vz=2"])
+    (block,) = reader
     expected = Particles.from_columns(
         {"pdg": [2112, 22], "px": [0.1, 0], "py": [0, 0], "pz": [1500, -800], "vz": [0, 2]}
     )
     np.testing.assert_array_equal(block.particles.conditions, expected.conditions)
     np.testing.assert_array_equal(block.particles.pdg, expected.pdg)
+    reader.only(1, 2)
+    (block,) = reader
+    assert (block.particles.pdg.tolist(), block.place(0)) == ([22], "'pz=-800 pdg=22  vz=2'")
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,8 @@
 """From blocks of particles, as a reader gives them, to the parts of a job, which depend on the job alone."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -10,18 +12,46 @@ from zdc_service.bulk.part import Part
 from zdc_service.files import ParticleBlock
 
 
-def cut(blocks: Iterable[ParticleBlock], repeats: int, rows: int) -> Iterator[tuple[Part, Callable[[int], str]]]:
-    """Parts of at most `rows` rows, each with what the source calls its particles.
+@dataclass(frozen=True)
+class Cutting:
+    """Parts of at most `rows` rows: of whole particles, or of one particle with more repeats than that."""
 
-    A part has whole particles; a particle of more repeats than `rows` is cut into parts of its own.
-    """
-    number = particle = 0
-    bounds = list(range(0, repeats, rows)) if repeats > rows else [0]
-    for block in _of_size(blocks, max(1, rows // repeats)):
-        for start, stop in pairwise([*bounds, repeats]):
-            yield Part(number, block.particles, block.columns, particle, start, stop - start), block.place
-            number += 1
-        particle += len(block.particles)
+    repeats: int
+    rows: int
+
+    @property
+    def _particles(self) -> int:
+        """Particles of a part."""
+        return max(1, self.rows // self.repeats)
+
+    @property
+    def _pieces(self) -> int:
+        """Parts that a particle is cut into."""
+        return max(1, math.ceil(self.repeats / self.rows))
+
+    def count(self, particles: int) -> int:
+        """Parts of so many particles."""
+        return math.ceil(particles / self._particles) * self._pieces
+
+    def particles(self, parts: range) -> tuple[int, int]:
+        """Bounds ``(start, stop)`` of the particles that these parts, one after the other, are made of."""
+        pieces, size = self._pieces, self._particles
+        return parts.start // pieces * size, math.ceil(parts.stop / pieces) * size
+
+    def cut(self, blocks: Iterable[ParticleBlock], first: int = 0) -> Iterator[tuple[Part, Callable[[int], str]]]:
+        """Parts, each with what the source calls its particles.
+
+        Parameters
+        ----------
+        blocks : Particles of the job from number `first` on, which begins a part.
+        """
+        number, particle = self.count(first), first
+        bounds = [*range(0, self.repeats, self.rows), self.repeats] if self._pieces > 1 else [0, self.repeats]
+        for block in _of_size(blocks, self._particles):
+            for start, stop in pairwise(bounds):
+                yield Part(number, block.particles, block.columns, particle, start, stop - start), block.place
+                number += 1
+            particle += len(block.particles)
 
 
 def _of_size(blocks: Iterable[ParticleBlock], size: int) -> Iterator[ParticleBlock]:

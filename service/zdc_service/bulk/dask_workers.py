@@ -100,7 +100,7 @@ class DaskWorkers(Workers):
         usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             return self._dask.LocalCluster(
-                n_workers=self._processes, threads_per_worker=1, dashboard_address=None, silence_logs=logging.ERROR
+                n_workers=self._processes, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
             )
         finally:
             signal.signal(signal.SIGINT, usual)

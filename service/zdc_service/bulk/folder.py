@@ -5,6 +5,7 @@ import fcntl
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -15,6 +16,7 @@ from zdc_detector.errors import ConfigError, FileFormatError, IncompleteError
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import PartHead, read_head, read_rows
 from zdc_service.files import Rows
+from zdc_service.files.results import named_failures
 
 _JOB, _SOURCE, _LOCK = "job.json", "source.json", "lock"
 _PART = ".part"
@@ -85,6 +87,11 @@ class PartsFolder:
         path = self.path / _JOB
         return BulkJob.read(path) if path.exists() else None
 
+    @property
+    def left_over(self) -> bool:
+        """Whether parts are here without a job: it ended, and its folder was being removed when it was killed."""
+        return bool(self.numbers()) and not (self.path / _JOB).exists()
+
     def start(self, job: BulkJob) -> BulkJob:
         """Give the folder its job; of several that start at the same time one prevails, which is returned."""
         whole = self._write_whole(_JOB, job.model_dump_json(indent=1).encode() + b"\n", keep=True)
@@ -140,22 +147,22 @@ class PartsFolder:
         if missing:
             named = ", ".join(map(str, missing[:_NAMED_PARTS])) + (" ..." if len(missing) > _NAMED_PARTS else "")
             raise IncompleteError(
-                f"{self.path}: {len(missing)} of {summary.parts} parts are missing: {named}; run their slices again "
-                "(--part K/N makes part p where p % N = K - 1), or the command without --part, which makes the rest"
+                f"{self.path}: {len(missing)} of {summary.parts} parts are missing: {named}; run their slices again, "
+                "or the command without --part, which makes the rest"
             )
         return summary
 
-    @property
-    def result(self) -> Path:
-        """Where to write what becomes the output."""
-        return self.path / f"result{self._output.suffix}"
-
-    def finish(self) -> None:
-        """Give the written result its name, and remove everything else."""
-        with self.result.open("rb") as file:
-            os.fsync(file.fileno())
-        self.result.replace(self._output)
-        self.clear()
+    @contextmanager
+    def result(self) -> Iterator[Path]:
+        """Where to write what becomes the output, if the block ends well."""
+        path = self.path / f"result{self._output.suffix}"
+        try:
+            yield path
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+            path.replace(self._output)
+        finally:
+            path.unlink(missing_ok=True)  # on a full disk, the next run needs its room
 
     def clear(self) -> None:
         """Remove the folder, its job first: what a kill leaves of it then is no job."""
@@ -176,7 +183,7 @@ class PartsFolder:
         """Write a file so that nobody finds half of it; False where there is one that is to be kept."""
         temporary = self.path / f"{name}.{os.uname().nodename}.{os.getpid()}.tmp"
         try:
-            with temporary.open("wb") as file:
+            with named_failures(self.path), temporary.open("wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())

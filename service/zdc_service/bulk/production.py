@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from zdc_detector.errors import InvalidInputError, ZdcError, rename_row
 
-from zdc_service.bulk.cutting import cut
+from zdc_service.bulk.cutting import Cutting
 from zdc_service.bulk.folder import PartsFolder, SourceSummary
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.report import Totals, read_line
@@ -48,6 +48,8 @@ class Production:
         self._show = show
         self._check = check
         self._places: dict[int, Callable[[int], str]] = {}  # of particles under way
+        self._cutting = Cutting(job.repeats, job.rows_per_part)
+        self._share_of = 0  # parts of the slice, where they are known
         self._asked = self._answered = 0
         self._totals = Totals()
 
@@ -62,11 +64,12 @@ class Production:
         ------
         ZdcError : of any kind; the finished parts then wait for another run.
         """
+        total, missing, first = self._known(chosen)
         parts = appended = 0
-        for part, place in cut(self._reader, self._job.repeats, self._job.rows_per_part):
+        for part, place in self._cutting.cut(self._reader, first):
             self._check()
-            parts += 1
-            if part.number in chosen:
+            parts = part.number + 1
+            if chosen.takes(part.number) if missing is None else part.number in missing:
                 self._asked += len(part.particles) * part.repeats
                 if self._folder.has(part.number):
                     self._count(part.number, new=False)
@@ -76,15 +79,39 @@ class Production:
                     self._places[part.number] = place
                     self._workers.submit(self._job, part)
             appended = self._append(writer, appended, min(parts, appended + _APPENDED_AT_ONCE))
+        parts = parts if total is None else total
         while self._places or (writer is not None and appended < parts):
             self._check()
             if self._places:
                 self._collect()
             appended = self._append(writer, appended, parts)
+        if total is None:
+            self._end_of_source(parts)
+        return self._totals
+
+    def _known(self, chosen: Slice) -> tuple[int | None, set[int] | None, int]:
+        """How many parts there are, those to make and the first particle to read; None and 0 where nobody can tell."""
+        if self._reader.count is None:
+            return None, None, 0
+        total = self._cutting.count(self._reader.count)
+        self._end_of_source(total)
+        stretch = chosen.stretch(total)
+        self._share_of = len(stretch)
+        missing = []
+        for number in stretch:
+            self._check()
+            if self._folder.has(number):
+                self._count(number, new=False)
+            else:
+                missing.append(number)
+        start, stop = self._cutting.particles(range(missing[0], missing[-1] + 1)) if missing else (0, 0)
+        self._reader.only(start, stop)
+        return total, set(missing), start
+
+    def _end_of_source(self, parts: int) -> None:
         if not parts:
             raise InvalidInputError(f"{self._reader.source}: no particle to simulate; {read_line(self._reader)}")
-        self._folder.write_source(SourceSummary(parts=parts, line=read_line(self._reader)))
-        return self._totals
+        self._folder.write_source(SourceSummary(parts=parts, line=read_line(self._reader, whole=True)))
 
     def _collect(self) -> None:
         """Wait for a part and keep it."""
@@ -102,6 +129,9 @@ class Production:
         head = self._folder.head(number, self._job)
         self._totals.add(head, new)
         self._answered += head.asked
+        if self._share_of:
+            self._show(self._totals, self._totals.parts / self._share_of)
+            return
         consumed, whole = self._reader.progress
         # As if the rest of the source were like what was read of it.
         self._show(self._totals, self._answered / self._asked * consumed / max(whole, 1))
@@ -118,9 +148,9 @@ class Production:
 
 def produce(production: Production, job: BulkJob, folder: PartsFolder) -> Totals:
     """Make what is missing of a whole job and write the output; raises as `Production.run`."""
-    with create_results(folder.result, job.about) as writer:
+    with folder.result() as result, create_results(result, job.about) as writer:
         totals = production.run(Slice(), writer)
-    folder.finish()
+    folder.clear()
     return totals
 
 
@@ -132,12 +162,12 @@ def merge(job: BulkJob, folder: PartsFolder, parts: int, show: Show, check: Call
     FileFormatError : a part is damaged.
     """
     totals = Totals()
-    with create_results(folder.result, job.about) as writer:
+    with folder.result() as result, create_results(result, job.about) as writer:
         for number in range(parts):
             check()
             totals.add(folder.head(number, job), new=True)
             for rows in folder.rows(number):
                 writer.append(rows)
             show(totals, (number + 1) / parts)
-    folder.finish()
+    folder.clear()
     return totals

@@ -70,10 +70,13 @@ class Totals:
         return lines
 
 
-def read_line(reader: ParticleReader) -> str:
-    """What was read of a source, in words."""
+def read_line(reader: ParticleReader, whole: bool = False) -> str:
+    """What was read of a source, or will be by all who read it, in words."""
     left_out = f"; left out {reader.skipped.total()}: {_in_words(reader.skipped)}" if reader.skipped else ""
-    return "; ".join([f"read {reader.read} particles{left_out}", *reader.notes])
+    read = str(reader.read)
+    if reader.count is not None and reader.read != reader.count:
+        read = str(reader.count) if whole else f"{reader.read} of {reader.count}"
+    return "; ".join([f"read {read} particles{left_out}", *reader.notes])
 
 
 def _in_words(counts: Counter[str]) -> str:
@@ -89,11 +92,18 @@ def kept_line(folder: PartsFolder) -> str:
 
 
 class Display:
-    """Progress, rate and expected end on stderr: drawn on a terminal, else a line now and then."""
+    """Progress, rate and expected end on stderr: drawn on a terminal, else a line now and then.
 
-    def __init__(self, command: str) -> None:
+    Parameters
+    ----------
+    command : Begins each line.
+    quiet : Show nothing.
+    """
+
+    def __init__(self, command: str, quiet: bool) -> None:
         self._command = command
-        self._terminal = sys.stderr.isatty()
+        self._terminal = sys.stderr.isatty() and not quiet
+        self._lines = not sys.stderr.isatty() and not quiet
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -122,7 +132,7 @@ class Display:
         text = f"{totals.rows} rows, {totals.rate:.0f} rows/s"
         self._progress.update(self._task, completed=share_done, description=text)
         now = time.monotonic()
-        if not self._terminal and totals.new_rows and now - self._said >= LINE_SECONDS:
+        if self._lines and totals.new_rows and now - self._said >= LINE_SECONDS:
             self._said = now
             share_of_this_run = share_done * totals.new_rows / totals.rows
             left = timedelta(seconds=round((now - self._started) * (1 - share_done) / share_of_this_run))

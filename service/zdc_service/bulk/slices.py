@@ -8,7 +8,7 @@ from zdc_detector.errors import ConfigError
 
 @dataclass(frozen=True)
 class Slice:
-    """Every `of`-th part, from the `number`-th on; all of them by default.
+    """A stretch of the parts of a job whose number is known, else every `of`-th; all of them by default.
 
     Attributes
     ----------
@@ -27,7 +27,12 @@ class Slice:
             raise ConfigError(f"--part {text}: must be K/N with 1 <= K <= N: --part 1/8 to --part 8/8 are a whole job")
         return cls(int(found[1]), int(found[2]))
 
-    def __contains__(self, part: int) -> bool:
+    def stretch(self, parts: int) -> range:
+        """Its parts where there are so many in all: one after the other, so that only they need to be read."""
+        return range((self.number - 1) * parts // self.of, self.number * parts // self.of)
+
+    def takes(self, part: int) -> bool:
+        """Whether it has this part, where nobody knows how many there are."""
         return part % self.of == self.number - 1
 
     def __str__(self) -> str:

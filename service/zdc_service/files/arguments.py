@@ -21,16 +21,19 @@ class ArgumentReader(ParticleReader):
     def __init__(self, texts: list[str]):
         super().__init__("--particle")
         self._texts = texts
+        self.count = len(texts)
 
     @property
     def progress(self) -> tuple[int, int]:
         """Particles."""
-        return self.read, len(self._texts)
+        return self.read, len(self._within(len(self._texts)))
 
     def __iter__(self) -> Iterator[ParticleBlock]:
-        particles = [self._particle(text) for text in self._texts]
-        self.read = len(particles)
-        yield ParticleBlock(Particles.concatenate(particles), {}, lambda row: f"{self._texts[row]!r}")
+        texts = [self._texts[i] for i in self._within(len(self._texts))]
+        self.read = len(texts)
+        if texts:
+            particles = Particles.concatenate([self._particle(text) for text in texts])
+            yield ParticleBlock(particles, {}, lambda row: f"{texts[row]!r}")
 
     def _particle(self, text: str) -> Particles:
         values = {"px": 0.0, "py": 0.0}

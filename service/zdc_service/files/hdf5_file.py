@@ -29,18 +29,20 @@ class Hdf5Reader(ParticleReader):
         self._check_layout()
         ids = self._file["particle_id"][()]
         self._rows = np.sort(np.unique(ids, return_index=True)[1])
+        self.count = len(self._rows)
         if len(self._rows) < len(ids):
             self.notes.append(f"its {len(ids)} rows are repeated simulations; each particle is taken once")
 
     @property
     def progress(self) -> tuple[int, int]:
         """Particles."""
-        return self.read, len(self._rows)
+        return self.read, len(self._within(len(self._rows)))
 
     def __iter__(self) -> Iterator[ParticleBlock]:
+        wanted = self._within(len(self._rows))
         with self._file:
-            for start in range(0, len(self._rows), self._block_rows):
-                rows = self._rows[start : start + self._block_rows]
+            for start in wanted[:: self._block_rows]:
+                rows = self._rows[start : min(start + self._block_rows, wanted.stop)]
                 self.read += len(rows)
                 yield self._block(rows)
 

@@ -135,6 +135,6 @@ class _Watched(io.RawIOBase):
         """As `io.RawIOBase`: fill the buffer, return the number of bytes; 0 is the end."""
         data = self._unread[: len(buffer)] or self._read(len(buffer))
         self._unread = self._unread[len(buffer) :]
-        self.tail = (self.tail + data)[-256:]
+        self.tail = (self.tail + data).rstrip()[-256:]
         buffer[: len(data)] = data
         return len(data)

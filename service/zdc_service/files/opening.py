@@ -14,8 +14,9 @@ GZIP_ERRORS = (gzip.BadGzipFile, EOFError, zlib.error)
 
 
 def is_gzip(path: Path) -> bool:
-    """Whether the file's name says that it is compressed."""
-    return path.suffix.lower() == ".gz"
+    """Whether the file is compressed, by its first bytes: names tell it wrongly where a download unpacked it."""
+    with path.open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Which reader reads which file."""
 
+import os
 from pathlib import Path
 
 from zdc_detector.errors import ConfigError, FileFormatError
@@ -26,6 +27,7 @@ READERS: dict[str, type[ParticleReader]] = {
     ".hepmc": HepMCReader,
     ".hepmc.gz": HepMCReader,
 }
+_PACKED = (".gz", ".xz", ".bz2", ".zst", ".zip")
 
 
 def open_particles(path: Path, block_rows: int = BLOCK_ROWS, tree: str | None = None) -> ParticleReader:
@@ -39,11 +41,10 @@ def open_particles(path: Path, block_rows: int = BLOCK_ROWS, tree: str | None = 
 
     Raises
     ------
-    FileFormatError : no such file, an unknown ending, or not what the ending says.
+    FileFormatError : no such file, one that cannot be read twice, an unknown ending, or not what the ending says.
     ConfigError : the package that reads such files is not installed, or there is no such tree.
     """
-    if not path.is_file():
-        raise FileFormatError(f"{path}: no such file")
+    _check_readable(path)
     for ending, reader in READERS.items():
         if path.name.lower().endswith(ending):
             if reader is RootReader:
@@ -51,4 +52,17 @@ def open_particles(path: Path, block_rows: int = BLOCK_ROWS, tree: str | None = 
             if tree is not None:
                 raise ConfigError(f"--tree is for ROOT files; {path} is none: leave it out")
             return reader(path, block_rows)
-    raise FileFormatError(f"{path}: a file of particles ends in {', '.join(READERS)}")
+    remedy = "; unpack it first" if path.suffix.lower() in _PACKED else ""
+    raise FileFormatError(f"{path}: a file of particles ends in {', '.join(READERS)}{remedy}")
+
+
+def _check_readable(path: Path) -> None:
+    if path.name == "-" or (path.exists() and not path.is_file() and not path.is_dir()):
+        raise FileFormatError(
+            f"{path}: standard input and pipes are not read, since a job that was killed goes on from its input: "
+            "write the particles to a file first"
+        )
+    if not path.is_file():
+        raise FileFormatError(f"{path}: is a folder; name a file" if path.is_dir() else f"{path}: no such file")
+    if not os.access(path, os.R_OK):
+        raise FileFormatError(f"{path}: you may not read it")

@@ -1,12 +1,25 @@
 """What every writer of responses takes."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from zdc_service.files.blocks import hep_package
 from zdc_service.files.rows import About, Rows
+
+
+@contextmanager
+def named_failures(path: Path) -> Iterator[None]:
+    """What fails in writing says where, as opening a file does by itself."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
+        raise
 
 
 class ResultWriter(ABC):
@@ -52,7 +65,8 @@ class ResultWriter(ABC):
     def _write_gathered(self) -> None:
         if self._gathered:
             rows, self._gathered, self._size = Rows.concatenate(self._gathered), [], 0
-            self._write(rows)
+            with named_failures(self._path):
+                self._write(rows)
 
     @abstractmethod
     def _write(self, rows: Rows) -> None:
@@ -72,4 +86,5 @@ class ResultWriter(ABC):
             if error is None:
                 self._write_gathered()
         finally:
-            self._close()
+            with named_failures(self._path):
+                self._close()

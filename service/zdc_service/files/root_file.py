@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import ConfigError, FileFormatError
+from zdc_detector.errors import ConfigError, FileFormatError, ZdcError
 
 from zdc_service.files.blocks import (
     BLOCK_ROWS,
@@ -16,6 +16,7 @@ from zdc_service.files.blocks import (
     ParticleReader,
     hep_package,
     place_by_event,
+    whole_numbers,
 )
 from zdc_service.files.selection import Selection
 
@@ -41,24 +42,30 @@ class RootReader(ParticleReader):
         try:
             self._file = self._uproot.open(path, array_cache=None)
             classes: dict[str, str] = self._file.classnames(cycle=False)
+            name = _choose(path, [name for name, kind in classes.items() if kind in _CLASSES], tree)
+            self._tree = self._file[name]
+            names = [str(name) for name in self._tree.keys()]  # noqa: SIM118 (a tree is no dictionary)
+        except ZdcError:
+            raise
         except Exception as error:  # uproot has no common class for what damaged files raise
-            raise FileFormatError(f"{path}: cannot be read as ROOT: {error}") from error
-        self._tree = self._file[_choose(path, [name for name, kind in classes.items() if kind in _CLASSES], tree)]
-        self._columns = self._known_branches()
+            raise FileFormatError(f"{path}: cannot be read as ROOT: {_in_one_line(error)}") from error
+        self._columns = self._known_branches(names)
         self.has_whole_events = self._is_list()
+        if not self.has_whole_events:
+            self.count = int(self._tree.num_entries)
         self._entries_read = 0
 
     @property
     def progress(self) -> tuple[int, int]:
         """Entries."""
-        return self._entries_read, int(self._tree.num_entries)
+        return self._entries_read, len(self._within(self._tree.num_entries))
 
     def __iter__(self) -> Iterator[ParticleBlock]:
         selection = Selection(self.skipped)
         with self._file:
             for entries in self._steps():
-                columns, counts = self._numbers(entries)
-                first = self._entries_read
+                first = self._within(self._tree.num_entries).start + self._entries_read
+                columns, counts = self._numbers(entries, first)
                 self._entries_read += len(entries)
                 self.read += len(columns["pdg"])
                 if counts is None:
@@ -72,8 +79,7 @@ class RootReader(ParticleReader):
                 columns = {name: values[kept] for name, values in columns.items()}
                 yield from selection.reaching(self.source, columns, place_by_event, self._block_rows)
 
-    def _known_branches(self) -> list[str]:
-        names = [str(name) for name in self._tree.keys()]  # noqa: SIM118 (a tree is no dictionary)
+    def _known_branches(self, names: list[str]) -> list[str]:
         missing = [name for name in ("pdg", "px", "py", "pz") if name not in names]
         if missing:
             raise FileFormatError(
@@ -95,7 +101,12 @@ class RootReader(ParticleReader):
         return bool(first.ndim > 1)
 
     def _steps(self) -> Iterator[Any]:
-        steps = self._tree.iterate(self._columns, step_size=_STEP, library="ak")
+        wanted = self._within(self._tree.num_entries)
+        if not wanted:
+            return
+        steps = self._tree.iterate(
+            self._columns, step_size=_STEP, library="ak", entry_start=wanted.start, entry_stop=wanted.stop
+        )
         while True:
             try:
                 step = next(steps)
@@ -106,10 +117,11 @@ class RootReader(ParticleReader):
             yield step
 
     def _unreadable(self, error: Exception) -> FileFormatError:
-        after = f"after entry {self._entries_read - 1}: " if self.read else ""
-        return FileFormatError(f"{self.source}: {self._tree.name}: {after}{error}; write the file again")
+        last = self._within(self._tree.num_entries).start + self._entries_read - 1
+        after = f"after entry {last}: " if self.read else ""
+        return FileFormatError(f"{self.source}: {self._tree.name}: {after}{_in_one_line(error)}; write the file again")
 
-    def _numbers(self, entries: Any) -> tuple[dict[str, NDArray[np.generic]], NDArray[np.int64] | None]:
+    def _numbers(self, entries: Any, first: int) -> tuple[dict[str, NDArray[np.generic]], NDArray[np.int64] | None]:
         """One number a particle in each column, and the particles of each entry where entries are events."""
         counts = None
         if self.has_whole_events:
@@ -124,17 +136,23 @@ class RootReader(ParticleReader):
             else:
                 column = self._column(name, values)
                 columns[name] = column if counts is None else np.repeat(column, counts)
+        ends = np.cumsum(counts) if counts is not None else np.arange(1, len(entries) + 1)
+
+        def place(row: int) -> str:
+            return f"entry {first + int(np.searchsorted(ends, row, side='right'))}"
+
+        for name in INTEGER_COLUMNS:
+            if name in columns:
+                columns[name] = whole_numbers(self.source, name, columns[name], place)
         return columns, counts
 
     def _column(self, name: str, values: Any) -> NDArray[np.generic]:
-        kinds = "iu" if name in INTEGER_COLUMNS else "iuf"
         try:
-            column: NDArray[np.generic] = self._awkward.to_numpy(values)
+            column: NDArray[np.generic] = self._awkward.to_numpy(values, allow_missing=False)
         except (ValueError, TypeError):
             column = np.zeros((), dtype=object)
-        if column.ndim != 1 or column.dtype.kind not in kinds:
-            wanted = "integers" if name in INTEGER_COLUMNS else "numbers"
-            raise FileFormatError(f"{self.source}: branch {name!r} has type {values.type}; it needs {wanted}")
+        if column.ndim != 1 or column.dtype.kind not in "iuf":
+            raise FileFormatError(f"{self.source}: branch {name!r} has type {values.type}; it needs numbers")
         return column
 
     def _flat(self, columns: Mapping[str, NDArray[np.generic]], first: int) -> Iterator[ParticleBlock]:
@@ -142,6 +160,10 @@ class RootReader(ParticleReader):
             rows = {name: values[start : start + self._block_rows] for name, values in columns.items()}
             at = first + start
             yield ParticleBlock.from_columns(self.source, rows, lambda row, at=at: f"entry {at + row}")  # type: ignore[misc]
+
+
+def _in_one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 def _choose(path: Path, trees: list[str], wanted: str | None) -> str:
