@@ -3,12 +3,16 @@
 import socket
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import NoReturn
 
+import grpc
 import pytest
 from certificates import Authority
 from cpp_build import PARTICLES, TINY, Answer, BuiltClient, assert_channels, built_client, needs_tools
 from running_server import RunningServer, running
+from tiny_model import some_particles
 from zdc_service.simulator import Simulator
 
 pytestmark = [pytest.mark.slow, needs_tools]
@@ -31,6 +35,29 @@ def test_what_no_waiting_mends_is_said_at_once(cpp: BuiltClient, server: Running
         assert (said["error"], said["kind"]) == ("ConfigError", "config")
         assert said["message"].startswith(f"{address}: ")
         assert said["message"].endswith(f"; {remedy}")
+
+
+class Doorkeeper(grpc.GenericRpcHandler):
+    """Something in front of servers that turns callers away with no word of theirs, as proxies do."""
+
+    def service(self, _details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        return grpc.stream_stream_rpc_method_handler(self.refuse)
+
+    def refuse(self, _requests: Iterator[bytes], context: grpc.ServicerContext) -> NoReturn:
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
+
+
+def test_what_stands_in_between_may_refuse_too(cpp: BuiltClient, models_folder: Path) -> None:
+    door = grpc.server(ThreadPoolExecutor(1), [Doorkeeper()])
+    address = f"grpc://127.0.0.1:{door.add_insecure_port('127.0.0.1:0')}"
+    door.start()
+    said = cpp.call(address, PARTICLES, **TINY).said
+    door.stop(None).wait()
+    assert (said["error"], said["message"]) == ("UnauthenticatedError", f"{address}: who are you?")
+    with running(models_folder, max_body_bytes=2000) as server:  # gRPC's own word
+        said = cpp.call(f"grpc://{server.grpc}", some_particles(100), **TINY).said
+    assert (said["error"], said["code"], said["kind"]) == ("TooLargeError", "8", "too_large")
+    assert said["message"].endswith("; set a smaller rows_per_request")
 
 
 def test_a_name_is_never_anything_else(cpp: BuiltClient) -> None:
