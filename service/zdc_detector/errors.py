@@ -112,4 +112,6 @@ def rename_row(error: ZdcError, name: Callable[[int], str]) -> ZdcError:
     A message counts particles within the block that was checked; whoever cut the block out of a request or a
     file knows what its rows are called there.
     """
-    return type(error)(_ROW.sub(lambda found: name(int(found[1])), str(error)))
+    renamed = type(error)(_ROW.sub(lambda found: name(int(found[1])), str(error)))
+    renamed.retry_after_seconds = error.retry_after_seconds
+    return renamed

@@ -22,8 +22,14 @@ from zdc_detector.particles import Particles
 from zdc_service.client import AsyncClient, Chunk, Client, concatenate, connect, connect_async
 from zdc_service.client.columns import columns_to_send
 from zdc_service.client.errors import error_of
-from zdc_service.client.plan import JobOptions, JobPlan
+from zdc_service.client.plan import JobPlan
+from zdc_service.settings import EngineSettings
 from zdc_service.simulation import Hits, SimulationRequest, SimulationResult
+
+USUAL = {
+    "seed": 1, "repeats": 1, "output": "response", "out_of_range": "error", "first_row": 0, "model": None,
+    "version": None, "rates": False,
+}  # fmt: skip
 
 
 def photons(n: int, first: int = 0) -> Particles:
@@ -107,6 +113,16 @@ def test_hits_are_put_together_with_their_offsets() -> None:
     assert whole.images.dtype == np.uint16
 
 
+def test_a_chunk_is_shown_in_a_line() -> None:
+    plan = plan_of(3)
+    (part,) = plan.parts(photons(3))
+    chunk = plan.chunk(part, answer(part.request, skip=1))
+    shown = "<Chunk: 2 rows of 3 particles, 1 repeats, m 1, seed 7, channels (2, 1) float32, skipped {'energy': 1}>"
+    assert repr(chunk) == shown
+    hits = Hits(np.array([0, 1, 3], np.uint64), np.zeros(3, np.uint16), np.ones(3, np.uint16))
+    assert "hits of 3 fibres uint16" in repr(replace(chunk, hits=hits))
+
+
 def test_channels_have_no_images() -> None:
     plan = plan_of(3)
     (part,) = plan.parts(photons(3))
@@ -145,10 +161,23 @@ def test_kinds_become_their_classes(kind: str, error: type[ZdcError]) -> None:
 
 
 @pytest.mark.parametrize("open_client", [connect, connect_async])
-@pytest.mark.parametrize("url", ["127.0.0.1:8001", "grpc://", "ftp://host:1", "http://host:1/simulate", "grpc:host:1"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "127.0.0.1:8001", "grpc://", "grpc:host:1", "grpc://host:1/zdc", "ftp://host:1", "unix:///run/zdc.sock",
+        "http://host:1/simulate", "https://host/zdc/simulate/", "http://me:secret@host:1", "http://my host:1",
+        "http://host:1?seed=1", "http://host:1#page",
+    ],
+)  # fmt: skip
 def test_wrong_addresses_are_refused(url: str, open_client: Callable[[str], object]) -> None:
     with pytest.raises(ConfigError, match="must be grpc://host:port or http://host:port"):
         open_client(url)
+
+
+@pytest.mark.parametrize("open_client", [connect, connect_async])
+def test_settings_of_this_process_are_not_for_a_server(open_client: Callable[..., object]) -> None:
+    with pytest.raises(ConfigError, match="settings are for simulating in this process"):
+        open_client("http://host:1", settings=EngineSettings())
 
 
 def test_a_job_is_of_the_version_that_answers_first() -> None:
@@ -163,8 +192,7 @@ def test_a_job_is_of_the_version_that_answers_first() -> None:
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_run_has_the_options_of_simulate(kind: type[Client] | type[AsyncClient]) -> None:
-    parameters = inspect.signature(kind.simulate).parameters
-    assert list(JobOptions.__annotations__) == [name for name in parameters if name not in ("self", "particles")]
+    assert inspect.signature(kind.run).parameters == inspect.signature(kind.simulate).parameters
 
 
 @pytest.mark.parametrize(
@@ -172,12 +200,25 @@ def test_run_has_the_options_of_simulate(kind: type[Client] | type[AsyncClient])
     [
         ({"output": "image"}, "output = 'image' must be one of response, channels, hits"),
         ({"out_of_range": "ignore"}, "out_of_range = 'ignore' must be one of error, skip, extrapolate"),
+        ({"seed": 7.0}, "seed = 7.0 must be a whole number"),
+        ({"seed": "7"}, "seed = '7' must be a whole number"),
+        ({"repeats": 2.5}, "repeats = 2.5 must be a whole number"),
+        ({"repeats": 0}, "repeats = 0 must be at least 1"),
+        ({"first_row": None}, "first_row = None must be a whole number"),
+        ({"version": "1"}, "version = '1' must be a whole number"),
+        ({"version": 0}, "version = 0 must be at least 1; None is the newest"),
     ],
 )
-def test_choices_that_there_are_not_are_refused(options: dict[str, str], message: str) -> None:
-    usual = {"seed": 1, "repeats": 1, "output": "response", "out_of_range": "error", "first_row": 0}
+def test_options_that_cannot_be_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInputError, match=re.escape(message)):
-        JobPlan(9, **{**usual, **options}, model=None, version=None, rates=False)  # type: ignore[arg-type]
+        JobPlan(9, **{**USUAL, **options})  # type: ignore[arg-type]
+
+
+def test_whole_numbers_may_be_numpys() -> None:
+    numbers = {"seed": np.int64(7), "repeats": np.uint8(2), "first_row": np.int32(4), "version": np.int16(1)}
+    (part,) = JobPlan(9, **{**USUAL, **numbers}).parts(photons(1))  # type: ignore[arg-type]
+    assert (part.request.seed, part.request.repeats, part.request.first_row) == (7, 2, 4)
+    assert type(part.request.seed) is int
 
 
 @pytest.mark.parametrize("pdg", [2**31, -(2**31), 2**40 + 22])

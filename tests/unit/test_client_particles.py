@@ -34,6 +34,12 @@ def arrow() -> ParticlesLike:
     return table
 
 
+def awkward() -> ParticlesLike:
+    ak = pytest.importorskip("awkward")
+    records: ParticlesLike = ak.zip(COLUMNS)
+    return records
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -42,7 +48,11 @@ def arrow() -> ParticlesLike:
         structured,
         lambda: structured().view(np.recarray),
         lambda: pd.DataFrame(COLUMNS),
+        lambda: {name: pd.Series(column, index=[7, 8, 9]) for name, column in COLUMNS.items()},
+        lambda: pd.DataFrame(COLUMNS).convert_dtypes(),
+        lambda: pd.DataFrame(COLUMNS)[::-1][::-1],
         arrow,
+        awkward,
         lambda: Particles.from_columns(COLUMNS),
     ],
 )
@@ -60,6 +70,30 @@ def test_blocks_stay_blocks_and_are_not_read_ahead() -> None:
         raise AssertionError("nobody asked")
 
     assert as_particles(next(iter(blocks_of(blocks())))).pdg.tolist() == [2112, 22, 310]
+
+
+@pytest.mark.parametrize(
+    "nothing",
+    [
+        {"pdg": [], "px": [], "py": [], "pz": []},
+        pd.DataFrame(COLUMNS)[:0],
+        structured()[:0],
+        Particles.from_columns(COLUMNS)[:0],
+    ],
+)
+def test_a_block_may_be_empty(nothing: ParticlesLike) -> None:
+    plan = JobPlan(9, 7, 1, "channels", "error", 0, None, None, False)
+    asked = [len(part.request.particles) for block in (COLUMNS, nothing, COLUMNS) for part in plan.parts(block)]
+    assert asked == [3, 3]
+
+
+def test_lists_in_a_column_are_refused() -> None:
+    jagged = {"pdg": [[22], [22, 2112]], "px": [[0], [0, 0]], "py": [[0], [0, 0]], "pz": [[9], [9, 9]]}
+    with pytest.raises(InvalidInputError, match="pdg must be a column of numbers"):
+        as_particles(jagged)
+    ak = pytest.importorskip("awkward")
+    with pytest.raises(InvalidInputError, match="pdg must be a column of numbers"):
+        as_particles(ak.Array(jagged))
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((3, 7)), 2112, "particles.csv", None])

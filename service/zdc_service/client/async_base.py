@@ -5,17 +5,17 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Coroutine, Iterable
 from contextlib import aclosing
-from typing import Any, Self, Unpack
+from typing import Any, Self
 
 from tenacity import AsyncRetrying
 from zdc_detector.errors import ZdcError
 
 from zdc_service.client.chunks import Chunk, Part, concatenate
-from zdc_service.client.errors import client_is_closed
+from zdc_service.client.errors import client_is_closed, client_is_elsewhere
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.particles import ParticlesLike, blocks_of
 from zdc_service.client.patience import Patience
-from zdc_service.client.plan import JobOptions, JobPlan, OutOfRangeLike, OutputLike
+from zdc_service.client.plan import JobPlan, OutOfRangeLike, OutputLike
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 
 #: As `Client.simulate` takes particles, and from sources that are themselves waited for.
@@ -23,15 +23,19 @@ AsyncParticles = ParticlesLike | Iterable[ParticlesLike] | AsyncIterable[Particl
 
 
 class AsyncClient(ABC):
-    """Simulates particles somewhere; use it in an ``async with`` block, for one event loop and any number of its tasks.
+    """Simulates particles somewhere; made by `connect_async`, best in an ``async with`` block, or else `aclose` it.
+
+    It serves any number of tasks of one event loop: that of its first request.
 
     Implementations send one bounded request and wait for its answer (`_exchange`). At most `ClientOptions.in_flight`
     requests are under way, of all jobs together. A task that is cancelled takes its requests along, and the server
     drops what it has not computed.
     """
 
-    def __init__(self, options: ClientOptions):
+    def __init__(self, options: ClientOptions, place: str):
         self._options = options
+        self._place = place
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
         self._slots = asyncio.Semaphore(options.in_flight)
         self._tasks: set[asyncio.Task[SimulationResult]] = set()
@@ -81,15 +85,47 @@ class AsyncClient(ABC):
         source = particles if isinstance(particles, AsyncIterable) else _one_by_one(blocks_of(particles))
         return self._chunks(source, plan)
 
-    async def run(self, particles: AsyncParticles, **options: Unpack[JobOptions]) -> Chunk:
-        """Simulate a job that fits into memory: all rows of `simulate`, which says what the options are, at once.
+    async def run(
+        self,
+        particles: AsyncParticles,
+        *,
+        seed: int | None = None,
+        repeats: int = 1,
+        output: OutputLike = Output.RESPONSE,
+        out_of_range: OutOfRangeLike = OutOfRange.ERROR,
+        first_row: int = 0,
+        model: str | None = None,
+        version: int | None = None,
+        rates: bool = False,
+    ) -> Chunk:
+        """Simulate a job that fits into memory: all rows of `simulate` at once.
+
+        Parameters
+        ----------
+        particles, seed, repeats, output, out_of_range, first_row, model, version, rates : As `simulate` takes them.
+
+        Returns
+        -------
+        The job's M rows: ``channels``, shape (M, C), and unless `output` is ``channels`` the photons of each fibre,
+        ``images``, shape (M, rows, columns).
 
         Raises
         ------
         InvalidInputError : there is no particle.
         ZdcError : as `simulate`.
         """
-        async with aclosing(self.simulate(particles, **options)) as chunks:
+        chunks = self.simulate(
+            particles,
+            seed=seed,
+            repeats=repeats,
+            output=output,
+            out_of_range=out_of_range,
+            first_row=first_row,
+            model=model,
+            version=version,
+            rates=rates,
+        )
+        async with aclosing(chunks):
             return concatenate([chunk async for chunk in chunks])
 
     async def _chunks(self, blocks: AsyncIterable[ParticlesLike], plan: JobPlan) -> AsyncGenerator[Chunk, None]:
@@ -106,14 +142,23 @@ class AsyncClient(ABC):
             await _cancel([task for _, task in ahead])
 
     def _start(self, request: SimulationRequest) -> asyncio.Task[SimulationResult]:
-        if self._closed:
-            raise client_is_closed()
+        self._check_usable()
+        self._loop = asyncio.get_running_loop()
         # A copy: tenacity keeps the state of a call in the object, and all tasks are on one thread.
         asking: Coroutine[Any, Any, SimulationResult] = self._retrying.copy()(self._ask, request)
         task = asyncio.create_task(asking)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    def _check_usable(self) -> None:
+        if self._closed:
+            raise client_is_closed()
+        if self._is_of_another_loop():
+            raise client_is_elsewhere("event loop", "connect in each one")
+
+    def _is_of_another_loop(self) -> bool:
+        return self._loop is not None and self._loop is not asyncio.get_running_loop()
 
     async def _finish(self, plan: JobPlan, part: Part, task: asyncio.Task[SimulationResult]) -> Chunk:
         try:
@@ -126,7 +171,7 @@ class AsyncClient(ABC):
                 raise client_is_closed() from None
             raise
         except ZdcError as error:
-            raise plan.explained(part, error) from error
+            raise plan.explained(part, error) from error.__cause__
         return plan.chunk(part, result)
 
     async def _ask(self, request: SimulationRequest) -> SimulationResult:
@@ -144,12 +189,18 @@ class AsyncClient(ABC):
         """Close the connections."""
 
     async def aclose(self) -> None:
-        """End what is under way and disconnect; the client is of no use afterwards."""
+        """End what is under way and disconnect; the client is of no use afterwards. May be called again."""
         self._closed = True
+        if self._is_of_another_loop():  # tasks and connections ended with theirs
+            return
         await _cancel(list(self._tasks))
         await self._disconnect()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._place}{', closed' if self._closed else ''}>"
+
     async def __aenter__(self) -> Self:
+        self._check_usable()
         return self
 
     async def __aexit__(self, *_: object) -> None:

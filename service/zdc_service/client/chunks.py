@@ -17,18 +17,39 @@ NO_PARTICLES = Particles(np.zeros(0, dtype=np.int64), np.zeros((0, 9), dtype=np.
 
 @dataclass(frozen=True)
 class Chunk(SimulationResult):
-    """Consecutive rows of a job; `particle` counts from the job's first particle.
-
-    `first_row` and `repeats` are the job's. A particle that gets no rows is counted in one chunk's `skipped`.
+    """M consecutive rows of a job, in the order of its particles and their repeats.
 
     Attributes
     ----------
-    asked : The particles of the job that this chunk answers, with all or some of their repeats, or by skipping them.
+    channels : Photon sums of the C channels, uint32 counts or float32 rates, shape (M, C).
+    images : Photons per fibre, uint16 counts or float32 rates, shape (M, rows, columns); not for ``channels``.
+    response : The same; None unless `output` was ``response``.
+    hits : The lit fibres of each row, as `Hits`; None unless `output` was ``hits``.
+    particle : Number of each row's particle in the job, uint32, shape (M,).
     row : Number of each row, which with the seed gives its random numbers, int64, shape (M,).
+    side : ``A`` (+z) or ``C`` (-z), bytes S1, shape (M,).
+    channel_names : Of the C channels.
+    shape : Fibres along x and y: rows and columns of the images.
+    model, version : What answered.
+    seed, first_row, repeats : The job's; the seed as drawn where none was given.
+    finish : How the model's rates became photon counts; ``none`` where they are the rates.
+    asked : The particles of the job that this chunk answers, with all or some of their repeats, or by skipping them.
+    skipped, extrapolated : Particles outside the trained range, counted by reason, each in one chunk of the job.
+    timing : Where the time went, where it was computed in this process.
     """
 
     asked: range = range(0)
     row: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+
+    def __repr__(self) -> str:
+        photons = [("channels", self.channels), ("response", self.response)]
+        arrays = [f"{name} {array.shape} {array.dtype}" for name, array in photons if array is not None]
+        if self.hits is not None:
+            arrays.append(f"hits of {len(self.hits.fibre)} fibres {self.hits.photons.dtype}")
+        also = [f"skipped {dict(self.skipped)}"] if self.skipped else []
+        also += [f"extrapolated {dict(self.extrapolated)}"] if self.extrapolated else []
+        of = f"{len(self.row)} rows of {len(self.asked)} particles, {self.repeats} repeats"
+        return f"<Chunk: {', '.join([of, f'{self.model} {self.version}', f'seed {self.seed}', *arrays, *also])}>"
 
     @property
     def images(self) -> NDArray[Any]:

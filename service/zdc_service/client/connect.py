@@ -14,6 +14,9 @@ from zdc_service.client.options import ClientOptions
 if TYPE_CHECKING:  # what only some clients need is loaded with them
     from zdc_service.settings import EngineSettings
 
+#: What an address does not end in: clients add it.
+_ROUTE = "/simulate"
+
 log = logging.getLogger(__name__)
 
 
@@ -22,11 +25,14 @@ def connect(
 ) -> Client:
     """A client for a server, or one that simulates in this process.
 
+    No connection is made before the first request.
+
     Parameters
     ----------
     url : ``grpc://host:port`` or ``http://host:port``, ``grpcs`` or ``https`` for TLS; None simulates in this process.
+        Over HTTP a path may follow, under which a proxy passes requests on: ``https://host/zdc``.
     options : How to talk to the server.
-    settings : Models and device, in this process only.
+    settings : Models and device, in this process only: `zdc_service.settings.EngineSettings`.
 
     Raises
     ------
@@ -34,6 +40,7 @@ def connect(
         for this process, or models that cannot be had.
     """
     options = options or ClientOptions()
+    _check_settings(url, settings)
     if url is None:
         from zdc_service.client.local import LocalClient
 
@@ -64,6 +71,7 @@ def connect_async(
     ConfigError : as `connect`.
     """
     options = options or ClientOptions()
+    _check_settings(url, settings)
     if url is None:
         from zdc_service.client.local import AsyncLocalClient
 
@@ -76,6 +84,11 @@ def connect_async(
     from zdc_service.client.http_async import AsyncHttpClient
 
     return AsyncHttpClient(server.address, options, server.credentials)
+
+
+def _check_settings(url: str | None, settings: object) -> None:
+    if url is not None and settings is not None:
+        raise ConfigError(f"settings are for simulating in this process; {url} has its own, so leave one of them out")
 
 
 class _Server(NamedTuple):
@@ -92,12 +105,17 @@ def _server(url: str, options: ClientOptions) -> _Server:
     except ValueError as error:  # no IPv6 address, or no port
         raise wanted from error
     is_grpc, is_http = parts.scheme in ("grpc", "grpcs"), parts.scheme in ("http", "https")
-    if not (is_grpc or is_http) or not host or parts.path not in ("", "/") or (is_grpc and port is None):
+    if not (is_grpc or is_http) or not host or (is_grpc and port is None):
         raise wanted
+    path = parts.path.rstrip("/")
+    if (is_grpc and path) or path.endswith(_ROUTE):
+        raise ConfigError(f"{wanted}; without {path}")
+    if parts.query or parts.fragment or "@" in parts.netloc or any(letter.isspace() for letter in url):
+        raise ConfigError(f"{wanted}; without spaces, @, ? and #; a token comes from a token_file")
     tls = parts.scheme.endswith("s")
     if options.token_file is not None and not tls:
         from zdc_service.access.exposure import is_loopback
 
         if not is_loopback(host):
             log.warning("%s: the token travels in clear text; https or grpcs would hide it", url)
-    return _Server(is_grpc, parts.netloc if is_grpc else f"{parts.scheme}://{parts.netloc}", Credentials(options, tls))
+    return _Server(is_grpc, f"{parts.scheme}://{parts.netloc}{path}", Credentials(options, tls))

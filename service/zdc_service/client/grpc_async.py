@@ -19,9 +19,9 @@ if TYPE_CHECKING:  # generic for type checkers only
 class AsyncGrpcClient(AsyncClient):
     """One stream per request on a shared channel, so that a request that fails is repeated alone."""
 
-    def __init__(self, target: str, options: ClientOptions, credentials: Credentials):
-        super().__init__(options)
-        self._server = GrpcServer(target, options, credentials)
+    def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
+        super().__init__(options, url)
+        self._server = GrpcServer(url, options, credentials)
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:

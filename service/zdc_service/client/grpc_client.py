@@ -28,11 +28,13 @@ class GrpcServer:
 
     Attributes
     ----------
+    target : Host and port.
     channel_credentials : For TLS; None for a plain channel.
     """
 
-    def __init__(self, target: str, options: ClientOptions, credentials: Credentials):
-        self.target = target
+    def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
+        self._url = url
+        self.target = url.partition("://")[2]
         self.timeout_seconds = options.timeout_seconds
         self._credentials = credentials
         self.channel_credentials = None if credentials.context is None else credentials.for_grpc()
@@ -44,7 +46,7 @@ class GrpcServer:
     def result(self, replies: list[pb.SimulateResponse], output: Output) -> SimulationResult:
         """The replies to one request, put together; raises NotReadyError where the last is missing."""
         if not replies or not replies[-1].last:
-            raise NotReadyError(f"{self.target}: the server ended the stream before the last reply")
+            raise NotReadyError(f"{self._url}: the server ended the stream before the last reply")
         return result_from_messages(replies, output)
 
     def error(self, error: Any) -> ZdcError:
@@ -53,23 +55,23 @@ class GrpcServer:
         if kind is not None:
             return error_of(str(kind), error.details())
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
-            return too_late(self.target, self.timeout_seconds)
+            return too_late(self._url, self.timeout_seconds)
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            return unreachable(self.target, error.details(), tls=self.channel_credentials is not None)
-        return ZdcError(f"{self.target}: {error.code().name}: {error.details()}")
+            return unreachable(self._url, error.details(), tls=self.channel_credentials is not None)
+        return ZdcError(f"{self._url}: {error.code().name}: {error.details()}")
 
 
 class GrpcClient(Client):
     """One stream per request on a shared channel, so that a request that fails is repeated alone."""
 
-    def __init__(self, target: str, options: ClientOptions, credentials: Credentials):
-        super().__init__(options)
-        self._server = GrpcServer(target, options, credentials)
+    def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
+        super().__init__(options, url)
+        self._server = GrpcServer(url, options, credentials)
         if self._server.channel_credentials is None:
-            self._channel = grpc.insecure_channel(target, CHANNEL_OPTIONS)
+            self._channel = grpc.insecure_channel(self._server.target, CHANNEL_OPTIONS)
         else:
-            self._channel = grpc.secure_channel(target, self._server.channel_credentials, CHANNEL_OPTIONS)
-        self._simulate = self._channel.stream_stream(
+            self._channel = grpc.secure_channel(self._server.target, self._server.channel_credentials, CHANNEL_OPTIONS)
+        self._simulate = self._channel.unary_stream(  # called with its one request at once, without a thread for more
             METHOD,
             request_serializer=pb.SimulateRequest.SerializeToString,
             response_deserializer=pb.SimulateResponse.FromString,
@@ -77,9 +79,9 @@ class GrpcClient(Client):
 
     def _exchange(self, request: SimulationRequest) -> SimulationResult:
         server = self._server
-        messages = iter([message_of_request(request)])
+        message = message_of_request(request)
         try:
-            replies = list(self._simulate(messages, timeout=server.timeout_seconds, metadata=server.metadata()))
+            replies = list(self._simulate(message, timeout=server.timeout_seconds, metadata=server.metadata()))
         except grpc.RpcError as error:
             raise server.error(error) from error
         return server.result(replies, request.output)
@@ -150,12 +152,13 @@ def _bytes(columns: list[NDArray[np.generic]]) -> bytes:
 
 
 def _join(parts: list[bytes], dtype: np.dtype[Any], *row_shape: int) -> NDArray[Any]:
-    return np.frombuffer(b"".join(parts), dtype=dtype).reshape(-1, *row_shape)
+    """An array that its owner may write to, as those of a simulation in process are."""
+    return np.frombuffer(bytearray().join(parts), dtype=dtype).reshape(-1, *row_shape)
 
 
 def _hits(reply: pb.SimulateResponse) -> Hits:
     return Hits(
-        np.frombuffer(reply.hits.offsets, dtype="<u8"),
-        np.frombuffer(reply.hits.fibre, dtype="<u2"),
-        np.frombuffer(reply.hits.photons, dtype=_dtype(reply.photon_type)),
+        _join([reply.hits.offsets], np.dtype("<u8")),
+        _join([reply.hits.fibre], np.dtype("<u2")),
+        _join([reply.hits.photons], _dtype(reply.photon_type)),
     )

@@ -16,23 +16,29 @@ class AsyncHttpClient(AsyncClient):
     """Posts to ``<url>/simulate`` over a pool of kept connections."""
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
-        super().__init__(options)
+        super().__init__(options, url)
         self._server = HttpServer(url, options, credentials)
         # httpx would bound each step of a request; the deadline below bounds all of it.
+        timeout = httpx.Timeout(None, connect=self._server.connect_seconds)
         self._http = httpx.AsyncClient(
-            base_url=url, timeout=None, limits=self._server.limits, verify=self._server.verify
+            base_url=url, timeout=timeout, limits=self._server.limits, verify=self._server.verify
         )
 
     async def _exchange(self, request: SimulationRequest) -> SimulationResult:
-        server = self._server
+        server, body = self._server, bytearray()
+        content, headers = json_of_request(request), server.headers()
         try:
-            async with asyncio.timeout(server.timeout_seconds):
-                reply = await self._http.post(SIMULATE_PATH, content=json_of_request(request), headers=server.headers())
+            async with (
+                asyncio.timeout(server.timeout_seconds),
+                self._http.stream("POST", SIMULATE_PATH, content=content, headers=headers) as reply,
+            ):
+                async for piece in reply.aiter_bytes():
+                    body += piece
         except TimeoutError as error:
             raise too_late(server.url, server.timeout_seconds) from error
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise server.error(error) from error
-        return server.result(reply)
+        return server.result(reply, body)
 
     async def _disconnect(self) -> None:
         await self._http.aclose()

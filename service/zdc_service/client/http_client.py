@@ -1,8 +1,10 @@
 """Simulation by a server over HTTP: JSON columns there, arrays back."""
 
+import ipaddress
 import json
 import socket
 import ssl
+import threading
 import time
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
@@ -11,7 +13,15 @@ from weakref import WeakSet
 
 import httpx
 import orjson
-from zdc_detector.errors import NotReadyError, OverloadedError, ZdcError
+from zdc_detector.errors import (
+    ConfigError,
+    DeadlineError,
+    NotReadyError,
+    OverloadedError,
+    TooLargeError,
+    UnauthenticatedError,
+    ZdcError,
+)
 from zdc_detector.finish import Finish
 
 from zdc_service.client.base import Client
@@ -19,10 +29,15 @@ from zdc_service.client.columns import columns_to_send
 from zdc_service.client.credentials import Credentials
 from zdc_service.client.errors import error_of, too_late, unreachable
 from zdc_service.client.options import ClientOptions
-from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, split_arrays
+from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, ZSTD, split_arrays
+from zdc_service.deadlines import TIMEOUT_HEADER
 from zdc_service.simulation import Hits, SimulationRequest, SimulationResult
 
 SIMULATE_PATH = "/simulate"
+
+
+#: Longer than a lost packet or two delay a connection: a host that has not answered by then is not there.
+_CONNECT_SECONDS = 10.0
 
 
 class HttpServer:
@@ -31,40 +46,78 @@ class HttpServer:
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
         self.url = url
         self.timeout_seconds = options.timeout_seconds
+        self.connect_seconds = min(options.timeout_seconds, _CONNECT_SECONDS)
         self.limits = httpx.Limits(max_connections=options.in_flight, max_keepalive_connections=options.in_flight)
         # Without a context the address is plain, and httpx need not read the system's authorities.
         self.verify: ssl.SSLContext | bool = credentials.context or False
         self._credentials = credentials
+        # On a network a tenth of the bytes is worth the time to compress them, within a machine it is not.
+        coding = "identity" if _is_this_machine(_host(url)) else ZSTD
+        # The server's clock runs a second longer, so that it is always ours that ends the wait; what a proxy does not
+        # tell a server, that its caller has gone, it learns from there.
+        deadline = f"{(options.timeout_seconds + 1) * 1000:.0f}"
+        self._headers = {"Content-Type": JSON, "Accept": ARRAYS, "Accept-Encoding": coding, TIMEOUT_HEADER: deadline}
 
     def headers(self) -> dict[str, str]:
         """Of one request; raises ConfigError where the file of the token cannot be read any more."""
-        return {"Content-Type": JSON, "Accept": ARRAYS} | self._credentials.authorization()
+        return self._headers | self._credentials.authorization()
 
-    def result(self, reply: httpx.Response) -> SimulationResult:
+    def result(self, reply: httpx.Response, body: bytearray) -> SimulationResult:
         """What was answered; raises the ZdcError that a refusal means."""
         if reply.status_code != httpx.codes.OK:
-            error = self._refusal(reply)
+            error = self._refusal(reply, body)
             error.retry_after_seconds = retry_after_seconds(reply.headers.get("Retry-After"), time.time())
             raise error
-        return _result(reply)
+        kind = reply.headers.get("Content-Type")
+        if kind != ARRAYS:
+            raise ZdcError(f"{self.url}: the answer is {kind}, not {ARRAYS}; that is another kind of server")
+        return _result(reply.headers, body)
 
-    def error(self, error: httpx.TransportError) -> ZdcError:
+    def error(self, error: httpx.RequestError) -> ZdcError:
         """What a request without an answer means."""
+        if isinstance(error, httpx.ConnectTimeout) and self.connect_seconds < self.timeout_seconds:
+            text = f"no connection within {self.connect_seconds:g} s"
+            return unreachable(self.url, text, tls=self._credentials.context is not None)
         if isinstance(error, httpx.TimeoutException):
             return too_late(self.url, self.timeout_seconds)
-        return unreachable(self.url, str(error) or type(error).__name__, tls=self._credentials.context is not None)
+        if isinstance(error, httpx.TransportError):
+            return unreachable(self.url, str(error) or type(error).__name__, tls=self._credentials.context is not None)
+        return ZdcError(f"{self.url}: the answer cannot be read: {error}")
 
-    def _refusal(self, reply: httpx.Response) -> ZdcError:
+    def _refusal(self, reply: httpx.Response, body: bytearray) -> ZdcError:
         try:
-            error = reply.json()["error"]
+            error = orjson.loads(body)["error"]
             return error_of(error["kind"], error["message"])
         except (ValueError, KeyError, TypeError):  # a proxy's page, or another kind of server
             text = f"{self.url}: HTTP {reply.status_code} {reply.reason_phrase}"
+            if "Location" in reply.headers:
+                text += f"; it wants to be asked at {reply.headers['Location']}"
             return _FOREIGN.get(reply.status_code, ZdcError)(text)
 
 
-#: Refusals that pass, of proxies.
-_FOREIGN: dict[int, type[ZdcError]] = {429: OverloadedError, 502: NotReadyError, 503: NotReadyError}
+#: What proxies mean by refusals of their own.
+_FOREIGN: dict[int, type[ZdcError]] = {
+    401: UnauthenticatedError,
+    413: TooLargeError,
+    429: OverloadedError,
+    502: NotReadyError,
+    503: NotReadyError,
+    504: DeadlineError,
+}
+
+
+def _host(url: str) -> str:
+    try:
+        return httpx.URL(url).host
+    except httpx.InvalidURL as error:
+        raise ConfigError(f"server {url!r} cannot be: {error}") from error
+
+
+def _is_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def retry_after_seconds(value: str | None, now: float) -> float | None:
@@ -93,40 +146,48 @@ class HttpClient(Client):
     """Posts to ``<url>/simulate`` over a pool of kept connections."""
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
-        super().__init__(options)
-        self._server = HttpServer(url, options, credentials)
+        super().__init__(options, url)
+        self._server = server = HttpServer(url, options, credentials)
         self._sockets: WeakSet[socket.socket] = WeakSet()
-        self._http = httpx.Client(
-            base_url=url, timeout=options.timeout_seconds, limits=self._server.limits, verify=self._server.verify
-        )
+        self._sockets_lock = threading.Lock()
+        timeout = httpx.Timeout(server.timeout_seconds, connect=server.connect_seconds)
+        self._http = httpx.Client(base_url=url, timeout=timeout, limits=server.limits, verify=server.verify)
 
     def _exchange(self, request: SimulationRequest) -> SimulationResult:
+        server, body = self._server, bytearray()
+        content, headers, extensions = json_of_request(request), server.headers(), {"trace": self._remember_socket}
+        until = time.monotonic() + server.timeout_seconds
         try:
-            reply = self._http.post(
-                SIMULATE_PATH,
-                content=json_of_request(request),
-                headers=self._server.headers(),
-                extensions={"trace": self._remember_socket},
-            )
-        except httpx.TransportError as error:
-            raise self._server.error(error) from error
-        return self._server.result(reply)
+            with self._http.stream(
+                "POST", SIMULATE_PATH, content=content, headers=headers, extensions=extensions
+            ) as reply:
+                for piece in reply.iter_bytes():
+                    body += piece
+                    if time.monotonic() > until:  # httpx bounds the wait for each piece, not for all of them
+                        raise too_late(server.url, server.timeout_seconds)
+        except httpx.RequestError as error:
+            raise server.error(error) from error
+        return server.result(reply, body)
 
     def _remember_socket(self, event: str, info: dict[str, Any]) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):
-            self._sockets.add(info["return_value"].get_extra_info("socket"))
+            with self._sockets_lock:
+                self._sockets.add(info["return_value"].get_extra_info("socket"))
             if self._closing.is_set():
                 self._disconnect()
 
     def _disconnect(self) -> None:
-        for connection in list(self._sockets):  # closing the pool alone wakes no thread that waits for an answer
+        with self._sockets_lock:
+            sockets = list(self._sockets)
+        for connection in sockets:  # closing the pool alone wakes no thread that waits for an answer
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End what is under way and disconnect; the client is of no use afterwards."""
+        """End what is under way and disconnect; the client is of no use afterwards. May be called again."""
         super().close()
-        self._http.close()  # last: a connection that a request makes while the pool closes would stay open
+        if not self._is_copy():
+            self._http.close()  # last: a connection that a request makes while the pool closes would stay open
 
 
 def json_of_request(request: SimulationRequest) -> bytes:
@@ -145,10 +206,9 @@ def json_of_request(request: SimulationRequest) -> bytes:
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def _result(reply: httpx.Response) -> SimulationResult:
-    """The inverse of `zdc_service.codecs.encode` as arrays; they share the reply's memory."""
-    headers = reply.headers
-    arrays = split_arrays(reply.content, headers[ARRAYS_HEADER])
+def _result(headers: httpx.Headers, body: bytearray) -> SimulationResult:
+    """The inverse of `zdc_service.codecs.encode` as arrays; they share the body's memory."""
+    arrays = split_arrays(memoryview(body), headers[ARRAYS_HEADER])
     hits = None
     if "hits_offsets" in arrays:
         hits = Hits(arrays["hits_offsets"], arrays["hits_fibre"], arrays["hits_photons"])

@@ -16,7 +16,7 @@ class LocalClient(Client):
     def __init__(self, settings: EngineSettings | None, options: ClientOptions):
         """Raise what `Simulator` raises for models or a device that cannot be had."""
         self._simulator = Simulator(settings or EngineSettings())
-        super().__init__(options)
+        super().__init__(options, "in this process")
 
     def _exchange(self, request: SimulationRequest) -> SimulationResult:
         return self._simulator.simulate(request)
@@ -31,7 +31,7 @@ class AsyncLocalClient(AsyncClient):
     def __init__(self, settings: EngineSettings | None, options: ClientOptions):
         """Raise as `LocalClient`; it takes as long to load the models, and the event loop waits for it."""
         self._simulator = Simulator(settings or EngineSettings())
-        super().__init__(options)
+        super().__init__(options, "in this process")
 
     async def _exchange(self, request: SimulationRequest) -> SimulationResult:
         return await asyncio.wrap_future(self._simulator.submit(self._simulator.plan(request)))

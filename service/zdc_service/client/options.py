@@ -1,7 +1,11 @@
 """How clients talk to their servers."""
 
+import math
 from dataclasses import dataclass
+from numbers import Integral, Real
 from pathlib import Path
+
+from zdc_detector.errors import ConfigError
 
 
 @dataclass(frozen=True)
@@ -18,13 +22,32 @@ class ClientOptions:
     ca_file : PEM file of the authorities that may sign a server's certificate; default: those that the system trusts.
     client_certificate, client_key : PEM files of the caller's own certificate, for servers that ask for one.
     token_file : File with the caller's bearer token, read for each request, so that it may be replaced meanwhile.
+
+    Raises
+    ------
+    ConfigError : a number that cannot be.
     """
 
     rows_per_request: int = 1024
     in_flight: int = 4
     timeout_seconds: float = 120.0
     retry_seconds: float = 10.0
-    ca_file: Path | None = None
-    client_certificate: Path | None = None
-    client_key: Path | None = None
-    token_file: Path | None = None
+    ca_file: Path | str | None = None
+    client_certificate: Path | str | None = None
+    client_key: Path | str | None = None
+    token_file: Path | str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("rows_per_request", "in_flight"):
+            number = getattr(self, name)
+            if not isinstance(number, Integral) or number < 1:
+                raise ConfigError(f"{name} = {number!r} must be a whole number of at least 1")
+        timeout, retry = self.timeout_seconds, self.retry_seconds
+        if not isinstance(timeout, Real) or not 0 < timeout <= _LONGEST:
+            raise ConfigError(f"timeout_seconds = {timeout!r} must be above 0 and at most {_LONGEST:g}")
+        if not isinstance(retry, Real) or not 0 <= retry <= math.inf:
+            raise ConfigError(f"retry_seconds = {retry!r} must be 0 or more; math.inf is allowed")
+
+
+#: A month: sockets and gRPC refuse, or misread, what is much longer.
+_LONGEST = 30 * 86400.0

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 from zdc_detector.errors import InvalidInputError
 from zdc_detector.particles import Particles
 
+from zdc_service.client.chunks import NO_PARTICLES
+
 
 class Table(Protocol):
-    """A table with named columns: of pandas, polars and the like."""
+    """A table with named columns: of pandas, polars, pyarrow and the like."""
 
     @property
     def columns(self) -> Iterable[Any]:
@@ -20,10 +22,22 @@ class Table(Protocol):
         """A column."""
 
 
+class Records(Protocol):
+    """An array of records with named fields, as awkward has them."""
+
+    @property
+    def fields(self) -> Iterable[str]:
+        """Names of the fields."""
+
+    def __getitem__(self, name: Any, /) -> Any:
+        """A field of all records."""
+
+
 #: A block of N particles: `Particles`, or columns as `Particles.from_columns` takes them (``pdg``, ``px``, ``py``,
-#: ``pz`` [GeV/c], if wanted ``vx``, ``vy``, ``vz`` [cm]; shape (N,) each) in a mapping, a table or a structured array.
+#: ``pz`` [GeV/c], if wanted ``vx``, ``vy``, ``vz`` [cm]; shape (N,) each) in a mapping, a table, or an array of
+#: NumPy or awkward with named fields.
 #: Values of a mapping are checked as they come: a type for them would refuse ``{"pdg": [2112], "pz": [1500.0]}``.
-ParticlesLike = Particles | Mapping[str, Any] | NDArray[np.void] | Table
+ParticlesLike = Particles | Mapping[str, Any] | NDArray[np.void] | Table | Records
 
 
 def blocks_of(particles: ParticlesLike | Iterable[ParticlesLike]) -> Iterable[ParticlesLike]:
@@ -33,7 +47,7 @@ def blocks_of(particles: ParticlesLike | Iterable[ParticlesLike]) -> Iterable[Pa
     ------
     InvalidInputError : neither.
     """
-    if isinstance(particles, Particles | Mapping | np.ndarray) or hasattr(particles, "columns"):
+    if isinstance(particles, Particles | Mapping | np.ndarray) or _names(particles):
         return [cast("ParticlesLike", particles)]
     if isinstance(particles, Iterable) and not isinstance(particles, str | bytes):
         return particles
@@ -41,7 +55,7 @@ def blocks_of(particles: ParticlesLike | Iterable[ParticlesLike]) -> Iterable[Pa
 
 
 def as_particles(block: ParticlesLike) -> Particles:
-    """A block of N particles.
+    """A block of N particles; N may be 0, as of an event of which nothing reaches a calorimeter.
 
     Raises
     ------
@@ -49,16 +63,34 @@ def as_particles(block: ParticlesLike) -> Particles:
     """
     if isinstance(block, Particles):
         return block
-    if isinstance(block, Mapping):
-        return Particles.from_columns(block)
-    if isinstance(block, np.ndarray):
-        if block.dtype.names is None:
-            raise _no_particles(block)
-        return Particles.from_columns({name: block[name] for name in block.dtype.names})
-    if not hasattr(block, "columns"):
+    columns = _columns(block)
+    if "pdg" in columns and columns["pdg"].size == 0:
+        return NO_PARTICLES
+    return Particles.from_columns(columns)
+
+
+def _columns(block: Any) -> dict[str, NDArray[Any]]:
+    names = list(block) if isinstance(block, Mapping) else _names(block)
+    if not names:
         raise _no_particles(block)
-    names = getattr(block, "column_names", block.columns)  # pyarrow's columns are the numbers themselves
-    return Particles.from_columns({str(name): np.asarray(block[name]) for name in names})
+    columns = {}
+    for name in names:
+        try:
+            columns[str(name)] = np.asarray(block[name])
+        except (TypeError, ValueError) as error:  # lists in a column, or a table that is yet to be computed
+            raise InvalidInputError(f"{name} must be a column of numbers: {error}") from error
+    return columns
+
+
+def _names(block: object) -> list[Any]:
+    """Names of its columns, if it has any."""
+    if isinstance(block, np.ndarray):
+        return list(block.dtype.names or ())
+    for attribute in ("column_names", "columns", "fields"):  # pyarrow's `columns` are the numbers themselves
+        names = getattr(block, attribute, None)
+        if names is not None:
+            return list(names)
+    return []
 
 
 def _no_particles(given: object) -> InvalidInputError:

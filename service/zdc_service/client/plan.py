@@ -1,8 +1,9 @@
 """A job's requests and answers without any input or output: clients with threads and with an event loop share it."""
 
+import operator
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Literal, TypedDict, TypeVar
+from typing import Literal, TypeVar
 
 from zdc_detector.errors import InvalidInputError, ZdcError, rename_row
 from zdc_detector.random import check_seed, fresh_seed
@@ -17,19 +18,6 @@ OutputLike = Output | Literal["response", "channels", "hits"]
 OutOfRangeLike = OutOfRange | Literal["error", "skip", "extrapolate"]
 
 _Choice = TypeVar("_Choice", Output, OutOfRange)
-
-
-class JobOptions(TypedDict, total=False):
-    """The keywords of `simulate`, which `run` hands on."""
-
-    seed: int | None
-    repeats: int
-    output: OutputLike
-    out_of_range: OutOfRangeLike
-    first_row: int
-    model: str | None
-    version: int | None
-    rates: bool
 
 
 class JobPlan:
@@ -53,10 +41,13 @@ class JobPlan:
         rates: bool,
     ):
         """As `zdc_service.client.Client.simulate`; raises InvalidInputError for what cannot be."""
-        seed = fresh_seed() if seed is None else seed
+        seed = fresh_seed() if seed is None else _whole("seed", seed)
+        first_row, repeats = _whole("first_row", first_row), _whole("repeats", repeats)
         check_seed(seed, first_row)
         if repeats < 1:
             raise InvalidInputError(f"repeats = {repeats} must be at least 1")
+        if version is not None and _whole("version", version) < 1:
+            raise InvalidInputError(f"version = {version} must be at least 1; None is the newest")
         self._job = SimulationRequest(
             NO_PARTICLES,
             seed,
@@ -64,7 +55,7 @@ class JobPlan:
             repeats,
             _choice("output", Output, output),
             _choice("out_of_range", OutOfRange, out_of_range),
-            rates,
+            bool(rates),
             model,
             version,
         )
@@ -78,7 +69,7 @@ class JobPlan:
         try:
             particles = as_particles(block)
         except ZdcError as error:
-            raise rename_row(error, lambda row: f"particle[{first + row}]") from error
+            raise rename_row(error, lambda row: f"particle[{first + row}]") from error.__cause__
         self._particles += len(particles)
         return split(particles, self._job, self._rows, first)
 
@@ -98,6 +89,13 @@ class JobPlan:
     def explained(self, part: Part, error: ZdcError) -> ZdcError:
         """The error of one request, which counts its own particles."""
         return rename_row(error, lambda row: f"particle[{part.first_particle + row}]")
+
+
+def _whole(name: str, value: int) -> int:
+    try:
+        return int(operator.index(value))  # numpy's integers too
+    except TypeError:
+        raise InvalidInputError(f"{name} = {value!r} must be a whole number") from None
 
 
 def _choice(name: str, kind: type[_Choice], value: str) -> _Choice:

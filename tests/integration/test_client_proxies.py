@@ -1,0 +1,168 @@
+"""The client over HTTP behind proxies and at wrong addresses: servers on real sockets that are not ours."""
+
+import asyncio
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from running_server import RunningServer
+from same_results import assert_same
+from tiny_model import some_particles
+from zdc_service.client import (
+    Chunk,
+    ClientOptions,
+    DeadlineError,
+    NotReadyError,
+    OverloadedError,
+    TooLargeError,
+    UnauthenticatedError,
+    ZdcError,
+    connect,
+    connect_async,
+    http_client,
+)
+
+PARTICLES = some_particles(40)
+
+#: Status, headers and body that a proxy answers by itself.
+OWN = {
+    "/page": (200, {"Content-Type": "text/html"}, b"<h1>Welcome</h1>"),
+    "/moved": (308, {"Location": "https://elsewhere.example/simulate"}, b""),
+    "/login": (401, {}, b"who are you?"),
+    "/small": (413, {}, b""),
+    "/full": (429, {"Retry-After": "7"}, b"{}"),
+    "/absent": (502, {}, b"<h1>Bad Gateway</h1>"),
+    "/late": (504, {}, b""),
+}
+
+
+class Proxy(BaseHTTPRequestHandler):
+    """Passes on what is below ``/zdc`` and sends nothing but dots below ``/slow``."""
+
+    protocol_version = "HTTP/1.1"
+    upstream = ""
+    seen: list[dict[str, str]]
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.seen.append(dict(self.headers))
+        prefix = self.path.removesuffix("/simulate")
+        if prefix == "/slow":
+            self.send_response(200)
+            self.send_header("Content-Length", "1000000")
+            self.end_headers()
+            try:
+                while True:
+                    self.wfile.write(b".")
+                    time.sleep(0.02)
+            except OSError:  # the caller had enough
+                self.close_connection = True
+            return
+        status, headers, answer = OWN[prefix] if prefix in OWN else self._pass_on(body)
+        self.send_response(status)
+        for name, value in (headers | {"Content-Length": str(len(answer))}).items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def _pass_on(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        connection = http.client.HTTPConnection(self.upstream)
+        connection.request("POST", self.path.removeprefix("/zdc"), body, dict(self.headers))
+        reply = connection.getresponse()
+        answer = reply.read()
+        connection.close()
+        return reply.status, dict(reply.headers), answer
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def proxy(server: RunningServer) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    """Its address, and the headers of what it was asked."""
+    seen: list[dict[str, str]] = []
+    handler = type("Passing", (Proxy,), {"upstream": server.http.removeprefix("http://"), "seen": seen})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{serving.server_port}", seen
+        serving.shutdown()
+        thread.join()
+
+
+def run_sync(url: str, **options: Any) -> Chunk:
+    with connect(url, ClientOptions(**options)) as client:
+        return client.run(PARTICLES, seed=1)
+
+
+def run_async(url: str, **options: Any) -> Chunk:
+    async def job() -> Chunk:
+        async with connect_async(url, ClientOptions(**options)) as client:
+            return await client.run(PARTICLES, seed=1)
+
+    return asyncio.run(job())
+
+
+both = pytest.mark.parametrize("run", [run_sync, run_async])
+Run = Callable[..., Chunk]
+
+
+@both
+@pytest.mark.parametrize("prefix", ["/zdc", "/zdc/"])
+def test_a_proxy_may_pass_requests_on_below_a_path(
+    server: RunningServer, proxy: tuple[str, list[dict[str, str]]], run: Run, prefix: str
+) -> None:
+    url, seen = proxy
+    found = run(url + prefix, rows_per_request=16, timeout_seconds=30)
+    assert_same(found, run(server.http))
+    assert {headers["X-Zdc-Timeout-Ms"] for headers in seen} == {"31000"}
+
+
+@both
+@pytest.mark.parametrize(
+    ("path", "error", "message"),
+    [
+        ("/page", ZdcError, "the answer is text/html.*another kind of server"),
+        ("/moved", ZdcError, "HTTP 308.*it wants to be asked at https://elsewhere.example"),
+        ("/login", UnauthenticatedError, "HTTP 401"),
+        ("/small", TooLargeError, "HTTP 413"),
+        ("/full", OverloadedError, "HTTP 429"),
+        ("/absent", NotReadyError, "HTTP 502"),
+        ("/late", DeadlineError, "HTTP 504"),
+    ],
+)
+def test_what_a_proxy_says_by_itself_has_its_class(
+    proxy: tuple[str, list[dict[str, str]]], run: Run, path: str, error: type[ZdcError], message: str
+) -> None:
+    with pytest.raises(ZdcError, match=message) as caught:
+        run(proxy[0] + path, timeout_seconds=5, retry_seconds=0)
+    assert type(caught.value) is error
+    assert caught.value.retry_after_seconds == (7.0 if path == "/full" else None)
+
+
+@both
+def test_a_deadline_holds_for_an_answer_that_trickles(proxy: tuple[str, list[dict[str, str]]], run: Run) -> None:
+    began = time.monotonic()
+    with pytest.raises(DeadlineError, match=r"no answer within 0.3 s"):
+        run(f"{proxy[0]}/slow", timeout_seconds=0.3)
+    assert time.monotonic() - began < 10  # it would trickle for hours
+
+
+@both
+def test_a_host_that_takes_no_connection_is_no_deadline(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_client, "_CONNECT_SECONDS", 0.2)
+    with socket.socket() as silent, ExitStack() as stack:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen(0)
+        for _ in range(3):  # its queue is full, and the kernel drops who comes next
+            waiting = stack.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(silent.getsockname())
+        with pytest.raises(NotReadyError, match=r"no connection within 0.2 s; is a server listening there"):
+            run(f"http://127.0.0.1:{silent.getsockname()[1]}", retry_seconds=0)
