@@ -79,7 +79,8 @@ def _opened(path: Path) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             yield file
     except (OSError, FileFormatError) as error:
-        why = f"cannot be read as HDF5: {error}" if isinstance(error, OSError) else error
+        why = f"cannot be read as HDF5, which zdc simulate --output NAME.h5 writes: {error}"
+        why = why if isinstance(error, OSError) else str(error)
         raise FileFormatError(f"{path}: {why}") from error
 
 

@@ -78,7 +78,7 @@ class HeldOutScores:
     Attributes
     ----------
     first, second : Scores of the two samples, shapes (P, repeats).
-    fold : Which classifier scored a particle, shape (P,).
+    fold : Which classifier scored a particle, shape (P,); -1 where there was nothing to train one on.
     """
 
     first: NDArray[np.float64]
@@ -101,6 +101,8 @@ def held_out_scores(first: NDArray[np.float32], second: NDArray[np.float32], see
     scores = np.zeros((particles, 2 * repeats))
     for k in range(FOLDS):
         seen, held = fold != k, fold == k
+        if not seen.any():
+            fold[held] = -1
         if not seen.any() or not held.any():
             continue
         model = HistGradientBoostingClassifier(
@@ -133,7 +135,7 @@ def auc(scores: HeldOutScores, particles: NDArray[np.intp], draws: NDArray[np.in
     n = len(particles)
     counts = np.array([np.ones(n), *(np.bincount(row, minlength=n) for row in draws)])
     wins, pairs = np.zeros(len(counts)), np.zeros(len(counts))
-    for k in np.unique(scores.fold[particles]):
+    for k in np.unique(scores.fold[particles][scores.fold[particles] >= 0]):
         inside = np.flatnonzero(scores.fold[particles] == k)
         rows = particles[inside]
         below, above = scores.first[rows], scores.second[rows]

@@ -10,6 +10,8 @@ from zdc_metrics.quantities import Quantity
 Values = NDArray[np.float64]
 
 _FEWEST, _MOST = 6, 24
+#: Entries expected of a reference that has none, from which on that is no chance: exp(-3) is 5 %.
+MISSED = 3.0
 #: Share of the values beyond either end of the bins of a quantity that lies around a middle.
 _TAIL = 0.005
 
@@ -60,11 +62,11 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Generated over reference, in the bins where the reference has entries; nan elsewhere.
+    """Generated over reference, in the bins where the reference has entries; nan elsewhere, save for `MISSED`.
 
     Attributes
     ----------
-    values : Shape (B,).
+    values : Shape (B,); infinite where the reference has no entry and the generated share makes `MISSED` likely.
     errors : From the generated counts alone; that of an empty bin is one count's.
     band : Relative error of the reference.
     """
@@ -77,7 +79,8 @@ class Ratio:
 def ratio(reference: Histogram, generated: Histogram) -> Ratio:
     """Ratio of the shares."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        shares = np.where(reference.counts > 0, reference.shares, np.nan)
+        missed = (reference.counts == 0) & (generated.shares * reference.total >= MISSED)
+        shares = np.where(reference.counts > 0, reference.shares, np.where(missed, 0, np.nan))
         one = np.sqrt(np.maximum(generated.counts, 1)) / max(generated.total, 1)
         return Ratio(generated.shares / shares, one / shares, reference.errors / shares)
 
@@ -103,7 +106,8 @@ def common_edges(quantity: Quantity, *samples: Values) -> Values | None:
     low = min(float(np.quantile(values, _TAIL)) for values in known)
     high = max(float(np.quantile(values, 1 - _TAIL)) for values in known)
     step = _round_step(max(high - low, 1e-6) / bins)
-    return np.arange(np.floor(low / step), np.ceil(high / step) + 1.5) * step
+    first, last = np.floor(low / step), np.ceil(high / step)
+    return np.arange(first, max(last, first + 1) + 0.5) * step
 
 
 def _round_step(step: float) -> float:

@@ -23,6 +23,9 @@ from zdc_metrics.plot_style import encoded
 #: Begins like a number, an interval or a dash for what is undefined, and holds no word.
 _NUMBER = re.compile(r"[-+\[\d–][^A-Za-z]*$")
 
+#: A space between numbers that belong together: ``1 / 2``, ``1 ± 2``, ``[1, 2]``, ``(1; 2)``.
+_WITHIN = re.compile(r" (?=[/±] )|(?<= [/±]) |(?<=\d[,;]) (?=[-+\d–])")
+
 
 @dataclass(frozen=True)
 class Text:
@@ -97,8 +100,14 @@ def write_report(path: Path, title: str, sections: Sequence[Section], lead: str 
         loader=PackageLoader("zdc_metrics", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
+    environment.filters["unbroken"] = unbroken
     page = environment.get_template("html_report.html.jinja").render(title=title, sections=sections, lead=lead)
     write_whole(path, page)
+
+
+def unbroken(cell: str) -> str:
+    """A cell that may be broken between a pair of numbers and an interval, not within either."""
+    return _WITHIN.sub("\N{NO-BREAK SPACE}", cell)
 
 
 def markdown_blocks(text: str) -> Iterator[Text | Table]:

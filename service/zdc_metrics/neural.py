@@ -34,13 +34,14 @@ class NeuralScores:
     scores : Of the network, before calibration, which leaves their order.
     information : 1 - loss / log 2 of the calibrated probabilities, mean over a particle's showers, shape (P,). Its
         mean is the Jensen-Shannon divergence: 0 if the samples are alike, 1 if they are disjoint. Probabilities that
-        are no better than guessing make it negative, which small samples do.
+        are no better than guessing make it negative, which small samples do. Nan where nothing could be trained.
     """
 
     def __init__(self, first: Features, second: Features, seed: int) -> None:
         """Train on features of shapes (P, repeats, D), equal numbers of repeats; `seed` divides and initialises."""
         particles, repeats, _ = first.shape
         part = np.random.default_rng(seed).permutation(particles).astype(np.intp) % PARTS
+        scored = part.copy()
         both = np.concatenate([first, second], axis=1)
         label = np.repeat([0, 1], repeats)
         raw, calibrated = (np.full(both.shape[:2], 0.5) for _ in range(2))
@@ -48,6 +49,7 @@ class NeuralScores:
             test, validation = part == k, part == (k + 1) % PARTS
             training = ~(test | validation)
             if not (test.any() and validation.any() and training.any()):
+                scored[test], calibrated[test] = -1, np.nan
                 continue
             truth = np.tile(label, int(validation.sum()))
             known = both[validation].reshape(len(truth), -1)
@@ -59,7 +61,7 @@ class NeuralScores:
                 curve = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip")
                 curve.fit(_probability(network, known), truth)
                 calibrated[test] = curve.predict(raw[test].ravel()).reshape(-1, 2 * repeats)
-        self.scores = HeldOutScores(raw[:, :repeats], raw[:, repeats:], part)
+        self.scores = HeldOutScores(raw[:, :repeats], raw[:, repeats:], scored)
         right = np.where(label, calibrated, 1 - calibrated)
         self.information = 1 + np.log2(right).mean(axis=1)
 

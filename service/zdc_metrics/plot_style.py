@@ -34,6 +34,8 @@ _SIZES = {
     "svg.hashsalt": "zdc-fastsim",  # the same file from the same data
 }
 
+_WITHOUT_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
+
 
 @contextmanager
 def plot_style() -> Iterator[None]:
@@ -44,12 +46,12 @@ def plot_style() -> Iterator[None]:
 
 
 def encoded(figure: Figure, kind: str, dpi: int = 110) -> bytes:
-    """The figure as ``svg`` or ``png``."""
+    """The figure as ``svg``, ``png`` or ``pdf``: the same bytes for the same figure."""
     buffer = BytesIO()
     with plot_style():
         FigureCanvasAgg(figure)
-        figure.savefig(buffer, format=kind, dpi=dpi, metadata={"Date": None} if kind == "svg" else None)
-    return buffer.getvalue() if kind == "png" else _smaller(buffer.getvalue())
+        figure.savefig(buffer, format=kind, dpi=dpi, metadata=_WITHOUT_DATE.get(kind))
+    return _smaller(buffer.getvalue()) if kind == "svg" else buffer.getvalue()
 
 
 def _smaller(svg: bytes) -> bytes:
@@ -61,8 +63,8 @@ def _smaller(svg: bytes) -> bytes:
     return re.sub(rb"(\d\d\.\d\d)\d+", rb"\1", svg)
 
 
-def save_png(figure: Figure, path: Path, dpi: int = 130) -> None:
-    """Write a PNG that appears whole or not at all."""
-    content = encoded(figure, "png", dpi)
+def save_figure(figure: Figure, path: Path, dpi: int = 130) -> None:
+    """Write a picture of the kind that the path's ending names; it appears whole or not at all."""
+    content = encoded(figure, path.suffix.lower().removeprefix("."), dpi)
     with whole_file(path) as part:
         part.write_bytes(content)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
-from matplotlib.ticker import LogLocator, NullFormatter, NullLocator
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 from zdc_detector.particles import ENERGY, by_frequency, species_name
 from zdc_detector.showers import Showers
@@ -22,6 +22,7 @@ _ACROSS = 4
 _PROFILE_BINS = 10
 _SCATTERED = 3000  # points of either sample
 _RATIO = (0.0, 2.0)
+_SHORT = 100  # end over beginning of a logarithmic axis that has numbers at 2 and 5
 
 
 def draw_histograms(pairs: Mapping[Quantity, Pair], names: tuple[str, str]) -> Figure:
@@ -75,7 +76,7 @@ def _draw_pair(
     mplhep.histplot(second.shares, second.edges, yerr=second.errors, ax=top, color=GENERATED_COLOR, label=labels[1])
     top.set_ylim(0, 1.45 * max(float(np.max(one.shares + one.errors)) for one in pair))
     if logarithmic:
-        _logarithmic(top)
+        _logarithmic(top, first.edges[0], first.edges[-1])
     top.set_xlim(first.edges[0], first.edges[-1])
     top.set_ylabel("share of the responses")
     top.tick_params(labelbottom=False)
@@ -89,21 +90,27 @@ def _draw_pair(
     _draw_ratio(below, centres, compared.values, compared.errors)
 
 
-def _logarithmic(axes: Axes) -> None:
+def _logarithmic(axes: Axes, low: float, high: float) -> None:
+    """A logarithmic x axis; a short one has numbers at 2 and 5, too, where powers of ten would be one or two."""
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     axes.xaxis.set_minor_formatter(NullFormatter())
+    if high < _SHORT * low:
+        axes.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+        axes.xaxis.set_minor_formatter(FormatStrFormatter("%g"))
 
 
 def _draw_ratio(
     axes: Axes, places: NDArray[np.float64], values: NDArray[np.float64], errors: NDArray[np.float64]
 ) -> None:
-    """Points around 1; those outside the range are arrows at its end."""
+    """Points around 1; those outside the range are arrows at its end, hollow where the reference has nothing."""
     axes.axhline(1, color="grey", lw=0.8)
     with np.errstate(invalid="ignore"):
         high = values > _RATIO[1]
     axes.errorbar(places[~high], values[~high], errors[~high], fmt=".", color=GENERATED_COLOR, lw=0.9)
-    axes.plot(places[high], np.full(np.count_nonzero(high), _RATIO[1] - 0.12), "^", color=GENERATED_COLOR, ms=4)
+    for chosen, fill in ((high & np.isfinite(values), "full"), (np.isinf(values), "none")):
+        end = np.full(np.count_nonzero(chosen), _RATIO[1] - 0.2)
+        axes.plot(places[chosen], end, "^", color=GENERATED_COLOR, ms=4, fillstyle=fill)
     axes.set_ylim(*_RATIO)
     axes.set_yticks([0.5, 1, 1.5])
     axes.set_ylabel("ratio", loc="center")
@@ -166,10 +173,10 @@ def _draw_profile(top: Axes, below: Axes, points: list[Pair], names: tuple[str, 
         error = np.array([np.std(one, ddof=1) / np.sqrt(len(one)) if len(one) > 1 else np.nan for one in inside])
         top.errorbar(centres, mean, error, fmt=marker, ms=3.5, lw=1, color=color, label=name)
         means.append((mean, error))
-    _logarithmic(top)
+    _logarithmic(top, edges[0], edges[-1])
     top.set_yscale("symlog", linthresh=10)
     top.yaxis.set_minor_locator(NullLocator())
-    top.set_ylim(0, None)
+    top.set_ylim(0, 2 * max(10.0, *(float(values.max()) for _, values in points if len(values))))
     top.set_ylabel("photon sum [photons]")
     top.tick_params(labelbottom=False)
     top.legend(loc="upper left")

@@ -9,15 +9,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import wasserstein_distance
 from zdc_detector.errors import InvalidInputError
 
+from zdc_metrics.copies import count_copies
 from zdc_metrics.evaluate import evaluate
 from zdc_metrics.grouping import RepeatedShowers
 from zdc_metrics.groups import groups_of
 from zdc_metrics.quantities import Measured, Quantity, measure
-from zdc_metrics.report import Report
+from zdc_metrics.report import Figure, Report
 from zdc_metrics.samples import Compared, Sample, compare, repeated
+
+Values = NDArray[np.float64]
+Numbers = NDArray[np.int32]
 
 #: Groups with fewer responses in a sample get no histograms.
 FEWEST = 20
+#: Standard errors that a difference of means should stay within.
+LIMIT = 2.0
 
 
 class Moments(BaseModel):
@@ -39,7 +45,16 @@ class Difference(BaseModel):
     unit: str
     reference: Moments
     generated: Moments
+    difference: float | None = Field(description="of the means, generated - reference")
+    error: float | None = Field(
+        description="standard error of the difference: of particles, whose responses are not independent"
+    )
     wasserstein: float | None = Field(description="W1 distance of the two distributions, in the unit")
+
+    @property
+    def distance(self) -> float | None:
+        """The difference in standard errors; None where that is not defined."""
+        return self.difference / self.error if self.difference is not None and self.error else None
 
 
 class GroupDifferences(BaseModel):
@@ -57,7 +72,9 @@ class ValidationRecord(BaseModel):
     Attributes
     ----------
     paired, same_particles, left_out : As in `Compared`.
+    copies : Generated responses that are, fibre by fibre, in the reference.
     report : Figures with floors; None for the reason `why_no_report`.
+    beyond_chance : Names of those that the simulation itself would not get at the report's level.
     groups : Means, spreads and distances of all responses, of each species and of each range of energies.
     """
 
@@ -66,8 +83,10 @@ class ValidationRecord(BaseModel):
     paired: bool
     same_particles: int
     left_out: tuple[str, ...]
+    copies: int
     report: Report | None
     why_no_report: str
+    beyond_chance: tuple[str, ...]
     groups: tuple[GroupDifferences, ...]
 
 
@@ -81,6 +100,7 @@ class Validation:
     compared : The rows that are compared.
     pairs : Repeated responses of the same particles, where there are enough; else None, for the reason `why_unpaired`.
     report : Their figures with floors.
+    copies : Generated responses that are, fibre by fibre, in the reference.
     """
 
     reference: Sample
@@ -89,6 +109,7 @@ class Validation:
     pairs: tuple[RepeatedShowers, RepeatedShowers] | None
     report: Report | None
     why_unpaired: str
+    copies: int
 
     @property
     def names(self) -> tuple[str, str]:
@@ -110,16 +131,36 @@ class Validation:
     @cached_property
     def differences(self) -> tuple[GroupDifferences, ...]:
         """Of all groups."""
+        samples = self.compared.reference, self.compared.generated
         return tuple(
             GroupDifferences(
                 name=name,
                 differences=tuple(
-                    _difference(quantity, self.measured[0][quantity][first], self.measured[1][quantity][second])
+                    _difference(
+                        quantity,
+                        (self.measured[0][quantity][first], self.measured[1][quantity][second]),
+                        (samples[0].particle_id[first], samples[1].particle_id[second]),
+                    )
                     for quantity in self.measured[0]
                 ),
             )
             for name, (first, second) in self.groups.items()
         )
+
+    @property
+    def copies_in_words(self) -> str:
+        """A warning."""
+        first, second = self.names
+        return (
+            f"{self.copies} of the {len(self.compared.generated)} responses of {second} are, fibre by fibre, responses "
+            f"of {first}: the samples are not independent, and figures come out better than they are."
+        )
+
+    @property
+    def beyond_chance(self) -> tuple[str, ...]:
+        """Names of the figures of all particles that the simulation itself would not get."""
+        figures = self.report.overall.figures if self.report is not None else {}
+        return tuple(name for name, figure in figures.items() if is_beyond_chance(figure))
 
     def record(self) -> ValidationRecord:
         """All numbers."""
@@ -127,8 +168,10 @@ class Validation:
             paired=self.compared.paired,
             same_particles=self.compared.same_particles,
             left_out=self.compared.left_out,
+            copies=self.copies,
             report=self.report,
             why_no_report=self.why_unpaired,
+            beyond_chance=self.beyond_chance,
             groups=self.differences,
         )
 
@@ -160,20 +203,70 @@ def validate(
             simulated.responses, made.responses, simulated.particles, simulated.calorimeter,
             finish=finish, seed=seed, resamples=resamples,
         )  # fmt: skip
-    return Validation(reference, generated, compared, pairs, report, why)
+    copies = count_copies(compared.reference.responses, compared.generated.responses)
+    return Validation(reference, generated, compared, pairs, report, why, copies)
 
 
-def _difference(quantity: Quantity, first: NDArray[np.float64], second: NDArray[np.float64]) -> Difference:
-    known = [values[np.isfinite(values)] for values in (first, second)]
-    distance = float(wasserstein_distance(*known)) if all(len(values) for values in known) else None
+def is_beyond_chance(figure: Figure) -> bool:
+    """Whether a figure is not what the simulation itself would get, at the level of the intervals.
+
+    That is: a dispersion outside the range of the right one, a ratio to the floor whose interval leaves out 1, or, of
+    figures without a ratio, an interval that does not overlap with the floor's.
+    """
+    if figure.value is not None and figure.if_right is not None:
+        return not figure.if_right[0] <= figure.value <= figure.if_right[1]
+    if figure.ratio_interval is not None:
+        return not figure.ratio_interval[0] <= 1 <= figure.ratio_interval[1]
+    if figure.interval is None or figure.floor_interval is None:
+        return False
+    return figure.interval[0] > figure.floor_interval[1] or figure.interval[1] < figure.floor_interval[0]
+
+
+def difference_error(
+    first: Values,
+    second: Values,
+    first_id: Numbers,
+    second_id: Numbers,
+) -> float | None:
+    """Standard error of the difference of two means whose values come in clusters, as of one particle.
+
+    A particle counts with all its values of both samples together (cluster-robust: Cameron and Miller 2015), so that
+    what both samples owe to the choice of particles cancels. None of fewer than two particles.
+
+    Parameters
+    ----------
+    first, second : Values, shapes (N,) and (M,), all finite.
+    first_id, second_id : Which particle each belongs to, >= 0, one numbering for both.
+    """
+    particles = np.union1d(first_id, second_id)
+    if len(particles) < 2 or not (len(first) and len(second)):
+        return None
+    shares = [
+        np.bincount(np.searchsorted(particles, ids), (values - values.mean()) / len(values), len(particles))
+        for values, ids in ((first, first_id), (second, second_id))
+    ]
+    total = float(np.sum((shares[1] - shares[0]) ** 2))
+    return float(np.sqrt(total * len(particles) / (len(particles) - 1)))
+
+
+def _difference(quantity: Quantity, values: tuple[Values, Values], ids: tuple[Numbers, Numbers]) -> Difference:
+    first, second = (some[np.isfinite(some)] for some in values)
+    first_id, second_id = (number[np.isfinite(some)] for some, number in zip(values, ids, strict=True))
+    both = bool(len(first) and len(second))
     reference, generated = (
         Moments(
-            responses=len(values),
-            mean=float(some.mean()) if len(some) else None,
-            spread=float(some.std()) if len(some) else None,
+            responses=len(some),
+            mean=float(known.mean()) if len(known) else None,
+            spread=float(known.std()) if len(known) else None,
         )
-        for values, some in zip((first, second), known, strict=True)
+        for some, known in zip(values, (first, second), strict=True)
     )
     return Difference(
-        quantity=quantity.name, unit=quantity.unit, reference=reference, generated=generated, wasserstein=distance
+        quantity=quantity.name,
+        unit=quantity.unit,
+        reference=reference,
+        generated=generated,
+        difference=float(second.mean() - first.mean()) if both else None,
+        error=difference_error(first, second, first_id, second_id),
+        wasserstein=float(wasserstein_distance(first, second)) if both else None,
     )

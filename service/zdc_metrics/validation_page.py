@@ -1,29 +1,34 @@
 """The comparison of two samples as sections of an HTML report."""
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
 from zdc_detector.showers import Showers
 
 from zdc_metrics.face_pictures import draw_means, draw_responses
+from zdc_metrics.histograms import MISSED
 from zdc_metrics.html_report import Block, Picture, Section, Table, Text, markdown_blocks
 from zdc_metrics.quantities import Quantity, measure_particles
 from zdc_metrics.ratio_panels import Pair, draw_histograms, draw_profiles
-from zdc_metrics.validation import Difference, Validation
+from zdc_metrics.report import HEADINGS, Figure
+from zdc_metrics.tables import number, span
+from zdc_metrics.validation import LIMIT, Difference, Validation
 
 _EXAMPLES = 6
 
 
 def sections(found: Validation) -> list[Section]:
-    """What was compared, the figures with floors, means and spreads, histograms, profiles, pictures."""
+    """What was found in short, what was compared, figures with floors, means, histograms, profiles, pictures."""
     first, second = found.names
     sums = _photon_sums(found)
     return [
+        Section("In short", list(_in_short(found))),
         Section("What was compared", list(_compared(found))),
         Section("Figures of merit", list(_figures(found))),
         Section(
             "Photons, channels, positions and widths",
-            [_histograms(found, "all"), _differences(found)],
+            [_histograms(found, "all"), _differences(found, "all")],
         ),
         Section(
             "Photon sum against energy",
@@ -38,12 +43,48 @@ def sections(found: Validation) -> list[Section]:
         ),
         Section("Responses", list(_faces(found))),
         *(
-            Section(f"Histograms: {name}", [_histograms(found, name)], folded=True)
+            Section(name, [_histograms(found, name), _differences(found, name)], folded=True)
             for name in found.groups
             if name != "all"
         ),
         Section("What went in", [_inputs(found)], folded=True),
     ]
+
+
+def _in_short(found: Validation) -> Iterator[Block]:
+    if found.report is None:
+        yield Text("There are no figures with floors; the section on figures of merit says why.", warning=True)
+    else:
+        figures = found.report.overall.figures
+        beyond = [_figure(name, figures[name]) for name in found.beyond_chance]
+        yield Text(
+            f"Figures of merit: {len(beyond)} of {len(figures)} are not what independent simulations of the same "
+            f"particles give ({found.report.level:.0%} intervals over particles, so that one in ten or so is by chance)"
+            f"{': ' if beyond else ''}{'; '.join(beyond)}."
+        )
+        if found.report.bins is not None and found.report.bins.compared:
+            yield Text(f"Photon sums by species and energy: {found.report.bins.summary()}")
+    overall = next(group for group in found.differences if group.name == "all").differences
+    beyond = [
+        f"{_label(found, one)} {one.distance:+.1f}"
+        for one in overall
+        if one.distance is not None and abs(one.distance) > LIMIT
+    ]
+    yield Text(
+        f"Means of all responses: {len(beyond)} of {len(overall)} differ by more than {LIMIT:g} standard errors"
+        f"{': ' if beyond else ''}{', '.join(beyond)}."
+    )
+    if found.copies:
+        yield Text(found.copies_in_words, warning=True)
+
+
+def _figure(name: str, figure: Figure) -> str:
+    words = f"{HEADINGS[name][0]} {number(figure.value)} {span(figure.interval)}, floor {number(figure.floor)}"
+    return words if figure.ratio is None else f"{words}, ratio {number(figure.ratio)} {span(figure.ratio_interval)}"
+
+
+def _label(found: Validation, one: Difference) -> str:
+    return next(quantity.label for quantity in found.measured[0] if quantity.name == one.quantity)
 
 
 def _compared(found: Validation) -> Iterator[Block]:
@@ -96,28 +137,53 @@ def _histograms(found: Validation, group: str) -> Picture:
     return Picture(
         draw_histograms(pairs, found.names),
         f"{what}: {len(rows[0])} responses of {first} (filled), {len(rows[1])} of {second} (line); below, {second} / "
-        f"{first}. Bars and band are Poisson errors of {second} and of {first}. Triangles are ratios above 2. "
+        f"{first}. Bars and band are Poisson errors of {second} and of {first}. Triangles are ratios above 2, hollow "
+        f"ones where {first} has no entry and {second} would have given it {MISSED:g} or more. "
         "Centroids are measured from where the particle's straight line meets the face; an empty response has no "
         "centroid and no width.",
     )
 
 
-def _differences(found: Validation) -> Table:
+def _differences(found: Validation, group: str) -> Table:
     first, second = found.names
-    overall = next(group for group in found.differences if group.name == "all")
+    chosen = next(one for one in found.differences if one.name == group)
+    what = "all responses compared" if group == "all" else f"the responses of {group}"
+    heads = f"mean, {first}", f"mean, {second}", "difference", "in errors", f"spread, {first}", f"spread, {second}"
     return Table(
-        ("quantity", f"mean, {first}", f"mean, {second}", f"spread, {first}", f"spread, {second}", "Wasserstein"),
-        [_difference_cells(one) for one in overall.differences],
-        "Mean and standard deviation over all responses compared, and the Wasserstein distance of the two "
-        "distributions, each in the quantity's unit.",
+        ("quantity", *heads, "Wasserstein"),
+        [
+            _difference_cells(f"{_label(found, one)}{f' [{one.unit}]' * bool(one.unit)}", one)
+            for one in chosen.differences
+        ],
+        f"Mean and standard deviation over {what}, and the Wasserstein distance of the two distributions, each in the "
+        "quantity's unit. The difference of the means has its standard error over particles, all responses of a "
+        "particle together.",
     )
 
 
-def _difference_cells(one: Difference) -> tuple[str, ...]:
-    name = one.quantity.replace("_1", "").replace("_", " ")
+def _difference_cells(name: str, one: Difference) -> tuple[str, ...]:
     sides = one.reference, one.generated
-    values = (*(side.mean for side in sides), *(side.spread for side in sides), one.wasserstein)
-    return (f"{name} [{one.unit}]" if one.unit else name, *("–" if v is None else f"{v:.4g}" for v in values))
+    distance = "–" if one.distance is None else f"{one.distance:+.1f}"
+    return (
+        name,
+        *(_brief(side.mean) for side in sides),
+        _with_error(one.difference, one.error),
+        distance,
+        *(_brief(side.spread) for side in sides),
+        _brief(one.wasserstein),
+    )
+
+
+def _brief(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _with_error(value: float | None, error: float | None) -> str:
+    """Both with two digits of the error."""
+    if value is None or not error:
+        return "–" if value is None else f"{value:+.2g}"
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:+.{digits}f} ± {error:.{digits}f}"
 
 
 def _faces(found: Validation) -> Iterator[Block]:

@@ -1,7 +1,7 @@
 """Bounds on figures of merit, as a command line gives them."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -53,22 +53,30 @@ class Bound:
     def __str__(self) -> str:
         return f"{self.name} not {self.kind} {self.limit:g}"
 
+    def check(self, figures: Collection[str], without_ratio: Collection[str]) -> None:
+        """Raises ConfigError where there is no such figure, or where it has no ratio."""
+        figure = self.name.removesuffix(_RATIO)
+        if figure not in figures:
+            raise ConfigError(
+                f"--fail-{self.kind} {self.name}={self.limit:g}: unknown figure; known are {', '.join(figures)}, each "
+                f"but {', '.join(without_ratio)} also as NAME{_RATIO}"
+            )
+        if figure != self.name and figure in without_ratio:
+            raise ConfigError(
+                f"--fail-{self.kind} {self.name}={self.limit:g}: {figure} is not compared with its floor as a ratio; "
+                f"bound {figure} itself"
+            )
+
     def exceeded(self, figures: Mapping[str, Valued]) -> str | None:
-        """What is wrong, or None.
+        """What is wrong with figures that passed `check`, or None.
 
         Raises
         ------
-        ConfigError : there is no such figure.
         InvalidInputError : it is not defined for these samples.
         """
         of_ratio = self.name.endswith(_RATIO)
         figure = figures.get(self.name.removesuffix(_RATIO))
-        if figure is None:
-            raise ConfigError(
-                f"--fail-{self.kind} {self.name}={self.limit:g}: unknown figure; known are {', '.join(figures)}, each "
-                f"also as NAME{_RATIO}"
-            )
-        value = figure.ratio if of_ratio else figure.value
+        value = None if figure is None else figure.ratio if of_ratio else figure.value
         if value is None:
             raise InvalidInputError(
                 f"{self.name} has a bound and is not defined here; bound another figure"

@@ -36,7 +36,7 @@ class Show(BaseSettings):
     )
     particle: int | None = Field(None, description=f"the first {MOST} rows with this particle_id, instead of --rows")
     output: Path | None = Field(
-        None, description="PNG file to write or replace; default: the file's name ending in .png"
+        None, description="PNG or PDF file to write or replace; default: the file's name ending in .png"
     )
 
     def cli_cmd(self) -> None:
@@ -55,16 +55,17 @@ def run(command: Show) -> str:
     InvalidInputError : it has no such rows.
     """
     from zdc_metrics.face_pictures import draw_rows
-    from zdc_metrics.plot_style import save_png
+    from zdc_metrics.plot_style import save_figure
 
     output = command.output or command.file.with_suffix(".png")
-    if output.suffix.lower() != ".png":
-        raise ConfigError(f"--output {output}: pictures are PNG files; name one that ends in .png")
+    if output.suffix.lower() not in (".png", ".pdf"):
+        raise ConfigError(f"--output {output}: pictures are PNG or PDF files; name one that ends in .png or .pdf")
     if not output.parent.is_dir():
         raise ConfigError(f"{output}: the folder {output.parent} does not exist; make it first")
     stored = read_rows(command.file, _choice(command))
     title = " ".join(str(stored.attributes[name]) for name in ("model", "version") if name in stored.attributes)
-    save_png(draw_rows(stored, f"{command.file.name}: {title or stored.attributes.get('title', 'responses')}"), output)
+    heading = f"{command.file.name}: {title or stored.attributes.get('title', 'responses')}"
+    save_figure(draw_rows(stored, heading), output)
     first, last = stored.rows[0], stored.rows[-1]
     which = f"row {first}" if len(stored.rows) == 1 else f"{len(stored.rows)} rows from {first} to {last}"
     return f"wrote {output}: {which}"

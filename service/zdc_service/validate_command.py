@@ -80,6 +80,7 @@ def run(command: Validate) -> tuple[list[str], list[str]]:
         written then.
     """
     from zdc_metrics.html_report import write_report
+    from zdc_metrics.report import HEADINGS, WITHOUT_RATIO
     from zdc_metrics.samples import read_sample
     from zdc_metrics.validation import validate
     from zdc_metrics.validation_page import sections
@@ -88,6 +89,8 @@ def run(command: Validate) -> tuple[list[str], list[str]]:
         *(Bound.parse(text, Kind.ABOVE) for texts in command.fail_above for text in texts.split(",")),
         *(Bound.parse(text, Kind.BELOW) for texts in command.fail_below for text in texts.split(",")),
     ]
+    for bound in bounds:
+        bound.check(HEADINGS, WITHOUT_RATIO)
     output = command.output or command.generated.with_suffix(".html")
     _check_outputs(command, output)
     reference = read_sample(command.reference, "Geant4")
@@ -165,6 +168,7 @@ def _lines(found: "Validation") -> list[str]:
     used = found.compared
     lines = [f"compared {len(used.generated)} generated with {len(used.reference)} reference responses"]
     lines += [f"note: {text}" for text in used.left_out]
+    lines += [f"note: {found.copies_in_words}"] if found.copies else []
     if found.report is None:
         return [*lines, f"figures with a floor are not computed: {found.why_unpaired}"]
     for name, figure in found.report.overall.figures.items():

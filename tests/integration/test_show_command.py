@@ -71,6 +71,15 @@ def test_hits_are_shown_as_the_responses_they_are(tmp_path: Path, models_folder:
     assert whole.responses.any()
 
 
+def test_a_pdf_for_slides(toy: Path, tmp_path: Path) -> None:
+    for name in ("one.pdf", "two.PDF"):
+        assert show(toy, "--rows", "0:2", "--output", tmp_path / name) == 0
+    content = (tmp_path / "one.pdf").read_bytes()
+    assert content.startswith(b"%PDF-")
+    assert content.rstrip().endswith(b"%%EOF")
+    assert content == (tmp_path / "two.PDF").read_bytes()  # no date in it
+
+
 def test_rates_are_shown(tmp_path: Path, models_folder: Path) -> None:
     common = ("--particle", "pdg=2112,pz=1500,px=0.1", "--models", models_folder, "--model", "tiny")
     assert run(*common, "--rates", "--output", tmp_path / "rates.h5") == 0
@@ -91,7 +100,7 @@ def test_a_file_of_empty_responses_is_shown(tmp_path: Path) -> None:
         (["--rows", "some"], "--rows 'some': write FIRST:END, such as 0:12"),
         (["--rows", "1", "--particle", "1000"], "--rows and --particle both choose rows"),
         (["--particle", "7"], "toy.h5: no row has particle_id 7; they lie between 1000 and 1009"),
-        (["--output", "x.pdf"], "x.pdf: pictures are PNG files"),
+        (["--output", "x.svg"], "x.svg: pictures are PNG or PDF files; name one that ends in .png or .pdf"),
         (["--output", "absent/x.png"], "the folder absent does not exist"),
     ],
 )

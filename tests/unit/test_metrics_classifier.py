@@ -87,6 +87,12 @@ def test_scores_are_held_out_by_particle() -> None:
     assert again.first.tobytes() == scores.first.tobytes()
 
 
+def test_a_single_particle_is_left_undecided() -> None:
+    one = np.ones((1, 2, 3), dtype=np.float32)
+    found = auc(held_out_scores(one, 2 * one, seed=0), np.array([0]), np.zeros((4, 1), dtype=np.intp))
+    assert np.isnan(found).all()  # 0.5 would keep any bound
+
+
 def test_brighter_responses_are_told_apart() -> None:
     particles = face_particles(80)
     tables = []

@@ -69,7 +69,7 @@ def test_figures_of_a_brighter_generator_beside_their_floor() -> None:
 
 def test_very_few_particles_are_left_undecided() -> None:
     found = NeuralScores(normals(2, 1), normals(2, 2), seed=0)
-    assert area(found) == 0.5
-    assert found.information.tolist() == [0, 0]
+    assert np.isnan(area(found))  # 0.5 would keep any bound
+    assert np.isnan(found.information).all()
     few = NeuralScores(normals(6, 1), normals(6, 2), seed=0)  # fewer showers than a batch
     assert np.isfinite(few.information).all()

@@ -35,9 +35,17 @@ def test_what_is_no_bound_is_refused(text: str) -> None:
         Bound.parse(text, Kind.ABOVE)
 
 
+def test_unknown_figures_are_refused_before_anything_is_computed() -> None:
+    for text in ("auc=1", "crps=1", "crps_ratio=1"):
+        Bound.parse(text, Kind.ABOVE).check(FIGURES, ("auc", "dispersion"))
+    said = "unknown figure; known are auc, crps, dispersion, each but auc, dispersion also as NAME_ratio"
+    with pytest.raises(ConfigError, match=said):
+        Bound.parse("aux=1", Kind.ABOVE).check(FIGURES, ("auc", "dispersion"))
+    with pytest.raises(ConfigError, match="auc is not compared with its floor as a ratio; bound auc itself"):
+        Bound.parse("auc_ratio=1", Kind.ABOVE).check(FIGURES, ("auc", "dispersion"))
+
+
 def test_bounds_of_what_cannot_be_said_are_refused() -> None:
-    with pytest.raises(ConfigError, match="unknown figure; known are auc, crps, dispersion, each also as NAME_ratio"):
-        Bound.parse("aux=1", Kind.ABOVE).exceeded(FIGURES)
     with pytest.raises(InvalidInputError, match=r"auc_ratio has a bound and is not defined here.* or auc itself"):
         Bound.parse("auc_ratio=1", Kind.ABOVE).exceeded(FIGURES)
     with pytest.raises(InvalidInputError, match="dispersion has a bound and is not defined here"):

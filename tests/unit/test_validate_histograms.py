@@ -29,6 +29,13 @@ def test_ratios_compare_shares_and_keep_the_errors_apart() -> None:
     np.testing.assert_allclose(found.band, [0.1, 0.5, np.nan])
 
 
+def test_what_the_reference_misses_is_no_chance_from_three_entries_on() -> None:
+    edges = np.arange(4.0)
+    reference = Histogram(edges, np.array([100, 0, 0]), 0, 0, 0)
+    found = ratio(reference, Histogram(edges, np.array([940, 30, 29]), 0, 0, 1))
+    assert found.values[1:].tolist() == pytest.approx([np.inf, np.nan], nan_ok=True)
+
+
 def test_counts_have_whole_edges_that_hold_all_but_zero() -> None:
     rng = np.random.default_rng(0)
     first, second = rng.poisson(np.exp(rng.normal(2, 2, (2, 500)))).astype(float)
@@ -51,6 +58,7 @@ def test_lengths_have_round_edges_that_leave_out_tails() -> None:
     np.testing.assert_allclose(edges / step, np.rint(edges / step), atol=1e-9)
     one = Histogram.of(values, edges)
     assert 0 < one.below + one.above < 0.02 * len(values)
+    assert one.counts[[0, -1]].min() > 0  # no bin for nothing
 
 
 def test_energies_are_all_inside() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from report_page import ReportPage
-from zdc_metrics.html_report import Block, Picture, Section, Table, Text, markdown_blocks, write_report
+from zdc_metrics.html_report import Block, Picture, Section, Table, Text, markdown_blocks, unbroken, write_report
 from zdc_metrics.plot_style import encoded
 
 
@@ -51,6 +51,15 @@ def test_text_is_never_taken_for_html(tmp_path: Path) -> None:
     page = ReportPage.read(path)
     assert page.text.count(evil) == 10  # title twice, lead, link, heading, paragraph, caption, two cells, picture
     assert page.tables == [[[evil], [evil]]]
+
+
+def test_cells_break_between_numbers_that_stand_for_themselves() -> None:
+    for cell, parts in {
+        "0.9 / 1 [0.8, -1.2], if right [0.9, 1.1]": ["0.9 / 1", "[0.8, -1.2],", "if", "right", "[0.9, 1.1]"],
+        "1.1 ± 0.2 (+0.5; –)": ["1.1 ± 0.2", "(+0.5; –)"],
+        "plain words, and more": ["plain", "words,", "and", "more"],
+    }.items():
+        assert [part.replace("\N{NO-BREAK SPACE}", " ") for part in unbroken(cell).split(" ")] == parts
 
 
 def test_the_same_figure_gives_the_same_bytes() -> None:

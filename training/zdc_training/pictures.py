@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import Particles
 from zdc_metrics import face_pictures
-from zdc_metrics.plot_style import save_png
+from zdc_metrics.plot_style import save_figure
 from zdc_metrics.quantities import measure_sums
 from zdc_metrics.ratio_panels import draw_histograms
 
@@ -22,7 +22,7 @@ def draw_responses(
     calorimeter: Calorimeter,
 ) -> None:
     """Particles with simulated and generated responses, see `zdc_metrics.face_pictures.draw_responses`."""
-    save_png(face_pictures.draw_responses(simulated, generated, particles, calorimeter, names=_NAMES), path)
+    save_figure(face_pictures.draw_responses(simulated, generated, particles, calorimeter, names=_NAMES), path)
 
 
 def draw_distributions(
@@ -37,4 +37,4 @@ def draw_distributions(
     first, second = (
         measure_sums(responses.reshape(-1, *calorimeter.shape), calorimeter) for responses in (simulated, generated)
     )
-    save_png(draw_histograms({name: (values, second[name]) for name, values in first.items()}, _NAMES), path)
+    save_figure(draw_histograms({name: (values, second[name]) for name, values in first.items()}, _NAMES), path)

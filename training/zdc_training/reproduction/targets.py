@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from matplotlib.figure import Figure
 from zdc_metrics.html_report import Block, Picture, Section, Table, Text, markdown_blocks, write_report
-from zdc_metrics.plot_style import save_png
+from zdc_metrics.plot_style import save_figure
 
 from zdc_training.reproduction.examples import draw_fig3
 from zdc_training.reproduction.latents import draw_fig1, draw_fig8, latents_of
@@ -47,7 +47,7 @@ def _sections(name: Target, finished: list[Finished], folder: Path) -> Iterator[
         table = Table1(finished)
         table.write(folder)
         drawing = table.draw()
-        save_png(drawing, folder / "table1.png")
+        save_figure(drawing, folder / "table1.png")
         blocks: list[Block] = [Text(table.lead()), Table(table.head(), table.rows())]
         blocks += [*map(Text, table.verdicts()), Picture(drawing, "Each training a point, by figure and model.")]
         yield Section("Table 1: conditional models", blocks)
@@ -57,7 +57,7 @@ def _sections(name: Target, finished: list[Finished], folder: Path) -> Iterator[
             yield Section(title, blocks, folded=True)
         return
     drawing, title, caption = _drawn(name, first)
-    save_png(drawing, folder / f"{name}.png")
+    save_figure(drawing, folder / f"{name}.png")
     yield Section(title, [Picture(drawing, caption, format="png")])
 
 
