@@ -1,5 +1,6 @@
 """The C++ package as its users meet it: installed, found by CMake and pkg-config, far from the checkout."""
 
+import re
 import shutil
 import subprocess
 import tomllib
@@ -16,6 +17,12 @@ from zdc_service.simulator import Simulator
 pytestmark = [pytest.mark.slow, needs_tools]
 
 ROOT = Path(__file__).parents[2]
+#: The pages that show a program, and the names of what is made of them.
+PAGES = {"page": ROOT / "README.md", "client_page": CLIENT / "README.md"}
+SHOWN = """
+add_executable({name} {name}.cc)
+target_link_libraries({name} PRIVATE zdc_fastsim::client)
+"""
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +32,16 @@ def cpp(tmp_path_factory: pytest.TempPathFactory) -> BuiltClient:
 
 @pytest.fixture(scope="module")
 def examples(cpp: BuiltClient, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples, copied elsewhere and compiled there against the installed package."""
+    """The examples, copied elsewhere and compiled there against the installed package; so is what the pages show."""
     folder = tmp_path_factory.mktemp("examples")
     shutil.copytree(CLIENT / "examples", folder / "source")
+    for name, page in PAGES.items():
+        (lines,) = re.findall(r"^```cpp\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+        includes = "".join(re.findall(r"^#include .*\n", lines, re.MULTILINE)) or "#include <zdc_fastsim/client.h>\n"
+        body = re.sub(r"^#include .*\n", "", lines, flags=re.MULTILINE).replace('"grpc://127.0.0.1:8001"', "argv[1]")
+        (folder / "source" / f"{name}.cc").write_text(f"{includes}int main(int, char** argv) {{\n{body}}}\n")
+        with (folder / "source" / "CMakeLists.txt").open("a") as cmake:
+            cmake.write(SHOWN.format(name=name))
     proto = ROOT / "proto" / "inference"
     make(folder / "source", folder / "build", f"-DCMAKE_PREFIX_PATH={cpp.prefix}", f"-DPROTO_DIR={proto}")
     return folder / "build"
@@ -61,6 +75,11 @@ def test_plain_messages_of_kserve_get_it_too(examples: Path, server: RunningServ
     done = run(examples / "kserve_v2", server.grpc, "nobody")
     assert done.returncode == 1
     assert "nobody" in done.stderr
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_the_pages_show_runs(examples: Path, server: RunningServer, name: str) -> None:
+    assert run(examples / name, f"grpc://{server.grpc}").returncode == 0
 
 
 def test_headers_show_neither_grpc_nor_protobuf(cpp: BuiltClient) -> None:
