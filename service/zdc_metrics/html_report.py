@@ -21,7 +21,7 @@ from zdc_detector.whole_file import write_whole
 from zdc_metrics.plot_style import encoded
 
 #: Begins like a number, an interval or a dash for what is undefined, and holds no word.
-_NUMBER = re.compile(r"[-+\[\d–][^A-Za-z]*$")
+_NUMBER = re.compile(r"[-+\[\d–](?:[^A-Za-z]|(?<=\d)e(?=[-+]\d))*$")
 
 #: A space between numbers that belong together: ``1 / 2``, ``1 ± 2``, ``[1, 2]``, ``(1; 2)``.
 _WITHIN = re.compile(r" (?=[/±] )|(?<= [/±]) |(?<=\d[,;]) (?=[-+\d–])")

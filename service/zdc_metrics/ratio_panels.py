@@ -79,7 +79,7 @@ def _draw_pair(
         _logarithmic(top, first.edges[0], first.edges[-1])
     top.set_xlim(first.edges[0], first.edges[-1])
     top.set_ylabel("share of the responses")
-    top.tick_params(labelbottom=False)
+    top.tick_params(which="both", labelbottom=False)
     top.legend(loc="upper left")
     compared = ratio(first, second)
     centres = np.sqrt(first.edges[1:] * first.edges[:-1]) if logarithmic else 0.5 * (first.edges[1:] + first.edges[:-1])
@@ -162,23 +162,22 @@ def _draw_profile(top: Axes, below: Axes, points: list[Pair], names: tuple[str, 
     edges = np.geomspace(energies.min() * (1 - 1e-6), energies.max() * (1 + 1e-6), bins + 1)
     centres = np.sqrt(edges[1:] * edges[:-1])
     means = []
-    for (energy, values), name, color, marker in zip(
-        points, names, (REFERENCE_COLOR, GENERATED_COLOR), ("s", "o"), strict=True
-    ):
+    looks = (REFERENCE_COLOR, "s", 5), (GENERATED_COLOR, "o", 3)  # seen behind each other
+    for (energy, values), name, (color, marker, size) in zip(points, names, looks, strict=True):
         shown = slice(None, None, -(-len(energy) // _SCATTERED))
         top.plot(energy[shown], values[shown], ".", ms=1.5, alpha=0.3, color=color, rasterized=True)
         place = np.digitize(energy, edges) - 1
         inside = [values[place == k] for k in range(bins)]
         mean = np.array([np.mean(one) if len(one) else np.nan for one in inside])
         error = np.array([np.std(one, ddof=1) / np.sqrt(len(one)) if len(one) > 1 else np.nan for one in inside])
-        top.errorbar(centres, mean, error, fmt=marker, ms=3.5, lw=1, color=color, label=name)
+        top.errorbar(centres, mean, error, fmt=marker, ms=size, lw=1, color=color, label=name)
         means.append((mean, error))
     _logarithmic(top, edges[0], edges[-1])
     top.set_yscale("symlog", linthresh=10)
     top.yaxis.set_minor_locator(NullLocator())
     top.set_ylim(0, 2 * max(10.0, *(float(values.max()) for _, values in points if len(values))))
     top.set_ylabel("photon sum [photons]")
-    top.tick_params(labelbottom=False)
+    top.tick_params(which="both", labelbottom=False)
     top.legend(loc="upper left")
     (a, a_error), (b, b_error) = means
     with np.errstate(divide="ignore", invalid="ignore"):

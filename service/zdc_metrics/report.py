@@ -43,7 +43,8 @@ _NOTES = (
     "where small samples make its probabilities worse than guessing. Intervals of the classifiers leave out the noise "
     "of training."
 )
-_MAIN = 6  # figures in the first table of groups
+_BEFORE_NOTES = 6
+_ACROSS = 6  # figures in a table of groups
 
 
 class _Frozen(BaseModel):
@@ -149,12 +150,12 @@ class Report(_Frozen):
             sides = (number(f.value), span(f.interval), number(f.floor), span(f.floor_interval))
             lines.append(row(heading, *sides, number(f.ratio), span(f.ratio_interval), best))
         names = list(self.overall.figures)
-        lines += ["", _NOTES] if names[_MAIN:] else []
+        lines += ["", _NOTES] if names[_BEFORE_NOTES:] else []
         lines += [
             "",
             "Generated / floor (interval of the generated figure; for dispersion its range if it were right):",
         ]
-        for columns in filter(None, (names[:_MAIN], names[_MAIN:])):
+        for columns in (names[i : i + _ACROSS] for i in range(0, len(names), _ACROSS)):
             lines += ["", *header("particles", "n", *(HEADINGS[name][0] for name in columns))]
             for group in self.groups:
                 cells = (_brief(group.figures.get(name)) for name in columns)

@@ -56,31 +56,33 @@ def _in_short(found: Validation) -> Iterator[Block]:
         yield Text("There are no figures with floors; the section on figures of merit says why.", warning=True)
     else:
         figures = found.report.overall.figures
-        beyond = [_figure(name, figures[name]) for name in found.beyond_chance]
+        beyond = found.beyond_chance
         yield Text(
             f"Figures of merit: {len(beyond)} of {len(figures)} are not what independent simulations of the same "
-            f"particles give ({found.report.level:.0%} intervals over particles, so that one in ten or so is by chance)"
-            f"{': ' if beyond else ''}{'; '.join(beyond)}."
+            f"particles give; by {found.report.level:.0%} intervals over particles, one in ten or so is by chance."
         )
+        if beyond:
+            heads = ("beyond chance", "generated", "interval", "floor", "interval", "ratio", "interval")
+            yield Table(heads, [_figure_cells(name, figures[name]) for name in beyond])
         if found.report.bins is not None and found.report.bins.compared:
             yield Text(f"Photon sums by species and energy: {found.report.bins.summary()}")
     overall = next(group for group in found.differences if group.name == "all").differences
-    beyond = [
+    far = [
         f"{_label(found, one)} {one.distance:+.1f}"
         for one in overall
         if one.distance is not None and abs(one.distance) > LIMIT
     ]
     yield Text(
-        f"Means of all responses: {len(beyond)} of {len(overall)} differ by more than {LIMIT:g} standard errors"
-        f"{': ' if beyond else ''}{', '.join(beyond)}."
+        f"Means of all responses: {len(far)} of {len(overall)} differ by more than {LIMIT:g} standard errors"
+        f"{': ' if far else ''}{', '.join(far)}."
     )
     if found.copies:
         yield Text(found.copies_in_words, warning=True)
 
 
-def _figure(name: str, figure: Figure) -> str:
-    words = f"{HEADINGS[name][0]} {number(figure.value)} {span(figure.interval)}, floor {number(figure.floor)}"
-    return words if figure.ratio is None else f"{words}, ratio {number(figure.ratio)} {span(figure.ratio_interval)}"
+def _figure_cells(name: str, figure: Figure) -> tuple[str, ...]:
+    sides = number(figure.value), span(figure.interval), number(figure.floor), span(figure.floor_interval)
+    return (HEADINGS[name][0], *sides, number(figure.ratio), span(figure.ratio_interval))
 
 
 def _label(found: Validation, one: Difference) -> str:
@@ -175,7 +177,7 @@ def _difference_cells(name: str, one: Difference) -> tuple[str, ...]:
 
 
 def _brief(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
+    return "–" if value is None else f"{value:.4g}" if abs(value) >= 1e-3 else f"{value:.4f}"
 
 
 def _with_error(value: float | None, error: float | None) -> str:

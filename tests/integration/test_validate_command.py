@@ -169,12 +169,15 @@ def test_links_open_what_is_folded_and_paper_shows_it(made: Made, browser: "Brow
 
 
 def test_it_says_in_short_what_was_found(made: Made) -> None:
-    text = ReportPage.read(made.report).text
+    page = ReportPage.read(made.report)
+    text = page.text
     beyond = made.numbers["beyond_chance"]
     known = made.numbers["report"]["groups"][0]["figures"]
     assert {"wasserstein", "crps"} <= set(beyond) <= set(known)  # the tiny model is no good
     assert f"Figures of merit: {len(beyond)} of {len(known)} are not what independent simulations" in text
-    assert f"CRPS [photons] {known['crps']['value']:.3g} [" in text
+    table = page.table("beyond chance")
+    assert len(table) == 1 + len(beyond)
+    assert f"{known['crps']['value']:.3g}" in [row[1] for row in table if row[0] == "CRPS [photons]"]
     differences = made.numbers["groups"][0]["differences"]
     far = [one for one in differences if abs(one["difference"]) > 2 * one["error"]]
     assert f"Means of all responses: {len(far)} of 12 differ by more than 2 standard errors: " in text

@@ -120,7 +120,7 @@ def test_the_table_names_all_figures_and_groups(right: Report) -> None:
     assert f"| Wasserstein [photons] | {wasserstein.value:.3g} | [" in table
     assert f"| n (2112) | {np.count_nonzero(PARTICLES.pdg == 2112)} | " in table
     widths = [line.count("|") for line in table.splitlines() if line.startswith("|")]
-    assert set(widths) == {6, 9, 13}
+    assert set(widths) == {6, 7, 9}  # at most six figures across
 
 
 def test_groups_that_cannot_say_are_left_open() -> None:

@@ -62,6 +62,11 @@ def test_cells_break_between_numbers_that_stand_for_themselves() -> None:
         assert [part.replace("\N{NO-BREAK SPACE}", " ") for part in unbroken(cell).split(" ")] == parts
 
 
+def test_columns_of_numbers_are_set_to_the_right() -> None:
+    rows = [("n", "-6.7e-05", "[1, 2]", "1.5"), ("e", "1e+03", "–", "one")]
+    assert Table(("", "a", "b", "c"), rows).numeric == [False, True, True, False]
+
+
 def test_the_same_figure_gives_the_same_bytes() -> None:
     assert encoded(curve(), "svg") == encoded(curve(), "svg")
 
