@@ -100,9 +100,10 @@ def test_processes_end_with_a_killed_parent(tmp_path: Path, common: tuple[object
 
 
 @contextmanager
-def dask(*arguments: object) -> Iterator["subprocess.Popen[bytes]"]:
-    """`dask` with these arguments, killed in the end."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+def dask(*arguments: object, first: Path | None = None) -> Iterator["subprocess.Popen[bytes]"]:
+    """`dask` with these arguments, killed in the end; packages in `first` hide others of their names."""
+    folders = [str(first)] if first else []
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([*folders, *(path for path in sys.path if path)])}
     command = [sys.executable, "-m", "dask", *map(str, arguments)]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environment) as process:
         try:
@@ -112,9 +113,10 @@ def dask(*arguments: object) -> Iterator["subprocess.Popen[bytes]"]:
 
 
 @contextmanager
-def scheduler(folder: Path) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
+def scheduler(folder: Path, first: Path | None = None) -> Iterator[tuple["subprocess.Popen[bytes]", str]]:
     file = folder / "scheduler.json"
-    with dask("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file) as process:
+    options = ("--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file)
+    with dask("scheduler", *options, first=first) as process:
         while not file.exists():
             time.sleep(0.05)
         yield process, json.loads(file.read_text())["address"]
@@ -145,6 +147,36 @@ def test_a_cluster_that_loses_a_worker_and_then_its_scheduler(
     assert_same_content(output, undisturbed)
 
 
+@pytest.mark.parametrize(
+    ("where", "code", "message"),
+    [
+        ("scheduler", "", "the scheduler has no zdc-fastsim; install version "),
+        ("worker", "def installed_version():\n    return '0.0.1'\n", "has zdc-fastsim 0.0.1; install version "),
+    ],
+)
+def test_a_cluster_with_another_version_or_none_is_refused(
+    tmp_path: Path,
+    common: tuple[object, ...],
+    where: str,
+    code: str,
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other, local = tmp_path / "other", tmp_path / "dask"
+    (other / "zdc_detector").mkdir(parents=True)
+    (other / "zdc_detector" / "__init__.py").touch()
+    (other / "zdc_detector" / "commands.py").write_text(code)
+    local.mkdir()
+    options = ("--nthreads", 1, "--no-nanny", "--no-dashboard", "--local-directory", local)
+    with (
+        scheduler(local, other if where == "scheduler" else None) as (_, address),
+        dask("worker", address, *options, first=other if where == "worker" else None),
+    ):
+        assert run(*common, "--output", tmp_path / "out.h5", "--scheduler", address) == 2
+    assert message in capsys.readouterr().err
+    assert {*tmp_path.iterdir()} == {other, local}
+
+
 def test_addresses_without_a_scheduler_are_refused(
     tmp_path: Path, common: tuple[object, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,4 +194,5 @@ def test_a_model_that_workers_do_not_have_is_code_2(tmp_path: Path, common: tupl
     with start(*arguments) as process:
         _, err = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 2
+    assert "on a Dask worker: " in err
     assert "no model found" in err

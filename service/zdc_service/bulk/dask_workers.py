@@ -1,6 +1,7 @@
 """Parts as tasks of Dask, on many machines or in processes beside this one."""
 
 import logging
+import math
 import signal
 import time
 from asyncio import CancelledError
@@ -11,6 +12,7 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
+from zdc_detector.commands import installed_version
 from zdc_detector.errors import ConfigError, NotReadyError, ZdcError
 
 from zdc_service.bulk.engines import Answerer, Kept, Source, Wanted
@@ -28,6 +30,19 @@ _CONNECT_SECONDS = 10.0
 _KEPT = Kept()  # of a worker's process
 
 
+def _software() -> Callable[[], str | None]:
+    """What tells the version of this package; of nothing but itself, so that it runs where there is none."""
+
+    def version() -> str | None:
+        try:
+            from zdc_detector.commands import installed_version
+        except ImportError:
+            return None
+        return installed_version()
+
+    return version
+
+
 def _identify(source: Source, wanted: Wanted) -> Answerer | ZdcError:
     try:
         return _KEPT.answerer(source, wanted)
@@ -37,6 +52,9 @@ def _identify(source: Source, wanted: Wanted) -> Answerer | ZdcError:
 
 def _make(source: Source, job: BulkJob, part: Part) -> bytes | ZdcError:
     """A part's bytes, or what is wrong with the job, which Dask need not try again."""
+    here = installed_version()
+    if here != job.software:  # a worker that came later than the others
+        return ConfigError(f"a Dask worker has zdc-fastsim {here}; install version {job.software} there")
     try:
         expected = Answerer.model_validate({name: getattr(job, name) for name in Answerer.model_fields})
         _KEPT.check(source, expected, job.rates)
@@ -121,20 +139,45 @@ class DaskWorkers(Workers):
         return 2 * max(1, self._threads)
 
     def identify(self, wanted: Wanted) -> Answerer:
-        """By asking a worker; waits until there is one."""
+        """By asking a worker; waits until there is one.
+
+        Raises
+        ------
+        ConfigError : the scheduler or a worker has another version of this package, or none.
+        ZdcError : as `Source.identify`, of the worker.
+        """
+        self._wait(lambda: bool(self._client.nthreads()))
+        if self._scheduler is not None:
+            self._check_software()
         future = self._client.submit(_identify, self._source, wanted, key=f"zdc-model-{self._name}")
-        began = time.monotonic()
-        while not future.done():
-            self._check()
-            if began is not None and time.monotonic() - began > _CONNECT_SECONDS and not self._client.nthreads():
-                log.warning("%s: waiting for a worker", self._scheduler)
-                began = time.monotonic() + 1e9
-            time.sleep(POLL_SECONDS / 10)
+        self._wait(future.done)
         found = self._result(future)
         if isinstance(found, ZdcError):
-            raise found
+            raise type(found)(f"on a Dask worker: {found}")
         assert isinstance(found, Answerer)
         return found
+
+    def _wait(self, done: Callable[[], bool]) -> None:
+        said = time.monotonic() + _CONNECT_SECONDS
+        while not done():
+            self._check()
+            if time.monotonic() > said and not self._client.nthreads():
+                log.warning("%s: waiting for a worker", self._scheduler)
+                said = math.inf
+            time.sleep(POLL_SECONDS / 10)
+
+    def _check_software(self) -> None:
+        # A worker without the package would end at the first task, and the next one, and so on.
+        with self._failures():
+            found = {"the scheduler": self._client.run_on_scheduler(_software())} | self._client.run(_software())
+        here = installed_version()
+        for who, version in found.items():
+            if version != here:
+                has = "has no zdc-fastsim" if version is None else f"has zdc-fastsim {version}"
+                raise ConfigError(
+                    f"{self._scheduler}: {who} {has}; install version {here}, as here, where the scheduler and its "
+                    "workers run"
+                )
 
     def submit(self, job: BulkJob, part: Part) -> None:
         """Send it to the scheduler."""
@@ -173,4 +216,5 @@ class DaskWorkers(Workers):
                 where = self._scheduler or "the Dask processes"
                 raise NotReadyError(f"{where}: the connection to the scheduler is lost") from error
             # Also of workers that died too often.
-            raise NotReadyError(f"a Dask worker failed: {type(error).__name__}: {error}") from error
+            text = " ".join(str(error).split())
+            raise NotReadyError(f"a Dask worker failed: {type(error).__name__}: {text}") from error
