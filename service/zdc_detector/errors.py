@@ -60,6 +60,12 @@ class UnauthenticatedError(ZdcError):
     kind = "unauthenticated"
 
 
+class ForbiddenError(ZdcError):
+    """The caller may not do this, though it may do other things."""
+
+    kind = "forbidden"
+
+
 class OverloadedError(ZdcError):
     """The queue is full; the same request may pass later."""
 

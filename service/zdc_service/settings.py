@@ -115,6 +115,11 @@ class ServerSettings(EngineSettings):
         description="file of bearer tokens, one a line, # starts a comment; repeatable (as variable: a:b); read again "
         "when changed. Every caller must then send one, except for probes",
     )
+    admin_token_files: ListedPaths = Field(
+        [],
+        description="files of tokens, as --token-files, without which no caller may load or unload models; those of "
+        "--token-files may then only simulate",
+    )
     insecure: bool = Field(False, description="listen beyond this machine without TLS and tokens")
 
     max_body_bytes: int | None = Field(

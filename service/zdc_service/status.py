@@ -13,6 +13,7 @@ STATUSES: dict[str, tuple[HTTPStatus, grpc.StatusCode]] = {
     "too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, grpc.StatusCode.RESOURCE_EXHAUSTED),
     "not_acceptable": (HTTPStatus.NOT_ACCEPTABLE, grpc.StatusCode.INVALID_ARGUMENT),
     "unauthenticated": (HTTPStatus.UNAUTHORIZED, grpc.StatusCode.UNAUTHENTICATED),
+    "forbidden": (HTTPStatus.FORBIDDEN, grpc.StatusCode.PERMISSION_DENIED),
     "model_not_found": (HTTPStatus.NOT_FOUND, grpc.StatusCode.NOT_FOUND),
     "overloaded": (HTTPStatus.TOO_MANY_REQUESTS, grpc.StatusCode.RESOURCE_EXHAUSTED),
     "deadline": (HTTPStatus.GATEWAY_TIMEOUT, grpc.StatusCode.DEADLINE_EXCEEDED),

@@ -10,6 +10,7 @@ import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 from zdc_detector.errors import NotReadyError
 
+from zdc_service.access.tokens import Tokens
 from zdc_service.deadlines import TIMEOUT_HEADER, deadline_from
 from zdc_service.http.errors import log_internal, retry_headers
 from zdc_service.http.exchange import LARGE_BYTES, NOBODY_RECEIVES, read_body, unless_hung_up
@@ -48,6 +49,7 @@ class InferenceDoor:
         ready: Callable[[], bool],
         body_limit: int,
         request_seconds: float | None,
+        administrators: Tokens | None = None,
     ):
         """Pass other requests on to `app`.
 
@@ -58,12 +60,14 @@ class InferenceDoor:
         ready : Says whether new work is welcome.
         body_limit : Most bytes of a body, and of what it unpacks to.
         request_seconds : Longest time for an answer; callers may ask for less.
+        administrators : Tokens of those who may load and unload models; by default whoever gets here may.
         """
         self._app = app
         self._models = Models(simulator)
         self._ready = ready
         self._body_limit = body_limit
         self._request_seconds = request_seconds
+        self._administrators = administrators
         self._requests = simulator.metrics.requests
         self._succeeded = self._requests.labels(PROTOCOL, "ok")
         self._encode_seconds = simulator.metrics.encode_seconds.labels(PROTOCOL)
@@ -98,7 +102,7 @@ class InferenceDoor:
             case ["GET", *rest]:
                 return self._get(rest)
             case ["POST", "repository", *rest]:
-                return await self._repository(rest, receive)
+                return await self._repository(rest, headers, receive)
         return None
 
     def _get(self, route: list[str]) -> Reply | None:
@@ -132,7 +136,9 @@ class InferenceDoor:
                 return _json(self._models.statistics(name, version))
         return None
 
-    async def _repository(self, route: list[str], receive: Receive) -> Reply | None:
+    async def _repository(self, route: list[str], headers: Mapping[str, str], receive: Receive) -> Reply | None:
+        if route[:1] == ["models"] and self._administrators is not None:
+            self._administrators.check_administrator(headers.get("authorization"))
         body = await read_body(receive, self._body_limit)
         if body is None:
             return NOBODY_RECEIVES

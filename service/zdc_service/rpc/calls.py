@@ -23,6 +23,11 @@ def deadline_of(context: Context) -> float | None:
     return None if left is None else time.monotonic() + left
 
 
+def authorization(metadata: Any) -> str | bytes | None:
+    """What a call's metadata, pairs of names and values, has as ``authorization``."""
+    return next((value for name, value in metadata if name == "authorization"), None)
+
+
 @contextmanager
 def _caller_may_be_gone() -> Iterator[None]:
     """CancelledError for what a caller's end looks like to those who write before its cancellation has arrived."""

@@ -10,7 +10,7 @@ import grpc.aio
 from zdc_detector.errors import NotReadyError, UnauthenticatedError, ZdcError
 
 from zdc_service.access.tokens import Tokens
-from zdc_service.rpc.calls import abort
+from zdc_service.rpc.calls import abort, authorization
 
 #: What probes ask for; they carry no token.
 _PROBES = (
@@ -38,10 +38,8 @@ class RpcGuard(grpc.aio.ServerInterceptor):
     ) -> _Handler:
         """Answer UNAUTHENTICATED where the call carries no known token."""
         if not handler_call_details.method.startswith(_PROBES):
-            metadata = handler_call_details.invocation_metadata
-            given = next((value for name, value in metadata if name == "authorization"), None)
             try:
-                self._tokens.check(given)
+                self._tokens.check(authorization(handler_call_details.invocation_metadata))
             except UnauthenticatedError as error:
                 self._refused()
                 return _refusing(error)

@@ -13,12 +13,13 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from zdc_detector.errors import InvalidInputError, ModelNotFoundError, NotReadyError, TooLargeError
 
+from zdc_service.access.tokens import Tokens
 from zdc_service.deadlines import within
 from zdc_service.inference.metadata import server_metadata
 from zdc_service.inference.models import Asked, Models
 from zdc_service.inference.reply import InferenceReply, reply_of
 from zdc_service.rpc import inference_pb2 as pb
-from zdc_service.rpc.calls import Context, Streams, abort, deadline_of, send
+from zdc_service.rpc.calls import Context, Streams, abort, authorization, deadline_of, send
 from zdc_service.rpc.inference_convert import (
     parameter_values,
     read_infer,
@@ -94,10 +95,21 @@ class InferenceService:
         streams: Streams,
         ready: Callable[[], bool],
         request_seconds: float | None = None,
+        administrators: Tokens | None = None,
     ):
-        """`ready` says whether new work is welcome; `request_seconds` until an answer is late, whoever asks."""
+        """Bind the methods.
+
+        Parameters
+        ----------
+        simulator : Computes.
+        streams : Those that are open.
+        ready : Says whether new work is welcome.
+        request_seconds : Until an answer is late, whoever asks.
+        administrators : Tokens of those who may load and unload models; by default whoever gets here may.
+        """
         self._streams = streams
         self._request_seconds = request_seconds
+        self._administrators = administrators
         self._models = Models(simulator)
         self._ready = ready
         self._requests = simulator.metrics.requests
@@ -119,8 +131,8 @@ class InferenceService:
             "ModelConfig": _unary(pb.ModelConfigRequest, self._model_config),
             "ModelStatistics": _unary(pb.ModelStatisticsRequest, self._model_statistics),
             "RepositoryIndex": _unary(pb.RepositoryIndexRequest, self._index),
-            "RepositoryModelLoad": _unary(pb.RepositoryModelLoadRequest, self._load),
-            "RepositoryModelUnload": _unary(pb.RepositoryModelUnloadRequest, self._unload),
+            "RepositoryModelLoad": _unary(pb.RepositoryModelLoadRequest, self._load, self._check_administrator),
+            "RepositoryModelUnload": _unary(pb.RepositoryModelUnloadRequest, self._unload, self._check_administrator),
         }
         return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
 
@@ -268,6 +280,10 @@ class InferenceService:
         _check_repository(message.repository_name)
         return ParseDict({"models": self._models.index(message.ready)}, pb.RepositoryIndexResponse())
 
+    def _check_administrator(self, context: Context) -> None:
+        if self._administrators is not None:
+            self._administrators.check_administrator(authorization(context.invocation_metadata()))
+
     async def _load(self, message: pb.RepositoryModelLoadRequest) -> Message:
         _check_repository(message.repository_name)
         await asyncio.to_thread(self._models.load, message.model_name, parameter_values(message.parameters))
@@ -290,11 +306,16 @@ def _check_repository(name: str) -> None:
         raise InvalidInputError(f"repository_name = {name!r}: there is one repository, and it has no name")
 
 
-def _unary(request: type[Message], answer: Callable[[Any], Awaitable[Message]]) -> "grpc.RpcMethodHandler[Any, Any]":
-    """The handler of a method that takes one message and gives one."""
+def _unary(
+    request: type[Message],
+    answer: Callable[[Any], Awaitable[Message]],
+    check: Callable[[Context], None] = lambda _: None,
+) -> "grpc.RpcMethodHandler[Any, Any]":
+    """The handler of a method that takes one message and gives one, from callers whom `check` does not refuse."""
 
     async def method(message: Message, context: Context) -> Message:
         try:
+            check(context)
             return await answer(message)
         except Exception as error:
             if kind_of(error) == "internal":

@@ -49,6 +49,7 @@ class RpcServer:
         settings: ServerSettings,
         credentials: grpc.ServerCredentials | None = None,
         tokens: Tokens | None = None,
+        administrators: Tokens | None = None,
         tracing: Tracing | None = None,
     ):
         """Bind the port; raises ConfigError where it is taken.
@@ -59,6 +60,7 @@ class RpcServer:
         settings : Address and limits.
         credentials : For TLS.
         tokens : What callers must have one of.
+        administrators : What those must have one of who load and unload models.
         tracing : Gets a span for each call that simulates.
         """
         doors: list[grpc.aio.ServerInterceptor] = []  # in the order in which callers pass them
@@ -72,7 +74,9 @@ class RpcServer:
         self._ready = False
         self._streams = Streams()
         simulation = SimulationService(simulator, self._streams, settings.request_seconds)
-        inference = InferenceService(simulator, self._streams, lambda: self._ready, settings.request_seconds)
+        inference = InferenceService(
+            simulator, self._streams, lambda: self._ready, settings.request_seconds, administrators
+        )
         self._gate = Gate()
         self._server.add_generic_rpc_handlers((self._gate, simulation.handler(), inference.handler()))
         services = (SERVICE_NAME, INFERENCE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
