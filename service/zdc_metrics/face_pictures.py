@@ -12,6 +12,7 @@ from matplotlib.colorbar import Colorbar
 from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from matplotlib.ticker import LogLocator
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import ENERGY, Particles, by_frequency, species_name
@@ -152,7 +153,10 @@ def draw_rows(stored: StoredRows, title: str) -> Figure:
             axes.set_xlabel("x [cm]", fontsize=8)
             axes.set_ylabel("y [cm]", fontsize=8)
         _color_bar(figure, drawn, grid.ravel().tolist())
+        names = ", ".join(calorimeter.channel_names)
+        circle = "circle: where the particle's straight line meets the face"
         figure.suptitle(title, fontsize=9)
+        figure.supxlabel(f"channels: {names}\n{circle}", fontsize=7.5)
     return figure
 
 
@@ -248,13 +252,21 @@ def _image(
 def _norm(images: Sequence[NDArray[np.generic]] | NDArray[np.generic]) -> LogNorm:
     largest = max(float(image.max()) for image in images)
     whole = np.issubdtype(images[0].dtype, np.integer)
-    return LogNorm(1 if whole else _LEAST_RATE, max(2.0, largest))
+    return LogNorm(1 if whole else _LEAST_RATE, _round_end(max(2.0, largest)))
+
+
+def _round_end(largest: float) -> float:
+    """The next 1, 2 or 5 times a power of ten: an end of a scale that has a number."""
+    power = 10.0 ** np.floor(np.log10(largest))
+    return float(next(power * factor for factor in (1, 2, 5, 10) if power * factor >= largest * (1 - 1e-9)))
 
 
 def _color_bar(
     figure: Figure, drawn: ScalarMappable, axes: list[Axes], label: str = "photons", form: str | None = "%g"
 ) -> Colorbar:
     bar = figure.colorbar(drawn, ax=axes, fraction=0.03, pad=0.01, format=form)
+    if form is not None:
+        bar.set_ticks(LogLocator(subs=(1, 2, 5)))
     bar.ax.tick_params(labelsize=7)
     bar.ax.minorticks_off()
     bar.set_label(label, fontsize=8)
