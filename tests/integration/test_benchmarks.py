@@ -75,6 +75,15 @@ def test_single_particles_over_both_protocols(models_folder: Path, model: str, c
         assert dense <= int(reply) < dense + 1000
 
 
+def test_bulk_production_with_all_its_processes(models_folder: Path) -> None:
+    options = ("--model", "tiny", "--rows", "2000", "--formats", "root", "--what", "response", "--", "--workers", "2")
+    ((what, ending, seconds, rate, *_, peak, size),) = table(run("bulk.py", models_folder, *options))
+    assert (what, ending) == ("response", "root")
+    assert float(rate) == pytest.approx(2000 / float(seconds), rel=0.05)
+    assert float(peak) > 300  # three processes or more, of a hundred MiB and more each
+    assert float(size) > 0
+
+
 def test_processor_time_by_stage(models_folder: Path) -> None:
     rows = {
         row[0]: [float(cell) for cell in row[1:]]

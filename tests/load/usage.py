@@ -2,6 +2,8 @@
 
 import os
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -19,6 +21,16 @@ def peak_bytes(pid: int) -> int:
     if found is None:
         raise RuntimeError(f"/proc/{pid}/status has no VmHWM")
     return int(found[1]) * 1024
+
+
+def resident_bytes(pids: Iterable[int]) -> int:
+    """Resident memory of processes, summed over those that still run."""
+    total = 0
+    for pid in pids:
+        with suppress(OSError):
+            found = re.search(r"VmRSS:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+            total += int(found[1]) * 1024 if found else 0
+    return total
 
 
 def forget_peak(pid: int) -> None:
