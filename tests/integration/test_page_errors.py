@@ -78,7 +78,8 @@ def test_a_server_that_takes_tokens(visit: Open, guarded: RunningServer) -> None
     reader = visit(guarded.http, wait=False)
     field = reader.page.get_by_label("Token of this server")
     expect(field).to_be_focused()
-    assert reader.alert().startswith("This server takes callers with a token: ")
+    assert reader.alert() == "This server takes callers with a token: enter one above."
+    assert reader.page.locator("#controls").evaluate("form => form.inert")  # there is nothing to choose from yet
     expect(reader.page.get_by_role("link", name="API documentation")).to_be_hidden()  # it would be refused too
     for wrong, said in (("wrong token", "A token has the characters"), (f"{TOKEN}x", "not one that this server knows")):
         field.fill(wrong)

@@ -57,6 +57,7 @@ async function problemOf(reply) {
     504: "The answer would have come too late",
   };
   const opening = openings[reply.status] ?? `The server answered ${reply.status}`;
+  if (reply.status === 401 && !token.known()) return new Problem(kind, `${opening}: enter one above.`);
   return new Problem(kind, `${opening}: ${said}.`, reply.status === 429 || reply.status >= 500, wait);
 }
 

@@ -76,6 +76,7 @@ export class Controls {
   adopt(card) {
     const before = this.species?.pdg;
     this.card = card;
+    by("controls").inert = false; // nothing can be chosen before
     const { species, vertex } = card.ranges;
     by("species").replaceChildren(...species.map(({ name, pdg }) => new Option(`${name} (${pdg})`, pdg)));
     const known = [before, NEUTRON].find((code) => species.some(({ pdg }) => pdg === code));
