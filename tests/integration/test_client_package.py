@@ -1,5 +1,6 @@
 """The Python client as a package: what importing it costs, and what a type checker makes of a caller's program."""
 
+import inspect
 import subprocess
 import sys
 from pathlib import Path
@@ -100,6 +101,15 @@ def test_a_typed_program_passes_and_its_mistakes_do_not(tmp_path: Path, pytestco
     said = {(int(line.split(":")[1]), line.rsplit(" ", 1)[1]) for line in ran.stdout.splitlines() if ": error:" in line}
     marked = {(n, line.rsplit(" ", 1)[1]) for n, line in enumerate(PROGRAM.splitlines(), 1) if "  # [" in line}
     assert said == marked, ran.stdout
+
+
+@pytest.mark.parametrize("kind", [client.Client, client.AsyncClient])
+def test_help_names_what_may_be_given(kind: type) -> None:
+    for name in ("run", "simulate"):
+        shown = str(inspect.signature(getattr(kind, name)))
+        assert "Particles" in shown
+        assert "seed: 'int | None' = None, repeats: 'int' = 1" in shown
+        assert "numpy" not in shown
 
 
 def test_all_that_a_program_names_is_in_one_place() -> None:

@@ -174,6 +174,13 @@ def test_wrong_addresses_are_refused(url: str, open_client: Callable[[str], obje
         open_client(url)
 
 
+def test_a_password_in_an_address_is_not_repeated() -> None:
+    with pytest.raises(ConfigError) as caught:
+        connect("https://me:secret@host/zdc")
+    assert "secret" not in str(caught.value)
+    assert "'https://...@host/zdc'" in str(caught.value)
+
+
 @pytest.mark.parametrize("open_client", [connect, connect_async])
 def test_settings_of_this_process_are_not_for_a_server(open_client: Callable[..., object]) -> None:
     with pytest.raises(ConfigError, match="settings are for simulating in this process"):
@@ -206,6 +213,7 @@ def test_run_has_the_options_of_simulate(kind: type[Client] | type[AsyncClient])
         ({"repeats": 0}, "repeats = 0 must be at least 1"),
         ({"first_row": None}, "first_row = None must be a whole number"),
         ({"version": "1"}, "version = '1' must be a whole number"),
+        ({"model": 3}, "model = 3 must be a name; None is the default"),
         ({"version": 0}, "version = 0 must be at least 1; None is the newest"),
     ],
 )

@@ -11,6 +11,7 @@
 from zdc_detector.errors import (
     ConfigError,
     DeadlineError,
+    ForbiddenError,
     InvalidInputError,
     ModelNotFoundError,
     NotReadyError,
@@ -37,6 +38,7 @@ __all__ = [
     "ClientOptions",
     "ConfigError",
     "DeadlineError",
+    "ForbiddenError",
     "Hits",
     "InvalidInputError",
     "ModelNotFoundError",

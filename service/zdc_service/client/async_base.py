@@ -1,5 +1,7 @@
 """What all clients with an event loop share: a window of requests under way, retries, cancellation."""
 
+from __future__ import annotations  # signatures name `ParticlesLike` instead of all that it is
+
 import asyncio
 from abc import ABC, abstractmethod
 from collections import deque

@@ -1,5 +1,7 @@
 """What all clients with threads share: a window of requests under way, retries, closing."""
 
+from __future__ import annotations  # signatures name `ParticlesLike` instead of all that it is
+
 import os
 import threading
 from abc import ABC, abstractmethod

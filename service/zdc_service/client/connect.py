@@ -1,6 +1,7 @@
 """From an address to a client."""
 
 import logging
+import re
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
@@ -98,7 +99,8 @@ class _Server(NamedTuple):
 
 
 def _server(url: str, options: ClientOptions) -> _Server:
-    wanted = ConfigError(f"server {url!r} must be grpc://host:port or http://host:port, or with TLS grpcs or https")
+    shown = re.sub(r"//[^/]*@", "//...@", url)  # without a password
+    wanted = ConfigError(f"server {shown!r} must be grpc://host:port or http://host:port, or with TLS grpcs or https")
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -16,6 +16,7 @@ import orjson
 from zdc_detector.errors import (
     ConfigError,
     DeadlineError,
+    ForbiddenError,
     NotReadyError,
     OverloadedError,
     TooLargeError,
@@ -98,6 +99,7 @@ class HttpServer:
 #: What proxies mean by refusals of their own.
 _FOREIGN: dict[int, type[ZdcError]] = {
     401: UnauthenticatedError,
+    403: ForbiddenError,
     413: TooLargeError,
     429: OverloadedError,
     502: NotReadyError,

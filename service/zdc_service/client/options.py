@@ -44,7 +44,7 @@ class ClientOptions:
                 raise ConfigError(f"{name} = {number!r} must be a whole number of at least 1")
         timeout, retry = self.timeout_seconds, self.retry_seconds
         if not isinstance(timeout, Real) or not 0 < timeout <= _LONGEST:
-            raise ConfigError(f"timeout_seconds = {timeout!r} must be above 0 and at most {_LONGEST:g}")
+            raise ConfigError(f"timeout_seconds = {timeout!r} must be above 0 and at most {_LONGEST:.0f}")
         if not isinstance(retry, Real) or not 0 <= retry <= math.inf:
             raise ConfigError(f"retry_seconds = {retry!r} must be 0 or more; math.inf is allowed")
 

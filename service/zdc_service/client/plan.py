@@ -48,6 +48,8 @@ class JobPlan:
             raise InvalidInputError(f"repeats = {repeats} must be at least 1")
         if version is not None and _whole("version", version) < 1:
             raise InvalidInputError(f"version = {version} must be at least 1; None is the newest")
+        if not isinstance(model, str | None):
+            raise InvalidInputError(f"model = {model!r} must be a name; None is the default")
         self._job = SimulationRequest(
             NO_PARTICLES,
             seed,
