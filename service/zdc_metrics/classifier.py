@@ -17,6 +17,7 @@ from zdc_metrics.bootstrap import Resampled
 from zdc_metrics.splits import Way
 
 FOLDS = 5
+_LEAF = 20  # showers in a leaf, at least: fewer than two leaves full teach a tree nothing
 BRIGHTEST = 10
 FEATURES = (
     "photon_sum",
@@ -101,12 +102,18 @@ def held_out_scores(first: NDArray[np.float32], second: NDArray[np.float32], see
     scores = np.zeros((particles, 2 * repeats))
     for k in range(FOLDS):
         seen, held = fold != k, fold == k
-        if not seen.any():
+        if not held.any():
+            continue
+        if 2 * repeats * int(seen.sum()) < 2 * _LEAF:
             fold[held] = -1
-        if not seen.any() or not held.any():
             continue
         model = HistGradientBoostingClassifier(
-            learning_rate=0.1, max_iter=60, max_leaf_nodes=8, early_stopping=False, random_state=seed
+            learning_rate=0.1,
+            max_iter=60,
+            max_leaf_nodes=8,
+            min_samples_leaf=_LEAF,
+            early_stopping=False,
+            random_state=seed,
         )
         rows = both[seen].reshape(-1, features)
         rows[:, np.isnan(rows).all(axis=0)] = 0  # no light at all: scikit-learn wants one value of each feature

@@ -22,6 +22,8 @@ Numbers = NDArray[np.int32]
 
 #: Groups with fewer responses in a sample get no histograms.
 FEWEST = 20
+#: Of fewer particles a standard error says nothing.
+FEWEST_PARTICLES = 5
 #: Standard errors that a difference of means should stay within.
 LIMIT = 2.0
 
@@ -231,7 +233,7 @@ def difference_error(
     """Standard error of the difference of two means whose values come in clusters, as of one particle.
 
     A particle counts with all its values of both samples together (cluster-robust: Cameron and Miller 2015), so that
-    what both samples owe to the choice of particles cancels. None of fewer than two particles.
+    what both samples owe to the choice of particles cancels. None of fewer than `FEWEST_PARTICLES`.
 
     Parameters
     ----------
@@ -239,7 +241,7 @@ def difference_error(
     first_id, second_id : Which particle each belongs to, >= 0, one numbering for both.
     """
     particles = np.union1d(first_id, second_id)
-    if len(particles) < 2 or not (len(first) and len(second)):
+    if len(particles) < FEWEST_PARTICLES or not (len(first) and len(second)):
         return None
     shares = [
         np.bincount(np.searchsorted(particles, ids), (values - values.mean()) / len(values), len(particles))

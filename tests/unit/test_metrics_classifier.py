@@ -87,10 +87,12 @@ def test_scores_are_held_out_by_particle() -> None:
     assert again.first.tobytes() == scores.first.tobytes()
 
 
-def test_a_single_particle_is_left_undecided() -> None:
-    one = np.ones((1, 2, 3), dtype=np.float32)
-    found = auc(held_out_scores(one, 2 * one, seed=0), np.array([0]), np.zeros((4, 1), dtype=np.intp))
-    assert np.isnan(found).all()  # 0.5 would keep any bound
+@pytest.mark.parametrize(("particles", "decided"), [(1, False), (11, False), (12, True)])
+def test_too_few_showers_to_learn_from_are_left_undecided(particles: int, decided: bool) -> None:
+    first = np.random.default_rng(0).normal(0, 1, (particles, 2, 3)).astype(np.float32)
+    everyone = np.arange(particles)
+    found = auc(held_out_scores(first, first + 9, seed=0), everyone, everyone[None])
+    assert np.isfinite(found).all() == decided  # 0.5 would keep any bound
 
 
 def test_brighter_responses_are_told_apart() -> None:
