@@ -144,6 +144,18 @@ def test_kubernetes(tmp_path: Path, environment: dict[str, str], particles: Path
     assert_same_content(output, undisturbed)
 
 
+def test_every_template_keeps_to_the_processors_it_asks_for() -> None:
+    text = (JOBS / "htcondor" / "simulate.sub").read_text()
+    assert "\nrequest_cpus = 2\n" in text
+    given = dict.fromkeys(("Process", "particles", "responses", "seed", "slices"), "1")
+    assert macros(text, given)["environment"] == '"ZDC_THREADS=2"'
+    (container,) = manifest("simulate")["spec"]["template"]["spec"]["containers"]
+    assert container["env"] == [{"name": "ZDC_THREADS", "value": container["resources"]["requests"]["cpu"]}]
+    text = (JOBS / "slurm" / "simulate.sbatch").read_text()
+    assert "#SBATCH --cpus-per-task=2\n" in text
+    assert 'export ZDC_THREADS="${SLURM_CPUS_PER_TASK:-2}"\n' in text
+
+
 @pytest.mark.parametrize("wrong", [{"completions": "eight"}, {"parallel": 3}])
 def test_wrong_manifests_would_be_found(wrong: dict[str, object]) -> None:
     job = manifest("simulate")
