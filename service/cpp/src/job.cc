@@ -20,7 +20,7 @@ std::uint64_t fresh_seed() {
 }
 
 void check_column(Span<const Particle> particles, const char* name, std::optional<float> Particle::* column) {
-  const bool given = (particles[0].*column).has_value();
+  const bool given = !particles.empty() && (particles[0].*column).has_value();
   for (std::size_t i = 0; i < particles.size(); ++i) {
     if ((particles[i].*column).has_value() == given) continue;
     const std::string message = "particle[" + std::to_string(i) + "]: " + name + (given ? " is absent" : " is given") +
@@ -38,7 +38,6 @@ void append(std::string& bytes, T value) {
 
 Job::Job(Span<const Particle> particles, const Request& request, std::uint32_t rows_per_request, Rows& rows)
     : particles_(particles), request_(request), rows_per_request_(rows_per_request), rows_(rows) {
-  if (particles.empty()) throw_invalid("no particles; send at least one");
   if (particles.size() > std::numeric_limits<std::uint32_t>::max()) {
     throw_invalid(std::to_string(particles.size()) + " particles are too many for one call; split them by first_row");
   }

@@ -84,7 +84,10 @@ void RowsIn<Photons, Sums>::check(const Request& request, std::size_t rows) {
   if (hits && output_ != Output::hits) {
     throw_invalid("the buffers of hits are for Output::hits; leave them empty, or ask for that");
   }
-  if (output_ == Output::hits) need("hit_offsets", to_.hit_offsets.size(), rows + 1, 1, " and one more");
+  if (output_ == Output::hits) {
+    need("hit_offsets", to_.hit_offsets.size(), rows + 1, 1, " and one more");
+    to_.hit_offsets[0] = 0;
+  }
   if (!to_.particle.empty()) need("particle", to_.particle.size(), rows, 1, "");
   if (!to_.side.empty()) need("side", to_.side.size(), rows, 1, "");
 }
@@ -100,7 +103,6 @@ void RowsIn<Photons, Sums>::start(std::size_t fibres, std::size_t channels) {
     need("channels", to_.channels.size(), most_rows_, channels,
          (" of " + std::to_string(channels) + " channels").c_str());
   }
-  if (output_ == Output::hits) to_.hit_offsets[0] = 0;
 }
 
 template <class Photons, class Sums>

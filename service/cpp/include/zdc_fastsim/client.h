@@ -46,7 +46,7 @@ class ZDC_FASTSIM_EXPORT Client {
   Client(Client&&) noexcept;
   Client& operator=(Client&&) noexcept;
 
-  /// Simulates any number of particles, at least one, and returns when the buffers are filled.
+  /// Simulates any number of particles and returns when the buffers are filled; for none it asks no server.
   ///
   /// Where the server goes away it is asked again, with growing random waits, for the rows that have not arrived. (With
   /// OutOfRange::skip and extrapolate from the message that broke off: only its last reply has the counts.) A full

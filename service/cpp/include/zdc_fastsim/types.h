@@ -78,7 +78,7 @@ using FloatBuffers = Buffers<float, float>;
 
 /// What is known about a call's rows.
 struct Result {
-  std::string model;                       ///< Name of the model that answered.
+  std::string model;                       ///< Name of the model that answered; empty where there was no particle.
   std::uint32_t version = 0;               ///< Its version, the same for all rows.
   std::uint64_t seed = 0;                  ///< Key of the random streams: the request's, or the one that was drawn.
   std::string finish;                      ///< How rates became these numbers: `none`, `round` or `poisson`.
