@@ -69,7 +69,7 @@ def origin_section(origin: Provenance) -> "Section":
     return Section(
         "Provenance",
         [
-            Table(("", "reference", "generated"), rows),
+            Table(("entry", "reference", "generated"), rows),
             Text(f"Command: {origin.command}"),
             Text(f"Made on {origin.date} with zdc-fastsim {origin.software}, {packages}."),
         ],
