@@ -79,7 +79,7 @@ class Simulate(BaseSettings):
     first_row: int = Field(0, ge=0, description="number of the first row, for jobs that are split over machines")
     out_of_range: Literal["error", "skip", "extrapolate"] | None = Field(
         None,
-        description="particles that the model was not trained on; default: skip for whole events (HepMC3, trees of "
+        description="particles that the model was not trained on; default: skip for whole events (HepMC3, tables of "
         "lists), else error",
     )
     rates: bool = Field(False, description="write the model's rates instead of photon counts; default: counts")

@@ -68,7 +68,7 @@ def test_one_entry_a_particle(tmp_path: Path) -> None:
     assert reader.notes == ["passed over branches weight"]
 
 
-@pytest.mark.parametrize("kind", ["TTree", "RNTuple"])
+@pytest.mark.parametrize("kind", ["TTree", "RNTuple", "Parquet"])
 @pytest.mark.parametrize("named", [False, True])
 def test_one_entry_an_event(tmp_path: Path, kind: str, named: bool) -> None:
     columns = table(5000)
@@ -79,9 +79,11 @@ def test_one_entry_an_event(tmp_path: Path, kind: str, named: bool) -> None:
     branches["vz"] = table(200)["vz"]  # one number an event
     if named:
         branches |= {"event": 1000 + np.arange(200), "barcode": ak.unflatten(np.arange(5000), counts)}
-    path = tmp_path / "events.root"
+    path = tmp_path / ("events.parquet" if kind == "Parquet" else "events.root")
     if kind == "TTree":
         write(path, {"events": branches}, parts=3)
+    elif kind == "Parquet":
+        ak.to_parquet(ak.zip(branches, depth_limit=1), path, row_group_size=70)
     else:
         with uproot.recreate(path) as file:
             file.mkrntuple("events", branches)
@@ -133,8 +135,8 @@ def test_a_tree_in_a_folder_is_found(tmp_path: Path) -> None:
         ("pdg", np.full(5, 22.5), "entry 0: pdg = 22.5 must be a whole number of at most 9007199254740992 in size"),
         ("pdg", np.array([22, 22, np.nan, 22, 22]), "entry 2: pdg = nan must be a whole number"),
         ("pz", np.array([1, 1, 1, 0, 1.0]), "entry 3: pz = 0 GeV/c must not be 0"),
-        ("px", np.ones((5, 2)), "branch 'px' has type .*; it needs numbers"),
-        ("px", ak.Array([[1.0]] * 5), "branch 'px' has type .*; it needs numbers"),
+        ("px", np.ones((5, 2)), "'px' has type .*; it needs numbers"),
+        ("px", ak.Array([[1.0]] * 5), "'px' has type .*; it needs numbers"),
     ],
 )
 def test_wrong_branches_are_named(tmp_path: Path, name: str, values: Any, message: str) -> None:

@@ -206,7 +206,12 @@ def test_parquet_names_the_row_of_a_null_and_of_a_wrong_value(tmp_path: Path) ->
         ({"event": [float("nan")]}, "row 0: event = nan must be a whole number"),
         ({"pdg": [22.5]}, "row 0: pdg = 22.5 must be an integer PDG code"),
         ({"vx": ["a"]}, "column 'vx' has type string; it needs numbers"),
-        ({"vx": [[1.0]]}, "it needs numbers; lists of particles per event are read from ROOT files"),
+        ({"vx": [[1.0]]}, "column 'vx' has type list<element: double>; it needs numbers"),
+        ({"pdg": [["a"]]}, "column 'pdg' has type list<element: string>; it needs numbers"),
+        ({"pdg": [[22]], "px": [[0.0, 1.0]]}, "px and pdg have lists of different lengths in an entry from 0 on"),
+        ({"pdg": [[22, 22]], "px": [[None, 1.0]]}, "'px' has type 2 * ?float64; it needs numbers, and no nulls"),
+        ({"pdg": pa.array([None], pa.list_(pa.int32()))}, "'pdg' has nulls for lists; write empty lists"),
+        ({"pdg": [[22.5]]}, "entry 0: pdg = 22.5 must be a whole number"),
     ],
 )
 def test_parquet_names_a_wrong_column(tmp_path: Path, column: dict[str, list[object]], message: str) -> None:

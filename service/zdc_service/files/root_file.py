@@ -11,14 +11,11 @@ from zdc_detector.errors import ConfigError, FileFormatError, ZdcError
 from zdc_service.files.blocks import (
     BLOCK_ROWS,
     COLUMNS,
-    INTEGER_COLUMNS,
     ParticleBlock,
     ParticleReader,
     hep_package,
-    place_by_event,
-    whole_numbers,
 )
-from zdc_service.files.selection import Selection
+from zdc_service.files.events import Events
 
 #: Trees that are taken without being named where a file has several, in this order.
 DEFAULT_TREES = ("particles", "events")
@@ -61,23 +58,17 @@ class RootReader(ParticleReader):
         return self._entries_read, len(self._within(self._tree.num_entries))
 
     def __iter__(self) -> Iterator[ParticleBlock]:
-        selection = Selection(self.skipped)
+        events = Events(self.source, self.skipped, self._block_rows)
         with self._file:
             for entries in self._steps():
                 first = self._within(self._tree.num_entries).start + self._entries_read
-                columns, counts = self._numbers(entries, first)
+                columns, counts = events.numbers({name: entries[name] for name in self._columns}, first)
                 self._entries_read += len(entries)
                 self.read += len(columns["pdg"])
                 if counts is None:
                     yield from self._flat(columns, first)
-                    continue
-                numbers = np.arange(first, first + len(entries), dtype=np.int64)
-                columns.setdefault("event", np.repeat(numbers, counts))
-                starts = np.repeat(np.cumsum(counts) - counts, counts)
-                columns.setdefault("barcode", np.arange(len(starts), dtype=np.int64) - starts)
-                kept = selection.neutral(columns["pdg"])
-                columns = {name: values[kept] for name, values in columns.items()}
-                yield from selection.reaching(self.source, columns, place_by_event, self._block_rows)
+                else:
+                    yield from events.blocks(columns, counts, first)
 
     def _known_branches(self, names: list[str]) -> list[str]:
         missing = [name for name in ("pdg", "px", "py", "pz") if name not in names]
@@ -120,40 +111,6 @@ class RootReader(ParticleReader):
         last = self._within(self._tree.num_entries).start + self._entries_read - 1
         after = f"after entry {last}: " if self.read else ""
         return FileFormatError(f"{self.source}: {self._tree.name}: {after}{_in_one_line(error)}; write the file again")
-
-    def _numbers(self, entries: Any, first: int) -> tuple[dict[str, NDArray[np.generic]], NDArray[np.int64] | None]:
-        """One number a particle in each column, and the particles of each entry where entries are events."""
-        counts = None
-        if self.has_whole_events:
-            counts = self._awkward.to_numpy(self._awkward.num(entries["pdg"])).astype(np.int64)
-        columns = {}
-        for name in self._columns:
-            values = entries[name]
-            if values.ndim > 1 and counts is not None:
-                if not np.array_equal(self._awkward.to_numpy(self._awkward.num(values)), counts):
-                    raise FileFormatError(f"{self.source}: {name} and pdg have lists of different lengths in an entry")
-                columns[name] = self._column(name, self._awkward.flatten(values))
-            else:
-                column = self._column(name, values)
-                columns[name] = column if counts is None else np.repeat(column, counts)
-        ends = np.cumsum(counts) if counts is not None else np.arange(1, len(entries) + 1)
-
-        def place(row: int) -> str:
-            return f"entry {first + int(np.searchsorted(ends, row, side='right'))}"
-
-        for name in INTEGER_COLUMNS:
-            if name in columns:
-                columns[name] = whole_numbers(self.source, name, columns[name], place)
-        return columns, counts
-
-    def _column(self, name: str, values: Any) -> NDArray[np.generic]:
-        try:
-            column: NDArray[np.generic] = self._awkward.to_numpy(values, allow_missing=False)
-        except (ValueError, TypeError):
-            column = np.zeros((), dtype=object)
-        if column.ndim != 1 or column.dtype.kind not in "iuf":
-            raise FileFormatError(f"{self.source}: branch {name!r} has type {values.type}; it needs numbers")
-        return column
 
     def _flat(self, columns: Mapping[str, NDArray[np.generic]], first: int) -> Iterator[ParticleBlock]:
         for start in range(0, len(columns["pdg"]), self._block_rows):
