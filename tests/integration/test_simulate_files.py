@@ -58,7 +58,7 @@ def test_root_and_parquet_hold_what_hdf5_holds(tmp_path: Path, models: Path, wha
             np.testing.assert_array_equal(found[name], expected["particles"][:, i])
         for name in ("pdg", "particle_id", "row", "channels", "event", "barcode"):
             np.testing.assert_array_equal(found[name], expected[name])
-        for name in ("model", "version", "seed", "finish", "output", "repeats", "first_row"):
+        for name in ("software", "model", "version", "seed", "finish", "output", "repeats", "first_row"):
             assert found[name] == expected[f"@{name}"]
         assert (found["shape"], found["units"]["mass"]) == ([44, 44], "MeV")
         if what == "response":

@@ -72,6 +72,7 @@ class BulkJob(BaseModel):
             self.shape,
             self.channel_names,
             {
+                "software": f"zdc-fastsim {self.software}",
                 "model": self.model,
                 "version": self.version,
                 "seed": self.seed,
