@@ -1,10 +1,12 @@
-"""A browser, for the tests of the page."""
+"""A browser, and responses that were validated."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from running_server import RunningServer
+from validated import Validated, validated_in
 
 if TYPE_CHECKING:  # most tests here need no browser, nor its driver
     from browser import Reader
@@ -43,3 +45,9 @@ def visit(browser: "Browser", server: RunningServer) -> "Iterator[Callable[..., 
     yield opened
     for reader in readers:
         reader.leave()
+
+
+@pytest.fixture(scope="session")
+def validated(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Validated:
+    """What nobody changes."""
+    return validated_in(tmp_path_factory.mktemp("validate"), models_folder)
