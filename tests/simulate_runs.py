@@ -11,6 +11,8 @@ import numpy as np
 from zdc_service.cli import main
 
 EXCERPT = Path(__file__).parent / "data" / "events_excerpt.hepmc3.gz"
+#: Particles of the file that jobs are tried with.
+ROWS = 3000
 NEUTRON, PHOTON = "pdg=2112,pz=1500,px=0.1", "pdg=22,pz=-800,vz=2"
 
 #: Runs ``zdc`` with Ctrl-C as a terminal gives it, also where the tests run in the background and it is ignored.
@@ -58,3 +60,8 @@ def write_particles(path: Path, rows: int) -> Path:
     lines = [f"{pdg},{px:.4f},0,{pz:.2f},{i}" for i, (pdg, px, pz) in enumerate(zip(*columns, strict=True))]
     path.write_text("\n".join(["pdg,px,py,pz,event", *lines]) + "\n")
     return path
+
+
+def parts_of(output: Path) -> Path:
+    """The folder of a job's parts."""
+    return output.with_name(output.name + ".parts")

@@ -1,4 +1,4 @@
-"""A browser, and responses that were validated."""
+"""A browser, responses that were validated, and what jobs need."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from running_server import RunningServer
+from simulate_runs import ROWS, write_particles
+from tiny_model import write_model
 from validated import Validated, validated_in
 
 if TYPE_CHECKING:  # most tests here need no browser, nor its driver
@@ -51,3 +53,17 @@ def visit(browser: "Browser", server: RunningServer) -> "Iterator[Callable[..., 
 def validated(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Validated:
     """What nobody changes."""
     return validated_in(tmp_path_factory.mktemp("validate"), models_folder)
+
+
+@pytest.fixture(scope="session")
+def one_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of ``tiny`` alone, which is then the default."""
+    root = tmp_path_factory.mktemp("models")
+    write_model(root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def particle_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`ROWS` particles."""
+    return write_particles(tmp_path_factory.mktemp("input") / "particles.csv", ROWS)

@@ -19,17 +19,10 @@ from zdc_service.files import open_particles
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("models")
-    write_model(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def server(models: Path) -> Iterator[dict[str, str]]:
+def server(one_model: Path) -> Iterator[dict[str, str]]:
     """Addresses of ``zdc serve`` in a process of its own."""
     command = [sys.executable, "-m", "zdc_service.cli", "serve", "--http-port", "0", "--grpc-port", "0"]
-    with subprocess.Popen([*command, "--models", str(models)], stdout=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen([*command, "--models", str(one_model)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         words = process.stdout.readline().split()
         http = next(word for word in words if word.startswith("http://"))
@@ -40,11 +33,11 @@ def server(models: Path) -> Iterator[dict[str, str]]:
 
 
 def test_one_seed_gives_one_file_in_process_over_grpc_and_over_http(
-    tmp_path: Path, models: Path, server: dict[str, str]
+    tmp_path: Path, one_model: Path, server: dict[str, str]
 ) -> None:
     common = ("--input", EXCERPT, "--seed", 7, "--repeats", 3)
-    assert run(*common, "--output", tmp_path / "local.h5", "--models", models) == 0
-    assert run(*common, "--output", tmp_path / "small.h5", "--models", models, "--batch", 2) == 0
+    assert run(*common, "--output", tmp_path / "local.h5", "--models", one_model) == 0
+    assert run(*common, "--output", tmp_path / "small.h5", "--models", one_model, "--batch", 2) == 0
     for way, url in server.items():
         assert run(*common, "--output", tmp_path / f"{way}.h5", "--server", url, "--batch", 7) == 0
         with h5py.File(tmp_path / f"{way}.h5") as file:
@@ -54,10 +47,10 @@ def test_one_seed_gives_one_file_in_process_over_grpc_and_over_http(
 
 
 def test_a_hepmc_file_becomes_showers_with_their_events(
-    tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out.h5"
-    assert run("--input", EXCERPT, "--output", output, "--models", models, "--seed", 7, "--repeats", 2) == 0
+    assert run("--input", EXCERPT, "--output", output, "--models", one_model, "--seed", 7, "--repeats", 2) == 0
     showers = read_showers(output)
     reader = open_particles(EXCERPT)
     (block,) = list(reader)
@@ -86,9 +79,9 @@ def test_a_hepmc_file_becomes_showers_with_their_events(
     assert f"wrote {output}" in text
 
 
-def test_particles_to_minus_z_are_mirror_images(tmp_path: Path, models: Path) -> None:
+def test_particles_to_minus_z_are_mirror_images(tmp_path: Path, one_model: Path) -> None:
     for name, particle in (("a", "pdg=2112,px=0.1,pz=1500,vz=-2"), ("c", "pdg=2112,px=0.1,pz=-1500,vz=2")):
-        assert run("--particle", particle, "--output", tmp_path / f"{name}.h5", "--models", models, "--seed", 3) == 0
+        assert run("--particle", particle, "--output", tmp_path / f"{name}.h5", "--models", one_model, "--seed", 3) == 0
     a, c = content(tmp_path / "a.h5"), content(tmp_path / "c.h5")
     assert a["responses"].any()
     np.testing.assert_array_equal(a["responses"], c["responses"])
@@ -97,19 +90,19 @@ def test_particles_to_minus_z_are_mirror_images(tmp_path: Path, models: Path) ->
 
 
 def test_repeats_beyond_one_request_are_one_particle(
-    tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    common = ("--particle", NEUTRON, "--particle", PHOTON, "--repeats", 5, "--seed", 3, "--models", models)
+    common = ("--particle", NEUTRON, "--particle", PHOTON, "--repeats", 5, "--seed", 3, "--models", one_model)
     for batch in (2, 100):
         assert run(*common, "--batch", batch, "--output", tmp_path / f"{batch}.h5") == 0
         assert "simulated 2 particles x 5 = 10 rows" in capsys.readouterr().out
     assert_same_content(tmp_path / "2.h5", tmp_path / "100.h5")
 
 
-def test_progress_is_shown_on_a_terminal_only(tmp_path: Path, models: Path) -> None:
+def test_progress_is_shown_on_a_terminal_only(tmp_path: Path, one_model: Path) -> None:
     table = tmp_path / "particles.csv"
     table.write_text("pdg,px,py,pz\n" + "2112,0,0,500\n" * 300)
-    arguments = ["--input", table, "--models", models, "--batch", 50, "--output", tmp_path / "out.h5"]
+    arguments = ["--input", table, "--models", one_model, "--batch", 50, "--output", tmp_path / "out.h5"]
     command = [sys.executable, "-m", "zdc_service.cli", "simulate", *map(str, arguments)]
     quiet = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
     assert quiet.stderr == ""
@@ -122,8 +115,8 @@ def test_progress_is_shown_on_a_terminal_only(tmp_path: Path, models: Path) -> N
     assert b"100%" in shown
 
 
-def test_hits_and_channels_agree_with_the_responses(tmp_path: Path, models: Path) -> None:
-    common = ("--input", EXCERPT, "--seed", 7, "--models", models, "--batch", 3)
+def test_hits_and_channels_agree_with_the_responses(tmp_path: Path, one_model: Path) -> None:
+    common = ("--input", EXCERPT, "--seed", 7, "--models", one_model, "--batch", 3)
     for what in ("response", "hits", "channels"):
         assert run(*common, "--what", what, "--output", tmp_path / f"{what}.h5") == 0
         assert run(*common, "--what", what, "--output", tmp_path / f"{what}.npz") == 0
@@ -147,16 +140,16 @@ def test_hits_and_channels_agree_with_the_responses(tmp_path: Path, models: Path
                 ) else None
 
 
-def test_rates_are_floats(tmp_path: Path, models: Path) -> None:
-    assert run("--particle", NEUTRON, "--rates", "--output", tmp_path / "out.h5", "--models", models) == 0
+def test_rates_are_floats(tmp_path: Path, one_model: Path) -> None:
+    assert run("--particle", NEUTRON, "--rates", "--output", tmp_path / "out.h5", "--models", one_model) == 0
     found = content(tmp_path / "out.h5")
     assert found["responses"].dtype == np.float32
     assert found["channels"].dtype == np.float32
     assert found["@finish"] == "none"
 
 
-def test_a_job_split_over_machines_is_the_same_job(tmp_path: Path, models: Path) -> None:
-    common = ("--seed", 5, "--models", models, "--repeats", 2)
+def test_a_job_split_over_machines_is_the_same_job(tmp_path: Path, one_model: Path) -> None:
+    common = ("--seed", 5, "--models", one_model, "--repeats", 2)
     both = tmp_path / "both.h5"
     assert run("--particle", NEUTRON, "--particle", PHOTON, *common, "--output", both) == 0
     assert run("--particle", PHOTON, *common, "--first-row", 2, "--output", tmp_path / "second.h5") == 0
@@ -183,13 +176,13 @@ def test_a_job_split_over_machines_is_the_same_job(tmp_path: Path, models: Path)
 )
 def test_wrong_usage_is_one_line_and_code_2(
     tmp_path: Path,
-    models: Path,
+    one_model: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     arguments: list[object],
     message: str,
 ) -> None:
-    monkeypatch.setenv("ZDC_MODELS", str(models))
+    monkeypatch.setenv("ZDC_MODELS", str(one_model))
     output = tmp_path / "out.h5"
     output.write_text("precious")
     assert run(*arguments, "--output", output) == 2
@@ -227,11 +220,11 @@ def test_a_folder_that_may_not_be_written_to_is_refused_first(
 
 
 def test_a_particle_outside_the_range_is_named_by_its_line(
-    tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "particles.csv"
     table.write_text("pdg,px,py,pz\n" + "2112,0,0,500\n" * 20 + "2112,0,0,5\n")
-    arguments = ("--input", table, "--output", tmp_path / "out.h5", "--models", models, "--batch", 6)
+    arguments = ("--input", table, "--output", tmp_path / "out.h5", "--models", one_model, "--batch", 6)
     assert run(*arguments) == 2
     assert "line 22: energy: 5.0875" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [table]
@@ -241,23 +234,23 @@ def test_a_particle_outside_the_range_is_named_by_its_line(
 
 
 def test_a_source_that_breaks_off_leaves_no_file(
-    tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "particles.csv"
     table.write_text("pdg,px,py,pz\n" + "2112,0,0,500\n" * 9000 + "2112,0,0,fast\n")
     for ending in ("h5", "npz"):
         output = tmp_path / f"out.{ending}"
-        assert run("--input", table, "--output", output, "--models", models, "--what", "channels") == 2
+        assert run("--input", table, "--output", output, "--models", one_model, "--what", "channels") == 2
         assert "line 9002: pz = 'fast' is not a number" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [table]
 
 
-def test_events_without_candidates_say_so(tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_events_without_candidates_say_so(tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     events = tmp_path / "events.hepmc3"
     head = "HepMC::Version 3.02.05\nHepMC::Asciiv3-START_EVENT_LISTING\nE 1 1 2\nU GEV MM\n"
     beam = "P 1 0 2212 0 0 1000 1000 0.938 4\nV -1 0 [1]\n"
     events.write_text(f"{head}{beam}P 2 -1 22 9 0 10 13.45 0 1\nHepMC::Asciiv3-END_EVENT_LISTING\n")
-    assert run("--input", events, "--output", tmp_path / "out.h5", "--models", models) == 2
+    assert run("--input", events, "--output", tmp_path / "out.h5", "--models", one_model) == 2
     assert "no particle to simulate; read 1 particles; left out 1: 1 misses the face" in capsys.readouterr().err
 
 

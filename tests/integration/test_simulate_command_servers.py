@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from running_server import RunningServer
 from tiny_model import some_particles
+from zdc_detector.card import ModelCard
 from zdc_detector.errors import (
     ConfigError,
     DeadlineError,
@@ -110,6 +111,15 @@ def test_a_seed_is_drawn_once_for_the_job(client_with: Connect) -> None:
     assert len({chunk.seed for chunk in chunks}) == 1
     np.testing.assert_array_equal(again.channels, concatenate(chunks).channels)
     assert other.seed != again.seed
+
+
+def test_a_model_is_told_by_its_hash(client_with: Connect, models_folder: Path) -> None:
+    with client_with() as client:
+        for version in (1, 2):
+            card = ModelCard.read(models_folder / "tiny" / str(version))
+            assert client.graph_sha256("tiny", version) == card.graph_sha256
+        with pytest.raises(ModelNotFoundError, match="has no version 9; loaded are"):
+            client.graph_sha256("tiny", 9)
 
 
 def outside(n: int, wrong: list[int]) -> Particles:

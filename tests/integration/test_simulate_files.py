@@ -18,13 +18,6 @@ from zdc_service.files import open_particles
 from zdc_service.files.parquet_results import METADATA
 
 
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("models")
-    write_model(root)
-    return root
-
-
 def root_content(path: Path) -> dict[str, Any]:
     """As `content`: jagged branches as awkward arrays, the rest as numpy."""
     with uproot.open(path) as file:
@@ -44,8 +37,8 @@ def parquet_content(path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("rates", [False, True])
 @pytest.mark.parametrize("what", ["response", "channels", "hits"])
-def test_root_and_parquet_hold_what_hdf5_holds(tmp_path: Path, models: Path, what: str, rates: bool) -> None:
-    common: list[object] = ["--input", EXCERPT, "--seed", 7, "--repeats", 3, "--models", models, "--batch", 5]
+def test_root_and_parquet_hold_what_hdf5_holds(tmp_path: Path, one_model: Path, what: str, rates: bool) -> None:
+    common: list[object] = ["--input", EXCERPT, "--seed", 7, "--repeats", 3, "--models", one_model, "--batch", 5]
     common += ["--what", what, *(["--rates"] if rates else [])]
     for ending in ("h5", "root", "parquet"):
         assert run(*common, "--output", tmp_path / f"out.{ending}") == 0
@@ -72,8 +65,8 @@ def test_root_and_parquet_hold_what_hdf5_holds(tmp_path: Path, models: Path, wha
     assert {name for name in parquet if name.startswith(("hits", "resp"))} == wanted
 
 
-def test_small_blocks_make_the_same_files(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    common = ("--input", EXCERPT, "--seed", 7, "--repeats", 30, "--models", models, "--batch", 7, "--what", "hits")
+def test_small_blocks_make_the_same_files(tmp_path: Path, one_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    common = ("--input", EXCERPT, "--seed", 7, "--repeats", 30, "--models", one_model, "--batch", 7, "--what", "hits")
     paths = [tmp_path / f"{size}.{ending}" for size in ("large", "small") for ending in ("h5", "root", "parquet")]
     for path in paths[:3]:
         assert run(*common, "--output", path) == 0
@@ -88,7 +81,7 @@ def test_small_blocks_make_the_same_files(tmp_path: Path, models: Path, monkeypa
         assert all(ak.array_equal(first[k], second[k]) if k in ("hits_fibre", "channels") else True for k in first)
 
 
-def test_all_inputs_with_the_same_particles_give_the_same_responses(tmp_path: Path, models: Path) -> None:
+def test_all_inputs_with_the_same_particles_give_the_same_responses(tmp_path: Path, one_model: Path) -> None:
     (block,) = list(open_particles(EXCERPT))
     known = np.isin(block.particles.pdg, [2112, 22, 310])
     columns: dict[str, Any] = {"pdg": block.particles.pdg[known].astype(np.int32)}
@@ -105,21 +98,21 @@ def test_all_inputs_with_the_same_particles_give_the_same_responses(tmp_path: Pa
         file["particles"].extend(columns)
     for ending in ("csv", "parquet", "root"):
         arguments = ("--input", tmp_path / f"a.{ending}", "--output", tmp_path / f"{ending}.h5", "--seed", 3)
-        assert run(*arguments, "--models", models) == 0
+        assert run(*arguments, "--models", one_model) == 0
     assert_same_content(tmp_path / "csv.h5", tmp_path / "parquet.h5")
     assert_same_content(tmp_path / "csv.h5", tmp_path / "root.h5")
     with h5py.File(tmp_path / "root.h5") as file:
         assert file["event"][()].tolist() == columns["event"].tolist()
 
 
-def test_trees_of_several_are_named(tmp_path: Path, models: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_trees_of_several_are_named(tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with uproot.recreate(tmp_path / "a.root") as file:
         for name, pz in (("low", 500.0), ("high", 900.0)):
             tree: dict[str, Any] = {name: np.zeros(1) for name in ("px", "py", "mark")}
             tree |= {"pdg": np.array([2112]), "pz": np.full(1, pz)}
             file.mktree(name, {key: values.dtype for key, values in tree.items()})
             file[name].extend(tree)
-    arguments = ("--input", tmp_path / "a.root", "--output", tmp_path / "out.h5", "--models", models)
+    arguments = ("--input", tmp_path / "a.root", "--output", tmp_path / "out.h5", "--models", one_model)
     assert run(*arguments) == 2
     assert "which tree? the file has low, high; name one with --tree" in capsys.readouterr().err
     assert run(*arguments, "--tree", "high") == 0

@@ -9,25 +9,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 import uproot
-from simulate_runs import NEUTRON, assert_same_content, content, run, start, write_particles
+from running_server import RunningServer
+from simulate_runs import NEUTRON, ROWS, assert_same_content, content, parts_of, run, start
 from tiny_model import TinyModel, write_model
-
-ROWS = 3000
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    root = tmp_path_factory.mktemp("models")
-    write_model(root)
-    return root
-
-
-@pytest.fixture(scope="module")
-def particles(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_particles(tmp_path_factory.mktemp("input") / "particles.csv", ROWS)
+from zdc_detector.card import ModelCard
 
 
 def wait_for_parts(process: "subprocess.Popen[str]", output: Path, count: int) -> None:
@@ -36,16 +23,12 @@ def wait_for_parts(process: "subprocess.Popen[str]", output: Path, count: int) -
         time.sleep(0.002)
 
 
-def parts_of(output: Path) -> Path:
-    return output.with_name(output.name + ".parts")
-
-
 @pytest.mark.parametrize("ending", ["h5", "root"])
 def test_killed_again_and_again_the_file_is_that_of_one_run(
-    tmp_path: Path, models: Path, particles: Path, ending: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, one_model: Path, particle_file: Path, ending: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     what = "hits" if ending == "h5" else "response"
-    common = ("--input", particles, "--models", models, "--seed", 5, "--what", what, "--rows-per-part", 100)
+    common = ("--input", particle_file, "--models", one_model, "--seed", 5, "--what", what, "--rows-per-part", 100)
     output = tmp_path / f"out.{ending}"
     moments = random.Random(7)
     kept = 0
@@ -74,9 +57,20 @@ def test_killed_again_and_again_the_file_is_that_of_one_run(
         np.testing.assert_array_equal(both[0]["responses"], both[1]["responses"])
 
 
-def test_a_kill_while_the_result_is_written_loses_nothing(tmp_path: Path, models: Path, particles: Path) -> None:
+def test_a_kill_while_the_result_is_written_loses_nothing(tmp_path: Path, one_model: Path, particle_file: Path) -> None:
     output = tmp_path / "out.h5"
-    arguments = ("--input", particles, "--models", models, "--seed", 5, "--rows-per-part", 500, "--output", output)
+    arguments = (
+        "--input",
+        particle_file,
+        "--models",
+        one_model,
+        "--seed",
+        5,
+        "--rows-per-part",
+        500,
+        "--output",
+        output,
+    )
     assert run(*arguments, "--part", "1/1") == 0
     for leftover in ("result.h5", "result.h5.part", "00000009.part.host.1.tmp"):
         (parts_of(output) / leftover).write_bytes(b"half of it")
@@ -86,10 +80,10 @@ def test_a_kill_while_the_result_is_written_loses_nothing(tmp_path: Path, models
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3])
-def test_an_interrupt_keeps_what_is_finished(tmp_path: Path, models: Path, seconds: float) -> None:
+def test_an_interrupt_keeps_what_is_finished(tmp_path: Path, one_model: Path, seconds: float) -> None:
     output = tmp_path / "out.h5"
     size = ("--repeats", 20000, "--rows-per-part", 500, "--what", "channels")
-    arguments = ("--particle", NEUTRON, "--models", models, *size)
+    arguments = ("--particle", NEUTRON, "--models", one_model, *size)
     with start(*arguments, "--output", output) as process:
         wait_for_parts(process, output, 2)
         time.sleep(seconds)
@@ -110,9 +104,9 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path: Path, models: Path, secon
     assert_same_content(output, tmp_path / "other.h5")
 
 
-def test_an_interrupt_before_anything_is_finished_leaves_nothing(tmp_path: Path, models: Path) -> None:
+def test_an_interrupt_before_anything_is_finished_leaves_nothing(tmp_path: Path, one_model: Path) -> None:
     output = tmp_path / "out.h5"
-    arguments = ("--particle", NEUTRON, "--repeats", 10_000_000, "--rows-per-part", 10_000_000, "--models", models)
+    arguments = ("--particle", NEUTRON, "--repeats", 10_000_000, "--rows-per-part", 10_000_000, "--models", one_model)
     with start(*arguments, "--output", output) as process:
         while not (parts_of(output) / "job.json").exists():
             assert process.poll() is None
@@ -125,10 +119,10 @@ def test_an_interrupt_before_anything_is_finished_leaves_nothing(tmp_path: Path,
 
 
 def test_another_job_is_refused_and_overwrite_starts_anew(
-    tmp_path: Path, models: Path, particles: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, one_model: Path, particle_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out.h5"
-    common = ("--input", particles, "--models", models, "--output", output, "--what", "channels")
+    common = ("--input", particle_file, "--models", one_model, "--output", output, "--what", "channels")
     assert run(*common, "--seed", 5, "--part", "1/2", "--rows-per-part", 500) == 0
     assert "slice 1/2: 3 parts are in" in capsys.readouterr().out
     for options, message in (
@@ -143,7 +137,7 @@ def test_another_job_is_refused_and_overwrite_starts_anew(
         assert "--overwrite" in text
         assert "finished parts are kept" not in text
     changed = tmp_path / "changed.csv"
-    changed.write_text(particles.read_text().replace("22,", "2112,", 1))
+    changed.write_text(particle_file.read_text().replace("22,", "2112,", 1))
     assert run("--input", changed, *common[2:]) == 2
     assert "its input is sha256:" in capsys.readouterr().err
     assert run(*common, "--seed", 6, "--overwrite") == 0
@@ -152,11 +146,11 @@ def test_another_job_is_refused_and_overwrite_starts_anew(
 
 
 def test_a_model_that_was_replaced_is_refused_and_a_newer_one_not_taken(
-    tmp_path: Path, particles: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, particle_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out.h5"
     write_model(tmp_path / "models")
-    common = ("--input", particles, "--models", tmp_path / "models", "--output", output, "--what", "channels")
+    common = ("--input", particle_file, "--models", tmp_path / "models", "--output", output, "--what", "channels")
     assert run(*common, "--part", "1/2", "--rows-per-part", 500) == 0
     write_model(tmp_path / "models", TinyModel(version=2, seed=2))
     write_model(tmp_path / "others", TinyModel(seed=2))
@@ -166,13 +160,29 @@ def test_a_model_that_was_replaced_is_refused_and_a_newer_one_not_taken(
     assert content(output)["@version"] == 1
 
 
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+def test_a_server_goes_on_where_another_one_or_this_process_was_if_its_model_is_the_same(
+    tmp_path: Path, particle_file: Path, server: RunningServer, models_folder: Path, scheme: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    write_model(tmp_path / "models", TinyModel(seed=9))
+    job = ("--input", particle_file, "--model", "tiny", "--version", 1, "--what", "channels", "--rows-per-part", 500)
+    address = server.http if scheme == "http" else f"grpc://{server.grpc}"
+    for output, folder, code in (("other.h5", tmp_path / "models", 2), ("same.h5", models_folder, 0)):
+        assert run(*job, "--models", folder, "--output", tmp_path / output, "--part", "1/2") == 0
+        assert run(*job, "--server", address, "--output", tmp_path / output) == code
+    assert "holds parts of another job: its graph_sha256 is" in capsys.readouterr().err
+    sha256 = ModelCard.read(models_folder / "tiny" / "1").graph_sha256
+    assert content(tmp_path / "same.h5")["@graph_sha256"] == sha256
+
+
 def test_a_wrong_particle_late_in_the_file_keeps_the_parts_before_it(
-    tmp_path: Path, models: Path, particles: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, one_model: Path, particle_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "particles.csv"
-    table.write_text(particles.read_text() + "2112,0,0,5,0\n")
+    table.write_text(particle_file.read_text() + "2112,0,0,5,0\n")
     output = tmp_path / "out.h5"
-    arguments = ("--input", table, "--output", output, "--models", models, "--rows-per-part", 500)
+    arguments = ("--input", table, "--output", output, "--models", one_model, "--rows-per-part", 500)
     assert run(*arguments) == 2
     assert f"line {ROWS + 2}: energy: 5.0875" in capsys.readouterr().err
     assert len(list(parts_of(output).glob("0*.part"))) == 6
@@ -180,79 +190,11 @@ def test_a_wrong_particle_late_in_the_file_keeps_the_parts_before_it(
     assert len(content(output)["row"]) == ROWS
 
 
-def test_slices_are_merged(tmp_path: Path, models: Path, particles: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    output, alone = tmp_path / "out.h5", tmp_path / "alone.h5"
-    common = ("--input", particles, "--models", models, "--what", "hits")
-    assert run("--output", output, command="merge") == 2
-    assert "out.h5.parts: no such folder" in capsys.readouterr().err
-    arguments = (*common, "--output", output, "--rows-per-part", 250)
-    assert run(*arguments, "--part", "3/3") == 0
-    assert run("--output", output, command="merge") == 1
-    assert "8 of 12 parts are missing: 0, 1, 3, 4, 6, 7, 9, 10; run their slices again" in capsys.readouterr().err
-    for slice_ in ("1/3", "2/3"):
-        assert run(*arguments, "--part", slice_) == 0
-    assert run("--output", output, command="merge") == 0
-    text = capsys.readouterr().out
-    assert f"read {ROWS} particles" in text
-    assert f"wrote {output} (hits)" in text
-    assert run(*common, "--seed", content(output)["@seed"], "--output", alone) == 0
-    assert_same_content(output, alone)
-    assert {*tmp_path.iterdir()} == {output, alone}
-
-
-@pytest.mark.parametrize("ending", ["parquet", "root", "h5"])
-def test_slices_and_later_runs_read_only_their_own_particles(
-    tmp_path: Path, models: Path, particles: Path, ending: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source, output, alone = tmp_path / f"in.{ending}", tmp_path / "out.h5", tmp_path / "alone.h5"
-    table = pd.read_csv(particles)
-    if ending == "parquet":
-        table.to_parquet(source, row_group_size=700)
-    elif ending == "root":
-        with uproot.recreate(source) as file:
-            file["particles"] = {name: table[name].to_numpy() for name in table}
-    else:
-        assert run("--input", particles, "--models", models, "--output", source, "--what", "channels") == 0
-    common = ("--input", source, "--models", models, "--what", "hits", "--seed", 5)
-    assert run(*common, "--output", alone) == 0
-    arguments = (*common, "--output", output, "--rows-per-part", 250)
-    capsys.readouterr()
-    assert run(*arguments, "--part", "2/3") == 0
-    text = capsys.readouterr().out
-    assert f"read 1000 of {ROWS} particles" in text
-    assert "slice 2/3: 4 parts are in" in text
-    assert run("--output", output, command="merge") == 1
-    assert "8 of 12 parts are missing: 0, 1, 2, 3, 8, 9, 10, 11; run their slices" in capsys.readouterr().err
-    assert run(*arguments, "--part", "1/3") == 0
-    assert run(*arguments, "--part", "1/3") == 0
-    assert f"read 0 of {ROWS} particles" in capsys.readouterr().out
-    assert run(*arguments) == 0
-    text = capsys.readouterr().out
-    assert f"read 1000 of {ROWS} particles" in text
-    assert f"simulated {ROWS} particles x 1 = {ROWS} rows" in text
-    assert "2000 of the rows are from earlier runs" in text
-    assert_same_content(output, alone)
-
-
-def test_a_wrong_particle_in_one_slice_does_not_stop_the_others(
-    tmp_path: Path, models: Path, particles: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    table = pd.read_csv(particles)
-    table.loc[2500, "pz"] = 0.0
-    table.to_parquet(tmp_path / "in.parquet")
-    arguments = ("--input", tmp_path / "in.parquet", "--models", models, "--output", tmp_path / "out.h5", "--seed", 5)
-    assert run(*arguments, "--rows-per-part", 250, "--part", "1/2") == 0
-    assert run(*arguments, "--rows-per-part", 250, "--part", "2/2") == 2
-    assert "in.parquet: row 2500: pz = 0 GeV/c must not be 0" in capsys.readouterr().err
-    assert run("--output", tmp_path / "out.h5", command="merge") == 1
-    assert "6 of 12 parts are missing: 6, 7, 8, 9, 10, 11" in capsys.readouterr().err
-
-
 def test_what_a_kill_left_of_a_folder_that_was_being_removed(
-    tmp_path: Path, models: Path, particles: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, one_model: Path, particle_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out.h5"
-    arguments = ("--input", particles, "--models", models, "--output", output, "--rows-per-part", 500)
+    arguments = ("--input", particle_file, "--models", one_model, "--output", output, "--rows-per-part", 500)
     assert run(*arguments, "--part", "1/1") == 0
     (parts_of(output) / "job.json").unlink()
     assert run(*arguments, "--part", "1/2") == 2
@@ -262,37 +204,14 @@ def test_what_a_kill_left_of_a_folder_that_was_being_removed(
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_slices_that_start_together_agree_on_a_seed(tmp_path: Path, models: Path, particles: Path) -> None:
-    output = tmp_path / "out.h5"
-    arguments = ("--input", particles, "--models", models, "--what", "channels", "--output", output)
-    slices = [start(*arguments, "--rows-per-part", 250, "--part", f"{k}/2") for k in (1, 2)]
-    for process in slices:
-        assert process.communicate(timeout=60)[1] == ""
-    assert [process.returncode for process in slices] == [0, 0]
-    assert run("--output", output, command="merge") == 0
-    assert run(*arguments[:-1], tmp_path / "one.h5", "--seed", content(output)["@seed"]) == 0
-    assert_same_content(output, tmp_path / "one.h5")
-
-
-def test_the_command_without_part_makes_what_slices_left(
-    tmp_path: Path, models: Path, particles: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "out.h5"
-    arguments = ("--input", particles, "--models", models, "--what", "channels", "--output", output)
-    assert run(*arguments, "--part", "2/4", "--rows-per-part", 250) == 0
-    assert run(*arguments) == 0
-    assert "750 of the rows are from earlier runs" in capsys.readouterr().out
-    assert content(output)["row"].tolist() == list(range(ROWS))
-
-
 def test_logs_get_a_line_now_and_then(
     tmp_path: Path,
-    models: Path,
-    particles: Path,
+    one_model: Path,
+    particle_file: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    arguments = ("--input", particles, "--models", models, "--what", "channels", "--output", tmp_path / "out.h5")
+    arguments = ("--input", particle_file, "--models", one_model, "--what", "channels", "--output", tmp_path / "out.h5")
     assert run(*arguments, "--part", "1/2", "--rows-per-part", 500) == 0
     assert capsys.readouterr().err == ""  # too soon for a line
     monkeypatch.setattr("zdc_service.bulk.report.LINE_SECONDS", 0.0)
@@ -306,13 +225,13 @@ def test_logs_get_a_line_now_and_then(
 
 def test_quiet_is_quiet(
     tmp_path: Path,
-    models: Path,
-    particles: Path,
+    one_model: Path,
+    particle_file: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("zdc_service.bulk.report.LINE_SECONDS", 0.0)
-    arguments = ("--input", particles, "--models", models, "--what", "channels", "--output", tmp_path / "out.h5")
+    arguments = ("--input", particle_file, "--models", one_model, "--what", "channels", "--output", tmp_path / "out.h5")
     assert run(*arguments, "--part", "1/1", "--rows-per-part", 500, "--quiet") == 0
     assert run("--output", tmp_path / "out.h5", "--quiet", command="merge") == 0
     assert capsys.readouterr() == ("", "")

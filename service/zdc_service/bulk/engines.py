@@ -10,7 +10,6 @@ from zdc_detector.particles import Particles
 
 from zdc_service.allocator import keep_large_buffers
 from zdc_service.client import Client, ClientOptions, concatenate, connect
-from zdc_service.model_store import models_folder, read_model
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, Output
 
@@ -31,7 +30,7 @@ class Answerer(BaseModel):
 
     model: str
     version: int
-    graph_sha256: str | None
+    graph_sha256: str
     shape: tuple[int, int]
     channel_names: tuple[str, ...]
     finish: Finish
@@ -76,14 +75,10 @@ class Source:
                 rates=wanted.rates,
             )
         )
-        sha256 = None
-        if self.server is None:
-            folder = models_folder(self.settings.models) / answer.model / str(answer.version)
-            sha256 = read_model(folder).card.graph_sha256
         return Answerer(
             model=answer.model,
             version=answer.version,
-            graph_sha256=sha256,
+            graph_sha256=client.graph_sha256(answer.model, answer.version),
             shape=answer.shape,
             channel_names=answer.channel_names,
             finish=answer.finish,

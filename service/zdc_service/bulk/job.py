@@ -22,7 +22,7 @@ class BulkJob(BaseModel):
     software : Version of this package.
     input : SHA-256 of the file of particles, or of the particles on the command line.
     tree : Of a ROOT file, as asked for.
-    model, version, graph_sha256 : What answers; no hash where a server does.
+    model, version, graph_sha256 : What answers.
     shape, channel_names, finish : Of the answers.
     seed, first_row, repeats, output, out_of_range, rates : As in `SimulationRequest`.
     rows_per_part : Most rows of a part.
@@ -37,7 +37,7 @@ class BulkJob(BaseModel):
     tree: str | None
     model: str
     version: int
-    graph_sha256: str | None
+    graph_sha256: str
     shape: tuple[int, int]
     channel_names: tuple[str, ...]
     finish: Finish
@@ -75,6 +75,7 @@ class BulkJob(BaseModel):
                 "software": f"zdc-fastsim {self.software}",
                 "model": self.model,
                 "version": self.version,
+                "graph_sha256": self.graph_sha256,
                 "seed": self.seed,
                 "finish": self.finish.value,
                 "server": self.server,

@@ -211,6 +211,16 @@ class Client(ABC):
         """Send one request and wait for its whole answer; raises ZdcError of the server's kind."""
 
     @abstractmethod
+    def graph_sha256(self, model: str, version: int) -> str:
+        """Hash of a model's graph, from its card: what tells it from another one of that name and version.
+
+        Raises
+        ------
+        ModelNotFoundError : it is not there.
+        ZdcError : the server does not answer, or refuses to.
+        """
+
+    @abstractmethod
     def _disconnect(self) -> None:
         """End requests under way."""
 

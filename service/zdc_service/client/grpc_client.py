@@ -13,11 +13,14 @@ from zdc_service.client.columns import columns_to_send
 from zdc_service.client.credentials import Credentials
 from zdc_service.client.errors import error_of, too_late, unreachable
 from zdc_service.client.options import ClientOptions
+from zdc_service.rpc import inference_pb2 as inference
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.simulation import Hits, Output, SimulationRequest, SimulationResult, join_hits
 from zdc_service.status import GRPC_KIND_KEY
 
 METHOD = "/zdc.v1.Simulation/SimulateStream"
+#: Of the Open Inference Protocol, whose servers say of a model what stands in its card.
+CONFIG_METHOD = "/inference.GRPCInferenceService/ModelConfig"
 
 #: A server that is back after a restart is found again within a second, not only after gRPC's two minutes.
 CHANNEL_OPTIONS = (("grpc.max_reconnect_backoff_ms", 1000),)
@@ -76,6 +79,11 @@ class GrpcClient(Client):
             request_serializer=pb.SimulateRequest.SerializeToString,
             response_deserializer=pb.SimulateResponse.FromString,
         )
+        self._config = self._channel.unary_unary(
+            CONFIG_METHOD,
+            request_serializer=inference.ModelConfigRequest.SerializeToString,
+            response_deserializer=inference.ModelConfigResponse.FromString,
+        )
 
     def _exchange(self, request: SimulationRequest) -> SimulationResult:
         server = self._server
@@ -85,6 +93,15 @@ class GrpcClient(Client):
         except grpc.RpcError as error:
             raise server.error(error) from error
         return server.result(replies, request.output)
+
+    def graph_sha256(self, model: str, version: int) -> str:
+        """As `Client.graph_sha256`."""
+        server, request = self._server, inference.ModelConfigRequest(name=model, version=str(version))
+        try:
+            reply = self._config(request, timeout=server.timeout_seconds, metadata=server.metadata())
+        except grpc.RpcError as error:
+            raise server.error(error) from error
+        return reply.config.parameters["graph_sha256"].string_value
 
     def _disconnect(self) -> None:
         self._channel.close()

@@ -65,14 +65,25 @@ class HttpServer:
 
     def result(self, reply: httpx.Response, body: bytearray) -> SimulationResult:
         """What was answered; raises the ZdcError that a refusal means."""
-        if reply.status_code != httpx.codes.OK:
-            error = self._refusal(reply, body)
-            error.retry_after_seconds = retry_after_seconds(reply.headers.get("Retry-After"), time.time())
-            raise error
+        self._check(reply, body)
         kind = reply.headers.get("Content-Type")
         if kind != ARRAYS:
             raise ZdcError(f"{self.url}: the answer is {kind}, not {ARRAYS}; that is another kind of server")
         return _result(reply.headers, body)
+
+    def graph_sha256(self, reply: httpx.Response) -> str:
+        """Of the card that was answered; raises the ZdcError that a refusal means."""
+        self._check(reply, reply.content)
+        try:
+            return str(orjson.loads(reply.content)["graph_sha256"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ZdcError(f"{self.url}: the answer is no model's card; that is another kind of server") from error
+
+    def _check(self, reply: httpx.Response, body: bytes | bytearray) -> None:
+        if reply.status_code != httpx.codes.OK:
+            error = self._refusal(reply, body)
+            error.retry_after_seconds = retry_after_seconds(reply.headers.get("Retry-After"), time.time())
+            raise error
 
     def error(self, error: httpx.RequestError) -> ZdcError:
         """What a request without an answer means."""
@@ -85,7 +96,7 @@ class HttpServer:
             return unreachable(self.url, str(error) or type(error).__name__, tls=self._credentials.context is not None)
         return ZdcError(f"{self.url}: the answer cannot be read: {error}")
 
-    def _refusal(self, reply: httpx.Response, body: bytearray) -> ZdcError:
+    def _refusal(self, reply: httpx.Response, body: bytes | bytearray) -> ZdcError:
         try:
             error = orjson.loads(body)["error"]
             return error_of(error["kind"], error["message"])
@@ -170,6 +181,14 @@ class HttpClient(Client):
         except httpx.RequestError as error:
             raise server.error(error) from error
         return server.result(reply, body)
+
+    def graph_sha256(self, model: str, version: int) -> str:
+        """As `Client.graph_sha256`."""
+        try:
+            reply = self._http.get(f"/models/{model}/{version}", headers=self._server.headers() | {"Accept": JSON})
+        except httpx.RequestError as error:
+            raise self._server.error(error) from error
+        return self._server.graph_sha256(reply)
 
     def _remember_socket(self, event: str, info: dict[str, Any]) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):

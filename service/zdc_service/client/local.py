@@ -21,6 +21,10 @@ class LocalClient(Client):
     def _exchange(self, request: SimulationRequest) -> SimulationResult:
         return self._simulator.simulate(request)
 
+    def graph_sha256(self, model: str, version: int) -> str:
+        """As `Client.graph_sha256`."""
+        return self._simulator.repository.get(model, version).card.graph_sha256
+
     def _disconnect(self) -> None:
         self._simulator.close()
 
