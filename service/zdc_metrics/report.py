@@ -64,6 +64,12 @@ class Figure(_Frozen):
         None, description="of dispersion: range of 90 % of its values if the simulation were the generator itself"
     )
 
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Value, floor and ratio, each with its interval."""
+        sides = number(self.value), span(self.interval), number(self.floor), span(self.floor_interval)
+        return (*sides, number(self.ratio), span(self.ratio_interval))
+
     @classmethod
     def from_resampled(cls, name: str, found: Resampled) -> "Figure":
         """Intervals from resamples that were drawn jointly for the figure and its floor."""
@@ -147,8 +153,7 @@ class Report(_Frozen):
             heading, best = HEADINGS[name]
             if f.if_right is not None:
                 best += f"; {span(f.if_right)} in {self.level:.0%} of such samples"
-            sides = (number(f.value), span(f.interval), number(f.floor), span(f.floor_interval))
-            lines.append(row(heading, *sides, number(f.ratio), span(f.ratio_interval), best))
+            lines.append(row(heading, *f.cells, best))
         names = list(self.overall.figures)
         lines += ["", _NOTES] if names[_BEFORE_NOTES:] else []
         lines += [

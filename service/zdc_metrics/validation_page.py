@@ -11,8 +11,7 @@ from zdc_metrics.histograms import MISSED
 from zdc_metrics.html_report import Block, Picture, Section, Table, Text, markdown_blocks
 from zdc_metrics.quantities import Quantity, measure_particles
 from zdc_metrics.ratio_panels import Pair, draw_histograms, draw_profiles
-from zdc_metrics.report import HEADINGS, Figure
-from zdc_metrics.tables import number, span
+from zdc_metrics.report import HEADINGS
 from zdc_metrics.validation import LIMIT, Difference, Validation
 
 _EXAMPLES = 6
@@ -63,10 +62,10 @@ def _in_short(found: Validation) -> Iterator[Block]:
         )
         if beyond:
             heads = ("beyond chance", "generated", "interval", "floor", "interval", "ratio", "interval")
-            yield Table(heads, [_figure_cells(name, figures[name]) for name in beyond])
+            yield Table(heads, [(HEADINGS[name][0], *figures[name].cells) for name in beyond])
         if found.report.bins is not None and found.report.bins.compared:
             yield Text(f"Photon sums by species and energy: {found.report.bins.summary()}")
-    overall = next(group for group in found.differences if group.name == "all").differences
+    overall = _differences_of(found, "all")
     far = [
         f"{_label(found, one)} {one.distance:+.1f}"
         for one in overall
@@ -80,9 +79,8 @@ def _in_short(found: Validation) -> Iterator[Block]:
         yield Text(found.copies_in_words, warning=True)
 
 
-def _figure_cells(name: str, figure: Figure) -> tuple[str, ...]:
-    sides = number(figure.value), span(figure.interval), number(figure.floor), span(figure.floor_interval)
-    return (HEADINGS[name][0], *sides, number(figure.ratio), span(figure.ratio_interval))
+def _differences_of(found: Validation, group: str) -> tuple[Difference, ...]:
+    return next(one for one in found.differences if one.name == group).differences
 
 
 def _label(found: Validation, one: Difference) -> str:
@@ -148,14 +146,13 @@ def _histograms(found: Validation, group: str) -> Picture:
 
 def _differences(found: Validation, group: str) -> Table:
     first, second = found.names
-    chosen = next(one for one in found.differences if one.name == group)
     what = "all responses compared" if group == "all" else f"the responses of {group}"
     heads = f"mean, {first}", f"mean, {second}", "difference", "in errors", f"spread, {first}", f"spread, {second}"
     return Table(
         ("quantity", *heads, "Wasserstein"),
         [
             _difference_cells(f"{_label(found, one)}{f' [{one.unit}]' * bool(one.unit)}", one)
-            for one in chosen.differences
+            for one in _differences_of(found, group)
         ],
         f"Mean and standard deviation over {what}, and the Wasserstein distance of the two distributions, each in the "
         "quantity's unit. The difference of the means has its standard error over particles, all responses of a "

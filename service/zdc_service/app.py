@@ -59,7 +59,7 @@ class Server:
             self._certificates = Certificates(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
         every = [*settings.token_files, *settings.admin_token_files]
         self._tokens = Tokens(every) if settings.token_files else None
-        self._administrators = Tokens(settings.admin_token_files) if settings.admin_token_files else None
+        self._administrator = Tokens(settings.admin_token_files).check if settings.admin_token_files else None
         self.grpc_port = settings.grpc_port
         self.ready = False
         self._tracing = None
@@ -98,7 +98,7 @@ class Server:
             self._is_ready,
             settings.body_limit,
             settings.request_seconds,
-            self._administrators,
+            self._administrator,
             metrics=settings.management_port is None,
             grpc_port=lambda: self.grpc_port,
         )
@@ -114,7 +114,7 @@ class Server:
         if self._management is not None and self._management_socket is not None:
             await _listen(self._management, "--management-port", self._management_socket)
         credentials = None if self._certificates is None else self._certificates.grpc_credentials()
-        self._rpc = RpcServer(self.simulator, settings, credentials, self._tokens, self._administrators, self._tracing)
+        self._rpc = RpcServer(self.simulator, settings, credentials, self._tokens, self._administrator, self._tracing)
         self.grpc_port = self._rpc.port
         await self._rpc.start()
         await _listen(self._http, "--http-port", self._socket)

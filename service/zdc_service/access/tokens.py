@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from zdc_detector.errors import ConfigError, ForbiddenError, UnauthenticatedError
+from zdc_detector.errors import ConfigError, UnauthenticatedError
 
 from zdc_service.access.files import WatchedFiles
 
@@ -54,20 +54,6 @@ class Tokens:
             known |= hmac.compare_digest(digest, other)
         if not known:
             raise UnauthenticatedError("the token is not one that this server knows; it may have been replaced")
-
-    def check_administrator(self, authorization: str | bytes | None) -> None:
-        """Let a caller change what is served whose token is one of these.
-
-        Raises
-        ------
-        ForbiddenError : it is not.
-        """
-        try:
-            self.check(authorization)
-        except UnauthenticatedError as error:
-            raise ForbiddenError(
-                "to load or unload models takes a token of --admin-token-files; ask whoever runs this server"
-            ) from error
 
     def _read_again(self) -> None:
         try:

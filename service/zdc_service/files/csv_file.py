@@ -91,33 +91,21 @@ class CsvReader(ParticleReader):
         return ParticleBlock.from_columns(self.source, columns, lambda row: f"line {numbers[row]}")
 
     def _column(self, name: str, cells: Sequence[str], numbers: list[int]) -> NDArray[np.generic]:
-        if name not in INTEGER_COLUMNS:
-            try:
-                return np.fromiter(map(float, cells), np.float64, len(cells))
-            except ValueError:
-                raise self._wrong(name, cells, numbers, "a number") from None
+        parse, kind = (_whole, np.int64) if name in INTEGER_COLUMNS else (float, np.float64)
         try:
-            return np.fromiter(map(int, cells), np.int64, len(cells))
+            return np.fromiter(map(parse, cells), kind, len(cells))
         except (ValueError, OverflowError):
-            pass  # perhaps 2112.0, as tables of floats are written
-        try:
-            return np.fromiter(map(_whole, cells), np.int64, len(cells))
-        except (ValueError, OverflowError):
-            raise self._wrong(name, cells, numbers, "a whole number") from None
-
-    def _wrong(self, name: str, cells: Sequence[str], numbers: list[int], what: str) -> FileFormatError:
-        for number, cell in zip(numbers, cells, strict=True):
-            try:
-                if name in INTEGER_COLUMNS:
-                    np.int64(_whole(cell))
-                else:
-                    float(cell)
-            except (ValueError, OverflowError):
-                return FileFormatError(f"{self.source}: line {number}: {name} = {cell!r} is not {what}")
-        raise AssertionError("every cell is right")
+            what = "a whole number" if name in INTEGER_COLUMNS else "a number"
+            for number, cell in zip(numbers, cells, strict=True):
+                try:
+                    kind(parse(cell))
+                except (ValueError, OverflowError) as error:
+                    raise FileFormatError(f"{self.source}: line {number}: {name} = {cell!r} is not {what}") from error
+            raise
 
 
 def _whole(cell: str) -> int:
+    """Also of 2112.0, as tables of floats are written."""
     try:
         return int(cell)
     except ValueError:

@@ -12,13 +12,13 @@ from starlette.types import ASGIApp
 from zdc_detector.card import Metric, ModelCard, SpeciesRange
 from zdc_detector.errors import NotReadyError, ZdcError
 
-from zdc_service.access.tokens import Tokens
 from zdc_service.engine import Engine
 from zdc_service.http.errors import ErrorReply, error_reply, log_internal, plain_error
 from zdc_service.http.exchange import Exchange
 from zdc_service.http.inference import InferenceDoor
 from zdc_service.http.page import add_page
 from zdc_service.http.simulate import BinaryDoor, simulate_router
+from zdc_service.inference.models import Authorize
 from zdc_service.simulator import Simulator
 
 #: Of the HTTP interface, as in the name of the gRPC package.
@@ -48,7 +48,7 @@ def create_http_app(
     ready: Callable[[], bool],
     body_limit: int,
     request_seconds: float | None = None,
-    administrators: Tokens | None = None,
+    administrator: Authorize | None = None,
     metrics: bool = True,
     grpc_port: Callable[[], int] | None = None,
 ) -> ASGIApp:
@@ -60,7 +60,7 @@ def create_http_app(
     ready : Says whether new work is welcome.
     body_limit : Most bytes of a request's body.
     request_seconds : Longest time for an answer; callers may ask for less.
-    administrators : Tokens of those who may load and unload models; by default whoever gets here may.
+    administrator : Passes those who may load and unload models; by default whoever gets here may.
     metrics : Whether /metrics is here.
     grpc_port : Says where gRPC is served, once it is.
     """
@@ -81,7 +81,7 @@ def create_http_app(
     if metrics:
         _add_metrics(app, simulator)
     _add_errors(app, "/docs lists what there is")
-    return InferenceDoor(BinaryDoor(app, exchange), simulator, ready, body_limit, request_seconds, administrators)
+    return InferenceDoor(BinaryDoor(app, exchange), simulator, ready, body_limit, request_seconds, administrator)
 
 
 def create_management_app(simulator: Simulator, ready: Callable[[], bool]) -> ASGIApp:

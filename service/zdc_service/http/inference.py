@@ -10,7 +10,6 @@ import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 from zdc_detector.errors import NotReadyError
 
-from zdc_service.access.tokens import Tokens
 from zdc_service.deadlines import TIMEOUT_HEADER, deadline_from
 from zdc_service.http.errors import log_internal, retry_headers
 from zdc_service.http.exchange import LARGE_BYTES, NOBODY_RECEIVES, read_body, unless_hung_up
@@ -25,7 +24,7 @@ from zdc_service.http.inference_body import (
 )
 from zdc_service.http.reply import SERVER_TIMING, Reply, server_timing
 from zdc_service.inference.metadata import server_metadata
-from zdc_service.inference.models import Asked, Models
+from zdc_service.inference.models import Asked, Authorize, Models
 from zdc_service.inference.reply import reply_of
 from zdc_service.simulation import SimulationResult
 from zdc_service.simulator import Simulator
@@ -49,7 +48,7 @@ class InferenceDoor:
         ready: Callable[[], bool],
         body_limit: int,
         request_seconds: float | None,
-        administrators: Tokens | None = None,
+        administrator: Authorize | None = None,
     ):
         """Pass other requests on to `app`.
 
@@ -60,14 +59,13 @@ class InferenceDoor:
         ready : Says whether new work is welcome.
         body_limit : Most bytes of a body, and of what it unpacks to.
         request_seconds : Longest time for an answer; callers may ask for less.
-        administrators : Tokens of those who may load and unload models; by default whoever gets here may.
+        administrator : Passes those who may load and unload models; by default whoever gets here may.
         """
         self._app = app
-        self._models = Models(simulator)
+        self._models = Models(simulator, administrator)
         self._ready = ready
         self._body_limit = body_limit
         self._request_seconds = request_seconds
-        self._administrators = administrators
         self._requests = simulator.metrics.requests
         self._succeeded = self._requests.labels(PROTOCOL, "ok")
         self._encode_seconds = simulator.metrics.encode_seconds.labels(PROTOCOL)
@@ -137,8 +135,8 @@ class InferenceDoor:
         return None
 
     async def _repository(self, route: list[str], headers: Mapping[str, str], receive: Receive) -> Reply | None:
-        if route[:1] == ["models"] and self._administrators is not None:
-            self._administrators.check_administrator(headers.get("authorization"))
+        if route[:1] == ["models"]:
+            self._models.check_administrator(headers.get("authorization"))
         body = await read_body(receive, self._body_limit)
         if body is None:
             return NOBODY_RECEIVES

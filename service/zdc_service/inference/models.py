@@ -3,11 +3,11 @@
 import asyncio
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from zdc_detector.errors import InvalidInputError, ModelError, ZdcError
+from zdc_detector.errors import ForbiddenError, InvalidInputError, ModelError, UnauthenticatedError, ZdcError
 
 from zdc_service.engine import Engine
 from zdc_service.inference.metadata import model_config, model_metadata
@@ -18,6 +18,9 @@ from zdc_service.inference.tensors import DATATYPES, outputs_of
 from zdc_service.job import Plan
 from zdc_service.simulation import SimulationRequest, SimulationResult
 from zdc_service.simulator import Simulator
+
+#: Takes what a caller sends as ``Authorization``; raises UnauthenticatedError where that does not do.
+Authorize = Callable[[str | bytes | None], None]
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,10 @@ class Asked:
 class Models:
     """The models of a simulator; answers are dicts with the protocol's keys, errors those of the simulator."""
 
-    def __init__(self, simulator: Simulator):
+    def __init__(self, simulator: Simulator, administrator: Authorize | None):
+        """`administrator` passes those who may load and unload models; None stands for everybody."""
         self._simulator = simulator
+        self._administrator = administrator
         self._repository = simulator.repository
 
     def understand(self, request: InferenceRequest, deadline: float | None, check: bool) -> Asked:
@@ -116,6 +121,17 @@ class Models:
             for one in self._repository.index()
         ]
         return [entry for entry in entries if entry["state"] == "READY" or not ready]
+
+    def check_administrator(self, authorization: str | bytes | None) -> None:
+        """Let a caller pass who may load and unload models, by the ``Authorization`` sent; raises ForbiddenError."""
+        if self._administrator is None:
+            return
+        try:
+            self._administrator(authorization)
+        except UnauthenticatedError as error:
+            raise ForbiddenError(
+                "to load or unload models takes a token of --admin-token-files; ask whoever runs this server"
+            ) from error
 
     def load(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Load what the folder has of a model; takes as long as that takes."""

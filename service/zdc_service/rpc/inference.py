@@ -13,10 +13,9 @@ from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
 from zdc_detector.errors import InvalidInputError, ModelNotFoundError, NotReadyError, TooLargeError
 
-from zdc_service.access.tokens import Tokens
 from zdc_service.deadlines import within
 from zdc_service.inference.metadata import server_metadata
-from zdc_service.inference.models import Asked, Models
+from zdc_service.inference.models import Asked, Authorize, Models
 from zdc_service.inference.reply import InferenceReply, reply_of
 from zdc_service.rpc import inference_pb2 as pb
 from zdc_service.rpc.calls import Context, Streams, abort, authorization, deadline_of, send
@@ -95,7 +94,7 @@ class InferenceService:
         streams: Streams,
         ready: Callable[[], bool],
         request_seconds: float | None = None,
-        administrators: Tokens | None = None,
+        administrator: Authorize | None = None,
     ):
         """Bind the methods.
 
@@ -105,12 +104,11 @@ class InferenceService:
         streams : Those that are open.
         ready : Says whether new work is welcome.
         request_seconds : Until an answer is late, whoever asks.
-        administrators : Tokens of those who may load and unload models; by default whoever gets here may.
+        administrator : Passes those who may load and unload models; by default whoever gets here may.
         """
         self._streams = streams
         self._request_seconds = request_seconds
-        self._administrators = administrators
-        self._models = Models(simulator)
+        self._models = Models(simulator, administrator)
         self._ready = ready
         self._requests = simulator.metrics.requests
         protocols = (PROTOCOL, STREAM_PROTOCOL)  # looking labels up takes longer than counting does
@@ -281,8 +279,7 @@ class InferenceService:
         return ParseDict({"models": self._models.index(message.ready)}, pb.RepositoryIndexResponse())
 
     def _check_administrator(self, context: Context) -> None:
-        if self._administrators is not None:
-            self._administrators.check_administrator(authorization(context.invocation_metadata()))
+        self._models.check_administrator(authorization(context.invocation_metadata()))
 
     async def _load(self, message: pb.RepositoryModelLoadRequest) -> Message:
         _check_repository(message.repository_name)

@@ -12,6 +12,7 @@ from grpc_reflection.v1alpha import reflection
 from zdc_detector.errors import ConfigError, UnauthenticatedError
 
 from zdc_service.access.tokens import Tokens
+from zdc_service.inference.models import Authorize
 from zdc_service.rpc.calls import Streams
 from zdc_service.rpc.guard import Gate, RpcGuard
 from zdc_service.rpc.inference import SERVICE_NAME as INFERENCE_NAME
@@ -49,7 +50,7 @@ class RpcServer:
         settings: ServerSettings,
         credentials: grpc.ServerCredentials | None = None,
         tokens: Tokens | None = None,
-        administrators: Tokens | None = None,
+        administrator: Authorize | None = None,
         tracing: Tracing | None = None,
     ):
         """Bind the port; raises ConfigError where it is taken.
@@ -60,7 +61,7 @@ class RpcServer:
         settings : Address and limits.
         credentials : For TLS.
         tokens : What callers must have one of.
-        administrators : What those must have one of who load and unload models.
+        administrator : Passes those who may load and unload models; by default whoever gets here may.
         tracing : Gets a span for each call that simulates.
         """
         doors: list[grpc.aio.ServerInterceptor] = []  # in the order in which callers pass them
@@ -75,7 +76,7 @@ class RpcServer:
         self._streams = Streams()
         simulation = SimulationService(simulator, self._streams, settings.request_seconds)
         inference = InferenceService(
-            simulator, self._streams, lambda: self._ready, settings.request_seconds, administrators
+            simulator, self._streams, lambda: self._ready, settings.request_seconds, administrator
         )
         self._gate = Gate()
         self._server.add_generic_rpc_handlers((self._gate, simulation.handler(), inference.handler()))

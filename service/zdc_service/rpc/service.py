@@ -124,10 +124,9 @@ class SimulationService:
         return reply
 
     async def _ask(self, message: pb.SimulateRequest, deadline: float | None) -> SimulationResult:
-        request = _small(message)
-        if request is not None:
-            return await self._simulator.ask(request, deadline)
-        plan = await self._plan(message)
+        plan = await self._read(message)
+        if isinstance(plan, SimulationRequest):
+            return await self._simulator.ask(plan, deadline)
         most = (MESSAGE_LIMIT - _MESSAGE_OVERHEAD) // plan.row_bytes
         if plan.rows > most:
             raise TooLargeError(
@@ -162,12 +161,11 @@ class SimulationService:
         try:
             async for message in self._streams.read(messages):
                 deadline = within(end_of_stream, self._request_seconds)
-                request = _small(message)
-                if request is not None:
+                plan = await self._read(message)
+                if isinstance(plan, SimulationRequest):
                     await window.acquire()
-                    window.put(_Reply(self._simulator.ask(request, deadline), last=True))
+                    window.put(_Reply(self._simulator.ask(plan, deadline), last=True))
                     continue
-                plan = await self._plan(message)
                 step = max(1, _STREAM_REPLY_BYTES // plan.row_bytes)
                 for start in range(0, max(plan.rows, 1), step):
                     stop = min(start + step, plan.rows)
@@ -178,12 +176,16 @@ class SimulationService:
         except Exception as error:
             window.put(error)
 
-    async def _plan(self, message: pb.SimulateRequest) -> Plan:
-        def plan() -> Plan:
-            return self._simulator.plan(read_request(message))
+    async def _read(self, message: pb.SimulateRequest) -> Plan | SimulationRequest:
+        """As checked; a small request, whose answer fits one message, is left to be checked together with others."""
 
-        large = len(message.particles.pdg) > _LARGE_PARTICLES * _PDG_BYTES
-        return await asyncio.to_thread(plan) if large else plan()
+        def read() -> Plan | SimulationRequest:
+            request = read_request(message)
+            small = particles <= _SMALL_PARTICLES and request.repeats == 1
+            return request if small else self._simulator.plan(request)
+
+        particles = len(message.particles.pdg) / _PDG_BYTES
+        return await asyncio.to_thread(read) if particles > _LARGE_PARTICLES else read()
 
     async def _encode(self, result: SimulationResult, last: bool, protocol: str) -> bytes:
         began = time.monotonic()
@@ -200,11 +202,3 @@ class SimulationService:
             log.error("%s failed", protocol, exc_info=error)
         self._requests.labels(protocol, kind).inc()
         await abort(context, error)
-
-
-def _small(message: pb.SimulateRequest) -> SimulationRequest | None:
-    """The request, where it may be checked together with others that arrive, and its answer fits one message."""
-    if len(message.particles.pdg) > _SMALL_PARTICLES * _PDG_BYTES:
-        return None
-    request = read_request(message)
-    return request if request.repeats == 1 else None
