@@ -130,6 +130,11 @@ class ServerSettings(EngineSettings):
     max_connections: int = Field(
         1000, ge=1, description="most connections of HTTP and of gRPC, and most calls under way on one of gRPC's"
     )
+    max_held_bytes: int = Field(
+        512 * 1024 * 1024,
+        ge=1024 * 1024,
+        description="most bytes held for callers who are slow: requests that are not whole, answers that are not read",
+    )
     header_seconds: float = Field(10.0, gt=0, description="longest time for a TLS handshake and for a request's head")
     body_seconds: float = Field(
         60.0, gt=0, description="longest time for a request's body to arrive, and without reading an answer"
