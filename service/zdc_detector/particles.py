@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from particle import InvalidParticle, ParticleNotFound
 from particle import Particle as PdgEntry
 
+from zdc_detector.columns import as_column
 from zdc_detector.errors import InvalidInputError, OutOfRangeError
 
 CONDITIONS = ("energy", "vx", "vy", "vz", "px", "py", "pz", "mass", "charge")
@@ -151,11 +152,11 @@ class Particles:
         ----------
         columns : ``pdg``, ``px``, ``py``, ``pz`` [GeV/c] are required, each of shape (N,); ``vx``, ``vy``,
             ``vz`` [cm] default to 0; ``energy`` [GeV], ``mass`` [MeV] and ``charge`` [e] default to the PDG
-            table's and, where given, must agree with it. Whatever NumPy makes an array of will do.
+            table's and, where given, must agree with it. Whatever `as_column` takes will do.
 
         Raises
         ------
-        InvalidInputError : a column is missing, unknown, of another length, not finite, or contradicts the
+        InvalidInputError : a column or a value is missing, unknown, of another length, not finite, or contradicts the
             PDG table; names the row, the value and the remedy.
         OutOfRangeError : a PDG code that the table does not know and whose mass and charge were not given.
         """
@@ -234,7 +235,7 @@ class Particles:
 
 
 def _pdg_column(values: ArrayLike) -> NDArray[np.int64]:
-    raw = np.atleast_1d(np.asarray(values))
+    raw = np.atleast_1d(as_column("pdg", values))
     if raw.size == 0:
         raise InvalidInputError("no particles; send at least one")
     if raw.ndim != 1 or raw.dtype.kind not in "iuf":
@@ -254,7 +255,7 @@ def _pdg_column(values: ArrayLike) -> NDArray[np.int64]:
 
 def _float_column(name: str, values: ArrayLike, n: int) -> NDArray[np.float64]:
     try:
-        column = np.atleast_1d(np.asarray(values, dtype=np.float64))
+        column = np.atleast_1d(np.asarray(as_column(name, values), dtype=np.float64))
     except (TypeError, ValueError) as error:
         raise InvalidInputError(f"{name} must be a column of numbers: {error}") from error
     if column.shape != (n,):

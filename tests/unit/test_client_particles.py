@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+import numpy.ma.mrecords
 import pandas as pd
 import pytest
 from zdc_detector.errors import InvalidInputError, OutOfRangeError
@@ -94,6 +95,95 @@ def test_lists_in_a_column_are_refused() -> None:
     ak = pytest.importorskip("awkward")
     with pytest.raises(InvalidInputError, match="pdg must be a column of numbers"):
         as_particles(ak.Array(jagged))
+
+
+def masked() -> np.ma.MaskedArray:
+    array = np.ma.asarray(structured())
+    array["px"][1] = np.ma.masked
+    return array
+
+
+def arrow_null(name: str) -> ParticlesLike:
+    pyarrow = pytest.importorskip("pyarrow")
+    columns = {key: pyarrow.array(column) for key, column in COLUMNS.items()}
+    columns[name] = pyarrow.array([value if i != 1 else None for i, value in enumerate(COLUMNS[name])])
+    table: ParticlesLike = pyarrow.table(columns)
+    return table
+
+
+def awkward_none(name: str) -> ParticlesLike:
+    ak = pytest.importorskip("awkward")
+    columns = {key: column.tolist() for key, column in COLUMNS.items()}
+    columns[name][1] = None
+    records: ParticlesLike = ak.zip({key: ak.Array(column) for key, column in columns.items()})
+    return records
+
+
+def pandas_na(name: str, dtype: str) -> pd.DataFrame:
+    frame = pd.DataFrame(COLUMNS)
+    frame[name] = frame[name].astype(dtype)
+    frame.loc[1, name] = pd.NA
+    return frame
+
+
+GIVEN = COLUMNS | {"energy": np.array([1500.0, 300.0, 700.0]), "mass": np.array([939.565, 0.0, 497.611])}
+ONE_MASKED = {
+    name: {**GIVEN, name: np.ma.array(column, mask=[False, True, False])}
+    for name, column in [*GIVEN.items(), ("vx", [0.0] * 3)]
+}
+
+
+@pytest.mark.parametrize(
+    ("make", "name"),
+    [
+        *[(lambda block=block: block, name) for name, block in ONE_MASKED.items()],
+        (masked, "px"),
+        (lambda: masked().view(np.ma.mrecords.MaskedRecords), "px"),
+        (lambda: {**COLUMNS, "pz": [1500.0, np.ma.masked, 700.0]}, "pz"),
+        (lambda: {**COLUMNS, "pdg": [2112, None, 310]}, "pdg"),
+        (lambda: {**COLUMNS, "py": [0.0, None, 0.1]}, "py"),
+        (lambda: pandas_na("pdg", "Int64"), "pdg"),
+        (lambda: pandas_na("pdg", "float64"), "pdg"),
+        (lambda: pandas_na("vz", "Float32"), "vz"),
+        (lambda: pandas_na("px", "object"), "px"),
+        (lambda: pandas_na("pdg", "int64[pyarrow]"), "pdg"),
+        (lambda: arrow_null("pdg"), "pdg"),
+        (lambda: arrow_null("pz"), "pz"),
+        (lambda: awkward_none("pdg"), "pdg"),
+        (lambda: awkward_none("py"), "py"),
+        (lambda: Particles(np.ma.array([22, 22], mask=[False, True]), np.zeros((2, 9), dtype=np.float32)), "pdg"),
+        (lambda: Particles(np.array([22, 22]), np.ma.array(np.ones((2, 9)), mask=np.eye(2, 9, k=-1, dtype=bool))), "energy"),
+    ],
+)  # fmt: skip
+def test_a_value_that_is_missing_is_never_simulated(make: Callable[[], ParticlesLike], name: str) -> None:
+    plan = JobPlan(9, 7, 1, "channels", "error", 0, None, None, False)
+    assert len(list(plan.parts(COLUMNS))) == 1
+    (block,) = blocks_of(make())
+    with pytest.raises(InvalidInputError, match=rf"^particle\[4\]: {name} is missing \(masked"):
+        plan.parts(block)
+
+
+def test_a_mask_that_hides_nothing_is_no_fault() -> None:
+    array = np.ma.asarray(structured())
+    assert as_particles(array).pdg.tolist() == [2112, 22, 310]
+
+
+class Quantity(np.ndarray):
+    """An array with a unit, as astropy has them."""
+
+    unit = "MeV"
+
+
+def test_a_unit_is_not_passed_over() -> None:
+    with pytest.raises(InvalidInputError, match="pz is in MeV; give it in GeV/c, as plain numbers"):
+        as_particles({**COLUMNS, "pz": (1000 * COLUMNS["pz"]).view(Quantity)})
+    as_particles({**COLUMNS, "mass": np.array([939.565, 0.0, 497.611]).view(Quantity)})
+
+
+def test_what_numpy_would_make_a_number_of_is_refused() -> None:
+    for wrong in (np.array([1 + 1j] * 3), np.array(["2026-01-01"] * 3, dtype="M8[D]"), np.zeros(3, dtype="m8[s]")):
+        with pytest.raises(InvalidInputError, match="px must be a column of numbers; received"):
+            as_particles({**COLUMNS, "px": wrong})
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((3, 7)), 2112, "particles.csv", None])

@@ -5,8 +5,9 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_detector.columns import as_column
 from zdc_detector.errors import InvalidInputError
-from zdc_detector.particles import Particles
+from zdc_detector.particles import CONDITIONS, UNITS, Particles
 
 from zdc_service.client.chunks import NO_PARTICLES
 
@@ -62,6 +63,9 @@ def as_particles(block: ParticlesLike) -> Particles:
     InvalidInputError, OutOfRangeError : as `Particles.from_columns`; also for what has no named columns.
     """
     if isinstance(block, Particles):
+        as_column("pdg", block.pdg)
+        for i, name in enumerate(CONDITIONS):
+            as_column(name, block.conditions[:, i])
         return block
     columns = _columns(block)
     if "pdg" in columns and columns["pdg"].size == 0:
@@ -76,10 +80,22 @@ def _columns(block: Any) -> dict[str, NDArray[Any]]:
     columns = {}
     for name in names:
         try:
-            columns[str(name)] = np.asarray(block[name])
-        except (TypeError, ValueError) as error:  # lists in a column, or a table that is yet to be computed
-            raise InvalidInputError(f"{name} must be a column of numbers: {error}") from error
+            values = block[name]
+        except TypeError as error:  # a table that is yet to be computed
+            raise InvalidInputError(f"{name} must be a column of numbers: {str(error)[:100]}") from error
+        _check_unit(str(name), values)
+        columns[str(name)] = as_column(str(name), values)
     return columns
+
+
+def _check_unit(name: str, values: Any) -> None:
+    """Refuse another unit than ours: of a quantity, as of astropy, NumPy takes the bare numbers."""
+    unit = getattr(values, "unit", None)
+    if unit is None or name not in CONDITIONS:
+        return
+    ours = UNITS[CONDITIONS.index(name)]
+    if str(unit).replace(" ", "") not in (ours, ours.removesuffix("/c"), ""):
+        raise InvalidInputError(f"{name} is in {str(unit)[:50]}; give it in {ours}, as plain numbers")
 
 
 def _names(block: object) -> list[Any]:
