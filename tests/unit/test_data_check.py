@@ -11,7 +11,7 @@ from zdc_training.check_data import check_data
 def test_a_good_file_is_described() -> None:
     report = check_data(DATA / "zn_geant4_test.h5")
     assert report.exit_code == 0
-    assert report.problems == ()
+    assert (report.problems, report.warnings) == ((), ())
     lines = [" ".join(line.split()) for line in str(report).splitlines()]
     assert "calorimeter ZN, 44 x 44 fibres" in lines
     assert "showers 1500 of 300 particles, 5 simulations of each" in lines
@@ -19,6 +19,7 @@ def test_a_good_file_is_described() -> None:
     assert "empty 8.33% of the responses" in lines
     assert "off the face 0 showers whose straight line misses it" in lines
     assert "duplicates 0 responses with photons equal to an earlier one" in lines
+    assert "other data cpu_seconds: not read by training" in lines
     assert "2112 n 665 133 50.6 .. 2424.6 243.8 3.91%" in lines
     assert lines[-1] == "no problems found"
 
@@ -33,6 +34,52 @@ def test_what_is_odd_but_not_wrong_is_counted(tmp_path: Path) -> None:
     assert report.exit_code == 0
     assert "duplicates    1 responses" in report.summary
     assert "off the face  2 showers" in report.summary
+
+
+def test_what_spoils_a_training_is_said(tmp_path: Path) -> None:
+    showers = toy_showers(200, 2)
+    sums = showers.responses.sum(axis=(1, 2))
+    bright = np.flatnonzero(sums > 60)
+    showers.responses[bright[1:4]] = showers.responses[bright[0]]  # three copies
+    kept = showers[showers.responses.sum(axis=(1, 2)) >= 10]
+    photon = int(np.flatnonzero(kept.particles.pdg == 22)[0])
+    same = kept.particle_id == kept.particle_id[photon]
+    kept.particles.conditions[np.ix_(same, [0, 4, 5, 6])] *= 1000  # MeV: of a photon nothing else tells
+    report = check_data(write_showers(tmp_path / "a.h5", kept), "zn-e2esae")
+    assert report.exit_code == 0
+    energy, faint, copies = report.warnings
+    assert energy.startswith(f"row {np.flatnonzero(same)[0]}: energy = ")
+    assert "are energies and momenta in MeV? They must be in GeV" in energy
+    assert faint.startswith("no response has fewer than 10 photons: if a filter dropped the faint and the empty ones")
+    assert copies.startswith("3 responses with more than 30 photons equal an earlier one")
+    assert str(report).count("\nwarning: ") == 3
+
+
+def test_species_that_a_configuration_does_not_list_are_named(tmp_path: Path) -> None:
+    showers = toy_showers(20)
+    strange = showers.particles.pdg == 310
+    showers.particles.pdg[strange] = 311  # K0, of the same mass and charge
+    path = write_showers(tmp_path / "a.h5", showers)
+    (warning,) = check_data(path).warnings
+    assert warning.startswith(f"{strange.sum()} showers of K0 (311), which zn-fast does not list")
+    assert check_data(path, "zn-e2esae").warnings == ()
+
+
+def test_a_file_without_light_is_told(tmp_path: Path) -> None:
+    showers = toy_showers(20)
+    showers.responses[showers.particles.pdg == 22] = 0
+    (warning,) = check_data(write_showers(tmp_path / "a.h5", showers)).warnings
+    assert warning == f"all {np.count_nonzero(showers.particles.pdg == 22)} responses of gamma (22) are empty"
+    showers.responses[:] = 0
+    (warning,) = check_data(write_showers(tmp_path / "b.h5", showers)).warnings
+    assert warning.startswith("no response has a photon")
+
+
+def test_lengths_in_another_unit_are_seen(tmp_path: Path) -> None:
+    showers = toy_showers(20)
+    showers.particles.conditions[:, 1] += 50
+    (warning,) = check_data(write_showers(tmp_path / "a.h5", showers)).warnings
+    assert warning.startswith("the straight lines of 20 of 20 particles miss the face of ZN: are vertices in cm")
 
 
 def test_all_kinds_of_problems_are_listed_beside_the_summary(tmp_path: Path) -> None:

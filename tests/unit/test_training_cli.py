@@ -16,7 +16,8 @@ from shower_samples import DATA, toy_showers, write_showers
 from training_runs import tiny_config
 from zdc_detector.card import GRAPH_FILE
 from zdc_detector.commands import FAILED, INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
-from zdc_training.cli import Convert, Evaluate, Export, Fit, TrainZdc, main
+from zdc_training.cli import Evaluate, Export, Fit, TrainZdc, main
+from zdc_training.data_commands import Convert
 from zdc_training.run import Run
 
 DESCRIPTION = 'commas, and "quotes"'
@@ -88,7 +89,7 @@ def test_help_loads_no_framework() -> None:
         (["evaluate", "/nowhere"], "/nowhere holds no run: no config.json; train one with `train-zdc fit`"),
         (["evaluate", "/nowhere", "--resamples", "0"], "--resamples = '0': Input should be greater than"),
         (["export", "/nowhere"], "/nowhere holds no run"),
-        (["convert", "/none.npz", "/none.npz", "out.h5"], "/none.npz: cannot be read as npz or npy"),
+        (["convert", "/none.npz", "/none.npz", "out.h5"], "/none.npz: no such file"),
         (["check-data", "/none.h5"], "/none.h5: cannot be read as HDF5"),
         (["check-symmetries", "none.h5"], "none.h5: no such file, nor"),
         (["check-symmetries", "none.h5", "--seed", "-1"], "--seed = '-1': Input should be greater than"),

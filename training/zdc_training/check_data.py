@@ -6,11 +6,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
-from zdc_detector.checks import Columns, Problem, find_problems, layout_problems
+from zdc_detector.checks import REQUIRED, Columns, Problem, find_problems, layout_problems
 from zdc_detector.particles import ENERGY, MASS, PX, PZ, species_name
 from zdc_detector.showers import read_columns
 
+from zdc_training.config import load_config
+from zdc_training.data_warnings import count_copies, data_warnings
+from zdc_training.fast_config import FastModelConfig
+
 _SPECIES_LINE = "  {:>6}  {:<10} {:>8} {:>9} {:>18} {:>9} {:>7}"
+
+
+_SHOWN = 12  # data sets that the summary lists
 
 
 @dataclass(frozen=True)
@@ -22,11 +29,13 @@ class DataReport:
     path : The file.
     summary : What is in it, as text; empty where the layout does not let it be read.
     problems : Every kind of problem.
+    warnings : What may be trained on, but with care; see `data_warnings`. None are looked for in a file with problems.
     """
 
     path: Path
     summary: str
     problems: tuple[Problem, ...]
+    warnings: tuple[str, ...] = ()
 
     @property
     def exit_code(self) -> int:
@@ -36,19 +45,35 @@ class DataReport:
     def __str__(self) -> str:
         found = [f"  - {problem}" for problem in self.problems]
         verdict = f"{len(found)} kinds of problem:" if found else "no problems found"
-        return "\n".join([f"{self.path}", *([self.summary] if self.summary else []), verdict, *found])
+        warned = [f"warning: {text}" for text in self.warnings]
+        return "\n".join([f"{self.path}", *([self.summary] if self.summary else []), *warned, verdict, *found])
 
 
-def check_data(path: Path) -> DataReport:
+def check_data(path: Path, config: str = "zn-fast") -> DataReport:
     """Look at one file in the project's layout.
+
+    Parameters
+    ----------
+    config : Configuration whose species the file's are compared with, a TOML file or the name of a shipped one.
 
     Raises
     ------
     FileFormatError : the file cannot be read as HDF5.
+    ConfigError : there is no such configuration.
     """
+    model = load_config(config).model
+    species = model.species if isinstance(model, FastModelConfig) else ()
     columns = read_columns(path)
-    summary = "" if layout_problems(columns) else summarise(columns, CALORIMETERS[columns.calorimeter])
-    return DataReport(path, summary, tuple(find_problems(columns)))
+    if layout_problems(columns):
+        return DataReport(path, "", tuple(find_problems(columns)))
+    calorimeter = CALORIMETERS[columns.calorimeter]
+    summary, problems = summarise(columns, calorimeter), find_problems(columns)
+    warnings: list[str] = []
+    if not problems:
+        conditions, pdg = columns.data["particles"].astype(np.float32), columns.data["pdg"].astype(np.int64)
+        responses = columns.data["responses"]
+        warnings = data_warnings(conditions, pdg, responses, calorimeter, species=species, configuration=config)
+    return DataReport(path, summary, tuple(problems), tuple(warnings))
 
 
 def summarise(columns: Columns, calorimeter: Calorimeter) -> str:
@@ -67,8 +92,9 @@ def summarise(columns: Columns, calorimeter: Calorimeter) -> str:
             f"  photon sum    mean {sums.mean():.4g}, largest {sums.max():.6g}; brightest fibre {responses.max():g}",
             f"  empty         {np.mean(sums == 0):.2%} of the responses",
             f"  off the face  {missing} showers whose straight line misses it",
-            f"  duplicates    {_duplicates(responses, sums)} responses with photons equal to an earlier one",
+            f"  duplicates    {count_copies(responses, sums)} responses with photons equal to an earlier one",
             f"  energy        differs from sqrt(p^2 + m^2) by at most {deviation:.1e} of itself",
+            *_other_data(columns),
             _SPECIES_LINE.format("pdg", "name", "showers", "particles", "energy [GeV]", "mean sum", "empty"),
         ]
         for code in np.unique(pdg):
@@ -80,6 +106,11 @@ def summarise(columns: Columns, calorimeter: Calorimeter) -> str:
     return "\n".join(lines)
 
 
+def _other_data(columns: Columns) -> list[str]:
+    unread = [name for name in columns.data if name not in REQUIRED]
+    return [f"  other data    {', '.join(unread[:_SHOWN])}: not read by training"] if unread else []
+
+
 def _range(values: NDArray[np.integer]) -> str:
     low, high = int(values.min()), int(values.max())
     return str(low) if low == high else f"{low} to {high}"
@@ -89,9 +120,3 @@ def _energy_deviation(conditions: NDArray[np.float32]) -> float:
     c = conditions.astype(np.float64)
     energy = np.sqrt(np.sum(c[:, PX : PZ + 1] ** 2, axis=1) + (c[:, MASS] * 1e-3) ** 2)
     return float(np.max(np.abs(energy / c[:, ENERGY] - 1)))
-
-
-def _duplicates(responses: NDArray[np.generic], sums: NDArray[np.float64]) -> int:
-    """Few-photon responses may be equal by chance; many equal bright ones are copies."""
-    lit = np.ascontiguousarray(responses[sums > 0])
-    return len(lit) - len({row.tobytes() for row in lit})

@@ -10,8 +10,7 @@ from zdc_detector.card import CARD_FILE, ModelCard
 from zdc_detector.commands import INTERRUPTED, ListedText, command_config, end, run_command, warn
 from zdc_detector.random import MAX_SEED
 
-from zdc_training.check_data import check_data
-from zdc_training.convert import MINIMUM_PHOTONS, convert
+from zdc_training.data_commands import CheckData, CheckSymmetries, Convert
 
 if TYPE_CHECKING:
     from zdc_training.config import AnyConfig
@@ -202,53 +201,6 @@ class Reproduce(OnTorch):
         except KeyboardInterrupt:
             end(PROG, "interrupted; the same command goes on from the last finished epoch", INTERRUPTED)
         print(f"wrote {page}")
-
-
-class Convert(BaseModel):
-    """Convert the ALICE collaboration's files to the project's layout."""
-
-    particles: CliPositionalArg[Path] = Field(description="particles, .npz or .pkl")
-    responses: CliPositionalArg[Path] = Field(description="responses, .npz or .npy")
-    output: CliPositionalArg[Path] = Field(description="HDF5 file to write")
-    minimum_photons: int = Field(MINIMUM_PHOTONS, ge=0, description="drop rows with a smaller photon sum; 0 keeps all")
-    allow_pickle: bool = Field(False, description="read pickles; they run code: only from people you trust")
-
-    def cli_cmd(self) -> None:
-        """Convert and say what was kept."""
-        done = convert(
-            self.particles,
-            self.responses,
-            self.output,
-            minimum_photons=self.minimum_photons,
-            allow_pickle=self.allow_pickle,
-        )
-        print(done)
-
-
-class CheckData(BaseModel):
-    """Say what is in a file and what is wrong with it; exit code 1 if anything is."""
-
-    file: CliPositionalArg[Path] = Field(description="HDF5 file in the project's layout")
-
-    def cli_cmd(self) -> None:
-        """Print the report."""
-        report = check_data(self.file)
-        print(report)
-        raise SystemExit(report.exit_code)
-
-
-class CheckSymmetries(BaseModel):
-    """Test on data that the eight symmetries of the face hold."""
-
-    file: CliPositionalArg[Path] = Field(description="HDF5 file in the project's layout")
-    seed: int = Field(0, ge=0, description="of the permutations")
-
-    def cli_cmd(self) -> None:
-        """Print a table of p-values."""
-        from zdc_training.check_symmetries import check_symmetries, format_tests
-        from zdc_training.config import data_path
-
-        print(format_tests(check_symmetries(data_path(self.file), self.seed)))
 
 
 class TrainZdc(BaseSettings):

@@ -1,0 +1,66 @@
+"""The commands of ``train-zdc`` on data files."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+from pydantic_settings import CliPositionalArg
+
+from zdc_training.check_data import check_data
+from zdc_training.convert import convert
+
+
+class Convert(BaseModel):
+    """Convert the ALICE collaboration's files to the project's layout."""
+
+    particles: CliPositionalArg[Path] = Field(description="particles, .npz or .pkl")
+    responses: CliPositionalArg[Path] = Field(
+        description="responses, .npz, .npy or .pkl; the same file, if an npz has the arrays `particles` and `responses`"
+    )
+    output: CliPositionalArg[Path] = Field(description="HDF5 file to write")
+    title: str = Field(
+        "",
+        description="what simulated the showers, e.g. `Geant4 11.2 showers in ZN, from ...`; stands in model cards",
+    )
+    minimum_photons: int = Field(
+        0, ge=0, description="drop rows with a smaller photon sum, as the collaboration does below 10; 0 keeps all"
+    )
+    allow_pickle: bool = Field(False, description="read pickles; they run code: only from people you trust")
+
+    def cli_cmd(self) -> None:
+        """Convert and say what was kept."""
+        done = convert(
+            self.particles,
+            self.responses,
+            self.output,
+            minimum_photons=self.minimum_photons,
+            allow_pickle=self.allow_pickle,
+            title=self.title,
+        )
+        print(done)
+
+
+class CheckData(BaseModel):
+    """Say what is in a file and what is wrong with it; exit code 1 if it cannot be trained on."""
+
+    file: CliPositionalArg[Path] = Field(description="HDF5 file in the project's layout")
+    config: str = Field("zn-fast", description="configuration whose list of species is compared, file or name")
+
+    def cli_cmd(self) -> None:
+        """Print the report."""
+        report = check_data(self.file, self.config)
+        print(report)
+        raise SystemExit(report.exit_code)
+
+
+class CheckSymmetries(BaseModel):
+    """Test on data that the eight symmetries of the face hold."""
+
+    file: CliPositionalArg[Path] = Field(description="HDF5 file in the project's layout")
+    seed: int = Field(0, ge=0, description="of the permutations")
+
+    def cli_cmd(self) -> None:
+        """Print a table of p-values."""
+        from zdc_training.check_symmetries import check_symmetries, format_tests
+        from zdc_training.config import data_path
+
+        print(format_tests(check_symmetries(data_path(self.file), self.seed)))
