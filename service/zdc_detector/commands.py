@@ -25,14 +25,19 @@ FAILED, WRONG_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 ListedText = Annotated[str, AfterValidator(unquote)]
 
 
-def _paths(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return [unquote(text) for text in json.loads(f"[{value}]")] if value.startswith('"') else value.split(os.pathsep)
+def _separated(separator: str) -> BeforeValidator:
+    def split(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return [unquote(text) for text in json.loads(f"[{value}]")] if value.startswith('"') else value.split(separator)
+
+    return BeforeValidator(split)
 
 
 #: Files of one option, whose flag is repeated and whose variable is a list like PATH.
-ListedPaths = Annotated[list[Path], NoDecode, BeforeValidator(_paths)]
+ListedPaths = Annotated[list[Path], NoDecode, _separated(os.pathsep)]
+#: Names of one option, whose flag is repeated and whose variable is a list with commas.
+ListedNames = Annotated[list[str], NoDecode, _separated(",")]
 
 #: Types of options as their help shows them.
 _METAVARS = {"Path": "PATH", "list[Path]": "PATH", "str": "TEXT", "list[str]": "TEXT", "int": "N", "float": "NUMBER"}

@@ -6,10 +6,26 @@ details and metric labels. The service maps each kind once to an HTTP and once t
 """
 
 import re
+import reprlib
 from collections.abc import Callable
 from typing import ClassVar
 
 _ROW = re.compile(r"\bparticle\[(\d+)\]")
+#: Most characters of a caller's own that a message repeats.
+_SHOWN = 100
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _SHOWN
+_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 20
+
+
+def cut(text: str) -> str:
+    """A text of a caller's, at most 100 characters of it."""
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+def shown(value: object) -> str:
+    """What a caller sent, in at most 100 characters of Python's notation; only those are made of a large value."""
+    return cut(_SHORT.repr(value))
 
 
 class ZdcError(Exception):
@@ -52,6 +68,12 @@ class ModelNotFoundError(ZdcError):
     """No model of that name and version is loaded."""
 
     kind = "model_not_found"
+
+
+class UnsupportedMediaError(InvalidInputError):
+    """A body is of a media type or a coding that cannot be read."""
+
+    kind = "unsupported_media_type"
 
 
 class UnauthenticatedError(ZdcError):

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 
 import uvloop
 from starlette.types import ASGIApp
@@ -19,6 +20,7 @@ from zdc_service.access.exposure import check_exposure
 from zdc_service.access.tls import Certificates
 from zdc_service.access.tokens import Tokens
 from zdc_service.http.app import create_http_app, create_management_app
+from zdc_service.http.browsers import for_browsers
 from zdc_service.http.guard import Guard
 from zdc_service.http.server import HttpServer
 from zdc_service.http.traced import TracedDoor
@@ -84,7 +86,9 @@ class Server:
         self.management_port: int | None = None
         if self._management_socket is not None:
             self.management_port = self._management_socket.getsockname()[1]
-            self._management = HttpServer(create_management_app(self.simulator, self._is_ready), settings)
+            app = create_management_app(self.simulator, self._is_ready)
+            host = settings.management_host or settings.host
+            self._management = HttpServer(for_browsers(app, settings, host, self._refused), settings)
         self._rpc: RpcServer | None = None
         self._watcher: Watcher | None = None
 
@@ -104,9 +108,12 @@ class Server:
         )
         if self._tracing is not None:
             app = TracedDoor(app, self._tracing)
-        if self._tokens is None:
-            return app
-        return Guard(app, self._tokens, self.simulator.metrics.requests.labels("http", UnauthenticatedError.kind).inc)
+        if self._tokens is not None:
+            app = Guard(app, self._tokens, partial(self._refused, UnauthenticatedError.kind))
+        return for_browsers(app, settings, settings.host, self._refused)
+
+    def _refused(self, kind: str) -> None:
+        self.simulator.metrics.requests.labels("http", kind).inc()
 
     async def start(self) -> None:
         """Accept requests; raises ConfigError where a port is taken."""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from zdc_detector.commands import ListedPaths
+from zdc_detector.commands import ListedNames, ListedPaths
 
 #: Longest JSON text of one particle with all its columns, generously.
 _BYTES_PER_ROW = 512
@@ -121,6 +121,16 @@ class ServerSettings(EngineSettings):
         "--token-files may then only simulate",
     )
     insecure: bool = Field(False, description="listen beyond this machine without TLS and tokens")
+    allowed_hosts: ListedNames = Field(
+        [],
+        description="names by which HTTP callers may ask for this server, beside addresses, localhost and --host; "
+        "repeatable (as variable: a,b), * is any. Default: on 127.0.0.1 without tokens none, elsewhere any",
+    )
+    cors_origins: ListedNames = Field(
+        [],
+        description="origins, such as https://example.org, whose web pages may use this server (CORS); repeatable (as "
+        "variable: a,b), * is any; default: its own page only",
+    )
 
     max_body_bytes: int | None = Field(
         None,
@@ -164,6 +174,25 @@ class ServerSettings(EngineSettings):
     def body_limit(self) -> int:
         """Most bytes of one request's body or message."""
         return self.max_body_bytes or self.max_request_rows * _BYTES_PER_ROW
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, names: list[str]) -> list[str]:
+        for name in names:
+            if not name or any(character in name for character in "/ ,[]@") or name.count(":") == 1:
+                raise ValueError(f"{name!r} must be a name without scheme and port, such as zdc.example.org")
+        return names
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            parts = urlsplit(origin)
+            if origin != "*" and (
+                parts.scheme not in ("http", "https") or origin != f"{parts.scheme}://{parts.netloc}"
+            ):
+                raise ValueError(f"{origin!r} must be as browsers send it: https://host or https://host:port, or *")
+        return [origin.lower() for origin in origins]
 
     @field_validator("trace_endpoint")
     @classmethod

@@ -12,6 +12,7 @@ STATUSES: dict[str, tuple[HTTPStatus, grpc.StatusCode]] = {
     "out_of_range": (HTTPStatus.UNPROCESSABLE_ENTITY, grpc.StatusCode.OUT_OF_RANGE),
     "too_large": (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, grpc.StatusCode.RESOURCE_EXHAUSTED),
     "not_acceptable": (HTTPStatus.NOT_ACCEPTABLE, grpc.StatusCode.INVALID_ARGUMENT),
+    "unsupported_media_type": (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, grpc.StatusCode.INVALID_ARGUMENT),
     "unauthenticated": (HTTPStatus.UNAUTHORIZED, grpc.StatusCode.UNAUTHENTICATED),
     "forbidden": (HTTPStatus.FORBIDDEN, grpc.StatusCode.PERMISSION_DENIED),
     "model_not_found": (HTTPStatus.NOT_FOUND, grpc.StatusCode.NOT_FOUND),

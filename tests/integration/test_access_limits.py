@@ -25,7 +25,7 @@ SECONDS = 1.0
 BODY = json.dumps(
     {"particles": [{"pdg": 2112, "px": 0, "py": 0, "pz": 1000}], "seed": 1, "output": "channels"}
 ).encode()
-HEAD = b"POST /simulate HTTP/1.1\r\nHost: here\r\nContent-Length: %d\r\n\r\n"
+HEAD = b"POST /simulate HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
 #: Longer than the limits, with the second that may pass until a connection is looked at, and a busy machine.
 PATIENCE = 10.0
 
@@ -98,7 +98,7 @@ def test_a_connection_without_a_request_is_closed(strict: RunningServer, sent: b
 @pytest.mark.parametrize("sent", [b"", b"\r\n"])
 def test_an_unused_connection_is_closed(strict: RunningServer, sent: bytes) -> None:
     with opened(strict) as connection:
-        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: here\r\n\r\n")
+        connection.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
         began = time.monotonic()
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
         connection.sendall(sent)

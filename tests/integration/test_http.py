@@ -41,11 +41,40 @@ def test_json(http: httpx.Client) -> None:
     assert response.sum() == np.sum(body["channels"]) > 0
 
 
-def test_form_content_type_as_curl_sends_it(http: httpx.Client) -> None:
+@pytest.mark.parametrize("kind", [None, "application/json; charset=utf-8", "application/vnd.particles+json"])
+def test_json_by_its_names(http: httpx.Client, kind: str | None) -> None:
     with http:
-        form = {"Content-Type": "application/x-www-form-urlencoded"}
-        reply = http.post("/simulate", content=json.dumps(NEUTRONS), headers=form)
+        named = {} if kind is None else {"Content-Type": kind}
+        reply = http.post("/simulate", content=json.dumps(NEUTRONS), headers=named)
     assert reply.status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["application/x-npz", "application/zip", "text/csv", "image/png"])
+def test_other_media_types_are_named(http: httpx.Client, kind: str) -> None:
+    with http:
+        reply = http.post("/simulate", content=b"PK", headers={"Content-Type": kind})
+    error = reply.json()["error"]
+    assert (reply.status_code, error["kind"]) == (415, "unsupported_media_type")
+    assert error["message"] == (
+        f"Content-Type '{kind}' is not read by /simulate; send application/json, application/octet-stream, "
+        "application/x-npy"
+    )
+
+
+def test_a_json_body_takes_no_query(http: httpx.Client) -> None:
+    with http:
+        reply = http.post("/simulate?seed=9", json=NEUTRONS)
+    assert reply.status_code == 422
+    assert "query 'seed=9': options of a JSON body are members of its object" in reply.json()["error"]["message"]
+
+
+@pytest.mark.parametrize("path", ["/simulate/", "/models/", "/docs/"])
+def test_no_path_redirects(http: httpx.Client, path: str) -> None:
+    """The address would be made of the Host header, with the scheme that a proxy uses, not its callers."""
+    with http:
+        reply = http.request("POST" if path == "/simulate/" else "GET", path, json=NEUTRONS)
+    assert (reply.status_code, reply.json()["error"]["kind"]) == (404, "not_found")
+    assert path in reply.json()["error"]["message"]
 
 
 def test_hits_are_the_sparse_form(http: httpx.Client) -> None:
@@ -188,6 +217,8 @@ def test_probes_and_documentation(http: httpx.Client) -> None:
         assert [http.get(url).status_code for url in needed] == [200] * len(needed)
         assert all(url.startswith("/") for url in needed)
         paths = http.get("/openapi.json").json()["paths"]
+    assert set(paths["/metrics"]["get"]["responses"]["200"]["content"]) == {"text/plain"}
+    assert all("head" not in operations for operations in paths.values())
     operation = paths["/simulate"]["post"]
     for described in (operation, paths["/models/{name}/{version}"]["get"]):
         error = described["responses"]["422"]["content"]["application/json"]["schema"]
@@ -220,11 +251,21 @@ def test_answers_are_as_documented(http: httpx.Client, example: str, output: str
     assert len(body.channels) == len(body.particle) == len(body.side)
 
 
-@pytest.mark.parametrize("path", ["/livez", "/readyz", "/metrics"])
-def test_probes_answer_head(http: httpx.Client, path: str) -> None:
+PATHS = (
+    "/", "/livez", "/readyz", "/metrics", "/models", "/models/tiny/1", "/about", "/docs", "/openapi.json", "/README.md",
+    "/examples/nearest?pdg=2112&energy=1000&x=0&y=0", "/models/nope/1", "/nothing", "/simulate", "/v2",
+    "/v2/models/tiny",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_head_answers_as_get_without_the_body(http: httpx.Client, path: str) -> None:
     with http:
-        reply = http.head(path)
-    assert (reply.status_code, reply.content) == (200, b"")
+        got, head = http.get(path), http.head(path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["content-type"] == got.headers["content-type"]
+    if path != "/metrics":
+        assert head.headers["content-length"] == got.headers["content-length"]
 
 
 def test_compressed_bodies_are_refused_by_name(http: httpx.Client) -> None:
@@ -277,7 +318,7 @@ def cancelled(server: RunningServer) -> float:
 def test_a_caller_who_hangs_up_is_dropped_from_the_queue(server: RunningServer) -> None:
     simulator = server.server.simulator
     body = json.dumps(NEUTRONS | {"repeats": 1500}).encode()
-    head = f"POST /simulate HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    head = f"POST /simulate HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     before = cancelled(server)
     with socket.create_connection(("127.0.0.1", server.server.http_port)) as connection:
         connection.sendall(head + body)
@@ -291,6 +332,6 @@ def test_a_caller_who_hangs_up_within_the_body_is_no_error(
 ) -> None:
     before = cancelled(server)
     with socket.create_connection(("127.0.0.1", server.server.http_port)) as connection:
-        connection.sendall(b'POST /simulate HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{"particles": ')
+        connection.sendall(b'POST /simulate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"particles": ')
     wait_until(lambda: cancelled(server) == before + 1)
     assert not [record for record in caplog.records if record.levelname == "ERROR"]

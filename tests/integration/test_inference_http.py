@@ -167,7 +167,7 @@ def test_a_header_sets_a_deadline_too(client: httpx.Client) -> None:
 
 def test_who_hangs_up_is_not_simulated_for(server: RunningServer) -> None:
     body, headers = http_body({"particles": some_particles(3000).conditions})
-    head = {"Host": "x", "Content-Length": str(len(body)), **headers}
+    head = {"Host": "localhost", "Content-Length": str(len(body)), **headers}
     lines = [f"POST {INFER} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
     before = counted(server, "cancelled")
     host, _, port = server.http.removeprefix("http://").partition(":")

@@ -253,7 +253,7 @@ def test_what_takes_too_long_is_given_up_and_said(options: tuple[str, ...], star
     started.append(server)
     host, port = server.http.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port))) as connection:
-        connection.sendall(b"POST /simulate HTTP/1.1\r\nHost: here\r\nContent-Length: 100\r\n\r\n")  # and no body
+        connection.sendall(b"POST /simulate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n")  # and no body
         time.sleep(0.3)
         began = time.monotonic()
         code, err = server.end(signal.SIGTERM)
@@ -269,7 +269,9 @@ def test_callers_who_do_not_read_their_answers_do_not_hold_it_up(
     started.append(server)
     particle = {"pdg": 2112, "px": 0, "py": 0, "pz": 1000}
     body = json.dumps({"particles": [particle], "repeats": 4000}).encode()
-    head = b"POST /simulate HTTP/1.1\r\nHost: here\r\nAccept: application/octet-stream\r\nContent-Length: %d\r\n\r\n"
+    head = (
+        b"POST /simulate HTTP/1.1\r\nHost: localhost\r\nAccept: application/octet-stream\r\nContent-Length: %d\r\n\r\n"
+    )
     host, port = server.http.removeprefix("http://").split(":")
     large = message_of_request(SimulationRequest(some_particles(1), 1, repeats=16000))
     with (

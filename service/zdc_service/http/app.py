@@ -3,14 +3,15 @@
 from collections.abc import Callable
 from http import HTTPStatus
 
-from fastapi import FastAPI, Request, Response
+from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zdc_detector.card import Metric, ModelCard, SpeciesRange
-from zdc_detector.errors import NotReadyError, ZdcError
+from zdc_detector.errors import NotReadyError, ZdcError, cut
 
 from zdc_service.engine import Engine
 from zdc_service.http.errors import ErrorReply, error_reply, log_internal, plain_error
@@ -66,6 +67,7 @@ def create_http_app(
     """
     app = FastAPIOffline(  # serves the viewer of /docs itself: clusters often reach no CDN
         redoc_url=None,
+        redirect_slashes=False,  # to an address made of the Host header, without the scheme that a proxy was asked with
         title="zdc-fastsim",
         version=_API_VERSION,
         description="Responses of ALICE's Zero Degree Calorimeter from a conditional end-to-end Sinkhorn autoencoder. "
@@ -81,16 +83,36 @@ def create_http_app(
     if metrics:
         _add_metrics(app, simulator)
     _add_errors(app, "/docs lists what there is")
-    return InferenceDoor(BinaryDoor(app, exchange), simulator, ready, body_limit, request_seconds, administrator)
+    return InferenceDoor(
+        BinaryDoor(HeadAsGet(app), exchange), simulator, ready, body_limit, request_seconds, administrator
+    )
 
 
 def create_management_app(simulator: Simulator, ready: Callable[[], bool]) -> ASGIApp:
     """Probes and metrics alone, for a port of their own."""
-    app = FastAPI(openapi_url=None)
+    app = FastAPI(openapi_url=None, redirect_slashes=False)
     _add_probes(app, ready)
     _add_metrics(app, simulator)
     _add_errors(app, "here are /livez, /readyz and /metrics")
-    return app
+    return HeadAsGet(app)
+
+
+class HeadAsGet:
+    """An ASGI application that answers HEAD as another one answers GET, without the body (RFC 9110, section 9.3.2)."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer."""
+        if scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+
+        async def without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        await self._app({**scope, "method": "GET"}, receive, without_body)
 
 
 def _add_models(app: FastAPI, simulator: Simulator) -> None:
@@ -123,12 +145,10 @@ def _summary(engine: Engine, default: str) -> ModelSummary:
 
 
 def _add_probes(app: FastAPI, ready: Callable[[], bool]) -> None:
-    @app.head("/livez", include_in_schema=False)
     @app.get("/livez", summary="Whether the process answers", tags=["operations"])
     async def livez() -> dict[str, str]:
         return {"status": "alive"}
 
-    @app.head("/readyz", include_in_schema=False)
     @app.get("/readyz", summary="Whether new work is welcome", tags=["operations"])
     async def readyz() -> dict[str, str]:
         if not ready():
@@ -137,8 +157,7 @@ def _add_probes(app: FastAPI, ready: Callable[[], bool]) -> None:
 
 
 def _add_metrics(app: FastAPI, simulator: Simulator) -> None:
-    @app.head("/metrics", include_in_schema=False)
-    @app.get("/metrics", summary="Metrics for Prometheus", tags=["operations"])
+    @app.get("/metrics", summary="Metrics for Prometheus", tags=["operations"], response_class=PlainTextResponse)
     async def metrics() -> Response:
         return Response(simulator.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -162,5 +181,5 @@ def _add_errors(app: FastAPI, hint: str) -> None:
     async def on_http_error(request: Request, error: HTTPException) -> Response:
         status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
         allowed = f"; allowed is {headers['Allow']}" if "Allow" in headers else ""
-        text = f"{request.method} {request.url.path}: {status.phrase}{allowed}; {hint}"
+        text = f"{request.method} {cut(request.url.path)}: {status.phrase}{allowed}; {hint}"
         return plain_error(status, status.name.lower(), text, headers).response()

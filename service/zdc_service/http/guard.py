@@ -34,7 +34,7 @@ class Guard:
                 self._tokens.check(given)
             except UnauthenticatedError as error:
                 self._refused()
-                await _refuse(scope, send, error, WWW_Authenticate="Bearer")
+                await refuse(scope, send, error, WWW_Authenticate="Bearer")
                 return
         await self._app(scope, receive, send)
 
@@ -54,10 +54,11 @@ class NoRoom:
         if scope["path"] in PROBES:
             await self._app(scope, receive, send)
         else:
-            await _refuse(scope, send, self._error, Retry_After="1")
+            await refuse(scope, send, self._error, Retry_After="1")
 
 
-async def _refuse(scope: Scope, send: Send, error: ZdcError, **headers: str) -> None:
+async def refuse(scope: Scope, send: Send, error: ZdcError, **headers: str) -> None:
+    """Answer a request with an error."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     await refusal(scope["path"], STATUSES[error.kind][0], error.kind, str(error), named).send(send)
 

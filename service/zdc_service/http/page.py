@@ -103,7 +103,7 @@ def add_page(app: FastAPI, repository: Repository, grpc_port: Callable[[], int] 
         return file.response(request)
 
     for path, file in files.items():
-        app.add_route(path, partial(answer, file), methods=["GET", "HEAD"], include_in_schema=False)
+        app.add_route(path, partial(answer, file), methods=["GET"], include_in_schema=False)
 
     @app.get("/about", summary="Where else this server listens", tags=["page"])
     async def about() -> About:

@@ -5,19 +5,21 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
+from zdc_detector.errors import InvalidInputError, UnsupportedMediaError, shown
 
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, NPY, NPZ, RAW, ZSTD
 from zdc_service.http.binary import MEDIA_TYPES, parse_binary
 from zdc_service.http.documented import SimulateReply
 from zdc_service.http.exchange import Exchange
 from zdc_service.http.schema import EXAMPLES, ROW_COLUMNS, SimulateBody, SimulateQuery, parse_request
+from zdc_service.simulation import SimulationRequest
 
 SIMULATE_PATH = "/simulate"
 
 _DESCRIPTION = f"""
 Simulates calorimeter responses. `Content-Type` tells the form of the particles:
 
-- `{JSON}` (default): the object below;
+- `{JSON}` (default): the object below, and no query;
 - `{RAW}`: rows of little-endian float32 numbers, `{",".join(ROW_COLUMNS)}` of each particle unless `columns` in the
   query names others. Everything else stands in the query as well, with the names of the JSON object;
 - `{NPY}`: the same rows as a NumPy file of any number type, or records whose fields are columns.
@@ -78,10 +80,29 @@ def simulate_router(exchange: Exchange) -> APIRouter:
         },
     )
     async def simulate(request: Request) -> Response:
-        reply = await exchange.answer(request.headers, request.receive, parse_request)
+        parse = partial(_parse_json, request.headers.get("content-type"), request.url.query)
+        reply = await exchange.answer(request.headers, request.receive, parse)
         return reply.response()
 
     return router
+
+
+def _parse_json(content_type: str | None, query: str, body: bytes) -> SimulationRequest:
+    """A request from its JSON; raises UnsupportedMediaError for bodies that say to be something else."""
+    media_type = JSON if content_type is None else _media_type(content_type)
+    if media_type != JSON and not media_type.endswith("+json"):
+        readable = ", ".join((JSON, *MEDIA_TYPES))
+        raise UnsupportedMediaError(f"Content-Type {shown(media_type)} is not read by {SIMULATE_PATH}; send {readable}")
+    if query:
+        raise InvalidInputError(
+            f"query {shown(query)}: options of a JSON body are members of its object; a query is for bodies of "
+            f"{' and '.join(MEDIA_TYPES)}"
+        )
+    return parse_request(body)
+
+
+def _media_type(content_type: str) -> str:
+    return content_type.partition(";")[0].strip().lower()
 
 
 class BinaryDoor:
@@ -97,7 +118,7 @@ class BinaryDoor:
             await self._app(scope, receive, send)
             return
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
-        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        media_type = _media_type(headers.get("content-type", ""))
         if media_type not in MEDIA_TYPES:
             await self._app(scope, receive, send)
             return
