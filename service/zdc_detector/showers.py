@@ -26,6 +26,10 @@ from zdc_detector.particles import CONDITIONS, UNITS, Particles
 _KEPT_FREE = 32 << 20
 
 
+#: Kinds of files that another command turns into this layout.
+_CONVERTED = (".npz", ".npy", ".pkl", ".pickle")
+
+
 @dataclass(frozen=True)
 class Showers:
     """Particles and their responses.
@@ -98,7 +102,8 @@ def read_columns(path: Path) -> Columns:
                 names = tuple(n if isinstance(n, str) else n.decode() for n in names)
             return Columns(data, str(file.attrs.get("calorimeter", "ZN")), names)
     except OSError as error:
-        raise FileFormatError(f"{path}: cannot be read as HDF5: {error}") from error
+        theirs = "; convert it first: train-zdc convert" if path.suffix in _CONVERTED else ""
+        raise FileFormatError(f"{path}: cannot be read as HDF5: {error}{theirs}") from error
 
 
 class ShowerWriter:
@@ -107,7 +112,9 @@ class ShowerWriter:
     Writes to ``<path>.part`` and renames it in `close`; leaving the ``with`` block by an exception removes it.
     """
 
-    def __init__(self, path: Path, calorimeter: Calorimeter, title: str, attributes: Mapping[str, str | int] = {}):
+    def __init__(
+        self, path: Path, calorimeter: Calorimeter, title: str, attributes: Mapping[str, str | int | float] = {}
+    ):
         self._path = path
         self._part = path.with_name(path.name + ".part")
         self._file = h5py.File(self._part, "w")

@@ -10,7 +10,7 @@ from zdc_detector.card import CARD_FILE, ModelCard
 from zdc_detector.commands import INTERRUPTED, ListedText, command_config, end, run_command, warn
 from zdc_detector.random import MAX_SEED
 
-from zdc_training.data_commands import CheckData, CheckSymmetries, Convert
+from zdc_training.data_commands import CheckData, CheckSymmetries, Convert, Split
 
 if TYPE_CHECKING:
     from zdc_training.config import AnyConfig
@@ -214,6 +214,7 @@ class TrainZdc(BaseSettings):
     export: CliSubCommand[Export] = Field(description="write a trained model for the service")
     reproduce: CliSubCommand[Reproduce] = Field(description="make tables and figures of the paper again")
     convert: CliSubCommand[Convert] = Field(description="read the ALICE collaboration's files")
+    split: CliSubCommand[Split] = Field(description="divide a file into one to train on and one to test on")
     check_data: CliSubCommand[CheckData] = Field(description="say what is in a file and what is wrong with it")
     check_symmetries: CliSubCommand[CheckSymmetries] = Field(description="test the symmetries of the face on data")
 

@@ -1,10 +1,13 @@
 """Reading showers for training: splits by particle, never by row."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from zdc_detector.checks import particle_numbers
 from zdc_detector.errors import ConfigError
+from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
 from zdc_detector.random import SPLIT_STREAM, raw_words
 from zdc_detector.showers import Showers, read_showers
 
@@ -23,26 +26,48 @@ def load_split(config: DataConfig) -> tuple[Showers, Showers]:
     ConfigError : there is no such file, or see `split_by_particle`.
     """
     showers = read_showers(data_path(config.train))
-    showers = replace(showers, particles=showers.particles.toward_a())
+    showers = replace(showers, particles=showers.particles.toward_a(), particle_id=same_particles(showers))
     return split_by_particle(showers, config.validation_share, config.split_seed, config.limit)
 
 
-def check_unseen(config: DataConfig) -> None:
-    """Raise ConfigError if the test file holds a particle of the training file; names its row."""
-    test, training = (read_showers(data_path(path)).particles for path in (config.test, config.train))
-    both = type(test).concatenate([test, training])
-    number = particle_numbers(both.conditions, both.pdg)
-    seen = np.isin(number[: len(test)], number[len(test) :])
+def same_particles(showers: Showers) -> NDArray[np.int32]:
+    """Particle ids, shape (N,), with one id for all rows of a particle, whichever way the file writes it.
+
+    A particle is the same where species, momentum and vertex are, as float32, seen as flying to +z: signs of zeros and
+    the last digit of the energy do not matter. Ids of the file are kept, of several the smallest.
+    """
+    number = kinematic_numbers(showers.particles)
+    smallest = np.full(int(number.max()) + 1, np.iinfo(np.int32).max, dtype=np.int32)
+    np.minimum.at(smallest, number, showers.particle_id)
+    return smallest[number]
+
+
+def kinematic_numbers(particles: Particles) -> NDArray[np.int32]:
+    """Number the distinct particles, see `same_particles`, from 0 in the order of their first rows, shape (N,)."""
+    kinematics = particles.toward_a().conditions[:, [CONDITIONS.index(name) for name in KINEMATICS]]
+    return particle_numbers(kinematics + np.float32(0), particles.pdg)  # -0 is 0
+
+
+def check_unseen(train: Path, test: Path) -> None:
+    """Raise ConfigError if the test file holds a particle of the training file; names its row.
+
+    Raises
+    ------
+    FileFormatError : a file cannot be read.
+    """
+    held, training = (read_showers(path).particles for path in (test, train))
+    number = kinematic_numbers(Particles.concatenate([held, training]))
+    seen = np.isin(number[: len(held)], number[len(held) :])
     if seen.any():
         raise ConfigError(
-            f"{config.test}: row {int(np.argmax(seen))} and {int(seen.sum()) - 1} more are of particles that "
-            f"{config.train} holds too; figures of merit need particles that were not trained on: "
-            "split the file by particle_id"
+            f"{test}: row {int(np.argmax(seen))} and {int(seen.sum()) - 1} more are of particles that "
+            f"{train} holds too; figures of merit need particles that were not trained on: "
+            "divide one file by `train-zdc split`"
         )
 
 
 def split_by_particle(
-    showers: Showers, validation_share: float, seed: int, limit: int | None = None
+    showers: Showers, validation_share: float, seed: int, limit: int | None = None, stream: int = SPLIT_STREAM
 ) -> tuple[Showers, Showers]:
     """Split into training and validation showers so that no particle is in both.
 
@@ -56,6 +81,7 @@ def split_by_particle(
     validation_share : Share of the particles, in (0, 1).
     seed : 0 <= seed < 2**53.
     limit : Most training showers; None keeps all.
+    stream : Of random numbers; another one divides in another way.
 
     Raises
     ------
@@ -68,7 +94,7 @@ def split_by_particle(
             f"validation_share = {validation_share:g} of {len(ids)} particles must leave at least one for validation "
             "and one for training; choose a larger or smaller share in (0, 1)"
         )
-    words = raw_words(seed, SPLIT_STREAM, 0, len(ids), 1)[:, 0]
+    words = raw_words(seed, stream, 0, len(ids), 1)[:, 0]
     place = np.empty(len(ids), dtype=np.intp)
     place[np.argsort(words, kind="stable")] = np.arange(len(ids))
     drawn = place[np.ravel(particle)]

@@ -4,9 +4,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
+from zdc_detector.random import MAX_SEED
 
 from zdc_training.check_data import check_data
 from zdc_training.convert import convert
+from zdc_training.split_file import split_file
 
 
 class Convert(BaseModel):
@@ -37,6 +39,25 @@ class Convert(BaseModel):
             title=self.title,
         )
         print(done)
+
+
+class Split(BaseModel):
+    """Divide a file by particle into one to train on and one to test on, so that no particle is in both."""
+
+    file: CliPositionalArg[Path] = Field(description="HDF5 file in the project's layout, e.g. of `train-zdc convert`")
+    train: Path | None = Field(None, description="file to train on; default: <file>_train.h5")
+    test: Path | None = Field(None, description="file to test on; default: <file>_test.h5")
+    share: float = Field(0.1, gt=0, lt=1, description="share of the particles that the test file gets")
+    seed: int = Field(1, ge=0, lt=MAX_SEED, description="of the choice")
+    overwrite: bool = Field(False, description="replace what is there")
+
+    def cli_cmd(self) -> None:
+        """Write the files and say what is in them."""
+        train, test = (
+            given or self.file.with_name(f"{self.file.stem}_{part}.h5")
+            for given, part in ((self.train, "train"), (self.test, "test"))
+        )
+        print(split_file(self.file, train, test, share=self.share, seed=self.seed, overwrite=self.overwrite))
 
 
 class CheckData(BaseModel):

@@ -38,7 +38,7 @@ def evaluate_model(
     ConfigError : there is no such file, or it holds particles of the training file.
     FileFormatError, InvalidInputError : see `evaluate_responses`.
     """
-    check_unseen(config.data)
+    check_unseen(data_path(config.data.train), data_path(config.data.test))
     finish = config.output.finish
     return evaluate_responses(
         lambda particles, repeats, seed: generate(source, particles, repeats, seed, finish),

@@ -1,0 +1,85 @@
+"""One file of showers divided by particle into a file to train on and a file to test on (`train-zdc split`)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from zdc_detector.errors import ConfigError
+from zdc_detector.random import TEST_STREAM
+from zdc_detector.shower_rows import file_attributes
+from zdc_detector.showers import Showers, ShowerWriter, read_showers
+from zdc_metrics.splits import SAMPLE
+
+from zdc_training.convert import check_output
+from zdc_training.data import same_particles, split_by_particle
+
+_BLOCK = 2000
+
+
+@dataclass(frozen=True)
+class SplitFiles:
+    """What `split_file` wrote: paths and their showers."""
+
+    train: tuple[Path, Showers]
+    test: tuple[Path, Showers]
+
+    def __str__(self) -> str:
+        lines = [f"wrote {len(showers)} showers of {_particles(showers)} particles to {path}"
+                 for path, showers in (self.train, self.test)]  # fmt: skip
+        repeats = np.unique(self.test[1].particle_id, return_counts=True)[1]
+        enough = int((repeats >= 2 * SAMPLE).sum())
+        return "\n".join([
+            *lines,
+            f"{enough} of the {len(repeats)} test particles have the {2 * SAMPLE} simulations that a floor needs",
+        ])  # fmt: skip
+
+
+def split_file(path: Path, train: Path, test: Path, *, share: float, seed: int, overwrite: bool = False) -> SplitFiles:
+    """Write the showers of `share` of the particles to `test` and the others to `train`.
+
+    All showers of a particle go to one side, also if the file gives them several numbers, see `same_particles`. Rows
+    keep their order and their further columns; the files say in `split` what they are part of.
+
+    Parameters
+    ----------
+    share : Share of the particles, in (0, 1).
+    seed : 0 <= seed < 2**53; the same file and seed give the same particles.
+
+    Raises
+    ------
+    ConfigError : a file to write is there and `overwrite` is false, or is the one to read; the share leaves a side
+        empty.
+    FileFormatError : the file cannot be read.
+    """
+    for output, other in ((train, test), (test, train)):
+        check_output(output, path, other)
+        if output.exists() and not overwrite:
+            raise ConfigError(f"{output} exists; add --overwrite, or name another file")
+    showers = read_showers(path)
+    showers = Showers(showers.particles, showers.responses, same_particles(showers), showers.calorimeter, showers.extra)
+    try:
+        kept, held = split_by_particle(showers, share, seed, stream=TEST_STREAM)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {str(error).replace('validation_share', 'share').replace('validation', 'test')}"
+                          ) from error  # fmt: skip
+    with h5py.File(path, "r") as file:
+        attributes = file_attributes(file)
+    for output, part, name in ((train, kept, "training"), (test, held, "test")):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        _write(output, part, {**attributes, "split": f"{name} part of {path.name}, share {share:g}, seed {seed}"})
+    return SplitFiles((train, kept), (test, held))
+
+
+def _write(path: Path, showers: Showers, attributes: Mapping[str, str | int | float]) -> None:
+    title = str(attributes.get("title", ""))
+    others = {name: value for name, value in attributes.items() if name not in ("title", "calorimeter")}
+    with ShowerWriter(path, showers.calorimeter, title, others) as writer:
+        for start in range(0, len(showers), _BLOCK):
+            block = showers[start : start + _BLOCK]
+            writer.append(block.particles, block.responses, block.particle_id, block.extra)
+
+
+def _particles(showers: Showers) -> int:
+    return len(np.unique(showers.particle_id))
