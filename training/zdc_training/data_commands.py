@@ -8,7 +8,6 @@ from zdc_detector.random import MAX_SEED
 
 from zdc_training.check_data import check_data
 from zdc_training.convert import convert
-from zdc_training.split_file import split_file
 
 
 class Convert(BaseModel):
@@ -42,7 +41,7 @@ class Convert(BaseModel):
 
 
 class Split(BaseModel):
-    """Divide a file by particle into one to train on and one to test on, so that no particle is in both."""
+    """Divide a file by particle: one part to train on, one to test on, and no particle in both."""
 
     file: CliPositionalArg[Path] = Field(description="HDF5 file in the project's layout, e.g. of `train-zdc convert`")
     train: Path | None = Field(None, description="file to train on; default: <file>_train.h5")
@@ -53,6 +52,8 @@ class Split(BaseModel):
 
     def cli_cmd(self) -> None:
         """Write the files and say what is in them."""
+        from zdc_training.split_file import split_file
+
         train, test = (
             given or self.file.with_name(f"{self.file.stem}_{part}.h5")
             for given, part in ((self.train, "train"), (self.test, "test"))
