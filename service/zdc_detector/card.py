@@ -1,5 +1,6 @@
 """The model card: everything that a server, a client or a physicist must know about one exported model."""
 
+import errno
 import hashlib
 from functools import cached_property
 from pathlib import Path
@@ -169,23 +170,37 @@ class ModelCard(_Strict):
         ------
         ModelError : a file is missing, the card does not fit the schema, or the hash differs.
         """
+        return cls.read_with_graph(folder)[0]
+
+    @classmethod
+    def read_with_graph(cls, folder: Path) -> tuple["ModelCard", bytes]:
+        """`read`, and the very bytes of the graph that were checked."""
         path = folder / CARD_FILE
         try:
-            card = cls.model_validate_json(path.read_bytes())
+            card = cls.model_validate_json(content_of(path))
         except OSError as error:
             raise ModelError(f"{path}: {error.strerror}; a model folder holds {CARD_FILE} and {GRAPH_FILE}") from error
         except ValidationError as error:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"])
             raise ModelError(f"{path}: {where}: {first['msg']} ({error.error_count()} problems)") from error
-        graph = folder / GRAPH_FILE
-        if not graph.is_file():
-            raise ModelError(f"{graph}: no such file")
-        found = sha256_of(graph)
+        path = folder / GRAPH_FILE
+        try:
+            graph = content_of(path)
+        except OSError as error:
+            raise ModelError(f"{path}: {str(error.strerror).lower()}") from error
+        found = hashlib.sha256(graph).hexdigest()
         if found != card.graph_sha256:
             expected = card.graph_sha256[:12]
-            raise ModelError(f"{graph}: sha256 is {found[:12]}..., the card says {expected}...; copy it again")
-        return card
+            raise ModelError(f"{path}: sha256 is {found[:12]}..., the card says {expected}...; copy it again")
+        return card, graph
+
+
+def content_of(path: Path) -> bytes:
+    """All bytes of a file; raises OSError for a pipe or a device as well, which may have no end."""
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "is not a regular file", str(path))
+    return path.read_bytes()
 
 
 def sha256_of(path: Path) -> str:

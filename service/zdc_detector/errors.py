@@ -134,6 +134,18 @@ class IncompleteError(ZdcError):
     kind = "incomplete"
 
 
+_MOST_CHARACTERS = 80
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = _MOST_CHARACTERS - 10
+_short.maxlevel, _short.maxlist, _short.maxdict = 2, 3, 2
+
+
+def excerpt(value: object) -> str:
+    """What was sent, as it looks in Python, in at most 80 characters; takes no longer for millions of them."""
+    text = _short.repr(value)
+    return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 3] + "..."
+
+
 def rename_row(error: ZdcError, name: Callable[[int], str]) -> ZdcError:
     """The same error with every ``particle[i]`` of its message replaced by ``name(i)``.
 

@@ -1,12 +1,14 @@
 """Finds models on disk: ``<folder>/<name>/<version>/`` with a card, a graph and a golden file."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
-from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, NAME_PATTERN, ModelCard
+from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, NAME_PATTERN, ModelCard, content_of
 from zdc_detector.errors import ConfigError, ModelError
+
+from zdc_service.onnx_weights import check_self_contained
 
 #: Of the files of a version; changes whenever one of them does.
 Fingerprint = tuple[tuple[int, ...] | None, ...]
@@ -16,10 +18,20 @@ _NAME, _VERSION = re.compile(NAME_PATTERN), re.compile("[1-9][0-9]*")
 
 @dataclass(frozen=True)
 class StoredModel:
-    """One version of a model on disk; its card has been read and the graph's hash checked."""
+    """One version of a model as it was on disk, each file read once: what is checked is what is loaded.
+
+    Attributes
+    ----------
+    card : Its card.
+    folder : Where it was.
+    graph : The graph, whose hash is the card's.
+    golden : The golden file.
+    """
 
     card: ModelCard
     folder: Path
+    graph: bytes = field(repr=False)
+    golden: bytes = field(repr=False)
 
 
 def shipped_models() -> Path | None:
@@ -68,7 +80,8 @@ def find_models(folder: Path | None = None) -> list[StoredModel]:
     Raises
     ------
     ConfigError : there is no such folder, or no model in it.
-    ModelError : a card is damaged, a graph is not the card's, or a card names another model than its folder.
+    ModelError : a card is damaged, a graph is not the card's or keeps weights in other files, the golden file is
+        missing, or a card names another model than its folder.
     """
     chosen = models_folder(folder)
     versions = [path for model in version_folders(chosen).values() for path in model.values()]
@@ -85,12 +98,17 @@ def read_model(path: Path) -> StoredModel:
     ------
     ModelError : as `find_models`, or there is no card.
     """
-    card = ModelCard.read(path)
+    card, graph = ModelCard.read_with_graph(path)
     if (path.parent.name, path.name) != (card.name, str(card.version)):
         raise ModelError(
             f"{path}: the card says {card.name} version {card.version}; rename the folder to {card.name}/{card.version}"
         )
-    return StoredModel(card, path)
+    check_self_contained(graph, str(path / GRAPH_FILE))
+    try:
+        golden = content_of(path / GOLDEN_FILE)
+    except OSError as error:
+        raise ModelError(f"{path / GOLDEN_FILE}: cannot be read: {error.strerror}") from error
+    return StoredModel(card, path, graph, golden)
 
 
 def fingerprint(path: Path) -> Fingerprint:

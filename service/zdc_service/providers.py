@@ -98,7 +98,8 @@ def open_session(model: StoredModel, placement: Placement) -> ort.InferenceSessi
         _load_cuda()
     path = model.folder / GRAPH_FILE
     try:
-        session = ort.InferenceSession(str(path), options, providers=_providers(model.card, placement))
+        # From the bytes whose hash was checked: a file may change between the check and the loading.
+        session = ort.InferenceSession(model.graph, options, providers=_providers(model.card, placement))
     except Exception as error:
         raise ModelError(f"{path}: onnxruntime cannot load it: {error}") from error
     found = session.get_providers()[0]

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from zdc_detector.errors import ConfigError, ModelError, ModelNotFoundError, ZdcError
+from zdc_detector.errors import ConfigError, ModelError, ModelNotFoundError, ZdcError, excerpt
 
 from zdc_service.engine import Engine
 from zdc_service.metrics import Metrics
@@ -142,10 +142,10 @@ class Repository:
         versions = serving.get(chosen)
         if versions is None:
             names = ", ".join(sorted(serving)) or "none"
-            raise ModelNotFoundError(f"model {chosen!r} is not loaded; loaded are {names}")
-        number = version or max(versions)
+            raise ModelNotFoundError(f"model {excerpt(chosen)} is not loaded; loaded are {names}")
+        number = max(versions) if version is None else version
         if number not in versions:
-            raise ModelNotFoundError(f"model {chosen!r} has no version {number}; loaded are {sorted(versions)}")
+            raise ModelNotFoundError(f"model {excerpt(chosen)} has no version {number}; loaded are {sorted(versions)}")
         return versions[number]
 
     def index(self) -> list[IndexEntry]:
@@ -170,7 +170,7 @@ class Repository:
             folders = self._folders()
             if not folders.get(name):
                 names = ", ".join(other for other, numbers in folders.items() if numbers) or "none"
-                raise ModelNotFoundError(f"model {name!r} is not in the models folder; it has {names}")
+                raise ModelNotFoundError(f"model {excerpt(name)} is not in the models folder; it has {names}")
             self._update(name, folders[name], strict=True)
             self._unloaded -= {name}
 
@@ -185,7 +185,7 @@ class Repository:
         """
         with self._changing:
             if name not in self._versions and name not in self._folders():
-                raise ModelNotFoundError(f"model {name!r} is neither loaded nor in the models folder")
+                raise ModelNotFoundError(f"model {excerpt(name)} is neither loaded nor in the models folder")
             self._unloaded |= {name}
             self._publish(name, dict.fromkeys(self._versions.get(name, {}), _UNLOADED))
 
@@ -198,10 +198,16 @@ class Repository:
 
         Raises
         ------
-        ModelError : the folder cannot be read; nothing changes.
+        ModelError : the folder cannot be read, or has no version of any model any more, as without the volume that is
+            to be mounted there; nothing changes.
         """
         with self._changing:
             folders = self._folders()
+            if self._serving and not any(folders.values()):
+                raise ModelError(
+                    f"{self._folder}: the models folder is empty; is its volume mounted? What was loaded answers on, "
+                    "until it is unloaded by name"
+                )
             for name in sorted(folders.keys() | self._versions.keys()):
                 numbers = folders.get(name, {})
                 if name in self._unloaded:
@@ -240,8 +246,10 @@ class Repository:
             model = read_model(path)
             if loaded is None or loaded.card != model.card:
                 return self._open_engine(model)
-            loaded.check_golden()
-        except OSError as error:  # a file that went away meanwhile
+            loaded.check_golden(model.golden)
+        except ZdcError:
+            raise
+        except Exception as error:  # a file that went away meanwhile; a lack of memory
             raise ModelError(f"{path}: cannot be read: {error}") from error
         return loaded
 

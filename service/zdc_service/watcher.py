@@ -8,6 +8,8 @@ from zdc_detector.errors import ZdcError
 
 log = logging.getLogger(__name__)
 
+_PATIENCE_SECONDS = 2.0
+
 
 class Watcher:
     """Calls `look` every so many seconds until it is stopped; logs what goes wrong, once while it stays the same."""
@@ -20,9 +22,11 @@ class Watcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Call no more, and wait for a call under way."""
+        """Call no more, and wait a while for a call under way; one that hangs is left to the end of the process."""
         self._stopped.set()
-        self._thread.join()
+        self._thread.join(_PATIENCE_SECONDS)
+        if self._thread.is_alive():
+            log.warning("%s: a look is not over after %g s; not waiting for it", self._thread.name, _PATIENCE_SECONDS)
 
     def _watch(self) -> None:
         told = ""

@@ -148,9 +148,9 @@ def of_version(version: str) -> pb.ModelInferRequest:
     [
         (raw(2), "INVALID_ARGUMENT", "invalid_input", "raw_input_contents has 2 entries for 1 inputs"),
         (raw(1), "INVALID_ARGUMENT", "invalid_input", "input particles has 0 bytes; FP32 of shape [5, 9] has 180"),
-        (raw(0), "INVALID_ARGUMENT", "invalid_input", "input particles has data of shape [0]; it says [5, 9]"),
+        (raw(0), "INVALID_ARGUMENT", "invalid_input", "input particles has 0 numbers; shape [5, 9] has 45"),
         (shared(), "INVALID_ARGUMENT", "invalid_input", "parameter 'shared_memory_region' of a tensor is unknown"),
-        (grpc_message("tiny", {"particles": np.zeros((1, 9))}), "INVALID_ARGUMENT", "invalid_input", "datatype FP64"),
+        (grpc_message("tiny", {"particles": np.zeros((1, 9))}), "INVALID_ARGUMENT", "invalid_input", "datatype 'FP64'"),
         (grpc_message("tiny", TENSORS, seed=0.5), "INVALID_ARGUMENT", "invalid_input", "must be an integer"),
         (grpc_message("nope", TENSORS), "NOT_FOUND", "model_not_found", "model 'nope' is not loaded"),
         (of_version("9"), "NOT_FOUND", "model_not_found", "model 'tiny' has no version 9"),

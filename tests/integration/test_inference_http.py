@@ -33,12 +33,18 @@ def post(client: httpx.Client, path: str = INFER, inputs: Arrays = TENSORS, **fi
 
 
 @pytest.mark.parametrize(
-    "path", ["/v2/health/live", "/v2/health/ready", "/v2/models/tiny/ready", "/v2/models/tiny/versions/1/ready"]
+    ("path", "body"),
+    [
+        ("/v2/health/live", {"live": True}),
+        ("/v2/health/ready", {"ready": True}),
+        ("/v2/models/tiny/ready", {"name": "tiny", "ready": True}),
+        ("/v2/models/tiny/versions/1/ready", {"name": "tiny", "ready": True}),
+    ],
 )
-def test_probes(client: httpx.Client, path: str) -> None:
-    for method in ("GET", "HEAD"):
-        reply = client.request(method, path)
-        assert (reply.status_code, reply.content) == (200, b"")
+def test_probes(client: httpx.Client, path: str, body: dict[str, Any]) -> None:
+    reply = client.get(path)
+    assert (reply.status_code, reply.json()) == (200, body)
+    assert client.head(path).status_code == 200
 
 
 def test_slashes_at_the_end_do_no_harm(client: httpx.Client) -> None:

@@ -81,7 +81,6 @@ def test_a_model_that_tells_species_apart_asks_for_them(with_pdg: ModelCard) -> 
         (request_of(ROWS, outputs=("hits",)), "tiny has no output 'hits'; it gives response, channels"),
         (request_of(ROWS, outputs=("channels", "channels")), "one of them is wanted twice"),
         (request_of(ROWS, sed=7), "parameter 'sed' is unknown; there are seed, first_row, rates"),
-        (request_of(ROWS, priority=1), "parameter 'priority' is unknown"),
         (request_of(ROWS, seed=7.0), "parameter seed = 7.0 must be an integer"),
         (request_of(ROWS, seed=True), "parameter seed = True must be an integer"),
         (request_of(ROWS, seed=None), "parameter seed = None must be an integer"),

@@ -55,7 +55,7 @@ def test_numbers_beyond_float32_become_infinite() -> None:
 @pytest.mark.parametrize(
     ("tensor", "spec", "text"),
     [
-        (Tensor("particles", "FP64", [2, 3], b""), ROWS, "input particles has datatype FP64; send FP32"),
+        (Tensor("particles", "FP64", [2, 3], b""), ROWS, "input particles has datatype 'FP64'; send FP32"),
         (Tensor("particles", None, [2, 3], b""), ROWS, "has datatype None"),
         (Tensor("particles", "FP32", [2, 4], b""), ROWS, "input particles has shape [2, 4]; send [-1, 3]"),
         (Tensor("particles", "FP32", [6], b""), ROWS, "has shape [6]; send [-1, 3]"),
@@ -65,13 +65,17 @@ def test_numbers_beyond_float32_become_infinite() -> None:
         (Tensor("particles", "FP32", [2.0, 3], b""), ROWS, "a shape is a list of sizes"),
         (Tensor("particles", "FP32", [True, 3], b""), ROWS, "a shape is a list of sizes"),
         (Tensor("particles", "FP32", [2, 3], bytes(23)), ROWS, "has 23 bytes; FP32 of shape [2, 3] has 24"),
-        (Tensor("particles", "FP32", [2, 3], [1, 2, 3]), ROWS, "has data of shape [3]; it says [2, 3]"),
-        (Tensor("particles", "FP32", [2, 3], [[1, 2, 3], [4, 5]]), ROWS, "must be numbers, in lists of equal lengths"),
-        (Tensor("particles", "FP32", [1, 3], ["1", "2", "3"]), ROWS, "data are <U1; FP32 is wanted"),
-        (Tensor("particles", "FP32", [1, 3], [None, 2, 3]), ROWS, "data are object; FP32 is wanted"),
-        (Tensor("particles", "FP32", [1, 3], [True, False, True]), ROWS, "data are bool; FP32 is wanted"),
-        (Tensor("pdg", "INT64", [1], [22.0]), CODES, "data are float64; INT64 is wanted"),
-        (Tensor("pdg", "INT64", [1], [2**63]), CODES, "data are uint64; INT64 is wanted"),
+        (Tensor("particles", "FP32", [2, 3], [1, 2, 3]), ROWS, "has 3 numbers; shape [2, 3] has 6"),
+        (
+            Tensor("particles", "FP32", [2, 3], [[1, 2, 3], [4, 5]]),
+            ROWS,
+            "data must be lists of shape [2, 3], or its",
+        ),
+        (Tensor("particles", "FP32", [1, 3], ["1", "2", "3"]), ROWS, "data[0][0] = '1'; FP32 is wanted"),
+        (Tensor("particles", "FP32", [1, 3], [None, 2, 3]), ROWS, "data[0][0] = None; FP32 is wanted"),
+        (Tensor("particles", "FP32", [1, 3], [1, 2.0, True]), ROWS, "data[0][2] = True; FP32 is wanted"),
+        (Tensor("pdg", "INT64", [1], [22.0]), CODES, "data[0] = 22.0; INT64 is wanted"),
+        (Tensor("pdg", "INT64", [1], [2**63]), CODES, "data[0] = 9223372036854775808; INT64 has 64 bits"),
     ],
 )
 def test_what_does_not_fit(tensor: Tensor, spec: TensorSpec, text: str) -> None:

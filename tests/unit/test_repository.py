@@ -183,6 +183,21 @@ def test_a_loaded_version_outlives_bad_files_in_its_place(folder: Path, caplog: 
     assert repository.get() is engine
 
 
+def test_a_lack_of_memory_refuses_a_version_and_nothing_else(folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    def open_engine(model: StoredModel) -> Engine:
+        if model.card.version == 2:
+            raise MemoryError
+        return Engine(model)
+
+    repository = opened(folder, open_engine=open_engine)
+    write_model(folder, TWO)
+    write_model(folder, TinyModel(name="zebra"))
+    for _ in range(2):
+        repository.refresh()
+    assert versions(repository) == [("tiny", 1), ("zebra", 1)]
+    assert "model tiny version 2 is refused" in caplog.text
+
+
 @pytest.mark.parametrize("order", [(CARD_FILE, GOLDEN_FILE, GRAPH_FILE), (GRAPH_FILE, CARD_FILE, GOLDEN_FILE)])
 def test_a_version_is_loaded_when_its_last_file_is_whole(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture, order: tuple[str, ...]
@@ -225,6 +240,30 @@ def test_without_its_folder_everything_stays(folder: Path) -> None:
     folder.with_name("elsewhere").rename(folder)
     repository.refresh()
     assert versions(repository) == [("tiny", 1)]
+
+
+def test_an_empty_folder_is_a_volume_that_is_not_mounted(folder: Path) -> None:
+    repository = opened(folder)
+    engine = repository.get()
+    (folder / "tiny").rename(folder.with_name("elsewhere"))
+    for _ in range(3):
+        with pytest.raises(ModelError, match="the models folder is empty; is its volume mounted"):
+            repository.refresh()
+    assert repository.get() is engine
+    (folder / "lost+found").mkdir()
+    (folder / "tiny").mkdir()
+    with pytest.raises(ModelError, match="is empty"):
+        repository.refresh()
+    repository.unload("tiny")  # by name it goes
+    repository.refresh()
+    assert versions(repository) == []
+
+
+def test_version_0_is_none(folder: Path) -> None:
+    repository = opened(folder)
+    for number in (0, -1, 10**30):
+        with pytest.raises(ModelNotFoundError, match=rf"no version {number}; loaded are \[1\]"):
+            repository.get("tiny", number)
 
 
 def test_an_unloaded_model_stays_away_until_it_is_loaded(folder: Path) -> None:

@@ -53,6 +53,21 @@ def test_stopping_interrupts_the_wait_and_not_a_call() -> None:
     assert looks.done == 1
 
 
+def test_a_call_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr("zdc_service.watcher._PATIENCE_SECONDS", 0.05)
+    began, go_on = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        began.set()
+        assert go_on.wait(PATIENCE)
+
+    watcher = Watcher(hang, 0.001, "models")
+    assert began.wait(PATIENCE)
+    watcher.stop()  # returns
+    assert "models: a look is not over after 0.05 s" in caplog.text
+    go_on.set()
+
+
 def test_an_error_is_logged_once_and_again_after_a_success(caplog: pytest.LogCaptureFixture) -> None:
     def do(number: int) -> None:
         if number != 5:

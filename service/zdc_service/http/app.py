@@ -20,6 +20,7 @@ from zdc_service.http.inference import InferenceDoor
 from zdc_service.http.page import add_page
 from zdc_service.http.simulate import BinaryDoor, simulate_router
 from zdc_service.inference.models import Authorize
+from zdc_service.inference.request import version_of
 from zdc_service.simulator import Simulator
 
 #: Of the HTTP interface, as in the name of the gRPC package.
@@ -121,8 +122,8 @@ def _add_models(app: FastAPI, simulator: Simulator) -> None:
         return [_summary(engine, simulator.repository.default) for engine in simulator.repository]
 
     @app.get("/models/{name}/{version}", summary="The whole card of a model", tags=["models"])
-    async def card(name: str, version: int) -> ModelCard:
-        return simulator.repository.get(name, version).card
+    async def card(name: str, version: str) -> ModelCard:
+        return simulator.repository.get(name, version_of(version)).card
 
 
 def _summary(engine: Engine, default: str) -> ModelSummary:

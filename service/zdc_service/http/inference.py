@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
-from zdc_detector.errors import NotReadyError
+from zdc_detector.errors import NotReadyError, TooLargeError
 
 from zdc_service.deadlines import TIMEOUT_HEADER, deadline_from
 from zdc_service.http.errors import log_internal, retry_headers
@@ -17,8 +17,8 @@ from zdc_service.http.inference_body import (
     HEADER_LENGTH,
     Parsed,
     read_infer,
-    read_object,
     read_parameters,
+    read_ready,
     unpacked,
     write_infer,
 )
@@ -26,6 +26,7 @@ from zdc_service.http.reply import SERVER_TIMING, Reply, server_timing
 from zdc_service.inference.metadata import server_metadata
 from zdc_service.inference.models import Asked, Authorize, Models
 from zdc_service.inference.reply import reply_of
+from zdc_service.inference.request import InferenceRequest
 from zdc_service.simulation import SimulationResult
 from zdc_service.simulator import Simulator
 from zdc_service.status import STATUSES, error_body, kind_of, message_of
@@ -34,6 +35,9 @@ from zdc_service.tracing import trace_reply
 PREFIX = "/v2"
 #: Label of this interface in metrics.
 PROTOCOL = "http_v2"
+
+#: Requests of a few names; more is no such request, and would hold up the event loop.
+_REPOSITORY_BYTES = 16 * 1024
 
 _JSON = {"Content-Type": "application/json"}
 
@@ -108,10 +112,10 @@ class InferenceDoor:
             case []:
                 return _json(server_metadata())
             case ["health", "live"]:
-                return Reply(200)
+                return _json({"live": True})
             case ["health", "ready"]:
                 self._check_ready()
-                return Reply(200)
+                return _json({"ready": True})
             case ["models", "stats"]:
                 return _json(self._models.statistics())
             case ["models", name, "versions", version, *what]:
@@ -127,7 +131,7 @@ class InferenceDoor:
             case ["ready"]:
                 self._models.check_loaded(name, version)
                 self._check_ready()
-                return Reply(200)
+                return _json({"name": name, "ready": True})
             case ["config"]:
                 return _json(self._models.config(name, version))
             case ["stats"]:
@@ -137,17 +141,20 @@ class InferenceDoor:
     async def _repository(self, route: list[str], headers: Mapping[str, str], receive: Receive) -> Reply | None:
         if route[:1] == ["models"]:
             self._models.check_administrator(headers.get("authorization"))
-        body = await read_body(receive, self._body_limit)
+        try:
+            body = await read_body(receive, min(self._body_limit, _REPOSITORY_BYTES))
+        except TooLargeError as error:
+            raise TooLargeError(f"a request to the repository has at most {_REPOSITORY_BYTES} bytes") from error
         if body is None:
             return NOBODY_RECEIVES
         match route:
             case ["index"]:
-                return _json(self._models.index(read_object(body, "ready").get("ready") is True))
+                return _json(await self._models.index(read_ready(body)))
             case ["models", name, "load"]:
-                await asyncio.to_thread(self._models.load, name, read_parameters(body))
+                await self._models.load(name, read_parameters(body))
                 return Reply(200)
             case ["models", name, "unload"]:
-                await asyncio.to_thread(self._models.unload, name, read_parameters(body))
+                await self._models.unload(name, read_parameters(body))
                 return Reply(200)
         return None
 
@@ -185,11 +192,16 @@ class InferenceDoor:
     def _read(
         self, name: str, version: str, headers: Mapping[str, str], body: bytes, deadline: float | None, check: bool
     ) -> tuple[Parsed, Asked]:
-        coding = headers.get("content-encoding")
-        if coding is not None:
-            body = unpacked(body, coding.lower(), self._body_limit)
-        parsed = read_infer(name, version, body, headers.get(HEADER_LENGTH.lower()))
-        return parsed, self._models.understand(parsed.request, deadline, check)
+        parsed: list[Parsed] = []
+
+        def request() -> InferenceRequest:
+            coding = headers.get("content-encoding")
+            plain = body if coding is None else unpacked(body, coding.lower(), self._body_limit)
+            parsed.append(read_infer(name, version, plain, headers.get(HEADER_LENGTH.lower())))
+            return parsed[0].request
+
+        asked = self._models.understand(name, version, request, deadline, check)
+        return parsed[0], asked
 
     def _write(self, result: SimulationResult, parsed: Parsed, asked: Asked) -> Reply:
         began = time.monotonic()

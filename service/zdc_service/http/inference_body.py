@@ -6,15 +6,18 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from zdc_detector.errors import InvalidInputError, TooLargeError
+from zdc_detector.errors import InvalidInputError, TooLargeError, excerpt
 
 from zdc_service.http.reply import Reply
 from zdc_service.inference.reply import OUTPUT_DATATYPE, InferenceReply
-from zdc_service.inference.request import InferenceRequest
+from zdc_service.inference.request import CONTENT_TYPE, InferenceRequest
 from zdc_service.inference.tensors import Tensor
 
 #: Where the JSON ends and bytes begin; absent where all is JSON.
 HEADER_LENGTH = "Inference-Header-Content-Length"
+
+#: Of a header that counts bytes.
+_MOST_DIGITS = 18
 
 _FIELDS = frozenset(("id", "parameters", "inputs", "outputs", "model_name", "model_version"))
 #: zlib's window bits for the codings that clients of the protocol send.
@@ -74,15 +77,18 @@ def read_infer(model: str, version: str, body: bytes, header_length: str | None)
     except orjson.JSONDecodeError as error:
         raise InvalidInputError(f"the first {end} bytes are not JSON: {error}; see {HEADER_LENGTH}") from error
     known = _object("body", fields)
-    if not known.keys() <= _FIELDS:
-        raise InvalidInputError(f"{min(known.keys() - _FIELDS)}: unknown; a request has {', '.join(sorted(_FIELDS))}")
+    unknown = known.keys() - _FIELDS
+    if unknown:
+        raise InvalidInputError(f"{excerpt(min(unknown))}: unknown; a request has {', '.join(sorted(_FIELDS))}")
+    for name in ("model_name", "model_version"):  # the path says them
+        _text_or_none(name, known.get(name))
     parameters = _object("parameters", known.get("parameters"))
     all_binary = _truth("binary_data_output", parameters.pop("binary_data_output", False))
     names, binary = _read_outputs(_list("outputs", known.get("outputs")))
     request = InferenceRequest(
         model=model,
         version=version,
-        id=_text("id", known.get("id", "")),
+        id=_text_or_none("id", known.get("id")),
         parameters=parameters,
         inputs=_read_inputs(_list("inputs", known.get("inputs")), memoryview(body)[end:]),
         outputs=names,
@@ -97,15 +103,22 @@ def _read_inputs(items: list[Any], tail: memoryview) -> list[Tensor]:
         fields = _object(where, item)
         parameters = _object(f"{where}.parameters", fields.get("parameters"))
         size = parameters.pop("binary_data_size", None)
+        parameters.pop(CONTENT_TYPE, None)
         _nothing_left(f"{where}.parameters", parameters)
         if size is None:
             data: Any = _list(f"{where}.data", fields.get("data"))
         else:
             if type(size) is not int or not 0 <= size <= len(tail) - at:
-                raise InvalidInputError(f"{where}.binary_data_size = {size}; {len(tail) - at} bytes are left for it")
+                raise InvalidInputError(
+                    f"{where}.binary_data_size = {excerpt(size)}; {len(tail) - at} bytes are left for it"
+                )
             data = tail[at : at + size]
             at += size
-        tensors.append(Tensor(fields.get("name"), fields.get("datatype"), fields.get("shape"), data))
+        name, datatype = (_text(f"{where}.{field}", fields.get(field)) for field in ("name", "datatype"))
+        shape = fields.get("shape")
+        if not isinstance(shape, list):
+            raise InvalidInputError(f"{where}.shape = {excerpt(shape)} must be a list of sizes")
+        tensors.append(Tensor(name, datatype, shape, data))
     if at != len(tail):
         raise InvalidInputError(f"{len(tail)} bytes follow the JSON, and its inputs name {at} of them")
     return tensors
@@ -120,6 +133,7 @@ def _read_outputs(items: list[Any]) -> tuple[list[str], dict[str, bool]]:
         parameters = _object(f"{where}.parameters", fields.get("parameters"))
         if "binary_data" in parameters:
             binary[name] = _truth(f"{where}.binary_data", parameters.pop("binary_data"))
+        parameters.pop(CONTENT_TYPE, None)
         _nothing_left(f"{where}.parameters", parameters)
         names.append(name)
     return names, binary
@@ -157,6 +171,17 @@ def read_parameters(body: bytes) -> dict[str, Any]:
     return _object("parameters", read_object(body, "parameters").get("parameters"))
 
 
+def read_ready(body: bytes) -> bool:
+    """The ``ready`` of a body that may be empty.
+
+    Raises
+    ------
+    InvalidInputError : not true, false or null, or not a JSON object with nothing else.
+    """
+    ready = read_object(body, "ready").get("ready")
+    return False if ready is None else _truth("ready", ready)
+
+
 def read_object(body: bytes, *known: str) -> dict[str, Any]:
     """The JSON object of a body that may be empty.
 
@@ -170,7 +195,7 @@ def read_object(body: bytes, *known: str) -> dict[str, Any]:
         raise InvalidInputError(f"the body is not JSON: {error}") from error
     unknown = sorted(fields.keys() - set(known))
     if unknown:
-        raise InvalidInputError(f"{unknown[0]}: unknown; the body may have {', '.join(known)}")
+        raise InvalidInputError(f"{excerpt(unknown[0])}: unknown; the body may have {', '.join(known)}")
     return fields
 
 
@@ -178,7 +203,7 @@ def _object(where: str, value: Any) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, dict):
-        raise InvalidInputError(f"{where} must be an object")
+        raise InvalidInputError(f"{where} = {excerpt(value)} must be an object")
     return value
 
 
@@ -186,28 +211,32 @@ def _list(where: str, value: Any) -> list[Any]:
     if value is None:
         return []
     if not isinstance(value, list):
-        raise InvalidInputError(f"{where} must be a list")
+        raise InvalidInputError(f"{where} = {excerpt(value)} must be a list")
     return value
 
 
 def _text(where: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise InvalidInputError(f"{where} must be a text")
+        raise InvalidInputError(f"{where} = {excerpt(value)} must be a text")
     return value
+
+
+def _text_or_none(where: str, value: Any) -> str:
+    return "" if value is None else _text(where, value)
 
 
 def _truth(where: str, value: Any) -> bool:
     if type(value) is not bool:
-        raise InvalidInputError(f"{where} must be true or false")
+        raise InvalidInputError(f"{where} = {excerpt(value)} must be true or false")
     return value
 
 
 def _number(text: str, most: int) -> int:
-    if not (text.isascii() and text.isdigit()) or int(text) > most:
-        raise InvalidInputError(f"{HEADER_LENGTH}: {text} must be a number of the body's {most} bytes")
+    if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS) or int(text) > most:
+        raise InvalidInputError(f"{HEADER_LENGTH}: {excerpt(text)} must be a number of the body's {most} bytes")
     return int(text)
 
 
 def _nothing_left(where: str, parameters: Mapping[str, Any]) -> None:
     if parameters:
-        raise InvalidInputError(f"{where}: {min(parameters)!r} is unknown here; tensors travel in the body")
+        raise InvalidInputError(f"{where}: {excerpt(min(parameters))} is unknown here; tensors travel in the body")

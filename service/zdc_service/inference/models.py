@@ -5,9 +5,17 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from zdc_detector.errors import ForbiddenError, InvalidInputError, ModelError, UnauthenticatedError, ZdcError
+from zdc_detector.errors import (
+    ForbiddenError,
+    InvalidInputError,
+    ModelError,
+    NotReadyError,
+    UnauthenticatedError,
+    excerpt,
+)
 
 from zdc_service.engine import Engine
 from zdc_service.inference.metadata import model_config, model_metadata
@@ -16,8 +24,15 @@ from zdc_service.inference.request import InferenceRequest, prepare, version_of
 from zdc_service.inference.statistics import model_statistics
 from zdc_service.inference.tensors import DATATYPES, outputs_of
 from zdc_service.job import Plan
+from zdc_service.side_threads import SideThreads
 from zdc_service.simulation import SimulationRequest, SimulationResult
 from zdc_service.simulator import Simulator
+from zdc_service.status import kind_of
+
+#: Loads and unloads, which wait for each other, and looks at the folder, each at a time.
+_MOST_CHANGES = 16
+#: After this time a models folder is said not to answer.
+_FOLDER_SECONDS = 10.0
 
 #: Takes what a caller sends as ``Authorization``; raises UnauthenticatedError where that does not do.
 Authorize = Callable[[str | bytes | None], None]
@@ -51,21 +66,32 @@ class Models:
         self._simulator = simulator
         self._administrator = administrator
         self._repository = simulator.repository
+        self._changes = SideThreads(_MOST_CHANGES, "changes of models")
+        self._looks = SideThreads(_MOST_CHANGES, "looks at the models folder")
 
-    def understand(self, request: InferenceRequest, deadline: float | None, check: bool) -> Asked:
-        """Read a request whose answer is not wanted after `deadline`; `check` large ones, on a thread for such things.
+    def understand(
+        self, name: str, version: str, read: Callable[[], InferenceRequest], deadline: float | None, check: bool
+    ) -> Asked:
+        """Read a request to a model; errors are counted as the model's.
+
+        Parameters
+        ----------
+        name, version : The model; empty: the default model, its newest version.
+        read : From the request's form to what it says.
+        deadline : `time.monotonic` after which the answer is not wanted, or None.
+        check : Plan it at once; for large ones, on a thread for such things.
 
         Raises
         ------
         ModelNotFoundError : no such model or version.
-        InvalidInputError, OutOfRangeError, TooLargeError : As `prepare`, and `Simulator.plan` where it is checked.
+        InvalidInputError, OutOfRangeError, TooLargeError : As `read`, `prepare`, and `Simulator.plan` if it is checked.
         """
-        engine = self._engine(request.model, request.version)
+        engine = self._engine(name, version)
         began = time.monotonic()
         try:
-            prepared = prepare(engine.card, request)
-        except ZdcError as error:
-            engine.statistics.failed(error.kind, time.monotonic() - began)
+            prepared = prepare(engine.card, read())
+        except Exception as error:
+            engine.statistics.failed(kind_of(error), time.monotonic() - began)
             raise
         deadlines = [one for one in (deadline, prepared.deadline) if one is not None]
         simulation = prepared.simulation
@@ -114,11 +140,20 @@ class Models:
         ]
         return {"model_stats": [model_statistics(one.card, one.statistics.totals()) for one in chosen]}
 
-    def index(self, ready: bool) -> list[dict[str, str]]:
-        """All versions of all models of the folder, or only those that are loaded."""
+    async def index(self, ready: bool) -> list[dict[str, str]]:
+        """All versions of all models of the folder, or only those that are loaded.
+
+        Raises
+        ------
+        NotReadyError : the folder does not answer.
+        """
+        try:
+            async with asyncio.timeout(_FOLDER_SECONDS):
+                found = await self._looks.run(self._repository.index)
+        except TimeoutError as error:
+            raise NotReadyError(f"the models folder does not answer within {_FOLDER_SECONDS:g} s") from error
         entries = [
-            {"name": one.name, "version": str(one.version), "state": one.state, "reason": one.reason}
-            for one in self._repository.index()
+            {"name": one.name, "version": str(one.version), "state": one.state, "reason": one.reason} for one in found
         ]
         return [entry for entry in entries if entry["state"] == "READY" or not ready]
 
@@ -133,21 +168,21 @@ class Models:
                 "to load or unload models takes a token of --admin-token-files; ask whoever runs this server"
             ) from error
 
-    def load(self, name: str, parameters: Mapping[str, Any]) -> None:
+    async def load(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Load what the folder has of a model; takes as long as that takes."""
         if parameters:
-            raise InvalidInputError(f"parameter {next(iter(parameters))!r}: a model is loaded as its folder has it")
+            raise InvalidInputError(f"parameter {excerpt(min(parameters))}: a model is loaded as its folder has it")
         try:
-            self._repository.load(name)
-        except ModelError as error:  # elsewhere nobody's business, here the answer
+            await self._changes.run(partial(self._repository.load, name))
+        except ModelError as error:  # to other callers internal, here the answer
             raise InvalidInputError(str(error)) from error
 
-    def unload(self, name: str, parameters: Mapping[str, Any]) -> None:
+    async def unload(self, name: str, parameters: Mapping[str, Any]) -> None:
         """Take no new work for a model."""
         unknown = set(parameters) - {"unload_dependents"}
         if unknown:
-            raise InvalidInputError(f"parameter {min(unknown)!r} is unknown; there is unload_dependents")
-        self._repository.unload(name)
+            raise InvalidInputError(f"parameter {excerpt(min(unknown))} is unknown; there is unload_dependents")
+        await self._changes.run(partial(self._repository.unload, name))
 
     def _engine(self, name: str, version: str) -> Engine:
         return self._repository.get(name or None, version_of(version))

@@ -1,12 +1,13 @@
 """What a request of the Open Inference Protocol means."""
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from zdc_detector.card import ModelCard
-from zdc_detector.errors import InvalidInputError, ModelNotFoundError
+from zdc_detector.errors import InvalidInputError, ModelNotFoundError, excerpt
 
 from zdc_service.inference.particles import read_particles
 from zdc_service.inference.tensors import (
@@ -20,6 +21,18 @@ from zdc_service.inference.tensors import (
     read_tensor,
 )
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest
+
+#: As folders of versions are called; far more digits than anybody needs.
+_VERSION = re.compile("[1-9][0-9]{0,8}", re.ASCII)
+
+#: How a caller holds data, which MLServer's clients say of requests, inputs and outputs; it is nothing to a server.
+CONTENT_TYPE = "content_type"
+#: Parameters of extensions that are not offered here, and that change no number of an answer: the order of requests,
+#: sequences of models with a memory.
+_PASSED_OVER = frozenset(
+    ("priority", "sequence_id", "sequence_start", "sequence_end", CONTENT_TYPE, "headers",
+     "triton_enable_empty_final_response")
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -68,9 +81,11 @@ def version_of(text: str) -> int | None:
     """
     if not text:
         return None
-    if text.isascii() and text.isdigit() and len(text) < 10 and int(text) > 0:
+    if _VERSION.fullmatch(text):
         return int(text)
-    raise ModelNotFoundError(f"version {text!r} is none; versions are 1, 2, ..., and none at all means the newest")
+    raise ModelNotFoundError(
+        f"version {excerpt(text)} is none; versions are 1, 2, ..., and none at all means the newest"
+    )
 
 
 def prepare(card: ModelCard, request: InferenceRequest) -> Prepared:
@@ -85,8 +100,8 @@ def prepare(card: ModelCard, request: InferenceRequest) -> Prepared:
     specs = {spec.name: spec for spec in inputs_of(card)}
     arrays = {}
     for tensor in request.inputs:
-        if tensor.name not in specs:
-            raise InvalidInputError(f"{card.name} has no input {tensor.name!r}; it takes {', '.join(specs)}")
+        if not isinstance(tensor.name, str) or tensor.name not in specs:
+            raise InvalidInputError(f"{card.name} has no input {excerpt(tensor.name)}; it takes {', '.join(specs)}")
         if tensor.name in arrays:
             raise InvalidInputError(f"input {tensor.name} is given twice")
         arrays[tensor.name] = read_tensor(tensor, specs[tensor.name])
@@ -118,30 +133,32 @@ def _outputs(card: ModelCard, wanted: Sequence[str]) -> tuple[str, ...]:
     known = tuple(spec.name for spec in outputs_of(card))
     for name in wanted:
         if name not in known:
-            raise InvalidInputError(f"{card.name} has no output {name!r}; it gives {', '.join(known)}")
+            raise InvalidInputError(f"{card.name} has no output {excerpt(name)}; it gives {', '.join(known)}")
     if len(set(wanted)) < len(wanted):
-        raise InvalidInputError(f"outputs {list(wanted)}: one of them is wanted twice")
+        raise InvalidInputError(f"outputs {excerpt(list(wanted))}: one of them is wanted twice")
     return tuple(wanted) or known
 
 
 def _options(parameters: Mapping[str, Any]) -> dict[str, Any]:
     options = {}
     for name, value in parameters.items():
+        if name in _PASSED_OVER:
+            continue
         if name not in _PARAMETERS:
-            raise InvalidInputError(f"parameter {name!r} is unknown; there are {', '.join(_PARAMETERS)}")
+            raise InvalidInputError(f"parameter {excerpt(name)} is unknown; there are {', '.join(_PARAMETERS)}")
         options[name] = _PARAMETERS[name](name, value)
     return options
 
 
 def _integer(name: str, value: object) -> int:
     if type(value) is not int:
-        raise InvalidInputError(f"parameter {name} = {value!r} must be an integer")
+        raise InvalidInputError(f"parameter {name} = {excerpt(value)} must be an integer")
     return value
 
 
 def _truth(name: str, value: object) -> bool:
     if type(value) is not bool:
-        raise InvalidInputError(f"parameter {name} = {value!r} must be true or false")
+        raise InvalidInputError(f"parameter {name} = {excerpt(value)} must be true or false")
     return value
 
 
@@ -151,8 +168,8 @@ def _out_of_range(name: str, value: object) -> OutOfRange:
         if value == choice.value:
             return choice
     raise InvalidInputError(
-        f"parameter {name} = {value!r} must be {' or '.join(choices)}: outputs have a row for each particle, so none "
-        "can be skipped"
+        f"parameter {name} = {excerpt(value)} must be {' or '.join(choices)}: outputs have a row for each particle, "
+        "so none can be skipped"
     )
 
 

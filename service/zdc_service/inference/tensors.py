@@ -4,12 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.card import ModelCard
-from zdc_detector.errors import InvalidInputError
+from zdc_detector.errors import InvalidInputError, excerpt
 from zdc_detector.particles import CONDITIONS
 
 PARTICLES, NOISE, PDG = "particles", "noise", "pdg"
@@ -79,18 +80,23 @@ def _outputs(shape: tuple[int, int], channels: int) -> tuple[TensorSpec, ...]:
 def read_tensor(tensor: Tensor, spec: TensorSpec) -> NDArray[Any]:
     """An input as an array, a view of its bytes where these are aligned.
 
+    Axes of length 1 at the end of a shape are dropped: some clients send one number a row as (N, 1).
+
     Raises
     ------
     InvalidInputError : datatype, shape, number of bytes or an element is not what the model takes.
     """
     if tensor.datatype != spec.datatype:
-        raise InvalidInputError(f"input {spec.name} has datatype {tensor.datatype}; send {spec.datatype}")
-    shape, wanted = _shape(tensor), spec.shape
+        raise InvalidInputError(f"input {spec.name} has datatype {excerpt(tensor.datatype)}; send {spec.datatype}")
+    sent, wanted = _shape(tensor), spec.shape
+    shape = sent[: len(wanted)]
     if len(shape) != len(wanted) or any(b not in (-1, a) for a, b in zip(shape, wanted, strict=True)):
-        raise InvalidInputError(f"input {spec.name} has shape {list(shape)}; send {list(wanted)}")
+        raise InvalidInputError(f"input {spec.name} has shape {excerpt(list(sent))}; send {list(wanted)}")
+    if any(size != 1 for size in sent[len(wanted) :]):
+        raise InvalidInputError(f"input {spec.name} has shape {excerpt(list(sent))}; send {list(wanted)}")
     if isinstance(tensor.data, bytes | memoryview):
         return _from_bytes(spec, shape, tensor.data)
-    return _from_elements(spec, shape, tensor.data)
+    return _from_elements(spec, sent, tensor.data).reshape(shape)
 
 
 def _shape(tensor: Tensor) -> tuple[int, ...]:
@@ -99,7 +105,9 @@ def _shape(tensor: Tensor) -> tuple[int, ...]:
     except TypeError:
         shape = (None,)
     if not all(type(size) is int and 0 <= size < 2**31 for size in shape):
-        raise InvalidInputError(f"input {tensor.name} has shape {tensor.shape}; a shape is a list of sizes")
+        raise InvalidInputError(
+            f"input {excerpt(tensor.name)} has shape {excerpt(tensor.shape)}; a shape is a list of sizes"
+        )
     return shape
 
 
@@ -115,15 +123,41 @@ def _from_bytes(spec: TensorSpec, shape: tuple[int, ...], data: bytes | memoryvi
 
 
 def _from_elements(spec: TensorSpec, shape: tuple[int, ...], data: Sequence[Any]) -> NDArray[Any]:
-    kind = DATATYPES[spec.datatype]
+    """Types are checked first: numpy would make room for the longest text among the numbers in place of each."""
+    elements = _flat(spec, shape, data)
+    if len(elements) != math.prod(shape):
+        raise InvalidInputError(
+            f"input {spec.name} has {len(elements)} numbers; shape {list(shape)} has {math.prod(shape)}"
+        )
+    wanted = (int, float) if spec.datatype == "FP32" else (int,)
+    if not set(map(type, elements)) <= set(wanted):
+        place = next(i for i, element in enumerate(elements) if type(element) not in wanted)
+        raise InvalidInputError(f"{_where(spec, shape, place)} = {excerpt(elements[place])}; {spec.datatype} is wanted")
     try:
-        array = np.asarray(data) if len(data) else np.zeros(0, dtype=kind)
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"input {spec.name}: data must be numbers, in lists of equal lengths") from error
-    if array.dtype.kind not in ("iuf" if spec.datatype == "FP32" else "i"):
-        raise InvalidInputError(f"input {spec.name}: data are {array.dtype}; {spec.datatype} is wanted")
-    if array.shape not in (shape, (math.prod(shape),)):
-        raise InvalidInputError(f"input {spec.name} has data of shape {list(array.shape)}; it says {list(shape)}")
-    with np.errstate(over="ignore"):  # infinities are refused with the row's number later
-        converted: NDArray[Any] = array.astype(kind).reshape(shape)
-    return converted
+        with np.errstate(over="ignore"):  # infinities are refused with the row's number later
+            return np.array(elements, dtype=DATATYPES[spec.datatype])
+    except OverflowError as error:
+        place = next(i for i, element in enumerate(elements) if not -(2**63) <= element < 2**63)
+        raise InvalidInputError(
+            f"{_where(spec, shape, place)} = {excerpt(elements[place])}; {spec.datatype} has 64 bits"
+        ) from error
+
+
+def _flat(spec: TensorSpec, shape: tuple[int, ...], data: Sequence[Any]) -> Sequence[Any]:
+    """The elements of lists that are as deep as the shape, or flat, in one list."""
+    if not (len(data) and isinstance(data[0], list)):
+        return data
+    lists = [data]
+    for size in shape:
+        if set(map(type, lists)) != {list} or set(map(len, lists)) != {size}:
+            raise InvalidInputError(
+                f"input {spec.name}: data must be lists of shape {list(shape)}, or its numbers in one list"
+            )
+        lists = list(chain.from_iterable(lists))
+    return lists
+
+
+def _where(spec: TensorSpec, shape: tuple[int, ...], place: int) -> str:
+    """What the messages call an element."""
+    index = "".join(f"[{part}]" for part in np.unravel_index(place, shape))
+    return f"input {spec.name}: data{index}"

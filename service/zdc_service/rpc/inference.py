@@ -5,13 +5,14 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import grpc
 import grpc.aio
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
-from zdc_detector.errors import InvalidInputError, ModelNotFoundError, NotReadyError, TooLargeError
+from zdc_detector.errors import InvalidInputError, ModelNotFoundError, NotReadyError, TooLargeError, excerpt
 
 from zdc_service.deadlines import within
 from zdc_service.inference.metadata import server_metadata
@@ -214,7 +215,8 @@ class InferenceService:
         large = message.ByteSize() > _LARGE_BYTES
 
         def read() -> Asked:
-            asked = self._models.understand(read_infer(message), limit, check=large)
+            read = partial(read_infer, message)
+            asked = self._models.understand(message.model_name, message.model_version, read, limit, check=large)
             if asked.reply_bytes > _LARGEST_REPLY:
                 raise TooLargeError(
                     f"an answer of {asked.reply_bytes} bytes is above the {_LARGEST_REPLY} of a gRPC message; "
@@ -276,19 +278,19 @@ class InferenceService:
 
     async def _index(self, message: pb.RepositoryIndexRequest) -> Message:
         _check_repository(message.repository_name)
-        return ParseDict({"models": self._models.index(message.ready)}, pb.RepositoryIndexResponse())
+        return ParseDict({"models": await self._models.index(message.ready)}, pb.RepositoryIndexResponse())
 
     def _check_administrator(self, context: Context) -> None:
         self._models.check_administrator(authorization(context.invocation_metadata()))
 
     async def _load(self, message: pb.RepositoryModelLoadRequest) -> Message:
         _check_repository(message.repository_name)
-        await asyncio.to_thread(self._models.load, message.model_name, parameter_values(message.parameters))
+        await self._models.load(message.model_name, parameter_values(message.parameters))
         return pb.RepositoryModelLoadResponse()
 
     async def _unload(self, message: pb.RepositoryModelUnloadRequest) -> Message:
         _check_repository(message.repository_name)
-        await asyncio.to_thread(self._models.unload, message.model_name, parameter_values(message.parameters))
+        await self._models.unload(message.model_name, parameter_values(message.parameters))
         return pb.RepositoryModelUnloadResponse()
 
 
@@ -300,7 +302,7 @@ def _failed_with(error: Exception) -> "asyncio.Future[SimulationResult]":
 
 def _check_repository(name: str) -> None:
     if name:
-        raise InvalidInputError(f"repository_name = {name!r}: there is one repository, and it has no name")
+        raise InvalidInputError(f"repository_name = {excerpt(name)}: there is one repository, and it has no name")
 
 
 def _unary(

@@ -3,16 +3,20 @@
 from collections.abc import Mapping
 from typing import Any
 
-from zdc_detector.errors import InvalidInputError
+from zdc_detector.errors import InvalidInputError, excerpt
 
 from zdc_service.inference.reply import OUTPUT_DATATYPE, InferenceReply
-from zdc_service.inference.request import InferenceRequest
+from zdc_service.inference.request import CONTENT_TYPE, InferenceRequest
 from zdc_service.inference.tensors import Tensor
 from zdc_service.rpc import inference_pb2 as pb
 from zdc_service.rpc.wire import bytes_field
 
-#: Asks for a mark in the last reply to a request of a stream; each has one reply, which is marked in any case.
-_MARK_LAST, _LAST = "triton_enable_empty_final_response", "triton_final_response"
+#: Marks the last reply to a request of a stream; each has one reply, which is marked whether or not that is asked for.
+_LAST = "triton_final_response"
+
+#: What clients say of a tensor's form over HTTP, and KServe's over gRPC as well, where every tensor has one form.
+_FORM_OF_TENSORS = frozenset(("binary_data_size", "binary_data", CONTENT_TYPE))
+_BINARY_OUTPUT = "binary_data_output"
 
 _CONTENTS = {"FP32": "fp32_contents", "INT64": "int64_contents"}
 _RAW_OUTPUTS = pb.ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER
@@ -31,12 +35,15 @@ def read_infer(message: pb.ModelInferRequest) -> InferenceRequest:
         raise InvalidInputError(
             f"raw_input_contents has {len(raw)} entries for {len(message.inputs)} inputs; send one for each, or none"
         )
-    of_tensors = [name for one in message.inputs for name in one.parameters]
-    of_tensors += [name for one in message.outputs for name in one.parameters]
-    if of_tensors:
-        raise InvalidInputError(f"parameter {of_tensors[0]!r} of a tensor is unknown; tensors travel in the message")
+    of_tensors = {name for one in message.inputs for name in one.parameters}
+    of_tensors |= {name for one in message.outputs for name in one.parameters}
+    unknown = of_tensors - _FORM_OF_TENSORS
+    if unknown:
+        raise InvalidInputError(
+            f"parameter {excerpt(min(unknown))} of a tensor is unknown; tensors travel in the message"
+        )
     parameters = parameter_values(message.parameters)
-    parameters.pop(_MARK_LAST, None)
+    parameters.pop(_BINARY_OUTPUT, None)
     return InferenceRequest(
         model=message.model_name,
         version=message.model_version,
