@@ -22,6 +22,7 @@ class Silent:
     def __init__(self, interrupt_after: int | None = None) -> None:
         self.records: list[dict[str, float]] = []
         self.warnings: list[str] = []
+        self.said: list[str] = []
         self.interrupt_after = interrupt_after
 
     def step(self, epoch: int, step: int, steps: int, terms: dict[str, float]) -> None:
@@ -35,6 +36,9 @@ class Silent:
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
 
 
 def tiny_config(folder: Path, **overrides: object) -> SinkhornConfig:

@@ -20,6 +20,7 @@ from zdc_detector.particles import CHARGE, PX, PY, PZ, VX, VY, VZ, Particles
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
+from zdc_training.checkpoints import load_state, save_state
 from zdc_training.cli import main
 from zdc_training.config import override_config
 from zdc_training.export_o2 import IR_VERSION
@@ -36,11 +37,11 @@ PARTICLES = 40
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = trained(tmp_path_factory.mktemp("training"), loss={}, output={"name": "toy", "finish": "round"})
-    saved = run.load(run.best)
+    saved = load_state(run.best)
     weights = dict(saved["model"])
     bias = next(name for name in reversed(weights) if name.startswith("decoder.") and name.endswith("bias"))
     weights[bias] = weights[bias] + 1.5  # a toy leaves all fibres below half a photon
-    run.save(run.best, saved | {"model": weights})
+    save_state(run.best, saved | {"model": weights})
     return run
 
 

@@ -8,6 +8,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import Silent, tiny_config, trained
 from zdc_detector.errors import ConfigError, TrainingError
+from zdc_training.checkpoints import former
 from zdc_training.config import override_config, parse_config
 from zdc_training.curves import draw_curves
 from zdc_training.e2esae import SinkhornAutoencoder
@@ -41,7 +42,7 @@ def test_a_run_leaves_config_logs_checkpoints_and_the_best_model(tmp_path: Path)
     board = EventAccumulator(str(run.folder / "tensorboard"))
     board.Reload()
     assert [e.step for e in board.Scalars("loss/sinkhorn")] == [1, 2, 3, 4]
-    draw_curves(run.log, tmp_path / "curves.png")
+    draw_curves(run.records(), tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -107,6 +108,7 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     run = trained(tmp_path)
     for path in (run.checkpoint, run.best):
         path.write_bytes(path.read_bytes()[:1000])
+    former(run.checkpoint).unlink()
     with pytest.raises(ConfigError, match=r"checkpoint\.pt: cannot be read: .*; restore the file, or train"):
         fit(run.config(), run, True, Silent())
     with pytest.raises(ConfigError, match=r"best\.pt: cannot be read"):

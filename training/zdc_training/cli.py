@@ -81,7 +81,7 @@ class Fit(OnTorch):
         except KeyboardInterrupt:
             end(PROG, f"interrupted; go on with: {self._resume_command(run)}", INTERRUPTED)
         if first_process():
-            draw_curves(run.log, run.folder / CURVES_FILE)
+            draw_curves(run.records(), run.folder / CURVES_FILE)
             print(f"trained {run.folder}; next: train-zdc evaluate {run.folder}")
 
     def _resume_command(self, run: "Run") -> str:

@@ -1,33 +1,56 @@
 """The picture of a training run: loss terms and validation figures by epoch."""
 
-import json
+from collections.abc import Sequence
 from pathlib import Path
 
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
 from zdc_detector.whole_file import whole_file
 
 CURVES_FILE = "curves.png"
 
+_COLUMNS = 3
+_SHOWN = ("loss/", "validation/", "gradient_norm")
+#: Ranges of this ratio have a logarithmic axis; up to the second one, ticks at 1, 2 and 5 of each decade.
+_LOGARITHMIC, _FEW_DECADES = 10.0, 1000.0
 
-def draw_curves(log: Path, picture: Path) -> None:
-    """Draw ``log.jsonl`` of a run; the PNG appears whole or not at all."""
-    records = [json.loads(line) for line in log.read_text().splitlines()]
-    names = sorted({name for record in records for name in record if name.startswith(("loss/", "validation/"))})
+
+def draw_curves(records: Sequence[dict[str, float]], picture: Path) -> None:
+    """Draw the log of a run; the PNG appears whole or not at all.
+
+    Parameters
+    ----------
+    records : One an epoch, as `zdc_training.run.Run.records` reads them; of none nothing is drawn.
+    """
+    names = sorted({name for record in records for name in record if name.startswith(_SHOWN)})
     shown = [name for name in names if any(record.get(name) for record in records)]
-    columns = 3
-    rows = -(-len(shown) // columns)
-    figure = Figure(figsize=(4 * columns, 2.6 * rows), layout="constrained")
+    if not shown:
+        return
+    rows = -(-len(shown) // _COLUMNS)
+    figure = Figure(figsize=(4 * _COLUMNS, 2.6 * rows), layout="constrained")
     FigureCanvasAgg(figure)
     for i, name in enumerate(shown):
-        axes = figure.add_subplot(rows, columns, i + 1)
+        axes = figure.add_subplot(rows, _COLUMNS, i + 1)
         points = [(record["epoch"], record[name]) for record in records if name in record]
         axes.plot(*zip(*points, strict=True), linewidth=1.2)
-        if min(value for _, value in points) > 0:
-            axes.set_yscale("log")
+        _scale([value for _, value in points], axes)
         axes.set_title(name.replace("/", ": ").replace("_", " "), fontsize=9)
         axes.set_xlabel("epoch", fontsize=8)
-        axes.tick_params(labelsize=7)
+        axes.tick_params(labelsize=7, which="both")
         axes.grid(alpha=0.3)
     with whole_file(picture) as part:
         figure.savefig(part, dpi=110, format="png")
+
+
+def _scale(values: Sequence[float], axes: Axes) -> None:
+    """A logarithmic axis where it helps, with labels that have room: minor ticks have none."""
+    low, high = min(values), max(values)
+    if low <= 0 or high / low < _LOGARITHMIC:
+        return
+    axes.set_yscale("log")
+    subs = (1.0, 2.0, 5.0) if high / low < _FEW_DECADES else (1.0,)
+    axes.yaxis.set_major_locator(LogLocator(subs=subs))
+    axes.yaxis.set_major_formatter(FormatStrFormatter("%g"))
+    axes.yaxis.set_minor_formatter(NullFormatter())

@@ -25,6 +25,11 @@ def processes() -> int:
     return torch_distributed.get_world_size() if torch_distributed.is_initialized() else 1
 
 
+def planned_processes() -> int:
+    """How many `torchrun` started, also before they are joined."""
+    return processes() if torch_distributed.is_initialized() else int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def rank() -> int:
     """Which of them this is; 0 writes what there is to write."""
     return torch_distributed.get_rank() if torch_distributed.is_initialized() else 0
@@ -32,7 +37,7 @@ def rank() -> int:
 
 def first_process() -> bool:
     """Whether this is the one of the processes of `torchrun` that speaks, also before and after they are joined."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return rank() == 0 if torch_distributed.is_initialized() else int(os.environ.get("RANK", "0")) == 0
 
 
 def local_device(name: str) -> str:
@@ -43,7 +48,7 @@ def local_device(name: str) -> str:
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
     """Within, this process trains with the others that `torchrun` started; alone, where it started none."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or torch_distributed.is_initialized():
+    if planned_processes() == 1 or torch_distributed.is_initialized():
         yield
         return
     torch_distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
@@ -57,6 +62,15 @@ def wait_for_all() -> None:
     """Go on when every process is here."""
     if processes() > 1:
         torch_distributed.barrier()
+
+
+def from_first(number: float, device: torch.device) -> float:
+    """The number that the first process has."""
+    if processes() == 1:
+        return number
+    shared_number = torch.tensor(float(number), device=device)
+    torch_distributed.broadcast(shared_number, 0)
+    return float(shared_number)
 
 
 def share(rows: int) -> slice:

@@ -1,7 +1,9 @@
 """The training loop: seeded, resumable after any epoch, with every loss term in sight."""
 
+import math
 import time
 from collections import defaultdict
+from contextlib import nullcontext
 from typing import Any, Protocol
 
 import torch
@@ -9,12 +11,14 @@ from torch.utils.tensorboard import SummaryWriter
 from zdc_detector.errors import ConfigError
 from zdc_detector.showers import Showers
 
+from zdc_training.checkpoints import load_state, save_state
 from zdc_training.config import AnyConfig
 from zdc_training.data import load_split
-from zdc_training.distributed import joined, local_device, processes, rank, wait_for_all
+from zdc_training.distributed import first_process, from_first, joined, local_device, planned_processes, wait_for_all
 from zdc_training.run import Run
-from zdc_training.steps import Draws, Training, learning_rate
-from zdc_training.validation import blindness, validate
+from zdc_training.run_lock import check_free, locked
+from zdc_training.steps import GRADIENT_NORM, Draws, Training, learning_rate
+from zdc_training.validation import doubts, validate
 
 
 class Reporter(Protocol):
@@ -29,6 +33,9 @@ class Reporter(Protocol):
     def warn(self, text: str) -> None:
         """Something that the run goes on in spite of."""
 
+    def say(self, text: str) -> None:
+        """Something to know."""
+
 
 def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: str = "cpu") -> None:
     """Train until the configured number of epochs.
@@ -37,8 +44,8 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
     had never stopped (to the bit on the CPU of one machine with one number of threads).
 
     Under `torchrun` the processes share each batch, and the first one validates, writes and reports. They need one
-    file system. Loss and gradients are those of one process, to rounding; methods that draw Poisson counts (`fast`,
-    `dcgan`) draw others.
+    file system. Loss and gradients of a step are those of one process, to rounding, which grows from step to step;
+    methods that draw Poisson counts (`fast`, `dcgan`) draw others.
 
     Parameters
     ----------
@@ -48,37 +55,64 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
 
     Raises
     ------
-    ConfigError : the folder already holds a run and `resume` is false, a resumed run cannot go on with `config`, its
-        checkpoint is damaged or another version's, a setting does not fit the data, or there is no such device.
+    ConfigError : another process trains in the folder, it already holds a run and `resume` is false, a resumed run
+        cannot go on with `config`, its checkpoint is damaged or another version's, a setting does not fit the data, or
+        there is no such device.
     FileFormatError : the training file cannot be read.
-    TrainingError : a loss term or the gradient is not finite; the last finished epoch is kept.
+    OSError : something cannot be written; the last finished epoch is kept.
+    TrainingError : a loss term, the gradient or a validation figure is not finite, or weights have run away; the last
+        finished epoch is kept.
     """
+    check_free(run.folder)
     run.check(config, resume)
     place = open_device(local_device(device))
     showers, validation = load_split(config.data)
-    with joined(place):
-        _check_batch(config, len(showers))
+    _check_batch(config, len(showers))
+    first = first_process()
+    # The first process alone holds the folder, before the others wait for it: a refusal is one process's.
+    with locked(run.folder) if first else nullcontext(), joined(place):
+        run.check(config, resume)  # again: what it found may have changed before the lock was ours
         training = Training.begin(config, showers, place)
         if resume and run.checkpoint.is_file():
             with run.fitting(run.checkpoint):
-                training.restore(run.load(run.checkpoint))
+                training.restore(load_state(run.checkpoint))
         wait_for_all()  # nobody writes before all have read
-        if rank() > 0:
-            while training.epoch < config.optimiser.epochs:
+        if not first:
+            while not training.finished:
                 _epoch(training, len(showers), None)
+                _agree(training)
             return
-        run.begin(config, training.epoch)
-        run.truncate_log(training.epoch)
-        with SummaryWriter(str(run.folder / "tensorboard"), purge_step=training.epoch + 1) as writer:
-            while training.epoch < config.optimiser.epochs:
-                started = time.monotonic()
-                record = _epoch(training, len(showers), reporter)
-                if training.epoch % config.validate_every == 0 or training.epoch == config.optimiser.epochs:
-                    record |= _validated(training, run, validation, reporter)
-                record["seconds"] = time.monotonic() - started
-                run.log_epoch(record, writer)
-                run.save(run.checkpoint, training.state())
-                reporter.epoch(record)
+        with run.writing():
+            run.begin(config, training.epoch)
+            run.truncate_log(training.epoch)
+            with SummaryWriter(str(run.folder / "tensorboard"), purge_step=training.epoch + 1) as writer:
+                while not training.finished:
+                    started = time.monotonic()
+                    record = _epoch(training, len(showers), reporter)
+                    if _validates(training):
+                        record |= _validated(training, run, validation, reporter)
+                    record["seconds"] = time.monotonic() - started
+                    run.log_epoch(record, writer)
+                    save_state(run.checkpoint, training.state(), keep_former=True)
+                    reporter.epoch(record)
+                    _agree(training)
+        if not training.patient:
+            reporter.say(
+                f"stopped after epoch {training.epoch}: no smaller CRPS in {training.waited} validations "
+                "(optimiser.patience)"
+            )
+
+
+def _validates(training: Training) -> bool:
+    """Whether the epoch that just ended is one of those that are followed by a validation."""
+    config = training.config
+    return training.epoch % config.validate_every == 0 or training.epoch == config.optimiser.epochs
+
+
+def _agree(training: Training) -> None:
+    """What the first process found of the validation, in all processes: they stop after the same epoch."""
+    if _validates(training):
+        training.waited = int(from_first(training.waited, training.device))
 
 
 def open_device(name: str) -> torch.device:
@@ -101,8 +135,10 @@ def _check_batch(config: AnyConfig, showers: int) -> None:
     size = config.optimiser.batch_size
     if showers < size:
         raise ConfigError(f"optimiser.batch_size = {size} is above the {showers} training showers; lower it")
-    if size % processes():
-        raise ConfigError(f"optimiser.batch_size = {size} cannot be shared by {processes()} processes; take a multiple")
+    if size % planned_processes():
+        raise ConfigError(
+            f"optimiser.batch_size = {size} cannot be shared by {planned_processes()} processes; take a multiple"
+        )
 
 
 def _epoch(training: Training, showers: int, reporter: Reporter | None) -> dict[str, float]:
@@ -123,7 +159,8 @@ def _epoch(training: Training, showers: int, reporter: Reporter | None) -> dict[
         if reporter is not None:
             reporter.step(epoch + 1, step + 1, steps, values)
     training.epoch += 1
-    means = {f"loss/{name}": summed / steps for name, summed in sums.items()}
+    norms = {name: sums.pop(name) / steps for name in list(sums) if name.startswith(GRADIENT_NORM)}
+    means = {f"loss/{name}": summed / steps for name, summed in sums.items()} | norms
     seconds = time.monotonic() - started
     return {"epoch": training.epoch, "learning_rate": rate, "steps_per_second": steps / seconds, **means}
 
@@ -131,14 +168,19 @@ def _epoch(training: Training, showers: int, reporter: Reporter | None) -> dict[
 def _validated(training: Training, run: Run, validation: Showers, reporter: Reporter) -> dict[str, float]:
     """Figures of what is kept, which is saved if it is the best."""
     config = training.config
-    figures = validate(training.kept, training.learner, validation, config)
-    warning = blindness(config, figures)
-    if warning:
+    with training.computing():
+        figures = validate(training.kept, training.learner, validation, config)
+    for name, value in figures.items():
+        if not math.isfinite(value):
+            raise training.failure(f"the validation's {name} is {value}")
+    for warning in doubts(config, figures):
         reporter.warn(f"epoch {training.epoch}: {warning}")
-    if config.keep == "last" or figures["crps"] < training.best:
+    better = figures["crps"] < training.best
+    training.waited = 0 if better else training.waited + 1
+    if config.keep == "last" or better:
         training.best = min(training.best, figures["crps"])
         run.metrics.unlink(missing_ok=True)
-        run.save(run.best, _best(training, validation))
+        save_state(run.best, _best(training, validation))
     return {f"validation/{name}": value for name, value in figures.items()}
 
 

@@ -41,9 +41,11 @@ class ImageLearner:
         self.training = training
         self.symmetries = config.data.symmetries
         self.device = device
-        # Convolutions take images with the channels last: other layouts are copied to that one and back in every step.
         self.model = model.to(device)
-        self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # torch declares it for tensors
+        # Channels last is the faster layout, on CPUs by a seventh. But there torch's batch normalisation sums it in an
+        # order that loses three digits: the gradient was off by up to 0.7 %, in the usual layout by 0.006 %.
+        if device.type != "cpu":
+            self.model.to(memory_format=torch.channels_last)  # type: ignore[call-overload] # declared for tensors
 
     def batch(self, rows: NDArray[np.intp], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """log(1 + photons) and conditions of this process's share of some rows, each turned by its own symmetry."""

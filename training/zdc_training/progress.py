@@ -60,7 +60,11 @@ class ProgressReporter:
 
     def warn(self, text: str) -> None:
         """Say it on a line of its own."""
-        self._console.print(f"warning: {text}", highlight=False, soft_wrap=True)
+        self.say(f"warning: {text}")
+
+    def say(self, text: str) -> None:
+        """Print a line above the bar."""
+        self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     def epoch(self, record: dict[str, float]) -> None:
         """Say what an epoch gave."""

@@ -2,18 +2,17 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
-import torch
 from torch.utils.tensorboard import SummaryWriter
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.errors import ConfigError
-from zdc_detector.whole_file import whole_file, write_whole
+from zdc_detector.whole_file import write_whole
 
+from zdc_training.checkpoints import load_state
 from zdc_training.config import AnyConfig, changed_keys, check_resumable, parse_config
 from zdc_training.learner import Generator
 from zdc_training.methods import build_model
@@ -59,8 +58,7 @@ class Run:
         check_resumable(self.config(), config)
 
     def begin(self, config: AnyConfig, epoch: int) -> None:
-        """Make the folder and write the configuration; a former one stays as ``config-to-epoch-<epoch>.json``."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Write the configuration to the folder; a former one stays as ``config-to-epoch-<epoch>.json``."""
         text = config.model_dump_json(indent=2)
         if self.config_file.exists():
             if not changed_keys(self.config(), config):
@@ -73,16 +71,19 @@ class Run:
 
         Raises
         ------
-        ConfigError : no run there.
+        ConfigError : no run there, or its file is damaged.
         """
         if not self.config_file.is_file():
             raise ConfigError(f"{self.folder} holds no run: no {self.config_file.name}; train one with `train-zdc fit`")
-        return parse_config(json.loads(self.config_file.read_text()), str(self.config_file))
-
-    def save(self, path: Path, state: Mapping[str, Any]) -> None:
-        """Write a checkpoint, whole or not at all."""
-        with whole_file(path) as part:
-            torch.save(dict(state), part)
+        try:
+            tree = json.loads(self.config_file.read_text())
+        except ValueError as error:  # neither JSON nor UTF-8
+            reason = f"is damaged: {error}"
+        else:
+            if isinstance(tree, dict):
+                return parse_config(tree, str(self.config_file))
+            reason = f"is damaged: holds a {type(tree).__name__}"
+        raise ConfigError(f"{self.config_file} {reason}; restore it, or train another run with --run")
 
     def log_epoch(self, record: Mapping[str, Any], writer: SummaryWriter) -> None:
         """Append to the JSONL log and to TensorBoard; before the checkpoint, so that no epoch is missing."""
@@ -95,28 +96,32 @@ class Run:
     def truncate_log(self, epochs: int) -> None:
         """Keep the log of so many epochs, so that a resumed run does not log one twice or after half a line."""
         if self.log.exists():
-            write_whole(self.log, "".join(self.log.read_text().splitlines(keepends=True)[:epochs]))
+            write_whole(self.log, "".join(self.log.read_text(errors="replace").splitlines(keepends=True)[:epochs]))
 
-    def load(self, path: Path) -> dict[str, Any]:
-        """Read a checkpoint to the CPU.
+    def records(self) -> list[dict[str, float]]:
+        """What was logged of each epoch; lines that are damaged are left out."""
+        records: list[dict[str, float]] = []
+        lines = self.log.read_text(errors="replace").splitlines() if self.log.is_file() else []
+        for line in lines:
+            with suppress(json.JSONDecodeError):
+                records.append(json.loads(line))
+        return records
 
-        Raises
-        ------
-        ConfigError : the file is damaged.
-        """
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """What the system says of a write, a full disk say, with what to do about it."""
         try:
-            saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, UnpicklingError) as error:
-            reason = str(error).partition("\n")[0]
-            raise ConfigError(f"{path}: cannot be read: {reason}; restore the file, or train another run") from error
-        return saved
+            yield
+        except OSError as error:
+            what = f"{error.strerror or error}; the last finished epoch is kept: make room, then go on with --resume"
+            raise OSError(error.errno, what, str(error.filename or self.folder)) from error
 
     @contextmanager
     def fitting(self, path: Path) -> Iterator[None]:
         """ConfigError where what a checkpoint holds is not what networks of this configuration and version take."""
         try:
             yield
-        except (KeyError, ValueError, RuntimeError) as error:
+        except (KeyError, ValueError, TypeError, RuntimeError) as error:
             reason = str(error).partition("\n")[0]
             raise ConfigError(
                 f"{path} does not fit the networks of {self.config_file}: {reason}; it may be of another version: "
@@ -133,7 +138,7 @@ class Run:
         config = self.config()
         if not self.best.is_file():
             raise ConfigError(f"{self.folder} has no {self.best.name}; let `train-zdc fit` reach its first validation")
-        saved = self.load(self.best)
+        saved = load_state(self.best)
         with self.fitting(self.best):
             model = build_model(config, Calorimeter.model_validate(saved["calorimeter"]))
             model.load_state_dict(saved["model"])

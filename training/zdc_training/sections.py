@@ -29,7 +29,10 @@ class DataConfig(Section):
     symmetries: bool = Field(
         True, description="turn each shower by one of the eight symmetries of the face, drawn anew"
     )
-    description: str = "Geant4 11.4.0 showers on ALICE's ZN geometry (not the ALICE data set)"
+    description: str = Field(
+        "Geant4 11.4.0 showers on ALICE's ZN geometry (not the ALICE data set)",
+        description="what the showers are, for the model card",
+    )
     limit: Positive | None = Field(
         None, description="use only so many training showers, drawn by the split seed; more contain fewer"
     )
@@ -38,26 +41,36 @@ class DataConfig(Section):
 class OptimiserConfig(Section):
     """Adam and its schedule."""
 
-    epochs: Positive = 100
-    batch_size: int = Field(1000, ge=2, description="the normalisations and R_s need two showers")
-    learning_rate: float = Field(1e-3, gt=0)
+    epochs: Positive = Field(100, description="passes over the training showers")
+    batch_size: int = Field(
+        1000, ge=2, description="showers in a step; a last incomplete batch of an epoch is left out"
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's, after the warm-up")
     warmup_epochs: int = Field(0, ge=0, description="epochs over which the learning rate rises from 0")
     weight_decay: Weight = Field(0.0, description="decay of the weights, decoupled from Adam's moments (AdamW)")
     average: float = Field(
         0.0, ge=0, lt=1, description="decay of a running average of the weights, which is then what is kept; 0: none"
     )
-    final_share: float = Field(
-        0.01, gt=0, le=1, description="learning rate at the end, as a share of the first (cosine)"
+    schedule: Literal["cosine", "exponential"] = Field(
+        "cosine", description="how the learning rate falls after the warm-up, from `learning_rate` to its `final_share`"
     )
-    clip_gradient: float = Field(10.0, gt=0, description="largest norm of the gradient")
+    final_share: float = Field(
+        0.01, gt=0, le=1, description="learning rate at the end, as a share of `learning_rate`; 1: it stays"
+    )
+    clip_gradient: float = Field(10.0, gt=0, description="gradients with a larger norm are scaled down to it")
+    patience: Positive | None = Field(
+        None, description="stop after so many validations without a smaller CRPS; left out: train all epochs"
+    )
 
 
 class OutputConfig(Section):
     """What the exported model is called and how its rates become photons."""
 
     name: str = Field("zn-e2esae", pattern=NAME_PATTERN, description="a folder and a part of URLs")
-    version: Positive = 1
-    description: str = "Conditional end-to-end Sinkhorn autoencoder"
+    version: Positive = Field(1, description="of the exported model")
+    description: str = Field(
+        "Conditional end-to-end Sinkhorn autoencoder", description="what the model is, for its card"
+    )
     finish: Literal[Finish.ROUND, Finish.POISSON] = Field(Finish.POISSON, description="how rates become photon counts")
     limitations: tuple[str, ...] = Field(
         (),

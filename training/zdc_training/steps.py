@@ -2,6 +2,8 @@
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +21,12 @@ from zdc_training.image_config import SinkhornCostConfig
 from zdc_training.learner import Generator, Learner, ObjectiveTerms, Player
 from zdc_training.methods import build_learner
 from zdc_training.sections import OptimiserConfig
+
+#: Norm of the gradient before it is clipped, of the first player; those of others have a number behind.
+GRADIENT_NORM = "gradient_norm"
+#: No weight of a training that goes well comes near.
+_RUNAWAY = 1e3
+_MOST = 80  # letters of another library's message
 
 
 @dataclass(frozen=True)
@@ -52,6 +60,7 @@ class Training:
     steps: int = 0
     epoch: int = 0
     best: float = math.inf
+    waited: int = 0  # validations since the best one
 
     @classmethod
     def begin(cls, config: AnyConfig, training: Showers, device: torch.device) -> "Training":
@@ -71,6 +80,17 @@ class Training:
         return self.average or self.learner.model
 
     @property
+    def patient(self) -> bool:
+        """Whether the last validations leave hope of a better one."""
+        patience = self.config.optimiser.patience
+        return patience is None or self.waited < patience
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is no epoch left to train."""
+        return self.epoch >= self.config.optimiser.epochs or not self.patient
+
+    @property
     def device(self) -> torch.device:
         """Where it is trained."""
         return next(self.learner.model.parameters()).device
@@ -84,6 +104,7 @@ class Training:
             "steps": self.steps,
             "epoch": self.epoch,
             "best": self.best,
+            "waited": self.waited,
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
@@ -95,9 +116,10 @@ class Training:
         for optimiser, held in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(held)
         self.steps, self.epoch, self.best = saved["steps"], saved["epoch"], saved["best"]
+        self.waited = saved.get("waited", 0)
 
     def step(self, rows: NDArray[np.intp], draws: Draws, rate: float) -> dict[str, float]:
-        """Let every player move once; returns the terms of their losses, means over processes.
+        """Let every player move once; returns the terms of their losses, means over processes, and `GRADIENT_NORM`.
 
         Parameters
         ----------
@@ -106,8 +128,13 @@ class Training:
 
         Raises
         ------
-        TrainingError : a term or a gradient is not finite; nothing was moved by it.
+        TrainingError : a term or a gradient is not finite, and moved nothing; or weights are so large that a term
+            cannot be computed.
         """
+        with self.computing():
+            return self._step(rows, draws, rate)
+
+    def _step(self, rows: NDArray[np.intp], draws: Draws, rate: float) -> dict[str, float]:
         before = draws.copy()
         turns = self.learner.turns(rows, draws.rng, draws.noise)
         values: dict[str, float] = {}
@@ -125,8 +152,11 @@ class Training:
                 found = _on_cpu(terms, norm)
             for name, value in found.items():
                 if not math.isfinite(value):
-                    raise TrainingError(self._failure(name or self._culprit(turn, rows, before), value))
-            values |= {name: value for name, value in found.items() if name}
+                    term = self._culprit(turn, rows, before) if name == GRADIENT_NORM else name
+                    raise self.failure(f"the {term} term is {value}")
+            values |= {
+                name if turn == 0 or name != GRADIENT_NORM else f"{name}_{turn + 1}": found[name] for name in found
+            }
             with record_function("step: optimiser"):
                 optimiser.step()
         next(turns, None)
@@ -144,13 +174,27 @@ class Training:
                 return f"gradient of the {name}"
         return "gradient of the sum, though of no one"
 
-    def _failure(self, what: str, value: float) -> str:
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """What libraries raise where weights have run away, as a `TrainingError`; other errors pass."""
+        try:
+            yield
+        except (RuntimeError, ValueError) as error:
+            with torch.no_grad():
+                largest = max(float(weights.abs().max()) for weights in self.learner.model.parameters())
+            if largest < _RUNAWAY and self.config.optimiser.learning_rate < _RUNAWAY:
+                raise
+            reason = str(error).partition("\n")[0][:_MOST]
+            raise self.failure(f"weights have run away, up to {largest:.3g} ({reason})") from error
+
+    def failure(self, what: str) -> TrainingError:
+        """An error that says where the training stopped, why, and what helps."""
         keys = {"optimiser.learning_rate": "lower", "optimiser.clip_gradient": "lower"}
         if isinstance(self.config.loss, SinkhornCostConfig):
             keys["loss.blur"] = "higher"
         remedies = " or ".join(f"--set {key}=... ({change})" for key, change in keys.items())
         kept = "go on from the last finished epoch with --resume and" if self.epoch else "begin again with"
-        return f"epoch {self.epoch + 1}, step {self.steps + 1}: the {what} term is {value}; {kept} {remedies}"
+        return TrainingError(f"epoch {self.epoch + 1}, step {self.steps + 1}: {what}; {kept} {remedies}")
 
     @torch.no_grad()
     def _move_average(self) -> None:
@@ -167,15 +211,18 @@ class Training:
 
 
 def _on_cpu(terms: ObjectiveTerms, norm: Tensor) -> dict[str, float]:
-    """The terms, means over processes, and under no name the norm of the gradient, which all have alike."""
+    """The terms, means over processes, and the norm of the gradient, which all have alike."""
     numbers = torch.stack([*(term.detach() for term in terms.values()), norm.detach()])
-    return dict(zip((*terms, ""), (total(numbers) / processes()).tolist(), strict=True))
+    return dict(zip((*terms, GRADIENT_NORM), (total(numbers) / processes()).tolist(), strict=True))
 
 
 def learning_rate(config: OptimiserConfig, epoch: float) -> float:
-    """Linear warm-up, then a cosine from the first to `final_share` of it; `epoch` counts fractions."""
+    """Linear warm-up, then down to `final_share` of the rate; `epoch` counts fractions."""
     if epoch < config.warmup_epochs:
         return config.learning_rate * (epoch + 1e-3) / config.warmup_epochs
     span = max(config.epochs - config.warmup_epochs, 1)
-    cosine = 0.5 * (1 + math.cos(math.pi * min(1.0, (epoch - config.warmup_epochs) / span)))
+    done = min(1.0, (epoch - config.warmup_epochs) / span)
+    if config.schedule == "exponential":
+        return float(config.learning_rate * config.final_share**done)
+    cosine = 0.5 * (1 + math.cos(math.pi * done))
     return config.learning_rate * (config.final_share + (1 - config.final_share) * cosine)

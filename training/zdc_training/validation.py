@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from zdc_detector.finish import Finish
 from zdc_detector.showers import Showers
 from zdc_metrics import channel_wasserstein, empty_share, fair_crps, mean_absolute_error
 from zdc_metrics.distances import crps_floor
@@ -14,6 +15,7 @@ from zdc_training.losses import CLEAR
 
 _SEED = 20_201  # the same noise at every validation, so that epochs compare
 _REPEATS = 4
+_FAR = 10.0  # times too much or too little light
 
 
 @torch.no_grad()
@@ -41,13 +43,22 @@ def validate(model: Generator, learner: Learner, showers: Showers, config: AnyCo
     }
 
 
-def blindness(config: AnyConfig, figures: dict[str, float]) -> str | None:
-    """What to say where the Sinkhorn term cannot see the latents (see `losses`)."""
+def doubts(config: AnyConfig, figures: dict[str, float]) -> list[str]:
+    """What to say of a validation whose figures no good training has."""
+    found = []
+    light = figures["photon_sum_ratio"]
+    if not 1 / _FAR <= light <= _FAR:
+        rounding = ', or finish = "round" makes 0 of rates below 0.5' if config.output.finish is Finish.ROUND else ""
+        found.append(
+            f"the model gives {light:.2g} times the light of the simulated showers; if it stays so, the learning rate "
+            f"is too high, or the epochs are too few{rounding}"
+        )
     diameter = figures.get("latent_diameter")
-    if diameter is None or not isinstance(config.loss, SinkhornCostConfig) or diameter >= CLEAR * config.loss.blur:
-        return None
-    return (
-        f"the latents are {diameter:.2g} wide, less than {CLEAR:g} times loss.blur = {config.loss.blur:g}: below its "
-        "blur the Sinkhorn term compares means alone; if it stays so, lower loss.blur or raise "
-        "loss.reconstruction_weight"
-    )
+    if isinstance(config.loss, SinkhornCostConfig) and diameter is not None and diameter < CLEAR * config.loss.blur:
+        # The Sinkhorn term cannot see the latents, see `losses`.
+        found.append(
+            f"the latents are {diameter:.2g} wide, less than {CLEAR:g} times loss.blur = {config.loss.blur:g}: below "
+            "its blur the Sinkhorn term compares means alone; if it stays so, lower loss.blur or raise "
+            "loss.reconstruction_weight"
+        )
+    return found

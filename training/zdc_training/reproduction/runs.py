@@ -1,6 +1,5 @@
 """The runs that a reproduction needs: each is trained and evaluated unless it was before."""
 
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -110,11 +109,11 @@ def _prepared(plan: Plan, entry: Entry, seed: int) -> Finished:
     with ProgressReporter(config.optimiser.epochs) as reporter:
         fit(config, run, True, reporter, plan.device)
     if not run.metrics.is_file():
-        draw_curves(run.log, run.folder / CURVES_FILE)
+        draw_curves(run.records(), run.folder / CURVES_FILE)
         evaluate_model(network(run.load_model()), config, run.folder)
     try:
         report = Report.model_validate_json(run.metrics.read_bytes())
     except ValidationError as error:
         raise ConfigError(f"{run.metrics} is no report of this version; remove it, and it is made again") from error
-    seconds = sorted(json.loads(line)["seconds"] for line in run.log.read_text().splitlines())
+    seconds = sorted(record["seconds"] for record in run.records())
     return Finished(entry, seed, run, report, seconds[len(seconds) // 2], len(seconds))

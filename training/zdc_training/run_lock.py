@@ -1,0 +1,58 @@
+"""One training at a time in a folder: a lock of the operating system, which is gone when its process is."""
+
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from zdc_detector.errors import ConfigError
+
+LOCK_FILE = ".lock"
+#: What a file system without locks answers.
+_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder and hold its lock; on a file system that has no locks, hold none.
+
+    Raises
+    ------
+    ConfigError : another process holds it; names the process.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # Not truncated before it is ours: a holder's name is in it. Never removed: a second process may have opened it.
+    with (folder / LOCK_FILE).open("a+") as file:
+        _take(file, folder)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()}")
+        file.flush()
+        yield
+
+
+def check_free(folder: Path) -> None:
+    """Raise ConfigError if another process holds the folder's lock; writes nothing."""
+    try:
+        file = (folder / LOCK_FILE).open()
+    except OSError:
+        return
+    with file:
+        _take(file, folder)
+
+
+def _take(file: IO[str], folder: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        file.seek(0)
+        holder = file.read(100) or "another process"
+        raise ConfigError(
+            f"{holder} trains in {folder}; wait until it ends, stop it, or choose another --run"
+        ) from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
