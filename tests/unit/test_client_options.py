@@ -20,6 +20,7 @@ from zdc_service.client.http_client import HttpServer
         ("in_flight", [0, 2.0, None]),
         ("timeout_seconds", [0, -1.0, math.nan, math.inf, 1e9, None, "3"]),
         ("retry_seconds", [-1, math.nan, None]),
+        ("keepalive_seconds", [-1, 0.5, math.nan, math.inf, None]),
     ],
 )
 def test_numbers_that_cannot_be_are_refused(option: str, values: list[Any]) -> None:
@@ -31,6 +32,7 @@ def test_numbers_that_cannot_be_are_refused(option: str, values: list[Any]) -> N
 def test_a_server_may_be_waited_for_without_end() -> None:
     assert ClientOptions(retry_seconds=math.inf).retry_seconds == math.inf
     assert ClientOptions(retry_seconds=0).retry_seconds == 0
+    assert ClientOptions(keepalive_seconds=0).keepalive_seconds == 0
 
 
 def test_options_and_errors_travel_to_other_processes() -> None:

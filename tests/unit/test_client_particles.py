@@ -152,7 +152,7 @@ ONE_MASKED = {
         (lambda: awkward_none("pdg"), "pdg"),
         (lambda: awkward_none("py"), "py"),
         (lambda: Particles(np.ma.array([22, 22], mask=[False, True]), np.zeros((2, 9), dtype=np.float32)), "pdg"),
-        (lambda: Particles(np.array([22, 22]), np.ma.array(np.ones((2, 9)), mask=np.eye(2, 9, k=-1, dtype=bool))), "energy"),
+        (lambda: Particles(np.array([22, 22]), np.ma.array(np.ones((2, 9)), mask=np.eye(2, 9, -1, bool))), "energy"),
     ],
 )  # fmt: skip
 def test_a_value_that_is_missing_is_never_simulated(make: Callable[[], ParticlesLike], name: str) -> None:

@@ -31,7 +31,9 @@ def connect(
     Parameters
     ----------
     url : ``grpc://host:port`` or ``http://host:port``, ``grpcs`` or ``https`` for TLS; None simulates in this process.
-        Over HTTP a path may follow, under which a proxy passes requests on: ``https://host/zdc``.
+        Over HTTP a path may follow, under which a proxy passes requests on: ``https://host/zdc``. Over gRPC requests
+        go in turn to all addresses of the host's name. gRPC's own ``dns:///host:port`` is ``grpc://host:port``;
+        ``dns://resolver:53/host:port`` asks that resolver for the addresses.
     options : How to talk to the server.
     settings : Models and device, in this process only: `zdc_service.settings.EngineSettings`.
 
@@ -100,12 +102,19 @@ class _Server(NamedTuple):
 
 def _server(url: str, options: ClientOptions) -> _Server:
     shown = re.sub(r"//[^/]*@", "//...@", url)  # without a password
-    wanted = ConfigError(f"server {shown!r} must be grpc://host:port or http://host:port, or with TLS grpcs or https")
+    wanted = ConfigError(
+        f"server {shown[:100]!r} must be grpc://host:port or http://host:port, or with TLS grpcs or https; a port is "
+        "a number from 1 to 65535"
+    )
     try:
+        if url.startswith("dns://"):
+            return _server_by_dns(url, options, wanted)
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
     except ValueError as error:  # no IPv6 address, or no port
         raise wanted from error
+    if port == 0:
+        raise wanted
     is_grpc, is_http = parts.scheme in ("grpc", "grpcs"), parts.scheme in ("http", "https")
     if not (is_grpc or is_http) or not host or (is_grpc and port is None):
         raise wanted
@@ -121,3 +130,12 @@ def _server(url: str, options: ClientOptions) -> _Server:
         if not is_loopback(host):
             log.warning("%s: the token travels in clear text; https or grpcs would hide it", url)
     return _Server(is_grpc, f"{parts.scheme}://{parts.netloc}{path}", Credentials(options, tls))
+
+
+def _server_by_dns(url: str, options: ClientOptions, wanted: ConfigError) -> _Server:
+    """As gRPC writes it: the resolver, if any, and then the server."""
+    resolver, _, rest = url.removeprefix("dns://").partition("/")
+    server = _server(f"grpc://{rest}", options)
+    if not re.fullmatch(r"[\w.:\[\]-]*", resolver):
+        raise wanted
+    return server._replace(address=f"dns://{resolver}/{rest}" if resolver else server.address)

@@ -1,5 +1,6 @@
 """Simulation by a server over gRPC, for an event loop."""
 
+import asyncio
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -7,7 +8,7 @@ import grpc.aio
 
 from zdc_service.client.async_base import AsyncClient
 from zdc_service.client.credentials import Credentials
-from zdc_service.client.grpc_client import CHANNEL_OPTIONS, METHOD, GrpcServer, message_of_request
+from zdc_service.client.grpc_client import METHOD, GrpcServer, message_of_request
 from zdc_service.client.options import ClientOptions
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.simulation import SimulationRequest, SimulationResult
@@ -27,8 +28,10 @@ class AsyncGrpcClient(AsyncClient):
     def _channel(self) -> grpc.aio.Channel:
         """Made with the first request: it belongs to the event loop that runs then."""
         if self._server.channel_credentials is None:
-            return grpc.aio.insecure_channel(self._server.target, CHANNEL_OPTIONS)
-        return grpc.aio.secure_channel(self._server.target, self._server.channel_credentials, CHANNEL_OPTIONS)
+            return grpc.aio.insecure_channel(self._server.target, self._server.channel_options)
+        return grpc.aio.secure_channel(
+            self._server.target, self._server.channel_credentials, self._server.channel_options
+        )
 
     @cached_property
     def _simulate(self) -> "Simulate":
@@ -49,7 +52,7 @@ class AsyncGrpcClient(AsyncClient):
         try:
             replies = [reply async for reply in call]
         except grpc.RpcError as error:
-            raise server.error(error) from error
+            raise await asyncio.to_thread(server.error, error) from error  # it may ask the server
         finally:
             call.cancel()  # of no effect on a call that has ended
         return server.result(replies, request.output)

@@ -1,6 +1,8 @@
 """Simulation by a server over gRPC, whose stream carries answers of any size."""
 
+import json
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import numpy as np
@@ -13,6 +15,7 @@ from zdc_service.client.columns import columns_to_send
 from zdc_service.client.credentials import Credentials
 from zdc_service.client.errors import error_of, too_late, unreachable
 from zdc_service.client.options import ClientOptions
+from zdc_service.client.proxies import grpc_proxy, is_this_machine
 from zdc_service.rpc import inference_pb2 as inference
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.simulation import Hits, Output, SimulationRequest, SimulationResult, join_hits
@@ -22,8 +25,12 @@ METHOD = "/zdc.v1.Simulation/SimulateStream"
 #: Of the Open Inference Protocol, whose servers say of a model what stands in its card.
 CONFIG_METHOD = "/inference.GRPCInferenceService/ModelConfig"
 
-#: A server that is back after a restart is found again within a second, not only after gRPC's two minutes.
-CHANNEL_OPTIONS = (("grpc.max_reconnect_backoff_ms", 1000),)
+#: Requests go in turn to all addresses that the server's name has, as that of a Kubernetes service without an address
+#: of its own; by default gRPC stays with the first that answers.
+_IN_TURN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+
+#: A server that is there answers a ping at once, also when all its threads compute.
+_KEEPALIVE_ANSWER_SECONDS = 20.0
 
 
 class GrpcServer:
@@ -31,13 +38,27 @@ class GrpcServer:
 
     Attributes
     ----------
-    target : Host and port.
+    target : Where gRPC finds the server: always by DNS, which takes numbers too, and never as a file.
+    channel_options : Of its channel.
     channel_credentials : For TLS; None for a plain channel.
     """
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
         self._url = url
-        self.target = url.partition("://")[2]
+        scheme, _, rest = url.partition("://")
+        self.target = url if scheme == "dns" else f"dns:///{rest}"
+        server = urlsplit(f"//{rest.rpartition('/')[2]}")
+        host = server.hostname or ""
+        self._proxy = grpc_proxy(host, server.port)
+        self.channel_options: list[tuple[str, int | str]] = [
+            # A server that is back after a restart is found again within a second, not only after gRPC's two minutes.
+            ("grpc.max_reconnect_backoff_ms", 1000),
+            *keepalive_options(options.keepalive_seconds),
+        ]
+        if is_this_machine(host):  # a proxy could not reach it, and its two addresses are of one server
+            self.channel_options.append(("grpc.enable_http_proxy", 0))
+        else:
+            self.channel_options.append(("grpc.service_config", _IN_TURN))
         self.timeout_seconds = options.timeout_seconds
         self._credentials = credentials
         self.channel_credentials = None if credentials.context is None else credentials.for_grpc()
@@ -60,8 +81,21 @@ class GrpcServer:
         if error.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
             return too_late(self._url, self.timeout_seconds)
         if error.code() is grpc.StatusCode.UNAVAILABLE:
-            return unreachable(self._url, error.details(), tls=self.channel_credentials is not None)
+            return unreachable(self._url, error.details(), self.channel_credentials is not None, self._proxy)
         return ZdcError(f"{self._url}: {error.code().name}: {error.details()}")
+
+
+def keepalive_options(seconds: float) -> list[tuple[str, int]]:
+    """How a channel notices, while a request is under way, that its server is gone without a word; none for 0."""
+    if seconds == 0:
+        return []
+    answer = round(min(seconds, _KEEPALIVE_ANSWER_SECONDS) * 1000)
+    return [
+        ("grpc.keepalive_time_ms", round(seconds * 1000)),
+        ("grpc.keepalive_timeout_ms", answer),
+        ("grpc.http2.ping_timeout_ms", answer),  # its name in newer versions, a minute otherwise
+        ("grpc.http2.max_pings_without_data", 0),  # a long wait has no data; gRPC would stop after two
+    ]
 
 
 class GrpcClient(Client):
@@ -71,9 +105,11 @@ class GrpcClient(Client):
         super().__init__(options, url)
         self._server = GrpcServer(url, options, credentials)
         if self._server.channel_credentials is None:
-            self._channel = grpc.insecure_channel(self._server.target, CHANNEL_OPTIONS)
+            self._channel = grpc.insecure_channel(self._server.target, self._server.channel_options)
         else:
-            self._channel = grpc.secure_channel(self._server.target, self._server.channel_credentials, CHANNEL_OPTIONS)
+            self._channel = grpc.secure_channel(
+                self._server.target, self._server.channel_credentials, self._server.channel_options
+            )
         self._simulate = self._channel.unary_stream(  # called with its one request at once, without a thread for more
             METHOD,
             request_serializer=pb.SimulateRequest.SerializeToString,

@@ -21,7 +21,11 @@ class AsyncHttpClient(AsyncClient):
         # httpx would bound each step of a request; the deadline below bounds all of it.
         timeout = httpx.Timeout(None, connect=self._server.connect_seconds)
         self._http = httpx.AsyncClient(
-            base_url=url, timeout=timeout, limits=self._server.limits, verify=self._server.verify
+            base_url=url,
+            timeout=timeout,
+            limits=self._server.limits,
+            verify=self._server.verify,
+            **self._server.connection,
         )
 
     async def _exchange(self, request: SimulationRequest) -> SimulationResult:
@@ -37,7 +41,7 @@ class AsyncHttpClient(AsyncClient):
         except TimeoutError as error:
             raise too_late(server.url, server.timeout_seconds) from error
         except httpx.RequestError as error:
-            raise server.error(error) from error
+            raise await asyncio.to_thread(server.error, error) from error  # it may ask the server
         return server.result(reply, body)
 
     async def _disconnect(self) -> None:

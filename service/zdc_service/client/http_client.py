@@ -1,6 +1,5 @@
 """Simulation by a server over HTTP: JSON columns there, arrays back."""
 
-import ipaddress
 import json
 import socket
 import ssl
@@ -8,6 +7,7 @@ import threading
 import time
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
+from importlib.util import find_spec
 from typing import Any
 from weakref import WeakSet
 
@@ -30,6 +30,7 @@ from zdc_service.client.columns import columns_to_send
 from zdc_service.client.credentials import Credentials
 from zdc_service.client.errors import error_of, too_late, unreachable
 from zdc_service.client.options import ClientOptions
+from zdc_service.client.proxies import http_proxy, is_this_machine
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, ZSTD, split_arrays
 from zdc_service.deadlines import TIMEOUT_HEADER
 from zdc_service.simulation import Hits, SimulationRequest, SimulationResult
@@ -52,12 +53,28 @@ class HttpServer:
         # Without a context the address is plain, and httpx need not read the system's authorities.
         self.verify: ssl.SSLContext | bool = credentials.context or False
         self._credentials = credentials
+        self._proxy = http_proxy(url)
+        # Of its own accord httpx would take a proxy for this machine too, and stop at one that it cannot use.
+        self.connection: dict[str, Any] = {"proxy": self._usable_proxy(), "trust_env": False}
         # On a network a tenth of the bytes is worth the time to compress them, within a machine it is not.
-        coding = "identity" if _is_this_machine(_host(url)) else ZSTD
+        coding = "identity" if is_this_machine(_host(url)) else ZSTD
         # The server's clock runs a second longer, so that it is always ours that ends the wait; what a proxy does not
         # tell a server, that its caller has gone, it learns from there.
         deadline = f"{(options.timeout_seconds + 1) * 1000:.0f}"
         self._headers = {"Content-Type": JSON, "Accept": ARRAYS, "Accept-Encoding": coding, TIMEOUT_HEADER: deadline}
+
+    def _usable_proxy(self) -> httpx.Proxy | None:
+        if self._proxy is None:
+            return None
+        if self._proxy.url.startswith("socks") and find_spec("socksio") is None:
+            raise ConfigError(
+                f"{self.url}: {self._proxy}, for which httpx needs more: pip install 'httpx[socks]'; or "
+                f"no_proxy={self._proxy.host} goes without it"
+            )
+        try:
+            return httpx.Proxy(self._proxy.url)
+        except (httpx.InvalidURL, ValueError) as error:
+            raise ConfigError(f"{self.url}: {self._proxy}, which cannot be: {str(error)[:100]}") from error
 
     def headers(self) -> dict[str, str]:
         """Of one request; raises ConfigError where the file of the token cannot be read any more."""
@@ -89,12 +106,15 @@ class HttpServer:
         """What a request without an answer means."""
         if isinstance(error, httpx.ConnectTimeout) and self.connect_seconds < self.timeout_seconds:
             text = f"no connection within {self.connect_seconds:g} s"
-            return unreachable(self.url, text, tls=self._credentials.context is not None)
+            return self._unreachable(text)
         if isinstance(error, httpx.TimeoutException):
             return too_late(self.url, self.timeout_seconds)
         if isinstance(error, httpx.TransportError):
-            return unreachable(self.url, str(error) or type(error).__name__, tls=self._credentials.context is not None)
+            return self._unreachable(str(error) or type(error).__name__)
         return ZdcError(f"{self.url}: the answer cannot be read: {error}")
+
+    def _unreachable(self, text: str) -> ZdcError:
+        return unreachable(self.url, text, self._credentials.context is not None, self._proxy)
 
     def _refusal(self, reply: httpx.Response, body: bytes | bytearray) -> ZdcError:
         try:
@@ -104,6 +124,8 @@ class HttpServer:
             text = f"{self.url}: HTTP {reply.status_code} {reply.reason_phrase}"
             if "Location" in reply.headers:
                 text += f"; it wants to be asked at {reply.headers['Location']}"
+            if self._proxy is not None:
+                text += f"; {self._proxy}: {self._proxy.remedy}"
             return _FOREIGN.get(reply.status_code, ZdcError)(text)
 
 
@@ -124,13 +146,6 @@ def _host(url: str) -> str:
         return httpx.URL(url).host
     except httpx.InvalidURL as error:
         raise ConfigError(f"server {url!r} cannot be: {error}") from error
-
-
-def _is_this_machine(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def retry_after_seconds(value: str | None, now: float) -> float | None:
@@ -164,7 +179,9 @@ class HttpClient(Client):
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._sockets_lock = threading.Lock()
         timeout = httpx.Timeout(server.timeout_seconds, connect=server.connect_seconds)
-        self._http = httpx.Client(base_url=url, timeout=timeout, limits=server.limits, verify=server.verify)
+        self._http = httpx.Client(
+            base_url=url, timeout=timeout, limits=server.limits, verify=server.verify, **server.connection
+        )
 
     def _exchange(self, request: SimulationRequest) -> SimulationResult:
         server, body = self._server, bytearray()

@@ -19,6 +19,8 @@ class ClientOptions:
     timeout_seconds : Deadline of one request; also how long it is offered again to a server whose queue is full.
     retry_seconds : How long a request is offered again where no server answers, at growing intervals; the first
         failure is logged at once. A request names its seed and rows, so that asking again is safe.
+    keepalive_seconds : Over gRPC, a server that sends nothing for so long while a request is under way is asked for a
+        sign of life; without one within 20 s the connection counts as broken. 0 never asks.
     ca_file : PEM file of the authorities that may sign a server's certificate; default: those that the system trusts.
     client_certificate, client_key : PEM files of the caller's own certificate, for servers that ask for one.
     token_file : File with the caller's bearer token, read for each request, so that it may be replaced meanwhile.
@@ -32,6 +34,7 @@ class ClientOptions:
     in_flight: int = 4
     timeout_seconds: float = 120.0
     retry_seconds: float = 10.0
+    keepalive_seconds: float = 60.0
     ca_file: Path | str | None = None
     client_certificate: Path | str | None = None
     client_key: Path | str | None = None
@@ -42,11 +45,13 @@ class ClientOptions:
             number = getattr(self, name)
             if not isinstance(number, Integral) or number < 1:
                 raise ConfigError(f"{name} = {number!r} must be a whole number of at least 1")
-        timeout, retry = self.timeout_seconds, self.retry_seconds
+        timeout, retry, keepalive = self.timeout_seconds, self.retry_seconds, self.keepalive_seconds
         if not isinstance(timeout, Real) or not 0 < timeout <= _LONGEST:
             raise ConfigError(f"timeout_seconds = {timeout!r} must be above 0 and at most {_LONGEST:.0f}")
         if not isinstance(retry, Real) or not 0 <= retry <= math.inf:
             raise ConfigError(f"retry_seconds = {retry!r} must be 0 or more; math.inf is allowed")
+        if not isinstance(keepalive, Real) or not (keepalive == 0 or 1 <= keepalive <= _LONGEST / 30):
+            raise ConfigError(f"keepalive_seconds = {keepalive!r} must be 0, or at least 1 and at most a day (86400)")
 
 
 #: A month: sockets and gRPC refuse, or misread, what is much longer.
