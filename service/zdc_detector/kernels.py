@@ -5,17 +5,16 @@ the top: loading a compiler takes a third of a second, which ``zdc --help`` shou
 """
 
 import math
-from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeVar, cast
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
-from numba import njit, types
+from numba import types
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-_Function = TypeVar("_Function", bound=Callable[..., Any])
+from zdc_detector.compiled import compiled
 
 _M0, _M1 = np.uint64(0xD2E7470EE14C6C93), np.uint64(0xCA5A826395121157)  # Philox 4x64, table 2 of Salmon et al.
 _W0, _W1 = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBB67AE8584CAA73B)
@@ -27,18 +26,6 @@ _DIM = 1.0  # blocks of at most so many photons draw their sum first
 _LARGEST_TOTAL = 1e30
 _INVERSES = 256.0
 _INVERSE = np.append(0.0, 1.0 / np.arange(1.0, _INVERSES))  # a division takes as long as all else in the loop
-
-
-def _compiled(function: _Function, nogil: bool = False) -> _Function:
-    """Compile on first use; the machine code is kept beside this file, or in the user's cache, where one can write.
-
-    Python's lock is released where a call takes long enough: for a microsecond's work, other threads that wait for the
-    lock would cost a hundred.
-    """
-    try:
-        return cast(_Function, njit(nogil=nogil, cache=True)(function))
-    except RuntimeError:  # a read-only installation without a home: compiled anew in each process
-        return cast(_Function, njit(nogil=nogil)(function))
 
 
 def _multiply_upper(_context: Any, _a: Any, _b: Any) -> Any:
@@ -55,7 +42,7 @@ def _multiply_upper(_context: Any, _a: Any, _b: Any) -> Any:
 _upper: Any = intrinsic(_multiply_upper)
 
 
-@_compiled
+@compiled
 def _philox(
     counter: np.uint64, more: np.uint64, key0: np.uint64, key1: np.uint64
 ) -> tuple[np.uint64, np.uint64, np.uint64, np.uint64]:
@@ -68,7 +55,7 @@ def _philox(
     return c0, c1, c2, c3
 
 
-@_compiled
+@compiled
 def normal_rows(
     seeds: NDArray[np.uint64], rows: NDArray[np.uint64], stream: np.uint64, out: NDArray[np.float32]
 ) -> None:
@@ -89,7 +76,7 @@ def normal_rows(
                 out[n, pairs + p] = radius * math.sin(angle)
 
 
-@partial(_compiled, nogil=True)
+@partial(compiled, nogil=True)
 def poisson_rows(
     rates: NDArray[np.float32],
     seeds: NDArray[np.uint64],
@@ -162,7 +149,7 @@ def poisson_rows(
     return finite
 
 
-@_compiled
+@compiled
 def _sum(numbers: NDArray[np.float32], start: int, stop: int) -> float:
     """Sum of at most a block of numbers; additions that do not wait for each other where the block is whole."""
     if stop - start == _BLOCK:
@@ -177,7 +164,7 @@ def _sum(numbers: NDArray[np.float32], start: int, stop: int) -> float:
     return total
 
 
-@_compiled
+@compiled
 def _halves(counter: np.uint64, more: np.uint64, key0: np.uint64, key1: np.uint64, out: NDArray[np.uint32]) -> None:
     """The eight 32-bit halves of the words of one counter, low halves first."""
     a, b, c, d = _philox(counter, more, key0, key1)
@@ -185,7 +172,7 @@ def _halves(counter: np.uint64, more: np.uint64, key0: np.uint64, key1: np.uint6
     out[4], out[5], out[6], out[7] = c, c >> _32, d, d >> _32
 
 
-@_compiled
+@compiled
 def _inverse_poisson(rate: float, uniform: float) -> int:
     """The smallest k with P(K <= k) >= uniform; the sum is float64 and starts below the bulk of large rates."""
     k = 0.0
@@ -203,7 +190,7 @@ def _inverse_poisson(rate: float, uniform: float) -> int:
     return int(k)
 
 
-@_compiled
+@compiled
 def _log_factorial(n: float) -> float:
     """log(n!) by Stirling's series to x^-7; the first term left out is < 1e-16 for the n >= 26 used here."""
     x = n + 1.0
@@ -212,7 +199,7 @@ def _log_factorial(n: float) -> float:
     return (x - 0.5) * math.log(x) - x + _LOG_SQRT_2PI + series
 
 
-@_compiled
+@compiled
 def channel_rows(images: NDArray[np.generic], channel: NDArray[np.int32], out: NDArray[np.generic]) -> None:
     """Sum the fibres (N, fibres) of each channel into `out` of shape (N, channels); channel -1 is none."""
     for n in range(len(out)):
@@ -223,7 +210,7 @@ def channel_rows(images: NDArray[np.generic], channel: NDArray[np.int32], out: N
                 out[n, channel[i]] += photons
 
 
-@_compiled
+@compiled
 def hit_rows(
     images: NDArray[np.generic],
     offsets: NDArray[np.uint64],
@@ -242,7 +229,7 @@ def hit_rows(
     return total
 
 
-@_compiled
+@compiled
 def condition_rows(
     pdg: NDArray[np.int64],
     kinematics: NDArray[np.float32],
@@ -284,7 +271,7 @@ def condition_rows(
     return True
 
 
-@_compiled
+@compiled
 def split_rows(
     rows: NDArray[np.float32], largest: float, pdg: NDArray[np.int64], kinematics: NDArray[np.float32]
 ) -> bool:
@@ -298,7 +285,7 @@ def split_rows(
     return True
 
 
-@_compiled
+@compiled
 def range_rows(
     pdg: NDArray[np.int64],
     conditions: NDArray[np.float32],

@@ -38,6 +38,9 @@ TEST_STREAM = 4
 MAX_SEED = 2**53  # exclusive: the largest range that JSON numbers carry exactly
 MAX_ROW = 2**63
 
+#: No standard normal number is larger: one in 6e22 would be, and ours, of 53 bits, end at 8.6.
+LARGEST_NORMAL = 10.0
+
 _WORDS_PER_COUNTER = 4
 _FRESH_SEEDS = 256
 

@@ -235,7 +235,10 @@ class Batcher:
         card, statistics = plan.engine.card, plan.engine.statistics
         batch = Batch(slices)
         prepared = time.monotonic()
-        rates = plan.engine.run(batch.conditions, batch.noise, batch.pdg)
+        try:
+            rates = plan.engine.run(batch.conditions, batch.noise, batch.pdg)
+        except Exception as error:  # of onnxruntime, say for want of memory: it does not name the model
+            raise ModelError(f"{card.name} version {card.version} cannot compute {len(batch)} rows: {error}") from error
         ran = time.monotonic()
         try:
             images, channels = finish_and_sum(rates, plan.finish, batch.seeds, batch.rows, card.calorimeter)

@@ -3,7 +3,7 @@
 import math
 import time
 
-from zdc_detector.errors import InvalidInputError
+from zdc_detector.errors import InvalidInputError, excerpt
 
 #: Milliseconds that an HTTP caller waits, from the arrival of its request; gRPC has deadlines of its own.
 TIMEOUT_HEADER = "X-Zdc-Timeout-Ms"
@@ -43,5 +43,7 @@ def _milliseconds(text: str) -> float:
     except ValueError:
         number = math.nan
     if not 0 < number < math.inf:
-        raise InvalidInputError(f"{TIMEOUT_HEADER} = {text!r} must be a positive number of milliseconds, e.g. 1500")
+        raise InvalidInputError(
+            f"{TIMEOUT_HEADER} = {excerpt(text)} must be a positive number of milliseconds, e.g. 1500"
+        )
     return number

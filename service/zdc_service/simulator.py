@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zdc_detector.card import RANGES, ModelCard
 from zdc_detector.errors import InvalidInputError, OutOfRangeError, TooLargeError, ZdcError
 from zdc_detector.finish import Finish
-from zdc_detector.random import MAX_ROW, check_seed, fresh_seed
+from zdc_detector.random import LARGEST_NORMAL, MAX_ROW, check_seed, fresh_seed
 
 from zdc_service.batcher import Batcher
 from zdc_service.dispatcher import Dispatcher
@@ -203,7 +203,11 @@ def _check_noise(card: ModelCard, request: SimulationRequest) -> NDArray[np.floa
         )
     if request.repeats != 1:
         raise InvalidInputError(f"repeats = {request.repeats} with noise given; repeat particles and noise instead")
-    finite = np.isfinite(request.noise).all(axis=1)
-    if not finite.all():
-        raise InvalidInputError(f"particle[{int(np.argmin(finite))}]: noise must be finite, standard normal numbers")
+    possible = np.abs(request.noise) <= LARGEST_NORMAL  # nan is not
+    if not possible.all():
+        row, column = np.unravel_index(np.argmin(possible), possible.shape)
+        raise InvalidInputError(
+            f"particle[{row}]: noise[{column}] = {request.noise[row, column]:g} must be within +-{LARGEST_NORMAL:g}; "
+            "noise is standard normal numbers"
+        )
     return request.noise

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 from zdc_detector.finish import Finish, finish_rows
-from zdc_detector.particles import Particles
+from zdc_detector.particles import KINEMATICS, Particles
 from zdc_detector.random import normals_of
 
 from zdc_service.engine import Engine
@@ -31,6 +31,17 @@ def warm_up(engine: Engine) -> None:
         images = finish_rows(rates[:1], finish, seeds[:1], numbers[:1])
         card.calorimeter.channel_sums(images)
         to_hits(images)
+    _read_rows()
+
+
+def _read_rows() -> None:
+    """What rows of numbers are read with: a body's bytes, which nobody may write to, and an array of an npy file."""
+    from zdc_detector.kernels import split_rows
+
+    rows = np.zeros((1, 1 + len(KINEMATICS)), dtype=np.float32)
+    for writeable in (True, False):
+        rows.flags.writeable = writeable
+        split_rows(rows, 1.0, np.empty(1, dtype=np.int64), np.empty((1, len(KINEMATICS)), dtype=np.float32))
 
 
 def _particles(engine: Engine, rows: int) -> Particles:

@@ -3,7 +3,9 @@
 import gzip
 import re
 import socket
+import tracemalloc
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 import numpy as np
@@ -11,7 +13,7 @@ import orjson
 import pytest
 from inference_requests import Arrays, http_body, http_outputs
 from running_server import RunningServer
-from tiny_model import some_particles
+from tiny_model import NOISE, some_particles
 from waiting import wait_until
 from zdc_service.simulation import OutOfRange, SimulationRequest
 from zdc_service.simulator import Simulator
@@ -193,6 +195,49 @@ def test_requests_are_counted(server: RunningServer, client: httpx.Client) -> No
     post(client)
     post(client, parameters={"x": 1})
     assert [counted(server, kind) for kind in kinds] == [count + 1 for count in before]
+
+
+def test_noise_is_bounded_by_its_distribution(client: httpx.Client) -> None:
+    noise = np.zeros((5, NOISE), dtype=np.float32)
+    for value in (1000, -10.5, np.inf, np.nan):
+        noise[3, 2] = value
+        reply = post(client, inputs={**TENSORS, "noise": noise})
+        assert reply.status_code == 422
+        assert reply.json()["error"] == (
+            f"particle[3]: noise[2] = {value:g} must be within +-10; noise is standard normal numbers"
+        )
+    noise[3, 2] = -10
+    assert post(client, inputs={**TENSORS, "noise": noise}).status_code == 200
+
+
+@pytest.mark.parametrize("version", ["0", "00", "01", "-1", "+1", "1.0", "1_0", " 1", "1 ", "1e0", "٣", "9" * 30])
+def test_versions_that_are_none(client: httpx.Client, version: str) -> None:
+    path = f"/v2/models/tiny/versions/{quote(version)}"
+    for what in ("", "/ready", "/config", "/stats"):
+        assert client.get(path + what).status_code == 404
+    assert post(client, f"{path}/infer").status_code == 404
+    assert client.get(f"/models/tiny/{quote(version)}").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["index", "models/tiny/load", "models/tiny/unload"])
+def test_the_repository_takes_no_large_bodies(client: httpx.Client, path: str) -> None:
+    reply = client.post(f"/v2/repository/{path}", content=b'{"parameters": ' + b"[" * 20_000)
+    assert reply.status_code == 413
+    assert reply.json()["error"] == "a request to the repository has at most 16384 bytes"
+
+
+def test_one_long_text_among_the_numbers_takes_no_memory(client: httpx.Client) -> None:
+    """Numpy would make room for the text in the place of each number: 5000 x 20,000 x 4 bytes."""
+    data: list[Any] = [0.0] * (555 * 9)
+    data[-1] = "x" * 20_000
+    body = {"inputs": [{"name": "particles", "datatype": "FP32", "shape": [555, 9], "data": data}]}
+    tracemalloc.start()
+    reply = client.post(INFER, json=body)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert reply.status_code == 422
+    assert reply.json()["error"].startswith("input particles: data[554][8] = 'xxx")
+    assert peak < 10e6
 
 
 def test_index_of_what_is_ready(client: httpx.Client) -> None:

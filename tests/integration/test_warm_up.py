@@ -9,8 +9,12 @@ import pytest
 
 #: In a process of its own: here, other tests have compiled everything.
 SCRIPT = """
+import io
 import sys
 from pathlib import Path
+
+import httpx
+import numpy as np
 from running_server import RunningServer
 from tiny_model import some_particles
 from zdc_detector import kernels
@@ -31,6 +35,12 @@ for url in (server.http, f"grpc://{server.grpc}"):
             for output in Output:
                 list(client.simulate(some_particles(rows), output=output))
                 list(client.simulate(some_particles(rows), output=output, rates=True, repeats=2))
+options = {"timeout": 60, "headers": {"Content-Type": "application/octet-stream"}}
+rows = np.array([[2112, 0, 0, 1000, 0, 0, 0]], dtype="<f4")
+httpx.post(f"{server.http}/simulate", content=rows.tobytes(), **options).raise_for_status()
+np.save(file := io.BytesIO(), rows)
+options["headers"]["Content-Type"] = "application/x-npy"
+httpx.post(f"{server.http}/simulate", content=file.getvalue(), **options).raise_for_status()
 server.stop()
 assert ready, "nothing is compiled"
 print("\\n".join(sorted(map(str, compiled() - ready))))

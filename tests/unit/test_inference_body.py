@@ -135,7 +135,7 @@ def test_codings() -> None:
     for packed, text in ((b"x", "the body is not gzip"), (gzip.compress(body)[:-9], "it ends too early")):
         with pytest.raises(InvalidInputError, match=text):
             unpacked(packed, "gzip", 1000)
-    with pytest.raises(InvalidInputError, match="Content-Encoding br is not understood; send gzip, deflate or none"):
+    with pytest.raises(InvalidInputError, match="Content-Encoding 'br' is not understood; send gzip, deflate or none"):
         unpacked(body, "br", 1000)
 
 

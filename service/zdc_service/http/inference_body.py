@@ -51,7 +51,9 @@ def unpacked(body: bytes, coding: str, limit: int) -> bytes:
     if coding == "identity":
         return body
     if coding not in _CODINGS:
-        raise InvalidInputError(f"Content-Encoding {coding} is not understood; send {', '.join(_CODINGS)} or none")
+        raise InvalidInputError(
+            f"Content-Encoding {excerpt(coding)} is not understood; send {', '.join(_CODINGS)} or none"
+        )
     decoder = zlib.decompressobj(_CODINGS[coding])
     try:
         plain = decoder.decompress(body, limit + 1)
