@@ -143,11 +143,19 @@ def test_golden_particles_stay_away_from_the_edges_of_their_cells(models: Path) 
     assert distance.min() > 0.09
 
 
-def test_an_existing_version_is_kept_unless_told_otherwise(run: Run, models: Path) -> None:
+def test_no_version_is_replaced_unless_it_is_named(run: Run, models: Path, tmp_path: Path) -> None:
     before = (models / "toy" / "1" / CARD_FILE).read_bytes()
-    with pytest.raises(ConfigError, match="exists; add --overwrite"):
-        export(run, models)
-    assert (models / "toy" / "1" / CARD_FILE).read_bytes() == before
+    folder = tmp_path / "toy"
+    shutil.copytree(models / "toy" / "1", folder / "7")
+    assert export(run, tmp_path) == folder / "8"
+    assert ModelCard.read(folder / "8").version == 8
+    with pytest.raises(ConfigError, match=r"toy/7 exists; add --overwrite, or name no version to write the next one"):
+        export(run, tmp_path, version=7)
+    with pytest.raises(ConfigError, match=r"say which with --model-version \(.*toy has 7, 8\)"):
+        export(run, tmp_path, overwrite=True)
+    assert (folder / "7" / CARD_FILE).read_bytes() == before
+    assert export(run, tmp_path, overwrite=True, version=7) == folder / "7"
+    assert ModelCard.read(folder / "7").version == 7
 
 
 def test_a_failed_export_leaves_nothing(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -178,7 +178,7 @@ def test_a_run_is_evaluated_and_exported(
     code, out, _ = run_main(capsys, "export", run, "--output", str(tmp_path))
     assert (code, out) == (0, f"exported {folder}\n")
     assert (folder / GRAPH_FILE).is_file()
-    code, _, err = run_main(capsys, "export", run, "-o", str(tmp_path))
+    code, _, err = run_main(capsys, "export", run, "-o", str(tmp_path), "--model-version", "1")
     assert code == WRONG_INPUT
     assert f"{folder} exists; add --overwrite" in err
 

@@ -10,6 +10,7 @@ from zdc_training.config import (
     changed_keys,
     check_resumable,
     data_path,
+    held_out_path,
     load_config,
     override_config,
     shipped_configs,
@@ -21,7 +22,7 @@ from zdc_training.image_config import SinkhornConfig
 def test_shipped_configurations_are_valid_and_find_their_data(name: str) -> None:
     config = load_config(name)
     assert data_path(config.data.train).is_file()
-    assert data_path(config.data.test).is_file()
+    assert held_out_path(config.data).is_file()
 
 
 def test_overrides_are_toml_values_or_bare_words() -> None:
@@ -48,6 +49,27 @@ def test_wrong_ones_are_refused(source: str, override: str, message: str) -> Non
     with pytest.raises(ConfigError) as caught:
         load_config(source, [override] if override else [])
     assert message in str(caught.value)
+
+
+def test_other_showers_inherit_nothing_that_was_found_with_ours() -> None:
+    shipped, own = load_config("zn-e2esae"), load_config("zn-e2esae", ["data.train=mine.h5"])
+    assert shipped.data.limitations
+    assert shipped.output.licence == "Apache-2.0"
+    assert (own.data.test, own.data.description, own.data.limitations, own.output.licence) == (None, "", (), "")
+    assert own.output.limitations == shipped.output.limitations
+    assert not any(word in own.model_dump_json() for word in ("Geant4", "zn_geant4"))
+    with pytest.raises(ConfigError, match=r"no test file is set for mine\.h5; name one with --test, or in data\.test"):
+        held_out_path(own.data)
+    said = load_config("zn-e2esae", ["data.test=t.h5", "output.licence=MIT", "data.train=mine.h5"])
+    assert (said.data.test, said.output.licence) == (Path("t.h5"), "MIT")
+    assert load_config("zn-e2esae", ["data.train=zn_geant4_train.h5"]) == shipped
+
+
+def test_files_beside_a_configuration_are_found_from_any_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.h5").touch()
+    (tmp_path / "mine.toml").write_text('[data]\ntrain = "mine.h5"\ntest = "other.h5"\n')
+    data = load_config(str(tmp_path / "mine.toml")).data
+    assert (data.train, data.test) == (tmp_path / "mine.h5", Path("other.h5"))
 
 
 def test_broken_toml_is_refused(tmp_path: Path) -> None:

@@ -159,6 +159,9 @@ class Export(BaseModel):
         validation_alias=AliasChoices("o", "output"),
         description="folder that gets <name>/<version>/, default: models; for `o2` the files' own, default: <run>/o2",
     )
+    model_version: int | None = Field(
+        None, ge=1, description="version to write; default: output.version of the configuration, or else the next one"
+    )
     overwrite: bool = Field(False, description="replace what is there")
 
     def cli_cmd(self) -> None:
@@ -171,7 +174,7 @@ class Export(BaseModel):
         if self.format == "o2":
             written = export_o2(run, self.output or run.folder / "o2", self.overwrite)
         else:
-            written = export(run, self.output or Path("models"), self.overwrite)
+            written = export(run, self.output or Path("models"), self.overwrite, self.model_version)
         print(f"exported {written}")
 
 

@@ -11,6 +11,7 @@ from zdc_detector.errors import ConfigError
 
 from zdc_training.fast_config import FastConfig
 from zdc_training.image_config import ImageConfig
+from zdc_training.sections import SHIPPED, DataConfig
 
 #: Keys and sections that the weights and the split of a checkpoint depend on: a resumed run keeps them.
 FIXED = (
@@ -24,6 +25,9 @@ FIXED = (
     "loss.reconstruction",
 )
 
+
+#: Keys that are true of one training file: overrides that name another one leave them out.
+OF_THE_FILE = ("data.test", "data.description", "data.limitations", "output.licence")
 
 #: What a TOML file may hold; its key `method` says which.
 AnyConfig = ImageConfig | FastConfig
@@ -54,7 +58,19 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> AnyConfig:
         tree: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    return _overridden(tree, overrides, str(path))
+    return _overridden(_beside(path.parent, tree), overrides, str(path))
+
+
+def _beside(folder: Path, tree: dict[str, Any]) -> dict[str, Any]:
+    """The tree with files that are only beside the TOML file under their whole names."""
+    data = tree.get("data")
+    if not isinstance(data, dict):
+        return tree
+    for key in ("train", "test"):
+        name = data.get(key)
+        if isinstance(name, str) and not Path(name).is_file() and (folder / name).is_file():
+            data[key] = str((folder / name).resolve())
+    return tree
 
 
 def override_config(config: AnyConfig, overrides: Sequence[str]) -> AnyConfig:
@@ -98,9 +114,21 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _overridden(tree: dict[str, Any], overrides: Sequence[str], origin: str) -> AnyConfig:
+    before = _train_of(tree)
     for override in overrides:
         _apply(tree, override)
+    if _train_of(tree) != before:
+        own = {override.partition("=")[0].strip() for override in overrides}
+        for key in (key for key in OF_THE_FILE if key not in own):
+            section, _, name = key.partition(".")
+            if isinstance(tree.get(section), dict):
+                tree[section].pop(name, None)
     return parse_config(tree, origin)
+
+
+def _train_of(tree: dict[str, Any]) -> str:
+    data = tree.get("data")
+    return str(data.get("train", SHIPPED)) if isinstance(data, dict) else SHIPPED
 
 
 def _apply(tree: dict[str, Any], override: str) -> None:
@@ -131,3 +159,18 @@ def data_path(path: Path) -> Path:
         if candidate.is_file():
             return candidate
     raise ConfigError(f"{path}: no such file, nor {checkout}; set data.train and data.test to your own files")
+
+
+def held_out_path(data: DataConfig) -> Path:
+    """The file that figures are taken on.
+
+    Raises
+    ------
+    ConfigError : none is set, or there is no such file.
+    """
+    if data.test is None:
+        raise ConfigError(
+            f"no test file is set for {data.train}; name one with --test, or in data.test (`train-zdc split` divides "
+            "one file by particle)"
+        )
+    return data_path(data.test)

@@ -11,7 +11,7 @@ from zdc_detector.showers import read_showers
 from zdc_detector.whole_file import write_whole
 from zdc_metrics import Report, by_particle, evaluate
 
-from zdc_training.config import AnyConfig, data_path
+from zdc_training.config import AnyConfig, data_path, held_out_path
 from zdc_training.data import check_unseen
 from zdc_training.generate import RateSource, generate
 from zdc_training.pictures import draw_distributions, draw_responses
@@ -38,11 +38,11 @@ def evaluate_model(
     ConfigError : there is no such file, or it holds particles of the training file.
     FileFormatError, InvalidInputError : see `evaluate_responses`.
     """
-    check_unseen(data_path(config.data.train), data_path(config.data.test))
+    check_unseen(data_path(config.data.train), held_out_path(config.data))
     finish = config.output.finish
     return evaluate_responses(
         lambda particles, repeats, seed: generate(source, particles, repeats, seed, finish),
-        data_path(config.data.test),
+        held_out_path(config.data),
         folder,
         finish=finish.value,
         repeats=repeats,

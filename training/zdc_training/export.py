@@ -28,7 +28,7 @@ from zdc_detector.showers import Showers
 from zdc_detector.whole_file import whole_folder
 from zdc_metrics import Report
 
-from zdc_training.config import AnyConfig, data_path
+from zdc_training.config import AnyConfig, data_path, held_out_path
 from zdc_training.data import load_split
 from zdc_training.fast_config import FastConfig
 from zdc_training.graph import OPSET, ExportedGraph, check_parity, flops, write_golden, write_graph
@@ -51,8 +51,14 @@ _WITHOUT_PDG = (
 )
 
 
-def export(run: Run, models: Path, overwrite: bool = False) -> Path:
+def export(run: Run, models: Path, overwrite: bool = False, version: int | None = None) -> Path:
     """Write the run's best model as a folder that the service loads; the folder appears whole or not at all.
+
+    Parameters
+    ----------
+    models : Gets <name>/<version>/.
+    overwrite : Replace a version that is there.
+    version : Default: the configuration's, or else the next one.
 
     Raises
     ------
@@ -68,15 +74,14 @@ def export(run: Run, models: Path, overwrite: bool = False) -> Path:
         report = Report.model_validate_json(run.metrics.read_bytes())
     except ValidationError as error:
         raise ConfigError(f"{run.metrics}: is no report; run `train-zdc evaluate {run.folder}` again") from error
-    target = models / config.output.name / str(config.output.version)
-    if target.exists() and not overwrite:
-        raise ConfigError(f"{target} exists; add --overwrite, or choose another output.version")
+    folder = models / config.output.name
+    target = folder / str(choose_version(folder, version or config.output.version, overwrite))
     with whole_folder(target) as folder:
         graph = ExportedGraph(model).eval()
         write_graph(graph, folder / GRAPH_FILE)
         check_parity(graph, folder / GRAPH_FILE, validation.particles)
         write_golden(folder, validation, graph)
-        card = build_card(config, graph, training, report, sha256_of(folder / GRAPH_FILE))
+        card = build_card(config, int(target.name), graph, training, report, sha256_of(folder / GRAPH_FILE))
         (folder / CARD_FILE).write_text(card.model_dump_json(indent=1) + "\n")
         pictures = [shutil.copy(path, folder) for path in sorted(run.folder.glob("*.png"))]
         text = model_readme(card, report, (folder / GRAPH_FILE).stat().st_size, [Path(p).name for p in pictures])
@@ -84,14 +89,34 @@ def export(run: Run, models: Path, overwrite: bool = False) -> Path:
     return target
 
 
+def choose_version(folder: Path, wanted: int | None, overwrite: bool) -> int:
+    """The version to write beside those in `folder`: the wanted one, or else the next.
+
+    Raises
+    ------
+    ConfigError : the wanted version is there and `overwrite` is false, or `overwrite` is true and none is wanted.
+    """
+    present = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
+    if wanted is None and overwrite:
+        raise ConfigError(
+            f"--overwrite replaces one version: say which with --model-version ({folder} has "
+            f"{', '.join(map(str, present)) or 'none'}); without both the next one is written"
+        )
+    if wanted is None:
+        return max(present, default=0) + 1
+    if wanted in present and not overwrite:
+        raise ConfigError(f"{folder / str(wanted)} exists; add --overwrite, or name no version to write the next one")
+    return wanted
+
+
 def build_card(
-    config: AnyConfig, graph: ExportedGraph, training: Showers, report: Report, graph_sha256: str
+    config: AnyConfig, version: int, graph: ExportedGraph, training: Showers, report: Report, graph_sha256: str
 ) -> ModelCard:
     """Everything the card says, from the run and the training set."""
-    train, test = data_path(config.data.train), data_path(config.data.test)
+    train, test = data_path(config.data.train), held_out_path(config.data)
     return ModelCard(
         name=config.output.name,
-        version=config.output.version,
+        version=version,
         description=config.output.description,
         calorimeter=training.calorimeter,
         conditions=tuple(ConditionSpec(name=n, unit=u) for n, u in zip(CONDITIONS, UNITS, strict=True)),

@@ -1,9 +1,9 @@
 """The sections that every experiment has, whatever it trains: data, optimiser, output."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from zdc_detector.card import NAME_PATTERN
 from zdc_detector.finish import Finish
 from zdc_detector.random import MAX_SEED
@@ -11,6 +11,10 @@ from zdc_detector.random import MAX_SEED
 Positive = Annotated[int, Field(gt=0)]
 Weight = Annotated[float, Field(ge=0)]
 Seed = Annotated[int, Field(ge=0, lt=MAX_SEED)]
+
+
+#: Names of the showers that come with the project.
+SHIPPED, SHIPPED_TEST = "zn_geant4_train.h5", "zn_geant4_test.h5"
 
 
 class Section(BaseModel):
@@ -22,20 +26,34 @@ class Section(BaseModel):
 class DataConfig(Section):
     """What is trained on."""
 
-    train: Path = Field(Path("zn_geant4_train.h5"), description="training file; relative names stand in training/data")
-    test: Path = Field(Path("zn_geant4_test.h5"), description="file with repeats that `evaluate` reads")
+    train: Path = Field(Path(SHIPPED), description="training file: a path, or a name in training/data")
+    test: Path | None = Field(
+        None,
+        description="file that `evaluate` reads, with other particles; default: zn_geant4_test.h5 for "
+        "zn_geant4_train.h5, for other files none",
+    )
     validation_share: float = Field(0.1, gt=0, lt=1, description="share of the particles kept for validation")
     split_seed: Seed = Field(1, description="seed of the split by particle")
     symmetries: bool = Field(
         True, description="turn each shower by one of the eight symmetries of the face, drawn anew"
     )
-    description: str = Field(
-        "Geant4 11.4.0 showers on ALICE's ZN geometry (not the ALICE data set)",
-        description="what the showers are, for the model card",
+    description: str = Field("", description="what the showers are, for the model card; default: the file's title")
+    limitations: tuple[str, ...] = Field(
+        (),
+        description="what was found that models of this training file cannot do, for the card; left out if "
+        "`--set data.train` names another file",
     )
     limit: Positive | None = Field(
         None, description="use only so many training showers, drawn by the split seed; more contain fewer"
     )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _test_of_the_shipped_file(cls, tree: Any) -> Any:
+        """Other showers are not compared with ours unless somebody says so."""
+        if isinstance(tree, dict) and tree.get("test") is None and str(tree.get("train", SHIPPED)) == SHIPPED:
+            return {**tree, "test": SHIPPED_TEST}
+        return tree
 
 
 class OptimiserConfig(Section):
@@ -67,14 +85,20 @@ class OutputConfig(Section):
     """What the exported model is called and how its rates become photons."""
 
     name: str = Field("zn-e2esae", pattern=NAME_PATTERN, description="a folder and a part of URLs")
-    version: Positive = Field(1, description="of the exported model")
+    version: Positive | None = Field(
+        None, description="of the exported model; default: the next one in the folder it is written to"
+    )
     description: str = Field(
         "Conditional end-to-end Sinkhorn autoencoder", description="what the model is, for its card"
     )
     finish: Literal[Finish.ROUND, Finish.POISSON] = Field(Finish.POISSON, description="how rates become photon counts")
     limitations: tuple[str, ...] = Field(
         (),
-        description="what this model cannot do, beside what no graph can; stands in the card and its README",
+        description="what such a model cannot do, whatever it is trained on; stands in the card and its README",
+    )
+    licence: str = Field(
+        "",
+        description="licence of the exported model, for its card; left out if `--set data.train` names another file",
     )
 
 

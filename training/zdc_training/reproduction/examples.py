@@ -7,7 +7,7 @@ from zdc_detector.showers import read_showers
 from zdc_metrics import by_particle
 from zdc_metrics.face_pictures import Column, choose_examples, draw_columns
 
-from zdc_training.config import data_path
+from zdc_training.config import held_out_path
 from zdc_training.generate import generate, network
 from zdc_training.reproduction.runs import Finished
 
@@ -17,7 +17,7 @@ _PARTICLES = 8
 
 def draw_fig3(models: Sequence[Finished]) -> Figure:
     """A Geant4 simulation of test particles, and a response of each model; the runs share one test file."""
-    test = by_particle(read_showers(data_path(models[0].run.config().data.test)))
+    test = by_particle(read_showers(held_out_path(models[0].run.config().data)))
     shown = choose_examples(test.particles, test.responses.sum(axis=(2, 3)), _PARTICLES)
     particles = test.particles[shown]
     columns = [Column("Geant4", test.responses[shown, 0], generated=False)]
