@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
-from zdc_detector.errors import OutOfRangeError
 from zdc_detector.particles import (
     CHARGE,
     CONDITIONS,
@@ -17,8 +16,8 @@ from zdc_detector.particles import (
     MASS_TOLERANCE,
     PX,
     PZ,
-    mass_and_charge,
 )
+from zdc_detector.pdg_table import look_up
 
 #: Data sets that every file needs, and their numbers of dimensions.
 REQUIRED = {"particles": 2, "pdg": 1, "responses": 3, "particle_id": 1}
@@ -207,13 +206,9 @@ def _particle_problems(conditions: NDArray[np.float64], pdg: NDArray[np.int64]) 
 
 def _table_of(codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Mass [MeV] and charge [e] of each code, nan where the PDG table has none, and where that is."""
-    table = np.full((len(codes), 2), np.nan)
-    for i, code in enumerate(codes):
-        try:
-            table[i] = mass_and_charge(int(code))
-        except OutOfRangeError:
-            continue
-    return table, np.isnan(table[:, 0])
+    table, known = look_up(codes)
+    table[~known] = np.nan
+    return table, ~known
 
 
 def _identity_problems(

@@ -11,21 +11,6 @@ from collections.abc import Callable
 from typing import ClassVar
 
 _ROW = re.compile(r"\bparticle\[(\d+)\]")
-#: Most characters of a caller's own that a message repeats.
-_SHOWN = 100
-_SHORT = reprlib.Repr()
-_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = _SHOWN
-_SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 20
-
-
-def cut(text: str) -> str:
-    """A text of a caller's, at most 100 characters of it."""
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
-
-
-def shown(value: object) -> str:
-    """What a caller sent, in at most 100 characters of Python's notation; only those are made of a large value."""
-    return cut(_SHORT.repr(value))
 
 
 class ZdcError(Exception):
@@ -142,7 +127,11 @@ _short.maxlevel, _short.maxlist, _short.maxdict = 2, 3, 2
 
 def excerpt(value: object) -> str:
     """What was sent, as it looks in Python, in at most 80 characters; takes no longer for millions of them."""
-    text = _short.repr(value)
+    return cut(_short.repr(value))
+
+
+def cut(text: str) -> str:
+    """At most 80 characters of a text that was sent."""
     return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 3] + "..."
 
 

@@ -244,16 +244,22 @@ def condition_rows(
     Parameters
     ----------
     pdg, kinematics : Codes, shape (N,), and px, py, pz [GeV/c], vx, vy, vz [cm], shape (N, 6).
-    codes, mass_and_charge : Known codes, shape (S,), with mass [MeV] and charge [e], shape (S, 2).
+    codes, mass_and_charge : Known codes, ascending, shape (S,), with mass [MeV] and charge [e], shape (S, 2).
     largest, smallest_pz : Bounds of all numbers and of \|pz\|.
     out : Columns `zdc_detector.particles.CONDITIONS`, shape (N, 9).
     """
+    at = 0
     for n in range(len(pdg)):
-        at = 0
-        while at < len(codes) and codes[at] != pdg[n]:
-            at += 1
-        if at == len(codes):
-            return False
+        if codes[at] != pdg[n]:  # most often that of the row before
+            at, end = 0, len(codes) - 1
+            while at < end:
+                middle = (at + end) // 2
+                if codes[middle] < pdg[n]:
+                    at = middle + 1
+                else:
+                    end = middle
+            if codes[at] != pdg[n]:
+                return False
         squares = 0.0
         for i in range(6):
             value = kinematics[n, i]

@@ -7,9 +7,7 @@ particle gives the same nine numbers whether it came as JSON doubles or as float
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,8 @@ from particle import InvalidParticle, ParticleNotFound
 from particle import Particle as PdgEntry
 
 from zdc_detector.columns import as_column
-from zdc_detector.errors import InvalidInputError, OutOfRangeError
+from zdc_detector.errors import InvalidInputError, OutOfRangeError, cut, excerpt
+from zdc_detector.pdg_table import look_up, mass_and_charge, pdg_table
 
 CONDITIONS = ("energy", "vx", "vy", "vz", "px", "py", "pz", "mass", "charge")
 UNITS = ("GeV", "cm", "cm", "cm", "GeV/c", "GeV/c", "GeV/c", "MeV", "e")
@@ -36,56 +35,7 @@ LARGEST = 1e9
 SMALLEST_PZ = 1e-9
 
 _SIDE_A, _SIDE_C = np.uint8(ord("A")), np.uint8(ord("C"))
-_NEUTRINOS = (12, 14, 16)
 _GIVEN = {"energy", "mass", "charge"}
-
-
-@lru_cache(maxsize=4096)
-def mass_and_charge(pdg: int) -> tuple[float, float]:
-    """Mass [MeV] and charge [e] of a PDG code.
-
-    Raises
-    ------
-    OutOfRangeError : the code is not in the PDG table or has no mass there.
-    """
-    try:
-        entry = PdgEntry.from_pdgid(pdg)
-    except (ParticleNotFound, InvalidParticle) as error:
-        raise OutOfRangeError(f"pdg {pdg} is not in the PDG table") from error
-    mass = 0.0 if abs(pdg) in _NEUTRINOS else entry.mass  # the table has only limits for neutrinos
-    if mass is None or entry.charge is None:
-        raise OutOfRangeError(f"pdg {pdg} has no mass or charge in the PDG table")
-    return float(mass), float(entry.charge)
-
-
-class _Seen:
-    """Codes that have been looked up, as arrays: all 6000 nuclei of the table would take two seconds.
-
-    Attributes
-    ----------
-    table : Codes, shape (S,), with mass [MeV] and charge [e], shape (S, 2); replaced as a whole, never changed.
-    """
-
-    def __init__(self) -> None:
-        self.table = (np.zeros(0, dtype=np.int64), np.zeros((0, 2)))
-
-    def add(self, pdg: NDArray[np.int64]) -> bool:
-        """Look up the codes of a block; False where there is nothing new that has a mass."""
-        codes, values = self.table
-        found = {}
-        for code in np.setdiff1d(pdg, codes).tolist():
-            with suppress(OutOfRangeError):
-                found[code] = mass_and_charge(code)
-        if not found:
-            return False
-        self.table = (
-            np.concatenate([codes, np.array(list(found), dtype=np.int64)]),
-            np.concatenate([values, np.array(list(found.values()))]),
-        )
-        return True
-
-
-_SEEN = _Seen()
 
 
 def species_name(pdg: int) -> str:
@@ -162,7 +112,9 @@ class Particles:
         """
         unknown = set(columns) - {"pdg", *CONDITIONS}
         if unknown:
-            raise InvalidInputError(f"unknown columns {sorted(unknown)}; a particle has pdg, {', '.join(CONDITIONS)}")
+            raise InvalidInputError(
+                f"unknown columns {excerpt(sorted(unknown))}; a particle has pdg, {', '.join(CONDITIONS)}"
+            )
         missing = {"pdg", "px", "py", "pz"} - set(columns)
         if missing:
             raise InvalidInputError(f"missing columns {sorted(missing)}; pdg, px, py and pz [GeV/c] are required")
@@ -198,10 +150,7 @@ class Particles:
         if not _GIVEN & columns.keys():
             from zdc_detector.kernels import condition_rows
 
-            bounds = (LARGEST, SMALLEST_PZ)
-            if condition_rows(pdg, kinematics, *_SEEN.table, *bounds, out) or (
-                _SEEN.add(pdg) and condition_rows(pdg, kinematics, *_SEEN.table, *bounds, out)
-            ):
+            if condition_rows(pdg, kinematics, *pdg_table(), LARGEST, SMALLEST_PZ, out):
                 return cls(pdg, out)
         # Something is given that must be compared, or is wrong and must be explained.
         n = len(pdg)
@@ -242,6 +191,14 @@ def _pdg_column(values: ArrayLike) -> NDArray[np.int64]:
         raise InvalidInputError(f"pdg must be a column of integers; received {raw.dtype} of shape {raw.shape}")
     if raw.dtype == np.int32:  # as in gRPC messages: all that could be wrong is not
         return raw.astype(np.int64)
+    if raw.dtype.kind == "f" and (bits := int(np.finfo(raw.dtype).nmant) + 1) < 31:
+        rounded = np.abs(raw) > 2.0**bits
+        if rounded.any():
+            row = int(np.argmax(rounded))
+            raise InvalidInputError(
+                f"particle[{row}]: pdg = {float(raw[row]):.10g} is beyond 2^{bits}, where {raw.dtype.name} rounds; "
+                "send codes as integers, or all as float64 or JSON"
+            )
     with np.errstate(invalid="ignore"):
         pdg = raw.astype(np.int64)
     _require(
@@ -255,9 +212,12 @@ def _pdg_column(values: ArrayLike) -> NDArray[np.int64]:
 
 def _float_column(name: str, values: ArrayLike, n: int) -> NDArray[np.float64]:
     try:
-        column = np.atleast_1d(np.asarray(as_column(name, values), dtype=np.float64))
-    except (TypeError, ValueError) as error:
-        raise InvalidInputError(f"{name} must be a column of numbers: {error}") from error
+        raw = np.asarray(as_column(name, values))
+        if raw.dtype.kind not in "iufO":  # NumPy would make numbers of texts and truths, and of half a complex number
+            raise TypeError(f"received {raw.dtype}")
+        column = np.atleast_1d(raw.astype(np.float64))
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InvalidInputError(f"{name} must be a column of numbers: {cut(str(error))}") from error
     if column.shape != (n,):
         raise InvalidInputError(f"{name} has shape {column.shape}; pdg has {n} rows, send one value for each")
     return column
@@ -274,20 +234,16 @@ def _from_table(
     given = {name: _float_column(name, columns[name], n) for name in ("mass", "charge") if name in columns}
     for name, column in given.items():
         _check_bounds(name, column)
-    codes, first, inverse = np.unique(pdg, return_index=True, return_inverse=True)
-    table = np.zeros((len(codes), 2))
-    known = np.ones(len(codes), dtype=bool)
-    for i, code in enumerate(codes):
+    table, in_table = look_up(pdg)
+    mass, charge = table.T
+    if len(given) < 2 and not in_table.all():
+        row = int(np.argmin(in_table))
         try:
-            table[i] = mass_and_charge(int(code))
+            mass_and_charge(int(pdg[row]))
         except OutOfRangeError as error:
-            if len(given) < 2:
-                raise OutOfRangeError(
-                    f"particle[{first[i]}]: {error}; send its mass [MeV] and charge [e], or a species the model knows"
-                ) from error
-            known[i] = False
-    mass, charge = table[inverse, 0], table[inverse, 1]
-    in_table = known[inverse]
+            raise OutOfRangeError(
+                f"particle[{row}]: {error}; send its mass [MeV] and charge [e], or a species the model knows"
+            ) from error
     if "mass" in given:
         agrees = np.abs(given["mass"] - mass) <= MASS_TOLERANCE * mass + 1e-3
         remedy = "MeV; the PDG table has {} MeV: masses are in MeV, did you send GeV?"

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_detector.errors import TooLargeError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
 
@@ -60,6 +61,21 @@ class SimulationRequest:
     model: str | None = None
     version: int | None = None
     noise: NDArray[np.float32] | None = None
+
+
+def check_rows(particles: int, repeats: int, most: int) -> None:
+    """Refuse a request with too many rows; to be called before anything is done for each of them.
+
+    Raises
+    ------
+    TooLargeError : more than `most`.
+    """
+    rows = particles * repeats
+    if rows > most:
+        raise TooLargeError(
+            f"{particles} particles x {repeats} repeats = {rows} rows are above the limit of {most} rows a request; "
+            "split the particles, and let first_row continue the count"
+        )
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.card import RANGES, ModelCard
-from zdc_detector.errors import InvalidInputError, OutOfRangeError, TooLargeError, ZdcError
+from zdc_detector.errors import InvalidInputError, OutOfRangeError, ZdcError
 from zdc_detector.finish import Finish
 from zdc_detector.random import LARGEST_NORMAL, MAX_ROW, check_seed, fresh_seed
 
@@ -21,7 +21,7 @@ from zdc_service.metrics import Metrics
 from zdc_service.model_metrics import ModelMetrics
 from zdc_service.repository import Repository, open_repository
 from zdc_service.settings import EngineSettings
-from zdc_service.simulation import OutOfRange, SimulationRequest, SimulationResult
+from zdc_service.simulation import OutOfRange, SimulationRequest, SimulationResult, check_rows
 from zdc_service.statistics import Totals
 from zdc_service.status import kind_of
 from zdc_service.triton_metrics import TritonMetrics
@@ -93,11 +93,7 @@ class Simulator:
         if request.repeats < 1:
             raise InvalidInputError(f"repeats = {request.repeats} must be at least 1")
         rows = len(request.particles) * request.repeats
-        if rows > self.max_request_rows:
-            raise TooLargeError(
-                f"{len(request.particles)} particles x {request.repeats} repeats = {rows} rows are above the limit of "
-                f"{self.max_request_rows} rows a request; split the particles, and let first_row continue the count"
-            )
+        check_rows(len(request.particles), request.repeats, self.max_request_rows)
         if request.first_row + rows > MAX_ROW:
             raise InvalidInputError(f"first_row = {request.first_row} leaves no room for {rows} rows below 2^63")
         noise = _check_noise(engine.card, request)

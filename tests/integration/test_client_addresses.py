@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from certificates import Authority
+from cut_wire import wire_to
 from name_server import resolving
 from running_server import RunningServer, running
 from tiny_model import some_particles
-from cut_wire import wire_to
 from zdc_service.client import Chunk, ClientOptions, ConfigError, NotReadyError, Particles, connect, connect_async
 
 PARTICLES = some_particles(8)

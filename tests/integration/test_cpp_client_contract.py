@@ -37,7 +37,7 @@ class Elsewhere(grpc.GenericRpcHandler):
 
     def answer(self, messages: Iterator[bytes], _context: grpc.ServicerContext) -> Iterator[bytes]:
         for message in messages:
-            result = self.simulator.simulate(read_request(pb.SimulateRequest.FromString(message)))
+            result = self.simulator.simulate(read_request(pb.SimulateRequest.FromString(message), 10**6))
             reply = pb.SimulateResponse.FromString(write_response(result, last=True))
             self.change(reply)
             yield reply.SerializeToString()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from running_server import RunningServer
 from zdc_detector.calorimeter import ZN
-from zdc_detector.particles import mass_and_charge
+from zdc_detector.pdg_table import mass_and_charge
 from zdc_service.examples import shipped_examples
 from zdc_service.http.page import PAGE_PATHS, NearestReply
 from zdc_service.settings import ServerSettings

@@ -116,9 +116,9 @@ def reading(simulator: Simulator, request: SimulationRequest, protocol: str) -> 
     rows = len(request.particles)
     if protocol == GRPC:
         message = simulate_grpc(request)
-        return lambda: rows if simulator.plan(read_request(pb.SimulateRequest.FromString(message))) else 0
+        return lambda: rows if simulator.plan(read_request(pb.SimulateRequest.FromString(message), rows)) else 0
     query, body = simulate_path(request).partition("?")[2], rows_of(request.particles)
-    return lambda: rows if simulator.plan(parse_binary(RAW, query, body)) else 0
+    return lambda: rows if simulator.plan(parse_binary(RAW, query, body, rows)) else 0
 
 
 def writing(simulator: Simulator, request: SimulationRequest, protocol: str) -> Call:

@@ -2,7 +2,8 @@
 
 import numpy as np
 from zdc_detector.card import ModelCard
-from zdc_detector.particles import Particles, mass_and_charge
+from zdc_detector.particles import Particles
+from zdc_detector.pdg_table import mass_and_charge
 
 _MEV = 1e-3  # in GeV
 

@@ -1,14 +1,12 @@
 """HTTP bodies of the Open Inference Protocol: JSON, bytes behind it, compression."""
 
-import gzip
-import zlib
 from typing import Any
 
 import numpy as np
 import orjson
 import pytest
-from zdc_detector.errors import InvalidInputError, TooLargeError
-from zdc_service.http.inference_body import Parsed, read_infer, read_object, read_parameters, unpacked, write_infer
+from zdc_detector.errors import InvalidInputError
+from zdc_service.http.inference_body import Parsed, read_infer, read_object, read_parameters, write_infer
 from zdc_service.inference.reply import InferenceReply
 
 DATA = np.arange(18, dtype="<f4").tobytes()
@@ -124,19 +122,6 @@ def test_bodies_that_are_none(fields: Any, tail: bytes, options: dict[str, Any],
     with pytest.raises(InvalidInputError) as caught:
         read(fields, tail, **options)
     assert text in str(caught.value)
-
-
-def test_codings() -> None:
-    body = b"x" * 1000
-    for coding, packed in (("gzip", gzip.compress(body)), ("deflate", zlib.compress(body)), ("identity", body)):
-        assert unpacked(packed, coding, 1000) == body
-    with pytest.raises(TooLargeError, match="unpacks to more than 999 bytes"):
-        unpacked(gzip.compress(body), "gzip", 999)
-    for packed, text in ((b"x", "the body is not gzip"), (gzip.compress(body)[:-9], "it ends too early")):
-        with pytest.raises(InvalidInputError, match=text):
-            unpacked(packed, "gzip", 1000)
-    with pytest.raises(InvalidInputError, match="Content-Encoding 'br' is not understood; send gzip, deflate or none"):
-        unpacked(body, "br", 1000)
 
 
 def test_bodies_of_administration() -> None:

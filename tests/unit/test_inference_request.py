@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tiny_model import NOISE, TinyModel, some_particles, write_model
 from zdc_detector.card import ModelCard
-from zdc_detector.errors import InvalidInputError, ModelNotFoundError
+from zdc_detector.errors import InvalidInputError, ModelNotFoundError, TooLargeError
 from zdc_service.inference.request import InferenceRequest, prepare, version_of
 from zdc_service.inference.tensors import Tensor
 from zdc_service.simulation import OutOfRange, Output
@@ -33,7 +33,7 @@ def with_pdg(tmp_path_factory: pytest.TempPathFactory) -> ModelCard:
 
 
 def test_the_least_that_a_request_may_say(card: ModelCard) -> None:
-    prepared = prepare(card, request_of(ROWS))
+    prepared = prepare(card, request_of(ROWS), 1000)
     asked = prepared.simulation
     assert (asked.model, asked.version) == ("tiny", 3)
     assert (asked.seed, asked.first_row, asked.repeats, asked.rates) == (None, 0, 1, False)
@@ -47,7 +47,7 @@ def test_the_least_that_a_request_may_say(card: ModelCard) -> None:
 def test_everything_that_a_request_may_say(card: ModelCard) -> None:
     before = time.monotonic()
     parameters = {"seed": 7, "first_row": 2**50, "rates": True, "out_of_range": "extrapolate", "timeout": 10_000_000}
-    prepared = prepare(card, request_of(NUMBERS, CODES, ROWS, outputs=("channels",), **parameters))
+    prepared = prepare(card, request_of(NUMBERS, CODES, ROWS, outputs=("channels",), **parameters), 1000)
     asked = prepared.simulation
     assert (asked.seed, asked.first_row, asked.rates) == (7, 2**50, True)
     assert (asked.out_of_range, asked.output) == (OutOfRange.EXTRAPOLATE, Output.CHANNELS)
@@ -59,13 +59,13 @@ def test_everything_that_a_request_may_say(card: ModelCard) -> None:
 
 
 def test_no_timeout_is_no_limit(card: ModelCard) -> None:
-    assert prepare(card, request_of(ROWS, timeout=0)).deadline is None
+    assert prepare(card, request_of(ROWS, timeout=0), 1000).deadline is None
 
 
 def test_a_model_that_tells_species_apart_asks_for_them(with_pdg: ModelCard) -> None:
-    assert prepare(with_pdg, request_of(ROWS, CODES)).simulation.particles.pdg.tolist() == PARTICLES.pdg.tolist()
+    assert prepare(with_pdg, request_of(ROWS, CODES), 1000).simulation.particles.pdg.tolist() == PARTICLES.pdg.tolist()
     with pytest.raises(InvalidInputError, match="input pdg is missing; species cannot do without it"):
-        prepare(with_pdg, request_of(ROWS))
+        prepare(with_pdg, request_of(ROWS), 1000)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_a_model_that_tells_species_apart_asks_for_them(with_pdg: ModelCard) -> 
 )
 def test_what_a_request_may_not_say(card: ModelCard, request_: InferenceRequest, text: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
-        prepare(card, request_)
+        prepare(card, request_, 1000)
     assert text in str(caught.value)
 
 
@@ -104,3 +104,8 @@ def test_versions() -> None:
     for text in ("0", "-1", "1.0", "x", "٣", "1" * 30):
         with pytest.raises(ModelNotFoundError, match="is none; versions are 1, 2"):
             version_of(text)
+
+
+def test_rows_are_counted_before_anything_is_done_for_each(card: ModelCard) -> None:
+    with pytest.raises(TooLargeError, match="2 particles x 1 repeats = 2 rows are above the limit of 1 rows"):
+        prepare(card, request_of(ROWS), 1)

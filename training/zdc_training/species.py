@@ -3,7 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import FileFormatError
-from zdc_detector.particles import CHARGE, MASS, mass_and_charge, species_name
+from zdc_detector.particles import CHARGE, MASS, species_name
+from zdc_detector.pdg_table import mass_and_charge
 
 #: Species -> others of equal mass and charge, which the file cannot tell from it. Only species that live long enough
 #: to reach a calorimeter.

@@ -2,8 +2,8 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import OutOfRangeError
-from zdc_detector.particles import CHARGE, CONDITIONS, KINEMATICS, MASS, Particles, mass_and_charge
+from zdc_detector.particles import CHARGE, CONDITIONS, KINEMATICS, MASS, Particles
+from zdc_detector.pdg_table import look_up
 
 
 def columns_to_send(particles: Particles) -> dict[str, NDArray[np.generic]]:
@@ -13,14 +13,6 @@ def columns_to_send(particles: Particles) -> dict[str, NDArray[np.generic]]:
     """
     columns: dict[str, NDArray[np.generic]] = {"pdg": particles.pdg}
     names = [CONDITIONS.index(name) for name in KINEMATICS]
-    if not all(_in_table(int(code)) for code in np.unique(particles.pdg)):
+    if not look_up(particles.pdg)[1].all():
         names += [MASS, CHARGE]
     return columns | {CONDITIONS[i]: np.ascontiguousarray(particles.conditions[:, i]) for i in names}
-
-
-def _in_table(pdg: int) -> bool:
-    try:
-        mass_and_charge(pdg)
-    except OutOfRangeError:
-        return False
-    return True

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import ZN, Calorimeter
 from zdc_detector.errors import OutOfRangeError
-from zdc_detector.particles import SMALLEST_PZ, mass_and_charge
+from zdc_detector.particles import SMALLEST_PZ
+from zdc_detector.pdg_table import mass_and_charge
 
 from zdc_service.files.blocks import ParticleBlock, Placing
 

@@ -1,25 +1,28 @@
 """Binary bodies of `POST /simulate`: particles as rows of numbers, options in the query."""
 
 import io
+import math
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import InvalidInputError
+from zdc_detector.errors import InvalidInputError, cut, excerpt
 from zdc_detector.kernels import split_rows
 from zdc_detector.particles import KINEMATICS, Particles
 
 from zdc_service.codecs import NPY, RAW
-from zdc_service.http.schema import ROW_COLUMNS, SimulateQuery, explained
-from zdc_service.simulation import SimulationRequest
+from zdc_service.http.schema import ROW_COLUMNS, SimulateQuery, check_names, explained
+from zdc_service.simulation import SimulationRequest, check_rows
 
 MEDIA_TYPES = (RAW, NPY)
 _LARGEST_EXACT = 2.0**24  # float32 has every integer up to here
+#: Bytes of an npy header; that of records with every column has some 250. It is Python text, which is slow to read.
+_LARGEST_HEADER = 2000
 
 
-def parse_binary(media_type: str, query: str, body: bytes) -> SimulationRequest:
+def parse_binary(media_type: str, query: str, body: bytes, most_rows: int) -> SimulationRequest:
     """A request from a body of numbers.
 
     Parameters
@@ -28,20 +31,21 @@ def parse_binary(media_type: str, query: str, body: bytes) -> SimulationRequest:
         records whose fields are columns.
     query : The URL's, with the fields of `SimulateQuery`.
     body : N rows, each with the numbers that the query's ``columns`` name.
+    most_rows : Most particles x repeats.
 
     Raises
     ------
     InvalidInputError : the query or the body is not as declared, or a particle cannot be.
     OutOfRangeError : a species that the PDG table does not know.
+    TooLargeError : too many rows.
     """
     options = _options(query)
     names = options.names
-    rows = np.frombuffer(body, "<f4", len(body) // 4) if media_type == RAW else _read_npy(body)
+    rows: NDArray[Any] = _read_raw(body, names) if media_type == RAW else _read_npy(body, names)
+    check_rows(len(rows), options.repeats, most_rows)
     if rows.dtype.names:
-        particles = Particles.from_columns({name: rows[name] for name in rows.dtype.names})
-    else:
-        particles = _from_rows(_shaped(rows, names, len(body)), names)
-    return options.request(particles)
+        return options.request(Particles.from_columns({name: rows[name] for name in rows.dtype.names}))
+    return options.request(_from_rows(rows, names))
 
 
 @lru_cache(maxsize=64)
@@ -49,54 +53,75 @@ def _options(query: str) -> SimulateQuery:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=32)
     except ValueError as error:
-        raise InvalidInputError(f"query {query[:60]!r}: {error}; write name=value&name=value") from error
+        raise InvalidInputError(f"query {excerpt(query)}: {cut(str(error))}; write name=value&name=value") from error
     given = dict(pairs)
     if len(given) < len(pairs):
         names = [name for name, _ in pairs]
-        raise InvalidInputError(f"{next(n for n in names if names.count(n) > 1)}: given more than once in the query")
-    return explained(SimulateQuery, lambda: SimulateQuery.model_validate_strings(given))
+        raise InvalidInputError(
+            f"{cut(next(n for n in names if names.count(n) > 1))}: given more than once in the query"
+        )
+    check_names("", given, SimulateQuery.model_fields, "a request")
+    return explained(lambda: SimulateQuery.model_validate_strings(given))
 
 
-def _read_npy(body: bytes) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.lib.format.read_array(io.BytesIO(body), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
-        raise InvalidInputError(f"the body is no npy file: {error}") from error
-    return array
-
-
-def _shaped(rows: NDArray[Any], names: tuple[str, ...], size: int) -> NDArray[Any]:
+def _read_raw(body: bytes, names: tuple[str, ...]) -> NDArray[np.float32]:
     """Rows of shape (N, names)."""
     width = len(names)
-    if rows.ndim == 1:
-        if size % (4 * width):
-            raise InvalidInputError(
-                f"the body has {size} bytes; {','.join(names)} of a particle are {width} float32 numbers, "
-                f"{4 * width} bytes: send a multiple of that"
-            )
-        return rows.reshape(-1, width)
-    if rows.ndim != 2 or rows.shape[1] != width or rows.dtype.kind not in "iuf":
+    if len(body) % (4 * width):
         raise InvalidInputError(
-            f"the array is {rows.dtype} of shape {rows.shape}; send numbers of shape (particles, {width}) "
-            f"for columns = {','.join(names)}"
+            f"the body has {len(body)} bytes; {cut(','.join(names))} of a particle are {width} float32 numbers, "
+            f"{4 * width} bytes: send a multiple of that"
         )
-    return rows
+    return np.frombuffer(body, "<f4").reshape(-1, width)
+
+
+def _read_npy(body: bytes, names: tuple[str, ...]) -> NDArray[Any]:
+    """Rows of shape (N, names), or records of shape (N,), as a view of the body."""
+    shape, by_columns, kind, start = _read_header(body)
+    numbers = [kind] if kind.fields is None else [field[0] for field in kind.fields.values()]
+    if any(number.kind not in "iuf" for number in numbers):  # among them objects, subarrays and texts
+        raise InvalidInputError(f"the array is of {excerpt(kind)}; send numbers, or records of numbers")
+    wanted = "(particles,)" if kind.fields else f"(particles, {len(names)})"
+    if len(shape) != (1 if kind.fields else 2) or (not kind.fields and shape[1] != len(names)):
+        columns = "" if kind.fields else f" for columns = {cut(','.join(names))}"
+        raise InvalidInputError(
+            f"the array is {cut(str(kind))} of shape {excerpt(shape)}; send shape {wanted}{columns}"
+        )
+    size = math.prod(shape) * kind.itemsize
+    if size != len(body) - start:
+        raise InvalidInputError(
+            f"the npy body has {len(body) - start} bytes behind its header; {cut(str(kind))} of shape {excerpt(shape)} "
+            f"has {size}"
+        )
+    array = np.frombuffer(body, kind, math.prod(shape), start)
+    return array.reshape(shape[::-1]).T if by_columns else array.reshape(shape)
+
+
+def _read_header(body: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, whether columns follow each other, type, and where the numbers begin."""
+    file = io.BytesIO(body)
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in _READERS:
+            raise ValueError(f"version {version[0]}.{version[1]}, where 1.0 and 2.0 are read")
+        shape, by_columns, kind = _READERS[version](file, max_header_size=_LARGEST_HEADER)
+        if min(shape, default=0) < 0 or kind.itemsize == 0:
+            raise ValueError("a negative shape or a type without size")
+    except Exception as error:  # it is text of Python that NumPy evaluates: it can fail in any way
+        raise InvalidInputError(f"the body is no npy file: {cut(str(error) or type(error).__name__)}") from error
+    return shape, by_columns, kind, file.tell()
+
+
+_READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 def _from_rows(rows: NDArray[Any], names: tuple[str, ...]) -> Particles:
     if len(set(names)) < len(names):
-        raise InvalidInputError(f"columns = {','.join(names)} names a column twice")
-    if names == ROW_COLUMNS and rows.dtype == np.float32 and len(rows):
+        raise InvalidInputError(f"columns = {cut(','.join(names))} names a column twice")
+    # Compiled for rows like those of a raw body; for others it would be compiled anew.
+    usual = rows.dtype == np.float32 and rows.flags.c_contiguous and rows.flags.aligned
+    if names == ROW_COLUMNS and usual and len(rows):
         pdg, kinematics = np.empty(len(rows), dtype=np.int64), np.empty((len(rows), len(KINEMATICS)), dtype=np.float32)
         if split_rows(rows, _LARGEST_EXACT, pdg, kinematics):
             return Particles.from_rows(pdg, kinematics)
-    if "pdg" in names and rows.dtype == np.float32:
-        codes = rows[:, names.index("pdg")]
-        rounded = np.abs(codes) > _LARGEST_EXACT
-        if rounded.any():
-            row = int(np.argmax(rounded))
-            raise InvalidInputError(
-                f"particle[{row}]: pdg = {codes[row]:.10g} is beyond 2^24, where float32 rounds; send an npy body of "
-                "float64 or records, or JSON"
-            )
     return Particles.from_columns({name: rows[:, i] for i, name in enumerate(names)})

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
-from zdc_detector.errors import ForbiddenError, UnsupportedMediaError, ZdcError, shown
+from zdc_detector.errors import ForbiddenError, UnsupportedMediaError, ZdcError, excerpt
 
 from zdc_service.access.exposure import is_loopback
 from zdc_service.http.guard import PROBES, refuse
@@ -159,13 +159,13 @@ def _is_form(content_type: bytes) -> bool:
 def _wrong_host(host: bytes) -> ForbiddenError:
     name = host.decode("latin-1")
     return ForbiddenError(
-        f"Host {shown(name)} is no name of this server; ask it at localhost or by its address, or start it with "
+        f"Host {excerpt(name)} is no name of this server; ask it at localhost or by its address, or start it with "
         "--allowed-hosts and the name"
     )
 
 
 def _wrong_origin(origin: bytes | None) -> ForbiddenError:
-    who = "a page of another site" if origin is None else f"a page of {shown(origin.decode('latin-1'))}"
+    who = "a page of another site" if origin is None else f"a page of {excerpt(origin.decode('latin-1'))}"
     return ForbiddenError(
         f"{who} may not use this server; --cors-origins names the sites whose pages may, and a proxy before the server "
         "must pass on Host"
@@ -174,6 +174,6 @@ def _wrong_origin(origin: bytes | None) -> ForbiddenError:
 
 def _wrong_type(content_type: bytes) -> UnsupportedMediaError:
     return UnsupportedMediaError(
-        f"Content-Type {shown(content_type.decode('latin-1'))} is that of a form; send application/json, with curl: "
+        f"Content-Type {excerpt(content_type.decode('latin-1'))} is that of a form; send application/json, with curl: "
         "-H 'Content-Type: application/json'"
     )

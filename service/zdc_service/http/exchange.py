@@ -5,12 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 from functools import partial
 
-import zstandard
 from starlette.types import Receive
-from zdc_detector.errors import InvalidInputError, TooLargeError
+from zdc_detector.errors import TooLargeError
 
 from zdc_service.codecs import ZSTD, Form, check_form, choose_form, compress, encode
 from zdc_service.deadlines import TIMEOUT_HEADER, deadline_from
+from zdc_service.http.content_coding import IDENTITY, coding_of, unpacked
 from zdc_service.http.errors import error_reply, log_internal
 from zdc_service.http.reply import SERVER_TIMING, Reply, server_timing
 from zdc_service.simulation import SimulationRequest, SimulationResult
@@ -18,7 +18,8 @@ from zdc_service.simulator import Simulator
 from zdc_service.status import kind_of
 from zdc_service.tracing import trace_reply
 
-Parse = Callable[[bytes], SimulationRequest]
+#: From a body, and the most rows that a request may have, to the request.
+Parse = Callable[[bytes, int], SimulationRequest]
 
 #: Bodies and answers above this are parsed and encoded on another thread, so that the event loop serves others.
 LARGE_BYTES = 64 * 1024
@@ -70,8 +71,8 @@ class Exchange:
         body = await read_body(receive, self._body_limit)
         if body is None:
             return None
-        coding = headers.get("content-encoding", "identity").lower()
-        if len(body) > LARGE_BYTES or coding != "identity":
+        coding = coding_of(headers.get("content-encoding"))
+        if len(body) > LARGE_BYTES or coding != IDENTITY:
             plan = await asyncio.to_thread(lambda: self._simulator.plan(self._request(body, coding, form, parse)))
             waiting = self._simulator.dispatch(plan, deadline=deadline)
         else:
@@ -84,20 +85,9 @@ class Exchange:
         return await asyncio.to_thread(wrap_up) if large else wrap_up()
 
     def _request(self, body: bytes, coding: str, form: Form, parse: Parse) -> SimulationRequest:
-        request = parse(body if coding == "identity" else self._unpack(body, coding))
+        request = parse(unpacked(body, coding, self._body_limit), self._simulator.max_request_rows)
         check_form(form, request.output)
         return request
-
-    def _unpack(self, body: bytes, coding: str) -> bytes:
-        if coding != ZSTD:
-            raise InvalidInputError(f"Content-Encoding {coding} is not understood; send {ZSTD}, or the body as it is")
-        try:
-            unpacked: bytes = zstandard.ZstdDecompressor().stream_reader(body).read(self._body_limit + 1)
-        except zstandard.ZstdError as error:
-            raise InvalidInputError(f"the body is no Zstandard frame: {error}") from error
-        if len(unpacked) > self._body_limit:
-            raise TooLargeError(f"the body unpacks to more than {self._body_limit} bytes; split the particles")
-        return unpacked
 
     def _reply(self, result: SimulationResult, form: Form, zstd: bool) -> Reply:
         began = time.monotonic()

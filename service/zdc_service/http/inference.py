@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from zdc_detector.errors import NotReadyError, TooLargeError
 
 from zdc_service.deadlines import TIMEOUT_HEADER, deadline_from
+from zdc_service.http.content_coding import coding_of, unpacked
 from zdc_service.http.errors import log_internal, retry_headers
 from zdc_service.http.exchange import LARGE_BYTES, NOBODY_RECEIVES, read_body, unless_hung_up
 from zdc_service.http.inference_body import (
@@ -19,7 +20,6 @@ from zdc_service.http.inference_body import (
     read_infer,
     read_parameters,
     read_ready,
-    unpacked,
     write_infer,
 )
 from zdc_service.http.reply import SERVER_TIMING, Reply, server_timing
@@ -195,8 +195,7 @@ class InferenceDoor:
         parsed: list[Parsed] = []
 
         def request() -> InferenceRequest:
-            coding = headers.get("content-encoding")
-            plain = body if coding is None else unpacked(body, coding.lower(), self._body_limit)
+            plain = unpacked(body, coding_of(headers.get("content-encoding")), self._body_limit)
             parsed.append(read_infer(name, version, plain, headers.get(HEADER_LENGTH.lower())))
             return parsed[0].request
 

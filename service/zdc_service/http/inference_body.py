@@ -1,12 +1,11 @@
 """Bodies of the Open Inference Protocol's infer over HTTP: JSON, and behind it tensors as bytes."""
 
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from zdc_detector.errors import InvalidInputError, TooLargeError, excerpt
+from zdc_detector.errors import InvalidInputError, excerpt
 
 from zdc_service.http.reply import Reply
 from zdc_service.inference.reply import OUTPUT_DATATYPE, InferenceReply
@@ -20,8 +19,6 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 _MOST_DIGITS = 18
 
 _FIELDS = frozenset(("id", "parameters", "inputs", "outputs", "model_name", "model_version"))
-#: zlib's window bits for the codings that clients of the protocol send.
-_CODINGS = {"gzip": 31, "deflate": 15}
 
 
 @dataclass(frozen=True)
@@ -38,32 +35,6 @@ class Parsed:
     request: InferenceRequest
     binary: Mapping[str, bool]
     all_binary: bool
-
-
-def unpacked(body: bytes, coding: str, limit: int) -> bytes:
-    """A body as it was before a Content-Encoding.
-
-    Raises
-    ------
-    InvalidInputError : a coding that is not ours, or not a body of that coding.
-    TooLargeError : more than `limit` bytes.
-    """
-    if coding == "identity":
-        return body
-    if coding not in _CODINGS:
-        raise InvalidInputError(
-            f"Content-Encoding {excerpt(coding)} is not understood; send {', '.join(_CODINGS)} or none"
-        )
-    decoder = zlib.decompressobj(_CODINGS[coding])
-    try:
-        plain = decoder.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise InvalidInputError(f"the body is not {coding}: {error}") from error
-    if len(plain) > limit:
-        raise TooLargeError(f"the body unpacks to more than {limit} bytes; split the particles")
-    if not decoder.eof:
-        raise InvalidInputError(f"the body is not {coding}: it ends too early")
-    return plain
 
 
 def read_infer(model: str, version: str, body: bytes, header_length: str | None) -> Parsed:

@@ -13,7 +13,8 @@ import numpy as np
 from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel, Field
 from zdc_detector.errors import OutOfRangeError
-from zdc_detector.particles import mass_and_charge, species_name
+from zdc_detector.particles import species_name
+from zdc_detector.pdg_table import mass_and_charge
 
 from zdc_service.examples import SOURCE, Nearest, shipped_examples
 from zdc_service.http.documented import HitsReply

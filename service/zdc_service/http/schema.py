@@ -1,18 +1,20 @@
 """What `POST /simulate` takes: the declaration behind both the check of a request and its page in /docs."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
-from zdc_detector.errors import InvalidInputError, OutOfRangeError
-from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles, mass_and_charge
+from zdc_detector.errors import InvalidInputError, OutOfRangeError, cut, excerpt
+from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
+from zdc_detector.pdg_table import look_up
 
-from zdc_service.simulation import OutOfRange, Output, SimulationRequest
+from zdc_service.simulation import OutOfRange, Output, SimulationRequest, check_rows
 
 _COLUMNS = ("pdg", *CONDITIONS)
+_NAMES = frozenset(_COLUMNS)
 #: What a row of a binary body has unless its query says otherwise.
 ROW_COLUMNS = ("pdg", *KINEMATICS)
 
@@ -125,59 +127,67 @@ class SimulateQuery(SimulateOptions):
         return tuple(self.columns.split(","))
 
 
-def parse_request(body: bytes) -> SimulationRequest:
-    """A request from its JSON.
+def parse_request(body: bytes, most_rows: int) -> SimulationRequest:
+    """A request from its JSON, of at most `most_rows` rows.
 
     Raises
     ------
     InvalidInputError : not JSON, or not as declared; names the field, or the particle and what is wrong with it.
     OutOfRangeError : a species that the PDG table does not know.
+    TooLargeError : too many rows.
     """
     try:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidInputError(f"the body is not JSON: {error}; /docs describes it") from error
-    fields = explained(SimulateBody, lambda: SimulateBody.model_validate(raw))
-    return fields.request(_particles(fields.particles))
+    if isinstance(raw, dict):  # else it is explained below
+        check_names("", raw, SimulateBody.model_fields, "a request")
+    fields = explained(lambda: SimulateBody.model_validate(raw))
+    columns = _columns_of(fields.particles, fields.repeats, most_rows)
+    return fields.request(Particles.from_columns(columns))
 
 
-def explained(kind: type[_Fields], validate: Callable[[], _Fields]) -> _Fields:
+def check_names(where: str, given: Mapping[str, Any], known: Collection[str], what: str) -> None:
+    """Refuse names that are unknown; pydantic would make an error, with all that belongs to it, of each."""
+    unknown = given.keys() - set(known)
+    if unknown:
+        more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
+        raise InvalidInputError(f"{where}{cut(min(unknown))}{more}: unknown; {what} has {', '.join(known)}")
+
+
+def explained(validate: Callable[[], _Fields]) -> _Fields:
     """What `validate` gives; raises InvalidInputError that names the first wrong field."""
     try:
         return validate()
     except ValidationError as error:
-        first = error.errors()[0]
+        first = error.errors(include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "body"
-        text = f"{first['msg']}; received {_shorten(first['input'])}"
-        if first["type"] == "extra_forbidden":
-            text = f"unknown; a request has {', '.join(kind.model_fields)}"
-        raise InvalidInputError(f"{where}: {text}") from error
+        raise InvalidInputError(f"{where}: {first['msg']}; received {excerpt(first['input'])}") from error
 
 
-def _particles(raw: object) -> Particles:
+def _columns_of(raw: object, repeats: int, most_rows: int) -> Mapping[str, Any]:
+    """Columns as `Particles.from_columns` takes them, of a list of particles or an object of columns."""
     if isinstance(raw, list):
-        return Particles.from_columns(_columns_of_rows(raw))
+        check_rows(len(raw), repeats, most_rows)
+        return _columns_of_rows(raw)
     if isinstance(raw, dict):
-        wrong = [name for name, column in raw.items() if not isinstance(column, list)]
-        if wrong:
-            raise InvalidInputError(
-                f"particles.{wrong[0]} = {_shorten(raw[wrong[0]])} must be a list, one value a particle"
-            )
-        return Particles.from_columns({name: _numbers(name, column) for name, column in raw.items()})
-    raise InvalidInputError(f"particles must be a list of particles, or an object of columns; received {_shorten(raw)}")
+        check_names("particles.", raw, _COLUMNS, "a particle")
+        for name, column in raw.items():
+            if not isinstance(column, list):
+                raise InvalidInputError(f"particles.{name} = {excerpt(column)} must be a list, one value a particle")
+            check_rows(len(column), repeats, most_rows)
+        return {name: _numbers(name, column) for name, column in raw.items()}
+    raise InvalidInputError(f"particles must be a list of particles, or an object of columns; received {excerpt(raw)}")
 
 
 def _columns_of_rows(rows: list[Any]) -> Mapping[str, Any]:
     """Columns of a list of particle objects, each with keys of its own."""
     for row, particle in enumerate(rows):
         if not isinstance(particle, dict):
-            raise InvalidInputError(f"particle[{row}] = {_shorten(particle)} must be an object with pdg, px, py and pz")
+            raise InvalidInputError(f"particle[{row}] = {excerpt(particle)} must be an object with pdg, px, py and pz")
+        if not particle.keys() <= _NAMES:
+            check_names(f"particle[{row}]: ", particle, _COLUMNS, "a particle")
     names: set[str] = set().union(*rows)
-    unknown = names - set(_COLUMNS)
-    if unknown:
-        row = next(i for i, particle in enumerate(rows) if not unknown.isdisjoint(particle))
-        named = ", ".join(sorted(unknown & set(rows[row])))
-        raise InvalidInputError(f"particle[{row}]: unknown {named}; a particle has {', '.join(_COLUMNS)}")
     columns: dict[str, Any] = {}
     for name in ("pdg", "px", "py", "pz"):
         try:
@@ -192,33 +202,38 @@ def _columns_of_rows(rows: list[Any]) -> Mapping[str, Any]:
             columns[name] = _numbers(name, [particle.get(name, 0.0) for particle in rows])
     for name in ("mass", "charge", "energy"):
         if name in names:
-            given = [
-                particle.get(name) if name in particle else _derived(name, row, columns)
-                for row, particle in enumerate(rows)
-            ]
-            columns[name] = _numbers(name, given)
+            columns[name] = _filled_in(name, rows, columns)
     return columns
 
 
-def _derived(name: str, row: int, columns: Mapping[str, Any]) -> float:
-    """Energy [GeV], mass [MeV] or charge [e] of a particle that leaves it out while others of the list give it."""
-    if name == "energy":
-        mass = columns["mass"][row] if "mass" in columns else _derived("mass", row, columns)
-        return float(np.sqrt(sum(float(columns[p][row]) ** 2 for p in ("px", "py", "pz")) + (mass * 1e-3) ** 2))
-    try:
-        return mass_and_charge(int(columns["pdg"][row]))[name == "charge"]
-    except OutOfRangeError as error:
-        raise OutOfRangeError(f"particle[{row}]: {error}; send its mass [MeV] and charge [e]") from error
+def _filled_in(name: str, rows: list[Any], columns: Mapping[str, Any]) -> list[Any]:
+    """Energy [GeV], mass [MeV] or charge [e], derived for particles that leave it out while others give it."""
+    lacking = np.array([name not in particle for particle in rows])
+    if not lacking.any():
+        return _numbers(name, [particle[name] for particle in rows])
+    with np.errstate(over="ignore", invalid="ignore"):  # numbers that are too large are refused by name later
+        codes = np.array(columns["pdg"], dtype=np.float64).astype(np.int64)
+        table, known = look_up(codes)
+        unknown = lacking & ~known
+        if name == "energy":
+            mass = np.array(columns.get("mass", table[:, 0]), dtype=np.float64)
+            squares = sum(np.array(columns[axis], dtype=np.float64) ** 2 for axis in ("px", "py", "pz"))
+            derived = np.sqrt(squares + (mass * 1e-3) ** 2)
+            unknown &= "mass" not in columns
+        else:
+            derived = table[:, int(name == "charge")]
+    if unknown.any():
+        row = int(np.argmax(unknown))
+        raise OutOfRangeError(
+            f"particle[{row}]: pdg {excerpt(columns['pdg'][row])} is not in the PDG table; send its mass [MeV] and "
+            "charge [e]"
+        )
+    return _numbers(name, [particle.get(name, value) for particle, value in zip(rows, derived.tolist(), strict=True)])
 
 
 def _numbers(name: str, values: list[Any]) -> list[Any]:
     """The column itself, if all of it are numbers."""
     if not set(map(type, values)) <= {int, float}:
         row = next(i for i, value in enumerate(values) if type(value) not in (int, float))
-        raise InvalidInputError(f"particle[{row}]: {name} = {_shorten(values[row])} must be a number")
+        raise InvalidInputError(f"particle[{row}]: {name} = {excerpt(values[row])} must be a number")
     return values
-
-
-def _shorten(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."

@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
-from zdc_detector.errors import InvalidInputError, UnsupportedMediaError, shown
+from zdc_detector.errors import InvalidInputError, UnsupportedMediaError, excerpt
 
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, NPY, NPZ, RAW, ZSTD
 from zdc_service.http.binary import MEDIA_TYPES, parse_binary
@@ -33,8 +33,8 @@ Simulates calorimeter responses. `Content-Type` tells the form of the particles:
 - `{ARRAYS}`: all arrays in that way; `X-Zdc-Shape` and `X-Zdc-Channels` give the face and the channels' names.
 
 `{ARRAYS_HEADER}` lists the arrays of the last two as `name;type;shape`. Counts are integers; `;dtype=float32` after a
-binary media type makes them floats. `Accept-Encoding: {ZSTD}` compresses the answer, `Content-Encoding: {ZSTD}` says
-that the body is. `X-Zdc-Timeout-Ms` is the time after which nobody waits for the answer.
+binary media type makes them floats. `Accept-Encoding: {ZSTD}` compresses the answer, `Content-Encoding: {ZSTD}`, `gzip`
+or `deflate` says that the body is. `X-Zdc-Timeout-Ms` is the time after which nobody waits for the answer.
 
 The headers `X-Zdc-Model`, `-Version`, `-Seed`, `-First-Row`, `-Repeats` and `-Finish` repeat the scalars in every form,
 `-Skipped` and `-Extrapolated` the counts by reason where there are any; `Server-Timing` says where the time went.
@@ -87,18 +87,20 @@ def simulate_router(exchange: Exchange) -> APIRouter:
     return router
 
 
-def _parse_json(content_type: str | None, query: str, body: bytes) -> SimulationRequest:
+def _parse_json(content_type: str | None, query: str, body: bytes, most_rows: int) -> SimulationRequest:
     """A request from its JSON; raises UnsupportedMediaError for bodies that say to be something else."""
     media_type = JSON if content_type is None else _media_type(content_type)
     if media_type != JSON and not media_type.endswith("+json"):
         readable = ", ".join((JSON, *MEDIA_TYPES))
-        raise UnsupportedMediaError(f"Content-Type {shown(media_type)} is not read by {SIMULATE_PATH}; send {readable}")
+        raise UnsupportedMediaError(
+            f"Content-Type {excerpt(media_type)} is not read by {SIMULATE_PATH}; send {readable}"
+        )
     if query:
         raise InvalidInputError(
-            f"query {shown(query)}: options of a JSON body are members of its object; a query is for bodies of "
+            f"query {excerpt(query)}: options of a JSON body are members of its object; a query is for bodies of "
             f"{' and '.join(MEDIA_TYPES)}"
         )
-    return parse_request(body)
+    return parse_request(body, most_rows)
 
 
 def _media_type(content_type: str) -> str:

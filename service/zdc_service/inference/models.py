@@ -89,7 +89,7 @@ class Models:
         engine = self._engine(name, version)
         began = time.monotonic()
         try:
-            prepared = prepare(engine.card, read())
+            prepared = prepare(engine.card, read(), self._simulator.max_request_rows)
         except Exception as error:
             engine.statistics.failed(kind_of(error), time.monotonic() - began)
             raise

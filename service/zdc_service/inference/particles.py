@@ -16,8 +16,8 @@ from zdc_detector.particles import (
     MASS,
     MASS_TOLERANCE,
     Particles,
-    mass_and_charge,
 )
+from zdc_detector.pdg_table import mass_and_charge
 
 _KINEMATICS = [CONDITIONS.index(name) for name in KINEMATICS]
 

@@ -20,7 +20,7 @@ from zdc_service.inference.tensors import (
     outputs_of,
     read_tensor,
 )
-from zdc_service.simulation import OutOfRange, Output, SimulationRequest
+from zdc_service.simulation import OutOfRange, Output, SimulationRequest, check_rows
 
 #: As folders of versions are called; far more digits than anybody needs.
 _VERSION = re.compile("[1-9][0-9]{0,8}", re.ASCII)
@@ -88,13 +88,14 @@ def version_of(text: str) -> int | None:
     )
 
 
-def prepare(card: ModelCard, request: InferenceRequest) -> Prepared:
-    """Understand a request to a model.
+def prepare(card: ModelCard, request: InferenceRequest, most_rows: int) -> Prepared:
+    """Understand a request to a model, of at most `most_rows` rows.
 
     Raises
     ------
     InvalidInputError : an input, output or parameter is unknown, missing or not what the model takes.
     OutOfRangeError : a species that the PDG table does not know.
+    TooLargeError : too many rows.
     """
     options = _options(request.parameters)
     specs = {spec.name: spec for spec in inputs_of(card)}
@@ -111,6 +112,7 @@ def prepare(card: ModelCard, request: InferenceRequest) -> Prepared:
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
         raise InvalidInputError(f"inputs have {lengths} rows; each particle has one row in all of them")
+    check_rows(lengths[PARTICLES], 1, most_rows)
     outputs = _outputs(card, request.outputs)
     return Prepared(
         SimulationRequest(

@@ -13,7 +13,7 @@ from zdc_detector.particles import KINEMATICS, Particles
 from zdc_service.codecs import little_endian
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.rpc.wire import bytes_field, varint_field
-from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
+from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult, check_rows
 
 _Choice = TypeVar("_Choice")
 
@@ -37,18 +37,21 @@ _ELEMENT_TYPES = {
 }
 
 
+_PDG_BYTES = 4
 _FIELD = {field.name: field.number for field in pb.SimulateResponse.DESCRIPTOR.fields}
 _HITS_FIELD = {field.name: field.number for field in pb.Hits.DESCRIPTOR.fields}
 
 
-def read_request(message: pb.SimulateRequest) -> SimulationRequest:
-    """A request from its message.
+def read_request(message: pb.SimulateRequest, most_rows: int) -> SimulationRequest:
+    """A request of at most `most_rows` rows from its message.
 
     Raises
     ------
     InvalidInputError : a column of the wrong length, an unknown enum value, or a particle that cannot be.
     OutOfRangeError : a species that the PDG table does not know.
+    TooLargeError : too many rows.
     """
+    check_rows(len(message.particles.pdg) // _PDG_BYTES, message.repeats or 1, most_rows)
     return SimulationRequest(
         particles=_read_particles(message.particles),
         seed=message.seed if message.HasField("seed") else None,

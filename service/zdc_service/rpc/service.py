@@ -180,7 +180,7 @@ class SimulationService:
         """As checked; a small request, whose answer fits one message, is left to be checked together with others."""
 
         def read() -> Plan | SimulationRequest:
-            request = read_request(message)
+            request = read_request(message, self._simulator.max_request_rows)
             small = particles <= _SMALL_PARTICLES and request.repeats == 1
             return request if small else self._simulator.plan(request)
 
