@@ -7,6 +7,8 @@ DEVICE_EXTRA ?= cpu
 # Passed on, e.g. make serve ARGS="--http-port 9000"
 ARGS ?=
 SMOKE_RUN ?= runs/smoke
+# Tests at the same time: each process has servers of its own, and many tests wait more than they compute.
+TEST_PROCESSES ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -19,7 +21,7 @@ serve: $(VENV)/.serve-$(DEVICE_EXTRA) ## start HTTP on 127.0.0.1:8000 and gRPC o
 	$(BIN)/zdc serve $(ARGS)
 
 test: $(VENV)/.dev ## run all tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(ARGS)
 
 bench: $(VENV)/.bench-$(DEVICE_EXTRA) ## batches of 256 over each protocol beside raw onnxruntime
 	$(BIN)/python tests/load/batches.py $(ARGS)

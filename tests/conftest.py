@@ -6,6 +6,10 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # threads of one process would wait for those of the other
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 from running_server import RunningServer
 from tiny_model import STRIPS, TinyModel, write_model
 from zdc_detector.finish import Finish

@@ -1,8 +1,11 @@
 """The C++ client, compiled once for all tests, and the program that calls it for them."""
 
+import fcntl
+import os
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import count
@@ -67,21 +70,23 @@ class BuiltClient:
 
     folder: Path
     programs: Path
+    calls: Path
     numbers: "count[int]"
 
     @cached_property
     def prefix(self) -> Path:
-        """Where it is installed, since somebody asked."""
+        """The folder of its installation, made at the first use."""
         options = ("-DZDC_FASTSIM_WERROR=ON", f"-DCMAKE_INSTALL_PREFIX={self.folder / 'installed'}")
-        make(CLIENT, self.folder / "build", *options, target="install")
+        with _one_process(self.folder):
+            make(CLIENT, self.folder / "build", *options, target="install")
         return self.folder / "installed"
 
     def start(
         self, address: str, particles: Sequence[Mapping[str, float]], **settings: object
     ) -> "tuple[subprocess.Popen[str], Path]":
         """Begin a call of `Client.simulate`; `settings` as in ``service/cpp/tests/probe.cc``."""
-        folder = self.folder / f"call{next(self.numbers)}"
-        folder.mkdir()
+        folder = self.calls / str(next(self.numbers))
+        folder.mkdir(parents=True)
         lines = (" ".join(f"{value:.9g}" for value in one.values()) for one in particles)
         (folder / "particles").write_text("".join(f"{line}\n" for line in lines))
         for thread in range(1, int(str(settings.get("threads", 1)))):
@@ -151,14 +156,26 @@ def assert_channels(found: Answer, simulator: Simulator, n: int = len(PARTICLES)
 
 
 def built_client(factory: pytest.TempPathFactory) -> BuiltClient:
-    """The client and its programs, compiled by whichever test comes first."""
-    return _build(factory.getbasetemp() / "cpp")
+    """The client and its programs, compiled by the first test that uses them, for all processes of pytest."""
+    own = factory.getbasetemp()
+    shared = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    return _build(shared / "cpp", own / "cpp-calls")
 
 
 @lru_cache
-def _build(folder: Path) -> BuiltClient:
+def _build(folder: Path, calls: Path) -> BuiltClient:
+    folder.mkdir(exist_ok=True)
     programs = folder / "programs"
     options = (f"-DCHECKOUT={CLIENT.parents[1]}", "-DZDC_FASTSIM_WERROR=ON", "-DZDC_FASTSIM_TESTS=ON")
     where = f"-DCMAKE_RUNTIME_OUTPUT_DIRECTORY={programs}"
-    make(CLIENT / "tests" / "subproject", folder / "subproject", *options, where)
-    return BuiltClient(folder, programs, count())
+    with _one_process(folder):
+        make(CLIENT / "tests" / "subproject", folder / "subproject", *options, where)
+    return BuiltClient(folder, programs, calls, count())
+
+
+@contextmanager
+def _one_process(folder: Path) -> Iterator[None]:
+    """Wait until no other process builds in a folder; what it has built is then up to date."""
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
