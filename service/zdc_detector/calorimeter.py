@@ -103,9 +103,17 @@ class Calorimeter(BaseModel):
         return points
 
     def hits_face(self, conditions: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Whether the straight line meets the face, shape (N,); neutral particles only bend nowhere."""
+        """Whether the straight line meets the face, shape (N,); that of a particle born behind it does not.
+
+        Charged particles do not fly along the line.
+        """
         inside: NDArray[np.bool_] = np.all(np.abs(self.impact_points(conditions)) < np.array(self.half_width), axis=1)
-        return inside
+        return inside & ~self.behind_face(conditions)
+
+    def behind_face(self, conditions: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether a particle is born at the plane of the face to which it flies, or behind it, shape (N,)."""
+        along: NDArray[np.float32] = conditions[:, 3] * np.copysign(np.float32(1), conditions[:, 6])
+        return along >= self.face_z
 
 
 def tower_map(rows: int, columns: int) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ CARD_FILE, GRAPH_FILE, GOLDEN_FILE = "card.json", "model.onnx", "golden.npz"
 
 #: What a particle can be outside of, as `Ranges.outside` counts them.
 RANGES = ("", "species", "energy", "vertex")
+SPECIES = RANGES.index("species")
 
 #: Names of models: folders and parts of URLs.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
@@ -49,7 +50,7 @@ class SpeciesRange(_Strict):
 
 
 class Ranges(_Strict):
-    """What the model was trained on; outside it extrapolates.
+    """What the model was trained on; outside the energies and the vertex it extrapolates.
 
     Attributes
     ----------

@@ -24,7 +24,11 @@ class Output(StrEnum):
 
 
 class OutOfRange(StrEnum):
-    """What happens to a particle outside the species, energies or vertices of the model card."""
+    """What happens to a particle outside the species, energies or vertices of the model card.
+
+    ``extrapolate`` is for energies and vertices: a species that the model does not know is an error all the same, and
+    a particle that is born behind the face gives an empty response.
+    """
 
     ERROR = "error"
     SKIP = "skip"

@@ -8,9 +8,10 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.card import RANGES, ModelCard
+from zdc_detector.card import RANGES, SPECIES, ModelCard
 from zdc_detector.errors import InvalidInputError, OutOfRangeError, ZdcError
 from zdc_detector.finish import Finish
+from zdc_detector.particles import LARGEST, PX, VX, Particles
 from zdc_detector.random import LARGEST_NORMAL, MAX_ROW, check_seed, fresh_seed
 
 from zdc_service.batcher import Batcher
@@ -100,9 +101,12 @@ class Simulator:
         kept, skipped, extrapolated = self._in_range(engine.card, request)
         everything = len(kept) == len(request.particles)
         particles = request.particles if everything else request.particles[kept]
+        aimed = particles.toward_a()
+        if extrapolated:
+            aimed = _missing(aimed, engine.card.calorimeter.behind_face(aimed.conditions))
         return Plan(
             engine=engine,
-            particles=particles.toward_a(),
+            particles=aimed,
             index=kept,
             side=particles.side,
             seed=seed,
@@ -175,18 +179,42 @@ class Simulator:
         counts = {RANGES[i]: int(n) for i, n in enumerate(np.bincount(reasons)) if i and n}
         for reason, count in counts.items():
             self.metrics.out_of_range.labels(reason, request.out_of_range.value).inc(count)
-        if request.out_of_range is OutOfRange.ERROR:
-            messages = [
-                f"particle[{row}]: {card.ranges.message(request.particles, row)}"
-                for row in outside[:_NAMED_PARTICLES].tolist()
-            ]
-            more = f"; and {outside.size - _NAMED_PARTICLES} more" if outside.size > _NAMED_PARTICLES else ""
-            raise OutOfRangeError(
-                f"{'; '.join(messages)}{more}; out_of_range = skip or extrapolate accepts such particles"
-            )
+        refused = {
+            OutOfRange.ERROR: outside,
+            OutOfRange.EXTRAPOLATE: np.flatnonzero(reasons == SPECIES),  # of which the model knows nothing
+            OutOfRange.SKIP: outside[:0],
+        }[request.out_of_range]
+        if refused.size:
+            raise _out_of_range(card, request, refused, remedy=SPECIES not in reasons[refused])
         if request.out_of_range is OutOfRange.EXTRAPOLATE:
             return everything, {}, counts
         return np.delete(everything, outside), counts, {}
+
+
+def _missing(particles: Particles, rows: NDArray[np.bool_]) -> Particles:
+    """Particles of which some fly past every face; a graph prolongs their lines backwards, to a face behind them."""
+    if not rows.any():
+        return particles
+    conditions = particles.conditions.copy()
+    conditions[rows, VX] = LARGEST
+    conditions[rows, PX] = 0
+    return Particles(particles.pdg, conditions)
+
+
+def _out_of_range(
+    card: ModelCard, request: SimulationRequest, refused: NDArray[np.intp], remedy: bool
+) -> OutOfRangeError:
+    """Of particles that are refused; `remedy` says whether extrapolating would simulate them all."""
+    messages = [
+        f"particle[{row}]: {card.ranges.message(request.particles, row)}" for row in refused[:_NAMED_PARTICLES].tolist()
+    ]
+    more = f"; and {refused.size - _NAMED_PARTICLES} more" if refused.size > _NAMED_PARTICLES else ""
+    accepted = (
+        "out_of_range = skip or extrapolate accepts such particles"
+        if remedy
+        else "out_of_range = skip leaves such particles out, and no setting simulates another species"
+    )
+    return OutOfRangeError(f"{'; '.join(messages)}{more}; {accepted}")
 
 
 def _check_noise(card: ModelCard, request: SimulationRequest) -> NDArray[np.float32] | None:

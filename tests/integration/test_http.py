@@ -190,9 +190,13 @@ def test_skipped_and_extrapolated_are_counted(http: httpx.Client) -> None:
     particles = [*NEUTRONS["particles"], {"pdg": 13, "px": 0, "py": 0, "pz": 100}]  # type: ignore[misc]
     with http:
         skipped = http.post("/simulate", json={"particles": particles, "out_of_range": "skip"}).json()
-        extrapolated = http.post("/simulate", json={"particles": particles, "out_of_range": "extrapolate"}).json()
+        known = [*NEUTRONS["particles"], {"pdg": 2112, "px": 0, "py": 0, "pz": 5000}]  # type: ignore[misc]
+        extrapolated = http.post("/simulate", json={"particles": known, "out_of_range": "extrapolate"}).json()
+        refused = http.post("/simulate", json={"particles": particles[:3], "out_of_range": "extrapolate"})
     assert (skipped["skipped"], skipped["particle"]) == ({"species": 1}, [0, 1])
-    assert (extrapolated["extrapolated"], extrapolated["particle"]) == ({"species": 1}, [0, 1, 2])
+    assert (extrapolated["extrapolated"], extrapolated["particle"]) == ({"energy": 1}, [0, 1, 2])
+    assert (refused.status_code, refused.json()["error"]["kind"]) == (422, "out_of_range")
+    assert "no setting simulates another species" in refused.json()["error"]["message"]
 
 
 def test_models_and_cards(http: httpx.Client) -> None:

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from tiny_model import some_particles
+from zdc_detector.particles import LARGEST, PX, VX, VZ
 from zdc_detector.random import normals
 from zdc_service.engine import Engine
 from zdc_service.model_store import StoredModel, find_models
@@ -21,3 +22,17 @@ def test_rates_are_finite_and_zero_off_the_face(model: StoredModel) -> None:
     assert rates.min() >= 0
     assert not rates[~hits].any()
     assert (rates[hits].sum(axis=(1, 2)) > 1).mean() > 0.5  # a third are K0S, most of which decay on the way
+
+
+@pytest.mark.parametrize("model", find_models(), ids=lambda model: model.folder.parent.name)
+@pytest.mark.parametrize("vx", [10.0, LARGEST])
+def test_rates_far_off_the_face_are_zero(model: StoredModel, vx: float) -> None:
+    """Particles that are born behind the face are moved there."""
+    particles = some_particles(200, seed=8).toward_a()
+    conditions = particles.conditions.copy()
+    conditions[:, VX], conditions[:, PX] = vx, 0
+    conditions[::2, VZ] = LARGEST
+    noise = normals(5, 0, len(particles), model.card.noise.dimension)
+    rates = Engine(model).run(conditions, noise, particles.pdg)
+    assert np.isfinite(rates).all()
+    assert not rates.any()

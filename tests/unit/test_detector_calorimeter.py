@@ -85,6 +85,14 @@ def test_impact_points_are_straight_lines() -> None:
     assert ZN.impact_points(conditions(0, 0, -259.8, 0.1, -1000))[0] == pytest.approx([1.1, 0])
 
 
+@pytest.mark.parametrize("side", [1, -1])
+def test_particles_born_behind_the_face_miss_it(side: int) -> None:
+    for vz, hits in ((ZN.face_z - 1, True), (ZN.face_z, False), (11300, False), (1e9, False), (-1e4, True)):
+        particle = conditions(0, 0, side * vz, 0, side * 1000)
+        assert ZN.hits_face(particle)[0] == hits
+        assert ZN.behind_face(particle)[0] != hits
+
+
 @pytest.mark.parametrize(("px", "hits"), [(0.31, True), (-0.31, True), (0.32, False), (-0.32, False)])
 def test_the_face_ends_at_its_half_width(px: float, hits: bool) -> None:
     assert ZN.hits_face(conditions(0, 0, 0, px, 1000))[0] == hits

@@ -22,6 +22,9 @@ MIXED = Particles.from_columns(
     }
 )
 
+#: All but the proton.
+KNOWN = MIXED[np.array([0, 2, 3, 4, 5])]
+
 
 def outside(simulator: Simulator, reason: str, policy: str) -> float:
     labels = {"reason": reason, "policy": policy}
@@ -87,7 +90,8 @@ def test_outside_the_range_is_an_error_that_names_the_particle(simulator: Simula
 
 def test_skipped_particles_get_no_rows_and_leave_the_others_alone(simulator: Simulator) -> None:
     before = outside(simulator, "species", "skip")
-    everything = simulator.simulate(SimulationRequest(MIXED, seed=5, repeats=2, out_of_range=OutOfRange.EXTRAPOLATE))
+    known = Particles(np.where(MIXED.pdg == 2212, 22, MIXED.pdg), MIXED.conditions)
+    everything = simulator.simulate(SimulationRequest(known, seed=5, repeats=2, out_of_range=OutOfRange.EXTRAPOLATE))
     result = simulator.simulate(SimulationRequest(MIXED, seed=5, repeats=2, out_of_range=OutOfRange.SKIP))
     assert result.skipped == {"species": 1, "energy": 2, "vertex": 1}
     assert result.extrapolated == {}
@@ -113,11 +117,39 @@ def test_a_request_of_skipped_particles_only_has_no_rows(simulator: Simulator, o
 
 def test_extrapolated_particles_are_simulated_and_counted(simulator: Simulator) -> None:
     before = outside(simulator, "vertex", "extrapolate")
-    result = simulator.simulate(SimulationRequest(MIXED, out_of_range=OutOfRange.EXTRAPOLATE))
-    assert result.extrapolated == {"species": 1, "energy": 2, "vertex": 1}
+    result = simulator.simulate(SimulationRequest(KNOWN, out_of_range=OutOfRange.EXTRAPOLATE))
+    assert result.extrapolated == {"energy": 2, "vertex": 1}
     assert result.skipped == {}
-    assert result.particle.tolist() == list(range(6))
+    assert result.particle.tolist() == list(range(5))
     assert outside(simulator, "vertex", "extrapolate") == before + 1
+
+
+@pytest.mark.parametrize("pdg", [12, 13, 21, 211, 111, 2212, 130, 1000822080])
+@pytest.mark.parametrize("policy", [OutOfRange.ERROR, OutOfRange.EXTRAPOLATE])
+def test_a_species_that_the_model_does_not_know_is_never_simulated(
+    simulator: Simulator, pdg: int, policy: OutOfRange
+) -> None:
+    """A neutrino of 1 TeV once gave 493 photons."""
+    particles = Particles.from_columns({"pdg": [2112, pdg], "px": [0, 0], "py": [0, 0], "pz": [5000.0, 1000.0]})
+    with pytest.raises(OutOfRangeError) as caught:
+        simulator.simulate(SimulationRequest(particles, out_of_range=policy))
+    text = str(caught.value)
+    assert f"particle[1]: species: pdg {pdg} was not in the training set" in text
+    assert text.endswith("out_of_range = skip leaves such particles out, and no setting simulates another species")
+    skipped = simulator.simulate(SimulationRequest(particles, out_of_range=OutOfRange.SKIP))
+    assert skipped.skipped == {"species": 1, "energy": 1}
+
+
+@pytest.mark.parametrize("energy", [1000.0, 9000.0])
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_particle_born_behind_the_face_misses_it(simulator: Simulator, side: int, energy: float) -> None:
+    vz = np.array([0, 11000, 11259, 11260, 11300, 1e6, 1e9, -11300])
+    columns = {"pdg": np.full(8, 2112), "px": np.zeros(8), "py": np.zeros(8), "pz": np.full(8, side * energy)}
+    particles = Particles.from_columns({**columns, "vz": side * vz})
+    request = SimulationRequest(particles, seed=1, repeats=3, out_of_range=OutOfRange.EXTRAPOLATE)
+    result = simulator.simulate(request)
+    assert result.channels.any(axis=1).tolist() == np.repeat([True] * 3 + [False] * 4 + [True], 3).tolist()
+    assert result.side.tolist() == [b"A" if side > 0 else b"C"] * 24
 
 
 def test_rates_are_what_counts_are_drawn_from(simulator: Simulator) -> None:

@@ -46,9 +46,9 @@ class FaceGeometry(nn.Module):
         )
 
     def hits_face(self, conditions: Tensor) -> Tensor:
-        """1 where the straight line meets the face, else 0, shape (N,)."""
+        """1 where the straight line meets the face, else 0, shape (N,); 0 for particles born behind it."""
         inside = self.impact_point(conditions).abs() < self.half_width
-        return (inside[:, 0] & inside[:, 1]).to(conditions.dtype)
+        return (inside[:, 0] & inside[:, 1] & (conditions[:, VZ] < self.face_z)).to(conditions.dtype)
 
     def cell(self, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Row and column of the fibre cell that is hit, and where in it, from -1 to 1; shapes (N, 2)."""

@@ -65,7 +65,8 @@ class Client(ABC):
         repeats : Responses per particle.
         output : ``response``, ``channels`` or ``hits``: what is answered for each row.
         out_of_range : ``error``, ``skip`` or ``extrapolate``: what happens to a particle outside the species, energies
-            or vertices that the model was trained on.
+            or vertices that the model was trained on; ``extrapolate`` is for energies and vertices, another species is
+            an error all the same.
         first_row : Row of the first particle's first repeat, to continue a job.
         model, version : Which model; None is the server's default and its newest version.
         rates : Answer the model's raw rates as float32 instead of photon counts.

@@ -33,7 +33,7 @@ class SimulateReply(BaseModel):
     side: list[Literal["A", "C"]] = Field(description="of each row: A flies to +z, C to -z")
     channels: list[list[float]] = Field(description="photon sums, [row][channel]")
     skipped: dict[str, int] = Field(description="particles without rows, counted by reason")
-    extrapolated: dict[str, int] = Field(description="particles outside the trained range, counted by reason")
+    extrapolated: dict[str, int] = Field(description="particles outside the trained energies or vertices, by reason")
     # No defaults, which a page in /docs would show: these two are absent from answers to other outputs.
     response: list[list[list[float]]] = Field(
         default_factory=list, description="photons of each fibre, [row][x][y]; for output = response"

@@ -91,7 +91,8 @@ class SimulateOptions(BaseModel):
     out_of_range: Annotated[OutOfRange, _choices(OutOfRange)] = Field(
         OutOfRange.ERROR,
         strict=False,
-        description="what happens to particles outside the trained species, energies or vertices",
+        description="what happens to particles outside the trained species, energies or vertices; extrapolate is for "
+        "energies and vertices, another species is an error all the same",
     )
     rates: bool = Field(False, description="the model's raw rates as floats instead of photon counts")
     model: str | None = Field(None, description="default: the server's default model")

@@ -38,7 +38,9 @@ enum class Output {
 enum class OutOfRange {
   error,        ///< The call throws OutOfRangeError, which names the particle.
   skip,         ///< The particle gets no rows; counted in Result::skipped.
-  extrapolate,  ///< The particle is simulated all the same; counted in Result::extrapolated.
+  /// A particle of a known species outside the energies or vertices is simulated all the same; counted in
+  /// Result::extrapolated. For one of another species, of which the model knows nothing, the call throws OutOfRangeError.
+  extrapolate,
 };
 
 /// How particles are simulated.
