@@ -232,13 +232,13 @@ def _identity_problems(
     return problems
 
 
-def particle_numbers(particles: NDArray[np.generic], pdg: NDArray[np.generic]) -> NDArray[np.int32]:
+def particle_numbers(particles: NDArray[np.generic], pdg: NDArray[np.generic]) -> NDArray[np.int64]:
     """Number the distinct particles from 0 in the order of their first rows, shape (N,).
 
     Particles are the same where all nine conditions, as float32, and the PDG code are.
     """
     key = np.column_stack([particles.astype(np.float32).view(np.int32), pdg.astype(np.int32)])
     _, first, place = np.unique(key, axis=0, return_index=True, return_inverse=True)
-    rank = np.empty(len(first), dtype=np.int32)
-    rank[np.argsort(first)] = np.arange(len(first), dtype=np.int32)
+    rank = np.empty(len(first), dtype=np.int64)
+    rank[np.argsort(first)] = np.arange(len(first))
     return rank[np.ravel(place)]

@@ -1,7 +1,7 @@
 """The project's one file layout for particles with their responses (HDF5), read and written here only.
 
 One row a shower: ``particles`` (N, 9) float32, ``pdg`` (N,) int32, ``responses`` (N, rows, columns) uint16
-(float32 for raw rates), ``particle_id`` (N,) int32, equal for repeated simulations of one particle. Names and
+(float32 for raw rates), ``particle_id`` (N,) int64, equal for repeated simulations of one particle. Names and
 units stand in the attributes. Further one-number-a-row columns (``cpu_seconds``, ``event``, ``side`` ...) may
 stand beside them, and ``channels`` (N, C). A file of sums or hits alone has the layout without ``responses``.
 """
@@ -38,14 +38,14 @@ class Showers:
     ----------
     particles : N particles.
     responses : Photons per fibre, shape (N, rows, columns), uint16.
-    particle_id : int32, shape (N,); equal ids are repeated simulations of one particle.
+    particle_id : int64, shape (N,); equal ids are repeated simulations of one particle.
     calorimeter : Whose face it is.
     extra : Further columns of length N, by name.
     """
 
     particles: Particles
     responses: NDArray[np.uint16]
-    particle_id: NDArray[np.int32]
+    particle_id: NDArray[np.int64]
     calorimeter: Calorimeter
     extra: Mapping[str, NDArray[np.generic]] = field(default_factory=dict)
 
@@ -81,7 +81,7 @@ def read_showers(path: Path, calorimeter: Calorimeter | None = None) -> Showers:
         raise FileFormatError(f"{path}: {problems[0]}{more if len(problems) > 1 else ''}")
     calorimeter = calorimeter or CALORIMETERS[columns.calorimeter]
     data = columns.data
-    particle_id = data["particle_id"].astype(np.int32)
+    particle_id = data["particle_id"].astype(np.int64)
     extra = {name: values for name, values in data.items() if name not in REQUIRED and len(values) == len(particle_id)}
     particles = Particles(data["pdg"].astype(np.int64), data["particles"].astype(np.float32))
     return Showers(particles, data["responses"].astype(np.uint16, copy=False), particle_id, calorimeter, extra)
@@ -120,8 +120,7 @@ class ShowerWriter:
         self._file = h5py.File(self._part, "w")
         self._file.attrs["calorimeter"] = calorimeter.name
         self._file.attrs["title"] = title
-        for name, value in attributes.items():
-            self._file.attrs[name] = value
+        self.describe(attributes)
         self._calorimeter = calorimeter
 
     def __enter__(self) -> "ShowerWriter":
@@ -154,7 +153,7 @@ class ShowerWriter:
         columns: dict[str, NDArray[np.generic]] = {
             "particles": particles.conditions,
             "pdg": particles.pdg.astype(np.int32),
-            "particle_id": particle_id.astype(np.int32),
+            "particle_id": particle_id.astype(np.int64),
             **extra,
         }
         if responses is not None:
@@ -194,6 +193,11 @@ class ShowerWriter:
         if name == "channels":
             data.attrs["names"] = list(self._calorimeter.channel_names)
             data.attrs["unit"] = "photons"
+
+    def describe(self, attributes: Mapping[str, str | int]) -> None:
+        """Add attributes of the file."""
+        for name, value in attributes.items():
+            self._file.attrs[name] = value
 
     def close(self) -> None:
         """Finish the file and give it its name."""

@@ -18,13 +18,13 @@ class RepeatedShowers:
     ----------
     particles : P particles.
     responses : Photons per fibre, uint16, shape (P, R, rows, columns).
-    particle_id : int32, shape (P,), ascending.
+    particle_id : int64, shape (P,), ascending.
     calorimeter : Whose face it is.
     """
 
     particles: Particles
     responses: NDArray[np.uint16]
-    particle_id: NDArray[np.int32]
+    particle_id: NDArray[np.int64]
     calorimeter: Calorimeter
 
 

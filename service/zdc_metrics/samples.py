@@ -165,7 +165,7 @@ def _numbered(*samples: Showers) -> list[Showers]:
     return [replace(sample, particle_id=part) for sample, part in zip(samples, np.split(numbers, ends), strict=True)]
 
 
-def _first_repeats(sample: Showers, particle_id: NDArray[np.int32], repeats: int) -> Showers:
+def _first_repeats(sample: Showers, particle_id: NDArray[np.int64], repeats: int) -> Showers:
     order = np.argsort(sample.particle_id, kind="stable")
     ids = sample.particle_id[order]
     starts = np.searchsorted(ids, ids)  # where each row's particle begins

@@ -18,7 +18,7 @@ from zdc_metrics.report import Figure, Report
 from zdc_metrics.samples import Compared, Sample, compare, repeated
 
 Values = NDArray[np.float64]
-Numbers = NDArray[np.int32]
+Numbers = NDArray[np.int64]
 
 #: Groups with fewer responses in a sample get no histograms.
 FEWEST = 20

@@ -56,5 +56,5 @@ def run(command: Merge, interrupts: Interrupts) -> list[str]:
         if job is None:
             raise ConfigError(f"{folder.path}: has no job file; zdc simulate --part makes one")
         summary = folder.check_complete()
-        totals = merge(job, folder, summary.parts, display.show, interrupts.check)
+        totals = merge(job, folder, summary, display.show, interrupts.check)
     return [summary.line, *totals.lines(job), f"wrote {command.output} ({job.output})"]

@@ -1,5 +1,6 @@
 """`zdc simulate`: particles from arguments or a file, responses to a file."""
 
+import re
 from pathlib import Path
 from typing import Literal
 
@@ -21,6 +22,7 @@ from zdc_service.bulk.workers import LocalWorkers, Workers
 from zdc_service.client import ClientOptions
 from zdc_service.files import ParticleReader, check_output, open_particles
 from zdc_service.files.arguments import ArgumentReader
+from zdc_service.files.blocks import short
 from zdc_service.settings import EngineSettings, usable_cores
 from zdc_service.simulation import OutOfRange, Output
 
@@ -49,11 +51,17 @@ class Simulate(BaseSettings):
     )
     input: Path | None = Field(
         None,
-        description="file of particles: .hepmc3, .root, .parquet or .csv; .hepmc3 and .csv also as .gz; or a .h5 file "
-        "of responses, whose particles are simulated anew, each once for all its rows",
+        description="file of particles: .hepmc3, .hepmc (HepMC3 or HepMC2), .csv, these also as .gz, .bz2, .xz or "
+        ".zst; .root, .parquet, or .h5 with columns; or a .h5 file of responses, whose particles are simulated anew, "
+        "each once for all its rows",
     )
     tree: str | None = Field(
         None, description="tree of a ROOT file; default: the only one, or the one called particles or events"
+    )
+    status: str | None = Field(
+        None,
+        description="status codes of the particles to take, of files that have such codes: 1,14; default: 1, the "
+        "particles that a generator leaves at the end",
     )
     particle: list[ListedText] = Field(
         [],
@@ -189,6 +197,7 @@ def _job(command: Simulate, reader: ParticleReader, begun: BulkJob | None, worke
         software=installed_version(),
         input=input_of(command.input, command.particle),
         tree=command.tree,
+        status=_statuses(command),
         seed=_first(command.seed, begun.seed if begun else None, fresh_seed()),
         first_row=command.first_row,
         repeats=command.repeats,
@@ -208,8 +217,19 @@ def _reader(command: Simulate) -> ParticleReader:
     if (command.input is None) == (not command.particle):
         raise ConfigError("name particles either with --input FILE or with --particle, not both")
     if command.input is None:
+        if command.status is not None:
+            raise ConfigError("--status is for a file of particles; leave it out, or name one with --input")
         return ArgumentReader(command.particle)
-    return open_particles(command.input, tree=command.tree)
+    return open_particles(command.input, tree=command.tree, statuses=_statuses(command))
+
+
+def _statuses(command: Simulate) -> tuple[int, ...] | None:
+    """The codes that are asked for, each once and in order, so that the same question is the same job."""
+    if command.status is None:
+        return None
+    if not re.fullmatch(r"\s*-?\d{1,9}(\s*,\s*-?\d{1,9})*\s*", command.status):
+        raise ConfigError(f"--status {short(command.status)!r}: write whole numbers with commas between them: 1,14")
+    return tuple(sorted({int(code) for code in command.status.split(",")}))
 
 
 def _workers(command: Simulate, interrupts: Interrupts) -> Workers:

@@ -245,15 +245,6 @@ def test_a_source_that_breaks_off_leaves_no_file(
     assert list(tmp_path.iterdir()) == [table]
 
 
-def test_events_without_candidates_say_so(tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    events = tmp_path / "events.hepmc3"
-    head = "HepMC::Version 3.02.05\nHepMC::Asciiv3-START_EVENT_LISTING\nE 1 1 2\nU GEV MM\n"
-    beam = "P 1 0 2212 0 0 1000 1000 0.938 4\nV -1 0 [1]\n"
-    events.write_text(f"{head}{beam}P 2 -1 22 9 0 10 13.45 0 1\nHepMC::Asciiv3-END_EVENT_LISTING\n")
-    assert run("--input", events, "--output", tmp_path / "out.h5", "--models", one_model) == 2
-    assert "no particle to simulate; read 1 particles; left out 1: 1 misses the face" in capsys.readouterr().err
-
-
 def test_other_calorimeters_do_not_go_to_hdf5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "models"
     write_model(root, TinyModel(calorimeter=STRIPS))

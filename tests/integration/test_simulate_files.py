@@ -15,7 +15,7 @@ from simulate_runs import EXCERPT, NEUTRON, assert_same_content, content, run
 from tiny_model import STRIPS, TinyModel, write_model
 from zdc_detector.particles import CONDITIONS
 from zdc_service.files import open_particles
-from zdc_service.files.parquet_results import METADATA
+from zdc_service.files.parquet_results import COUNTS, METADATA
 
 
 def root_content(path: Path) -> dict[str, Any]:
@@ -32,6 +32,7 @@ def parquet_content(path: Path) -> dict[str, Any]:
     table = pq.read_table(path)
     found: dict[str, Any] = {name: ak.from_arrow(table[name]) for name in table.column_names}
     about: dict[str, Any] = json.loads(table.schema.metadata[METADATA])
+    about |= json.loads(pq.read_metadata(path).metadata[COUNTS])
     return about | {k: v if k.startswith("hits") or k == "side" else ak.to_numpy(v) for k, v in found.items()}
 
 
@@ -53,6 +54,9 @@ def test_root_and_parquet_hold_what_hdf5_holds(tmp_path: Path, one_model: Path, 
             np.testing.assert_array_equal(found[name], expected[name])
         for name in ("software", "model", "version", "seed", "finish", "output", "repeats", "first_row"):
             assert found[name] == expected[f"@{name}"]
+        for name in ("particles_read", "left_out", "skipped", "extrapolated"):
+            assert found[name] == json.loads(str(expected[f"@{name}"]))
+        assert found["left_out"] == {"charged": 1264, "misses the face": 1613}
         assert (found["shape"], found["units"]["mass"]) == ([44, 44], "MeV")
         if what == "response":
             np.testing.assert_array_equal(found["responses"].reshape(-1, 44, 44), expected["responses"])
@@ -116,7 +120,7 @@ def test_trees_of_several_are_named(tmp_path: Path, one_model: Path, capsys: pyt
     assert run(*arguments) == 2
     assert "which tree? the file has low, high; name one with --tree" in capsys.readouterr().err
     assert run(*arguments, "--tree", "high") == 0
-    assert "read 1 particles; passed over branches mark" in capsys.readouterr().out
+    assert "read 1 particles; passed over branch mark" in capsys.readouterr().out
     assert content(tmp_path / "out.h5")["particles"][0, 6] == 900
 
 

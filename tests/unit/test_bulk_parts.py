@@ -35,7 +35,8 @@ def blocks_of(*sizes: int) -> Iterator[ParticleBlock]:
 
 def job(**changes: object) -> BulkJob:
     values: dict[str, object] = {
-        "software": "1", "input": "sha256:0", "tree": None, "model": "tiny", "version": 1, "graph_sha256": "ab",
+        "software": "1", "input": "sha256:0", "tree": None, "status": None, "model": "tiny", "version": 1,
+        "graph_sha256": "ab",
         "shape": (44, 44), "channel_names": ("a", "b"), "finish": Finish.POISSON, "seed": 7, "first_row": 5,
         "repeats": 3, "output": Output.HITS, "out_of_range": OutOfRange.SKIP, "rates": False, "rows_per_part": 30,
         "server": "in process",
@@ -169,7 +170,7 @@ def test_missing_parts_are_named(tmp_path: Path, client: Client) -> None:
             folder.write(number, some_part(client, number))
         with pytest.raises(IncompleteError, match="has 2 parts, and nobody knows of how many"):
             folder.check_complete()
-        folder.write_source(SourceSummary(parts=5, line="read 50 particles"))
+        folder.write_source(SourceSummary(parts=5, line="read 50 particles", read=50, left_out={}, columns=()))
         with pytest.raises(IncompleteError, match="3 of 5 parts are missing: 1, 3, 4; run their slices again"):
             folder.check_complete()
 

@@ -53,21 +53,17 @@ def test_parquet_names_the_row_of_a_null_and_of_a_wrong_value(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        ({"colour": [1.0]}, "'colour' is unknown"),
-        (
-            {"event": [1.5]},
-            "row 0: event = 1.5 must be a whole number of at most 9007199254740992 in size, up to which",
-        ),
-        ({"event": np.array([2**24 + 2], dtype=np.float32)}, "must be a whole number of at most 16777216 in size"),
-        ({"event": np.array([2**63], dtype=np.uint64)}, "must be a whole number of at most 9223372036854775807 in"),
+        ({"event": [1.5]}, "row 0: event = 1.5 must be a whole number"),
+        ({"event": np.array([2**24 + 2], dtype=np.float32)}, "may have been rounded: float32 holds each whole number"),
+        ({"event": np.array([2**63], dtype=np.uint64)}, "event = 9223372036854775808 is above 9223372036854775807"),
         ({"event": [float("nan")]}, "row 0: event = nan must be a whole number"),
-        ({"pdg": [22.5]}, "row 0: pdg = 22.5 must be an integer PDG code"),
+        ({"pdg": [22.5]}, "row 0: pdg = 22.5 must be a whole number"),
         ({"vx": ["a"]}, "column 'vx' has type string; it needs numbers"),
         ({"vx": [[1.0]]}, "column 'vx' has type list<element: double>; it needs numbers"),
         ({"pdg": [["a"]]}, "column 'pdg' has type list<element: string>; it needs numbers"),
-        ({"pdg": [[22]], "px": [[0.0, 1.0]]}, "px and pdg have lists of different lengths in an entry from 0 on"),
-        ({"pdg": [[22, 22]], "px": [[None, 1.0]]}, "'px' has type 2 * ?float64; it needs numbers, and no nulls"),
-        ({"pdg": pa.array([None], pa.list_(pa.int32()))}, "'pdg' has nulls for lists; write empty lists"),
+        ({"pdg": [[22]], "px": [[0.0, 1.0]]}, "entry 0: pdg has 1 particles and px has 2; the lists"),
+        ({"pdg": [[22, 22]], "px": [[None, 1.0]]}, "entry 0: px is null for a number; fill it in"),
+        ({"pdg": pa.array([None], pa.list_(pa.int32()))}, "entry 0: pdg is null for a list; fill an empty list"),
         ({"pdg": [[22.5]]}, "entry 0: pdg = 22.5 must be a whole number"),
     ],
 )
@@ -91,7 +87,7 @@ def test_parquet_of_chosen_rows_has_the_index_of_pandas(tmp_path: Path) -> None:
     reader = open_particles(tmp_path / "particles.parquet")
     (block,) = list(reader)
     assert block.particles.pdg.tolist() == [22, 2112, 22]
-    assert reader.notes == ["passed over pandas' index"]
+    assert reader.notes == ["passed over column __index_level_0__"]
 
 
 @pytest.mark.parametrize("group", [7, 10, 100])

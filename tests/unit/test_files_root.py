@@ -65,7 +65,7 @@ def test_one_entry_a_particle(tmp_path: Path) -> None:
     np.testing.assert_array_equal(particles.pdg, columns["pdg"])
     np.testing.assert_array_equal(found["event"], columns["event"])
     assert (reader.read, reader.progress) == (1000, (1000, 1000))
-    assert reader.notes == ["passed over branches weight"]
+    assert reader.notes == ["passed over branch weight"]
 
 
 @pytest.mark.parametrize("kind", ["TTree", "RNTuple", "Parquet"])
@@ -117,7 +117,7 @@ def test_the_tree_is_chosen(tmp_path: Path) -> None:
     assert sum(len(block.particles) for block in read_all(other, tree="mine")) == 6
     with pytest.raises(ConfigError, match="no tree 'yours'; the file has run, mine; name one with --tree"):
         read_all(other, tree="yours")
-    with pytest.raises(FileFormatError, match="run has no branch 'pdg'; it has number; branches of particles are pdg"):
+    with pytest.raises(FileFormatError, match="run: there is no branch 'pdg'; it has number; particles need pdg"):
         read_all(other, tree="run")
     (tmp_path / "a.csv").write_text("pdg,px,py,pz\n22,0,0,1\n")
     with pytest.raises(ConfigError, match="--tree is for ROOT files"):
@@ -132,7 +132,7 @@ def test_a_tree_in_a_folder_is_found(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("pdg", np.full(5, 22.5), "entry 0: pdg = 22.5 must be a whole number of at most 9007199254740992 in size"),
+        ("pdg", np.full(5, 22.5), "entry 0: pdg = 22.5 must be a whole number"),
         ("pdg", np.array([22, 22, np.nan, 22, 22]), "entry 2: pdg = nan must be a whole number"),
         ("pz", np.array([1, 1, 1, 0, 1.0]), "entry 3: pz = 0 GeV/c must not be 0"),
         ("px", np.ones((5, 2)), "'px' has type .*; it needs numbers"),
@@ -157,7 +157,7 @@ def test_lists_of_different_lengths_are_refused(tmp_path: Path) -> None:
         "py": ak.Array([[0.0, 0.0], [0.0]]),
         "pz": ak.Array([[1.0, 1.0], [1.0]]),
     }
-    with pytest.raises(FileFormatError, match="px and pdg have lists of different lengths in an entry"):
+    with pytest.raises(FileFormatError, match="entry 0: pdg has 2 particles and px has 1"):
         read_all(write(tmp_path / "a.root", {"events": branches}))
 
 

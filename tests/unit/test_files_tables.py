@@ -58,7 +58,9 @@ def test_unknown_endings_and_absent_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match=r"ends in \.csv, .*; unpack it first"):
         open_particles(tmp_path / "particles.parquet.gz")
     (tmp_path / "particles.txt").write_text("")
-    with pytest.raises(FileFormatError, match=r"ends in \.csv, \.csv\.gz, \.root, \.parquet, "):
+    with pytest.raises(
+        FileFormatError, match=r"ends in \.csv, \.hepmc3, .*; \.csv and \.hepmc files also in \.gz, \.bz2"
+    ):
         open_particles(tmp_path / "particles.txt")
 
 

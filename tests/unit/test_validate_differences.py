@@ -7,12 +7,12 @@ from zdc_metrics.report import Figure
 from zdc_metrics.validation import difference_error, is_beyond_chance
 
 Values = NDArray[np.float64]
-Ids = NDArray[np.int32]
+Ids = NDArray[np.int64]
 
 
 def clustered(particles: int, repeats: int, rng: np.random.Generator, of: Values) -> tuple[Values, Ids]:
     """Values that share their particle's own."""
-    ids = np.repeat(np.arange(particles, dtype=np.int32), repeats)
+    ids = np.repeat(np.arange(particles, dtype=np.int64), repeats)
     return of[ids] + rng.normal(0, 1, len(ids)), ids
 
 
@@ -23,7 +23,7 @@ def test_the_error_is_the_scatter_of_many_differences() -> None:
         first, first_id = clustered(40, 5, rng, of=rng.normal(0, 10, 40))
         second, second_id = clustered(60, 8, rng, of=rng.normal(0, 10, 60))
         found.append(second.mean() - first.mean())
-        errors.append(difference_error(first, second, first_id, second_id + np.int32(40)))  # other particles
+        errors.append(difference_error(first, second, first_id, second_id + np.int64(40)))  # other particles
     assert np.std(found) == pytest.approx(10 * np.sqrt(1 / 40 + 1 / 60), rel=0.15)
     assert np.mean(np.array(errors, dtype=float)) == pytest.approx(np.std(found), rel=0.1)
 
@@ -41,9 +41,9 @@ def test_what_both_owe_to_the_particles_cancels() -> None:
 
 
 def test_one_particle_says_nothing_of_others() -> None:
-    ids = np.zeros(5, dtype=np.int32)
+    ids = np.zeros(5, dtype=np.int64)
     assert difference_error(np.arange(5.0), np.arange(5.0), ids, ids) is None
-    assert difference_error(np.arange(5.0), np.zeros(0), np.arange(5, dtype=np.int32), ids[:0]) is None
+    assert difference_error(np.arange(5.0), np.zeros(0), np.arange(5, dtype=np.int64), ids[:0]) is None
 
 
 NONE: dict[str, None] = dict.fromkeys(("interval", "floor_interval", "ratio", "ratio_interval"))

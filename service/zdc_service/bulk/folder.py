@@ -34,12 +34,18 @@ class SourceSummary(BaseModel):
     ----------
     parts : Number of the job's parts.
     line : Particles read and left out, in words.
+    read : Particles read.
+    left_out : Of these, how many the reader left out, by reason.
+    columns : What the source calls its particles, beside their values: names of `Rows.columns`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     parts: int
     line: str
+    read: int
+    left_out: dict[str, int]
+    columns: tuple[str, ...]
 
 
 class PartsFolder:

@@ -22,6 +22,7 @@ class BulkJob(BaseModel):
     software : Version of this package.
     input : SHA-256 of the file of particles, or of the particles on the command line.
     tree : Of a ROOT file, as asked for.
+    status : Codes of the particles to take, as asked for.
     model, version, graph_sha256 : What answers.
     shape, channel_names, finish : Of the answers.
     seed, first_row, repeats, output, out_of_range, rates : As in `SimulationRequest`.
@@ -35,6 +36,7 @@ class BulkJob(BaseModel):
     software: str
     input: str
     tree: str | None
+    status: tuple[int, ...] | None
     model: str
     version: int
     graph_sha256: str

@@ -9,7 +9,7 @@ import json
 import math
 import struct
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -19,12 +19,12 @@ import zstandard
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from zdc_detector.errors import FileFormatError
-from zdc_detector.particles import Particles
+from zdc_detector.particles import CONDITIONS, Particles
 
 from zdc_service.bulk.job import BulkJob
 from zdc_service.client import Chunk, Client
 from zdc_service.files import Rows
-from zdc_service.simulation import Hits, to_hits
+from zdc_service.simulation import Hits, Output, to_hits
 
 _LENGTH = struct.Struct("<Q")
 _LEVEL = 1
@@ -120,6 +120,28 @@ def simulate_part(client: Client, job: BulkJob, part: Part) -> bytes:
     )
     framed = (_LENGTH.pack(len(record)) + record for record in records)
     return b"".join([head.model_dump_json().encode(), b"\n", *framed])
+
+
+def no_rows(job: BulkJob, columns: Sequence[str]) -> Rows:
+    """What a job has of which no particle is simulated, in the types of one that has rows.
+
+    Parameters
+    ----------
+    columns : Names of `Rows.columns`.
+    """
+    photons = np.float32 if job.rates else np.uint16
+    empty = np.zeros(0, dtype=np.int64)
+    dense, sparse = job.output is Output.RESPONSE, job.output is Output.HITS
+    return Rows(
+        particles=Particles(empty, np.zeros((0, len(CONDITIONS)), dtype=np.float32)),
+        particle_id=empty,
+        row=empty,
+        side=np.zeros(0, dtype="S1"),
+        channels=np.zeros((0, len(job.channel_names)), dtype=np.float32 if job.rates else np.uint32),
+        columns=dict.fromkeys(columns, empty),
+        response=np.zeros((0, *job.shape), dtype=photons) if dense else None,
+        hits=Hits(np.zeros(1, dtype=np.uint64), np.zeros(0, dtype=np.uint16), np.zeros(0, photons)) if sparse else None,
+    )
 
 
 def read_head(path: Path, file: IO[bytes]) -> PartHead:

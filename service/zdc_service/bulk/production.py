@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 
-from zdc_detector.errors import InvalidInputError, ZdcError, rename_row
+from zdc_detector.errors import ZdcError, rename_row
 
 from zdc_service.bulk.cutting import Cutting
 from zdc_service.bulk.folder import PartsFolder, SourceSummary
 from zdc_service.bulk.job import BulkJob
+from zdc_service.bulk.part import no_rows
 from zdc_service.bulk.report import Totals, read_line
 from zdc_service.bulk.slices import Slice
 from zdc_service.bulk.workers import PartError, Workers
@@ -52,6 +53,14 @@ class Production:
         self._share_of = 0  # parts of the slice, where they are known
         self._asked = self._answered = 0
         self._totals = Totals()
+        self._summary: SourceSummary | None = None
+
+    @property
+    def summary(self) -> SourceSummary:
+        """What reading the whole source came to, once `run` has."""
+        if self._summary is None:
+            raise RuntimeError("the source is not read yet")
+        return self._summary
 
     def run(self, chosen: Slice, writer: ResultWriter | None) -> Totals:
         """Make the missing parts of a slice.
@@ -109,9 +118,14 @@ class Production:
         return total, set(missing), start
 
     def _end_of_source(self, parts: int) -> None:
-        if not parts:
-            raise InvalidInputError(f"{self._reader.source}: no particle to simulate; {read_line(self._reader)}")
-        self._folder.write_source(SourceSummary(parts=parts, line=read_line(self._reader, whole=True)))
+        self._summary = SourceSummary(
+            parts=parts,
+            line=read_line(self._reader, whole=True),
+            read=self._reader.read if self._reader.count is None else self._reader.count,
+            left_out=dict(sorted(self._reader.skipped.items())),
+            columns=self._reader.source_columns,
+        )
+        self._folder.write_source(self._summary)
 
     def _collect(self) -> None:
         """Wait for a part and keep it."""
@@ -150,11 +164,12 @@ def produce(production: Production, job: BulkJob, folder: PartsFolder) -> Totals
     """Make what is missing of a whole job and write the output; raises as `Production.run`."""
     with folder.result() as result, create_results(result, job.about) as writer:
         totals = production.run(Slice(), writer)
+        _finish(writer, job, production.summary, totals)
     folder.clear()
     return totals
 
 
-def merge(job: BulkJob, folder: PartsFolder, parts: int, show: Show, check: Callable[[], None]) -> Totals:
+def merge(job: BulkJob, folder: PartsFolder, summary: SourceSummary, show: Show, check: Callable[[], None]) -> Totals:
     """Write the output from its parts, all of which are there; `show` and `check` as for `Production`.
 
     Raises
@@ -163,11 +178,26 @@ def merge(job: BulkJob, folder: PartsFolder, parts: int, show: Show, check: Call
     """
     totals = Totals()
     with folder.result() as result, create_results(result, job.about) as writer:
-        for number in range(parts):
+        for number in range(summary.parts):
             check()
             totals.add(folder.head(number, job), new=True)
             for rows in folder.rows(number):
                 writer.append(rows)
-            show(totals, (number + 1) / parts)
+            show(totals, (number + 1) / summary.parts)
+        _finish(writer, job, summary, totals)
     folder.clear()
     return totals
+
+
+def _finish(writer: ResultWriter, job: BulkJob, summary: SourceSummary, totals: Totals) -> None:
+    """Write what is known at the end only: the counts, and a file without rows if there are none."""
+    if not totals.parts:
+        writer.append(no_rows(job, summary.columns))
+    writer.tell(
+        {
+            "particles_read": summary.read,
+            "left_out": summary.left_out,
+            "skipped": dict(sorted(totals.skipped.items())),
+            "extrapolated": dict(sorted(totals.extrapolated.items())),
+        }
+    )

@@ -14,6 +14,7 @@ from zdc_service.bulk.folder import PartsFolder
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import PartHead
 from zdc_service.files import ParticleReader
+from zdc_service.files.blocks import OF_STATUS
 
 #: Between two lines for a log file.
 LINE_SECONDS = 60.0
@@ -65,8 +66,8 @@ class Totals:
                 lines.append(f"{verb} {counts.total()} outside the trained range: {_in_words(counts)}")
         if self.rows > self.new_rows:
             lines.append(f"{self.rows - self.new_rows} of the rows are from earlier runs")
-        share = self.empty / self.rows if self.rows else 0.0
-        lines.append(f"{share:.1%} of the rows are empty; {self.rate:.0f} rows/s")
+        if self.rows:
+            lines.append(f"{self.empty / self.rows:.1%} of the rows are empty; {self.rate:.0f} rows/s")
         return lines
 
 
@@ -76,7 +77,9 @@ def read_line(reader: ParticleReader, whole: bool = False) -> str:
     read = str(reader.read)
     if reader.count is not None and reader.read != reader.count:
         read = str(reader.count) if whole else f"{reader.read} of {reader.count}"
-    return "; ".join([f"read {read} particles{left_out}", *reader.notes])
+    others = any(reason.startswith(OF_STATUS) for reason in reader.skipped)
+    remedy = ["--status takes those of other statuses, e.g. --status 1,14"] if others else []
+    return "; ".join([f"read {read} particles{left_out}", *remedy, *reader.notes])
 
 
 def _in_words(counts: Counter[str]) -> str:

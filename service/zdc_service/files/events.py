@@ -1,17 +1,26 @@
 """Tables whose entries are events, with lists of particles: as many numbers in each column as there are particles."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import FileFormatError
 
-from zdc_service.files.blocks import INTEGER_COLUMNS, ParticleBlock, hep_package, place_by_event, whole_numbers
+from zdc_service.files.blocks import (
+    INTEGER_COLUMNS,
+    STATUS,
+    ParticleBlock,
+    hep_package,
+    place_by_event,
+    short,
+    whole_numbers,
+)
 from zdc_service.files.selection import Selection
 
 Columns = dict[str, NDArray[np.generic]]
+Chosen = Callable[[Columns, Callable[[int], str]], NDArray[np.intp] | None]
 
 
 class Events:
@@ -22,12 +31,14 @@ class Events:
     source : What messages call the table.
     skipped : Gets the particles that are left out, counted by reason.
     rows : Particles in a block, at most.
+    chosen : From columns to the rows whose status is taken, as `ParticleReader` has it; None takes all.
     """
 
-    def __init__(self, source: object, skipped: Counter[str], rows: int):
+    def __init__(self, source: object, skipped: Counter[str], rows: int, chosen: Chosen):
         self._source = source
         self._selection = Selection(skipped)
         self._rows = rows
+        self._chosen = chosen
         self._awkward = hep_package("awkward", "Lists of particles")
 
     def numbers(self, entries: Mapping[str, Any], first: int) -> tuple[Columns, NDArray[np.int64] | None]:
@@ -42,30 +53,33 @@ class Events:
         ------
         FileFormatError : something else is in a column, or lists of an entry differ in length.
         """
-        counts = self._counts("pdg", entries["pdg"]) if entries["pdg"].ndim > 1 else None
-        columns = {}
-        for name, values in entries.items():
-            if values.ndim > 1 and counts is not None:
-                if not np.array_equal(self._counts(name, values), counts):
-                    raise FileFormatError(
-                        f"{self._source}: {name} and pdg have lists of different lengths in an entry from {first} on"
-                    )
-                columns[name] = self._column(name, self._awkward.flatten(values))
-            else:
-                column = self._column(name, values)
-                columns[name] = column if counts is None else np.repeat(column, counts)
-        ends = np.cumsum(counts) if counts is not None else np.arange(1, len(columns["pdg"]) + 1)
+        counts = self._counts("pdg", entries["pdg"], first) if entries["pdg"].ndim > 1 else None
+        ends = np.cumsum(counts) if counts is not None else np.arange(1, len(entries["pdg"]) + 1)
 
         def place(row: int) -> str:
             return f"entry {first + int(np.searchsorted(ends, row, side='right'))}"
 
+        columns = {}
+        for name, values in entries.items():
+            if values.ndim > 1 and counts is not None:
+                differs = self._counts(name, values, first) != counts
+                if differs.any():
+                    entry = int(np.argmax(differs))
+                    raise FileFormatError(
+                        f"{self._source}: entry {first + entry}: pdg has {counts[entry]} particles and {name} has "
+                        f"{self._counts(name, values, first)[entry]}; the lists of an entry must be of one length"
+                    )
+                columns[name] = self._column(name, self._awkward.flatten(values), place)
+            else:
+                column = self._column(name, values, lambda row: f"entry {first + row}")
+                columns[name] = column if counts is None else np.repeat(column, counts)
         for name in INTEGER_COLUMNS:
             if name in columns:
                 columns[name] = whole_numbers(self._source, name, columns[name], place)
         return columns, counts
 
     def blocks(self, columns: Columns, counts: NDArray[np.int64], first: int) -> Iterator[ParticleBlock]:
-        """Those that `Selection` lets pass; ``event`` and ``barcode``, where absent, are the entry and the place in it.
+        """Those that `Selection` lets pass; ``event`` and ``barcode``, if absent, are the entry and the place in it.
 
         Parameters
         ----------
@@ -75,22 +89,37 @@ class Events:
         columns.setdefault("event", np.repeat(numbers, counts))
         starts = np.repeat(np.cumsum(counts) - counts, counts)
         columns.setdefault("barcode", np.arange(len(starts), dtype=np.int64) - starts)
+        taken = self._chosen(columns, place_by_event(columns))
+        if taken is not None:
+            columns = {name: values[taken] for name, values in columns.items() if name != STATUS}
         kept = self._selection.neutral(columns["pdg"])
         columns = {name: values[kept] for name, values in columns.items()}
         yield from self._selection.reaching(self._source, columns, place_by_event, self._rows)
 
-    def _counts(self, name: str, lists: Any) -> NDArray[np.int64]:
+    def _counts(self, name: str, lists: Any, first: int) -> NDArray[np.int64]:
+        self._refuse_nulls(name, lists, lambda row: f"entry {first + row}", "a list", "an empty list")
         try:
             counts: NDArray[np.int64] = self._awkward.to_numpy(self._awkward.num(lists), allow_missing=False)
-        except ValueError:
-            raise FileFormatError(f"{self._source}: {name!r} has nulls for lists; write empty lists") from None
+        except (ValueError, TypeError):
+            raise self._no_numbers(name, lists) from None
         return counts.astype(np.int64)
 
-    def _column(self, name: str, values: Any) -> NDArray[np.generic]:
+    def _column(self, name: str, values: Any, place: Callable[[int], str]) -> NDArray[np.generic]:
+        self._refuse_nulls(name, values, place, "a number", "it in or leave the particle out")
         try:
             column: NDArray[np.generic] = self._awkward.to_numpy(values, allow_missing=False)
         except (ValueError, TypeError):
             column = np.zeros((), dtype=object)
         if column.ndim != 1 or column.dtype.kind not in "iuf":
-            raise FileFormatError(f"{self._source}: {name!r} has type {values.type}; it needs numbers, and no nulls")
+            raise self._no_numbers(name, values)
         return column
+
+    def _no_numbers(self, name: str, values: Any) -> FileFormatError:
+        return FileFormatError(f"{self._source}: {name!r} has type {short(values.type)}; it needs numbers")
+
+    def _refuse_nulls(self, name: str, values: Any, place: Callable[[int], str], what: str, remedy: str) -> None:
+        missing = self._awkward.to_numpy(self._awkward.is_none(values, axis=0))
+        if missing.any():
+            raise FileFormatError(
+                f"{self._source}: {place(int(np.argmax(missing)))}: {name} is null for {what}; fill {remedy}"
+            )

@@ -1,4 +1,4 @@
-"""Particles from the project's own HDF5 files: simulated again, say with a model, the responses can be compared."""
+"""Particles from HDF5: the project's own files, to simulate them again and compare, and files of columns."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,29 +9,38 @@ from numpy.typing import NDArray
 from zdc_detector.errors import FileFormatError
 from zdc_detector.particles import CONDITIONS
 
-from zdc_service.files.blocks import BLOCK_ROWS, SOURCE_COLUMNS, ParticleBlock, ParticleReader
+from zdc_service.files.blocks import (
+    BLOCK_ROWS,
+    COLUMNS,
+    SOURCE_COLUMNS,
+    STATUS,
+    ParticleBlock,
+    ParticleReader,
+    cut,
+    known_columns,
+    short,
+)
 
-_COLUMNS = {"pdg": 1, "particle_id": 1, "particles": 2}
+_OF_SHOWERS = {"pdg": 1, "particle_id": 1, "particles": 2}
 
 
 class Hdf5Reader(ParticleReader):
-    """``particles`` and ``pdg`` of the layout of `zdc_detector.showers`, each `particle_id` once.
+    """``particles`` and ``pdg`` of the layout of `zdc_detector.showers`, or data sets named as in `COLUMNS`.
 
-    Rows of one `particle_id` are repeated simulations of one particle: the first stands for all.
+    Rows of one `particle_id` are repeated simulations of one particle: the first stands for all. A file without
+    `particle_id` has a particle in each row.
     """
 
-    def __init__(self, path: Path, block_rows: int = BLOCK_ROWS):
-        super().__init__(path, block_rows)
+    def __init__(self, path: Path, block_rows: int = BLOCK_ROWS, statuses: tuple[int, ...] | None = None):
+        super().__init__(path, block_rows, statuses)
         try:
             self._file = h5py.File(path, "r")
-        except OSError as error:
-            raise FileFormatError(f"{path}: cannot be read as HDF5: {error}") from error
-        self._check_layout()
-        ids = self._file["particle_id"][()]
-        self._rows = np.sort(np.unique(ids, return_index=True)[1])
-        self.count = len(self._rows)
-        if len(self._rows) < len(ids):
-            self.notes.append(f"its {len(ids)} rows are repeated simulations; each particle is taken once")
+            self._of_showers = "particles" in self._file or "particle_id" in self._file
+            self._columns = self._names_of_showers() if self._of_showers else self._names_of_columns()
+            self._rows = self._first_rows()
+        except (OSError, RuntimeError, KeyError) as error:
+            raise FileFormatError(f"{path}: cannot be read as HDF5: {short(error)}") from error
+        self._knows(self._columns, len(self._rows))
 
     @property
     def progress(self) -> tuple[int, int]:
@@ -44,36 +53,71 @@ class Hdf5Reader(ParticleReader):
             for start in wanted[:: self._block_rows]:
                 rows = self._rows[start : min(start + self._block_rows, wanted.stop)]
                 self.read += len(rows)
-                yield self._block(rows)
+                yield from self._block(rows)
 
-    def _block(self, rows: NDArray[np.intp]) -> ParticleBlock:
+    def _block(self, rows: NDArray[np.intp]) -> Iterator[ParticleBlock]:
         try:
             span = slice(int(rows[0]), int(rows[-1]) + 1)  # h5py reads ranges far faster than lists of rows
             taken = rows - rows[0]
-            conditions = self._file["particles"][span][taken]
-            columns = {name: self._file[name][span][taken] for name in ("pdg", *self._source_columns())}
-        except OSError as error:
-            raise FileFormatError(f"{self.source}: rows from {rows[0]}: {error}; write the file again") from error
-        columns |= {name: conditions[:, i] for i, name in enumerate(CONDITIONS)}
-        return ParticleBlock.from_columns(self.source, columns, lambda row: f"row {rows[row]}")
+            columns = {name: self._file[name][span][taken] for name in self._columns}
+            if self._of_showers:
+                conditions = self._file["particles"][span][taken]
+                columns |= {name: conditions[:, i] for i, name in enumerate(CONDITIONS)}
+        except (OSError, RuntimeError) as error:
+            raise FileFormatError(
+                f"{self.source}: rows from {rows[0]}: {short(error)}; write the file again"
+            ) from error
+        yield from self._rows_of_table(columns, lambda row: f"row {rows[row]}")
 
-    def _source_columns(self) -> list[str]:
-        return [name for name in SOURCE_COLUMNS if name in self._file]
+    def _first_rows(self) -> NDArray[np.intp]:
+        """The first row of each particle."""
+        if "particle_id" not in self._file:
+            return np.arange(len(self._file["pdg"]))
+        ids = self._file["particle_id"][()]
+        rows = np.sort(np.unique(ids, return_index=True)[1])
+        if len(rows) < len(ids):
+            self.notes.append(f"its {len(ids)} rows are repeated simulations; each particle is taken once")
+        return rows
 
-    def _check_layout(self) -> None:
-        for name, dimensions in _COLUMNS.items():
-            found = self._file.get(name)
-            if not isinstance(found, h5py.Dataset) or found.ndim != dimensions:
-                raise FileFormatError(
-                    f"{self.source}: holds no data set {name!r} of {dimensions} dimensions; particles are read from "
-                    "files of simulated or generated responses, in the project's layout"
-                )
+    def _names_of_showers(self) -> list[str]:
+        for name, dimensions in _OF_SHOWERS.items():
+            self._check(name, dimensions)
         if self._file["particles"].shape[1] != len(CONDITIONS):
             raise FileFormatError(
                 f"{self.source}: particles has {self._file['particles'].shape[1]} columns; it needs "
                 f"{', '.join(CONDITIONS)}"
             )
-        lengths = {name: len(self._file[name]) for name in (*_COLUMNS, *self._source_columns())}
+        names = ["pdg", *(name for name in (*SOURCE_COLUMNS, STATUS) if name in self._file)]
+        self._check_lengths([*_OF_SHOWERS, *names[1:]])
+        return names
+
+    def _names_of_columns(self) -> list[str]:
+        groups = [name for name, item in self._file.items() if isinstance(item, h5py.Group)]
+        tables = [name for name, item in self._file.items() if isinstance(item, h5py.Dataset) and item.dtype.names]
+        if "pdg" not in self._file and (groups or tables):
+            raise FileFormatError(
+                f"{self.source}: has no data set 'pdg' beside {cut([*groups, *tables])}: groups and compound types are "
+                "not read; write pdg, px, py and pz as data sets of one dimension, or a file of responses of this "
+                "project"
+            )
+        names = known_columns(self.source, list(self._file), self.notes, "data set")
+        for name in names:
+            self._check(name, 1)
+        self._check_lengths(names)
+        return names
+
+    def _check(self, name: str, dimensions: int) -> None:
+        found = self._file.get(name)
+        if not isinstance(found, h5py.Dataset) or found.ndim != dimensions:
+            raise FileFormatError(
+                f"{self.source}: holds no data set {name!r} of {dimensions} dimensions; particles are read from "
+                f"files of simulated or generated responses, and from data sets out of {', '.join(COLUMNS)}"
+            )
+        if found.dtype.kind not in "iuf":
+            raise FileFormatError(f"{self.source}: data set {name!r} has type {short(found.dtype)}; it needs numbers")
+
+    def _check_lengths(self, names: list[str]) -> None:
+        lengths = {name: len(self._file[name]) for name in names}
         if len(set(lengths.values())) > 1:
             counted = ", ".join(f"{name} has {length}" for name, length in lengths.items())
             raise FileFormatError(f"{self.source}: numbers of rows differ: {counted}; write the file again")

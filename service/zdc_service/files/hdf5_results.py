@@ -39,6 +39,7 @@ class Hdf5Writer(ResultWriter):
         self._file.append(rows.particles, rows.response, rows.particle_id, extra)
 
     def _close(self) -> None:
+        self._file.describe(self._flat_counts)
         self._file.close()
 
 

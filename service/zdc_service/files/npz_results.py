@@ -30,7 +30,8 @@ class NpzWriter(ResultWriter):
             arrays["responses"] = rows.response
         if rows.hits is not None:
             arrays |= {"offsets": rows.hits.offsets, "fibre": rows.hits.fibre, "photons": rows.hits.photons}
-        arrays |= {name: np.array(value) for name, value in self._about.attributes.items()}
+        attributes = {**self._about.attributes, **self._flat_counts}
+        arrays |= {name: np.array(value) for name, value in attributes.items()}
         with self._path.open("wb") as file:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 

@@ -1,38 +1,108 @@
-"""Files of bytes, zipped or not, with the position on the disk."""
+"""Files of bytes, packed or not, with the position on the disk."""
 
-import gzip
+import bz2
+import io
+import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Protocol
 
+import zstandard
 from zdc_detector.errors import FileFormatError
 
-#: What reading a damaged gzip file raises.
-GZIP_ERRORS = (gzip.BadGzipFile, EOFError, zlib.error)
+#: Packed bytes that are unpacked at a time. Zstandard, which packs tightest, makes at most 2^15 times as much of them.
+_PACKED_BYTES = 2048
+#: What xz may take for its dictionary [bytes]; the program xz itself takes 64 MiB with its highest setting, -9.
+_XZ_MEMORY = 256 << 20
 
 
-def is_gzip(path: Path) -> bool:
-    """Whether the file is compressed, by its first bytes: names tell it wrongly where a download unpacked it."""
-    with path.open("rb") as file:
-        return file.read(2) == b"\x1f\x8b"
+class _Decompressor(Protocol):
+    """What one stream of packed bytes needs, as zlib, bz2, lzma and zstandard have it."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
 
 
-@contextmanager
-def open_bytes(path: Path) -> Iterator[tuple[IO[bytes] | gzip.GzipFile, IO[bytes]]]:
-    """The file's content as a stream, and the file as it lies on the disk, whose position tells the progress.
+#: First bytes of packed files, what they are called, and how they are unpacked.
+_PACKED: dict[bytes, tuple[str, Callable[[], Any]]] = {
+    b"\x1f\x8b": ("gzip", lambda: zlib.decompressobj(wbits=31)),
+    b"BZh": ("bzip2", bz2.BZ2Decompressor),
+    b"\xfd7zXZ\x00": ("xz", lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_XZ_MEMORY)),
+    b"\x28\xb5\x2f\xfd": ("Zstandard", lambda: zstandard.ZstdDecompressor().decompressobj()),
+}
+_ERRORS = (OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError, EOFError, MemoryError)
+
+
+class _Unpacked(io.RawIOBase):
+    """The content of a packed file; several streams, one after the other, are one content.
 
     Raises
     ------
-    FileFormatError : in the block, the compression is damaged.
+    FileFormatError : in reading, the stream is damaged, ends early, or is followed by something else.
+    """
+
+    def __init__(self, raw: IO[bytes], kind: str, new: Callable[[], _Decompressor]):
+        self._raw = raw
+        self._kind = kind
+        self._new = new
+        self._decompressor = new()
+        self._begun = False  # whether the present stream has got bytes
+        self._unpacked = b""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """As `io.RawIOBase`: fill the buffer, return the number of bytes; 0 is the end."""
+        while not self._unpacked:
+            packed = self._raw.read(_PACKED_BYTES)
+            if not packed:
+                if self._begun:
+                    raise FileFormatError(f"the {self._kind} stream is cut short")
+                return 0
+            self._unpacked = self._unpack(packed)
+        size = min(len(buffer), len(self._unpacked))
+        buffer[:size] = self._unpacked[:size]
+        self._unpacked = self._unpacked[size:]
+        return size
+
+    def _unpack(self, packed: bytes) -> bytes:
+        pieces = []
+        while packed:
+            if not self._begun and not packed.strip(b"\x00"):
+                break  # tapes and block devices fill up with zeros
+            self._begun = True
+            try:
+                pieces.append(self._decompressor.decompress(packed))
+            except _ERRORS as error:
+                raise FileFormatError(f"the {self._kind} stream is damaged ({error})") from error
+            packed = b""
+            if self._decompressor.eof:
+                packed = self._decompressor.unused_data
+                self._decompressor, self._begun = self._new(), False
+        return b"".join(pieces)
+
+
+@contextmanager
+def open_bytes(path: Path) -> Iterator[tuple[io.BufferedReader, IO[bytes]]]:
+    """The file's content as a stream, and the file as it is on the disk, whose position tells the progress.
+
+    Whether it is packed, its first bytes tell: names are wrong after a download that unpacked it.
+
+    Raises
+    ------
+    FileFormatError : in reading, a packed file is damaged; names no file.
     """
     with path.open("rb") as raw:
-        if not is_gzip(path):
-            yield raw, raw
-            return
-        try:
-            with gzip.GzipFile(fileobj=raw) as unzipped:
-                yield unzipped, raw
-        except GZIP_ERRORS as error:
-            raise FileFormatError(f"{path}: {error}; the file is damaged or cut short: write it again") from error
+        head = raw.read(8)
+        raw.seek(0)
+        for magic, (kind, new) in _PACKED.items():
+            if head.startswith(magic):
+                yield io.BufferedReader(_Unpacked(raw, kind, new), 1 << 17), raw
+                return
+        yield raw, raw

@@ -1,6 +1,5 @@
 """Particles from a Parquet file with one column per number."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,36 +8,43 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import FileFormatError
 
-from zdc_service.files.blocks import BLOCK_ROWS, COLUMNS, ParticleBlock, ParticleReader, hep_package
+from zdc_service.files.blocks import (
+    BLOCK_ROWS,
+    COLUMNS,
+    ParticleBlock,
+    ParticleReader,
+    hep_package,
+    known_columns,
+    short,
+)
 from zdc_service.files.events import Events
 
 _BUFFER = 1 << 18  # bytes of each column
 
-
 #: Read at a time; one has some hundred particles.
 _EVENTS = 512
-#: What pandas adds for the index of a DataFrame, say one whose rows were chosen from another's.
-_INDEX = re.compile(r"__index_level_\d+__")
 
 
 class ParquetReader(ParticleReader):
-    """Numeric columns named as in `COLUMNS`, no nulls; columns of other names are refused, but for pandas' index.
+    """Numeric columns named as in `COLUMNS`, no nulls; others are passed over and said in `notes`.
 
-    Where ``pdg`` is a list, a row is an event, as in `RootReader`.
+    If ``pdg`` is a list, a row is an event, as in `RootReader`. A column of records (as of `awkward.zip`) that has
+    ``pdg`` stands for its fields.
     """
 
-    def __init__(self, path: Path, block_rows: int = BLOCK_ROWS):
-        super().__init__(path, block_rows)
+    def __init__(self, path: Path, block_rows: int = BLOCK_ROWS, statuses: tuple[int, ...] | None = None):
+        super().__init__(path, block_rows, statuses)
         parquet = hep_package("pyarrow.parquet", "Parquet files")
         self._arrow = hep_package("pyarrow", "Parquet files")
         try:
             # Read-ahead would hold whole row groups, of which a file may have only one.
             self._file = parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
+            self._record, self._types = self._layout(self._file.schema_arrow)
         except (self._arrow.ArrowException, OSError) as error:
-            raise FileFormatError(f"{path}: cannot be read as Parquet: {error}") from error
-        self._columns = self._known_columns()
-        if not self.has_whole_events:
-            self.count = int(self._file.metadata.num_rows)
+            raise FileFormatError(f"{path}: cannot be read as Parquet: {short(error)}") from error
+        self._columns = known_columns(path, list(self._types), self.notes)
+        self._check_types()
+        self._knows(self._columns, int(self._file.metadata.num_rows))
         self._rows_read = 0
 
     @property
@@ -50,20 +56,24 @@ class ParquetReader(ParticleReader):
         wanted = self._within(self._file.metadata.num_rows)
         groups, first = self._groups(wanted)
         size = min(self._block_rows, _EVENTS) if self.has_whole_events else self._block_rows
-        events = Events(self.source, self.skipped, self._block_rows) if self.has_whole_events else None
+        events = Events(self.source, self.skipped, self._block_rows, self._chosen) if self.has_whole_events else None
+        in_file = [name for name in self._columns if name not in self._record_fields]
+        in_file += [self._record] if self._record else []
         with self._file:
             try:
-                for batch in self._file.iter_batches(size, row_groups=groups, columns=self._columns):
+                for batch in self._file.iter_batches(size, row_groups=groups, columns=in_file):
                     skipped = max(0, wanted.start - first)
                     chosen = batch.slice(skipped, max(0, wanted.stop - first - skipped))
                     self._rows_read += chosen.num_rows
                     if chosen.num_rows and events is not None:
                         yield from self._blocks(events, chosen, first)
                     elif chosen.num_rows:
-                        yield self._block(chosen, first + skipped)
+                        yield from self._block(chosen, first + skipped)
                     first += batch.num_rows
             except (self._arrow.ArrowException, OSError) as error:
-                raise FileFormatError(f"{self.source}: after row {first - 1}: {error}; write the file again") from error
+                raise FileFormatError(
+                    f"{self.source}: after row {first - 1}: {short(error)}; write the file again"
+                ) from error
 
     def _groups(self, wanted: range) -> tuple[list[int], int]:
         """The row groups that hold the wanted rows, and the first row of these."""
@@ -73,44 +83,80 @@ class ParquetReader(ParticleReader):
         groups = [i for i, size in enumerate(sizes) if starts[i] < wanted.stop and starts[i] + size > wanted.start]
         return groups, int(starts[groups[0]]) if groups else 0
 
-    def _known_columns(self) -> list[str]:
-        """Names of the columns to read; raises FileFormatError where there are others, or of another type."""
-        schema = self._file.schema_arrow
-        types = self._arrow.types
-        unknown = [name for name in schema.names if name not in COLUMNS and not _INDEX.fullmatch(name)]
-        if unknown:
-            raise FileFormatError(
-                f"{self.source}: column {', '.join(map(repr, unknown))} is unknown: leave it out or rename it; known "
-                f"are {', '.join(COLUMNS)}"
-            )
-        kinds = {name: kind for name, kind in zip(schema.names, schema.types, strict=True) if name in COLUMNS}
-        self.has_whole_events = "pdg" in kinds and _is_list(types, kinds["pdg"])
+    def _layout(self, schema: Any) -> tuple[str, dict[str, Any]]:
+        """The column of records that holds the particles, "" if there is none, and each column's type."""
+        names = list(schema.names)
+        twice = next((name for name in COLUMNS if names.count(name) > 1), None)
+        if twice is not None:
+            raise FileFormatError(f"{self.source}: column {twice!r} is there twice; leave one out or rename it")
+        kinds = dict(zip(names, schema.types, strict=True))
+        self._record_fields: set[str] = set()
+        if "pdg" in kinds:
+            return "", kinds
         for name, kind in kinds.items():
-            number = kind.value_type if self.has_whole_events and _is_list(types, kind) else kind
-            if not (types.is_integer(number) or types.is_floating(number)):
-                raise FileFormatError(f"{self.source}: column {name!r} has type {kind}; it needs numbers")
-        known = [name for name in schema.names if name in COLUMNS]
-        if len(known) < len(schema.names):
-            self.notes.append("passed over pandas' index")
-        return known
+            inner = kind.value_type if self._is_list(kind) else kind
+            if self._arrow.types.is_struct(inner) and inner.get_field_index("pdg") >= 0:
+                wrap = self._arrow.list_ if self._is_list(kind) else lambda one: one
+                fields = {inner.field(i).name: wrap(inner.field(i).type) for i in range(inner.num_fields)}
+                self._record_fields = set(fields)
+                return name, {key: value for key, value in kinds.items() if key != name} | fields
+        return "", kinds
+
+    def _check_types(self) -> None:
+        """Raise FileFormatError if a column that is read has no numbers."""
+        self.has_whole_events = self._is_list(self._types["pdg"])
+        for name in self._columns:
+            kind = self._types[name]
+            number = kind.value_type if self.has_whole_events and self._is_list(kind) else kind
+            if self._number(number) is None:
+                raise FileFormatError(f"{self.source}: column {name!r} has type {short(kind)}; it needs numbers")
+
+    def _number(self, kind: Any) -> Any:
+        """The type as which NumPy has numbers of a type of Arrow's; None if they are none."""
+        types = self._arrow.types
+        if types.is_dictionary(kind):
+            return self._number(kind.value_type)
+        if types.is_decimal(kind):
+            return self._arrow.float64() if kind.scale else self._arrow.int64()
+        return kind if types.is_integer(kind) or types.is_floating(kind) else None
+
+    def _is_list(self, kind: Any) -> bool:
+        types = self._arrow.types
+        return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+    def _plain(self, values: Any) -> Any:
+        """A column, or the fields of one, without decimals and dictionaries."""
+        kind = values.type
+        if self._is_list(kind):
+            number = self._number(kind.value_type)
+            return values if number in (None, kind.value_type) else values.cast(self._arrow.list_(number))
+        number = self._number(kind)
+        return values if number in (None, kind) else values.cast(number)
 
     def _blocks(self, events: Events, batch: Any, first: int) -> Iterator[ParticleBlock]:
-        table = hep_package("awkward", "Lists of particles").from_arrow(batch)
+        awkward = hep_package("awkward", "Lists of particles")
+        names = batch.schema.names
+        table = {name: awkward.from_arrow(self._plain(batch.column(name))) for name in names}
+        if self._record:
+            records = table.pop(self._record)
+            table |= {name: records[name] for name in self._columns if name in self._record_fields}
         columns, counts = events.numbers({name: table[name] for name in self._columns}, first)
         self.read += len(columns["pdg"])
         if counts is not None:
             yield from events.blocks(columns, counts, first)
 
-    def _block(self, batch: Any, first: int) -> ParticleBlock:
+    def _block(self, batch: Any, first: int) -> Iterator[ParticleBlock]:
         self.read += batch.num_rows
+        table = dict(zip(batch.schema.names, batch.columns, strict=True))
+        if self._record:
+            records = table.pop(self._record)
+            fields = zip((field.name for field in records.type), records.flatten(), strict=True)  # nulls and all
+            table |= {name: values for name, values in fields if name in self._columns}
         columns: dict[str, NDArray[np.generic]] = {}
-        for name, values in zip(batch.schema.names, batch.columns, strict=True):
+        for name in self._columns:
+            values = table[name]
             if values.null_count:
                 row = first + int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
                 raise FileFormatError(f"{self.source}: row {row}: {name} is null; fill it in or leave the row out")
-            columns[name] = values.to_numpy(zero_copy_only=False)
-        return ParticleBlock.from_columns(self.source, columns, lambda row: f"row {first + row}")
-
-
-def _is_list(types: Any, kind: Any) -> bool:
-    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+            columns[name] = self._plain(values).to_numpy(zero_copy_only=False)
+        yield from self._rows_of_table(columns, lambda row: f"row {first + row}")

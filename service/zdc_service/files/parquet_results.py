@@ -1,5 +1,6 @@
 """Responses as a table with lists."""
 
+import json
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from zdc_service.files.rows import Rows
 
 #: Name of the file's metadata of this project, JSON.
 METADATA = b"zdc_fastsim"
+#: And of the counts, which are known at the end only and so are beside the schema, in the file's own metadata.
+COUNTS = b"zdc_fastsim_counts"
 
 
 class ParquetWriter(ResultWriter):
@@ -20,7 +23,7 @@ class ParquetWriter(ResultWriter):
     Columns are the nine conditions (float), ``pdg`` (int32), ``particle_id`` and ``row`` (int64), ``side`` (string, A
     or C), ``channels`` (C numbers), ``event`` and ``barcode`` where the source has them, and ``responses`` (rows *
     columns numbers, row by row) or the lists ``hits_fibre`` and ``hits_photons``. The file's metadata `METADATA` have
-    the rest as JSON: model, version, seed, units.
+    the rest as JSON: model, version, seed, units; `COUNTS` have what was read, left out and skipped.
     """
 
     packages, purpose = ("pyarrow", "pyarrow.parquet"), "Parquet files"
@@ -52,6 +55,7 @@ class ParquetWriter(ResultWriter):
 
     def _close(self) -> None:
         if self._file is not None:
+            self._file.add_key_value_metadata({COUNTS: json.dumps(self._counts)})
             self._file.close()
 
 

@@ -17,43 +17,52 @@ __all__ = ["READERS", "ParticleBlock", "ParticleReader", "open_particles"]
 #: Endings of file names, and who reads them.
 READERS: dict[str, type[ParticleReader]] = {
     ".csv": CsvReader,
-    ".csv.gz": CsvReader,
+    ".hepmc3": HepMCReader,
+    ".hepmc2": HepMCReader,
+    ".hepmc": HepMCReader,
     ".root": RootReader,
     ".parquet": ParquetReader,
     ".h5": Hdf5Reader,
     ".hdf5": Hdf5Reader,
-    ".hepmc3": HepMCReader,
-    ".hepmc3.gz": HepMCReader,
-    ".hepmc": HepMCReader,
-    ".hepmc.gz": HepMCReader,
 }
-_PACKED = (".gz", ".xz", ".bz2", ".zst", ".zip")
+#: Endings of packed files; those of the readers that take bytes are read as they are.
+_PACKED = (".gz", ".bz2", ".xz", ".zst")
+_OTHER_PACKED = (".zip", ".Z", ".lz4", ".7z", ".tar", ".tgz")
+_OF_BYTES = (CsvReader, HepMCReader)
 
 
-def open_particles(path: Path, block_rows: int = BLOCK_ROWS, tree: str | None = None) -> ParticleReader:
+def open_particles(
+    path: Path, block_rows: int = BLOCK_ROWS, tree: str | None = None, statuses: tuple[int, ...] | None = None
+) -> ParticleReader:
     """A reader for a file of particles, chosen by the ending of its name.
 
     Parameters
     ----------
-    path : CSV, Parquet, ROOT, HepMC3 or HDF5 file.
+    path : CSV, Parquet, ROOT, HepMC3, HepMC2 or HDF5 file.
     block_rows : Particles in a block, at most.
     tree : Which tree of a ROOT file; None takes the only one, or one of `root_file.DEFAULT_TREES`.
+    statuses : Codes of the particles to take; None takes `FINAL_STATE` of a file that has such codes.
 
     Raises
     ------
     FileFormatError : no such file, one that cannot be read twice, an unknown ending, or not what the ending says.
-    ConfigError : the package that reads such files is not installed, or there is no such tree.
+    ConfigError : the package that reads such files is not installed, there is no such tree, or there are no statuses.
     """
     _check_readable(path)
+    name = path.name.lower()
+    packed = next((ending for ending in _PACKED if name.endswith(ending)), "")
     for ending, reader in READERS.items():
-        if path.name.lower().endswith(ending):
+        if name.endswith(ending + packed) and (not packed or reader in _OF_BYTES):
             if reader is RootReader:
-                return RootReader(path, block_rows, tree)
+                return RootReader(path, block_rows, statuses, tree)
             if tree is not None:
                 raise ConfigError(f"--tree is for ROOT files; {path} is none: leave it out")
-            return reader(path, block_rows)
-    remedy = "; unpack it first" if path.suffix.lower() in _PACKED else ""
-    raise FileFormatError(f"{path}: a file of particles ends in {', '.join(READERS)}{remedy}")
+            return reader(path, block_rows, statuses)
+    remedy = "; unpack it first" if packed or path.suffix in _OTHER_PACKED else ""
+    raise FileFormatError(
+        f"{path}: a file of particles ends in {', '.join(READERS)}; .csv and .hepmc files also in "
+        f"{', '.join(_PACKED)} after that{remedy}"
+    )
 
 
 def _check_readable(path: Path) -> None:

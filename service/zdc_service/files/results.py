@@ -1,7 +1,8 @@
 """What every writer of responses takes."""
 
+import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -9,6 +10,9 @@ from typing import Self
 
 from zdc_service.files.blocks import hep_package
 from zdc_service.files.rows import About, Rows
+
+#: Numbers by name, some of them by reason.
+Counts = Mapping[str, int | Mapping[str, int]]
 
 
 @contextmanager
@@ -41,8 +45,14 @@ class ResultWriter(ABC):
     def __init__(self, path: Path, about: About):
         self._path = path
         self._about = about
+        self._counts: Counts = {}
         self._gathered: list[Rows] = []
         self._size = 0
+
+    @property
+    def _flat_counts(self) -> dict[str, str | int]:
+        """What `tell` was told, for formats whose attributes are numbers and texts: counts by reason are JSON."""
+        return {name: v if isinstance(v, int) else json.dumps(dict(v)) for name, v in self._counts.items()}
 
     @classmethod
     def check_packages(cls) -> None:
@@ -62,6 +72,10 @@ class ResultWriter(ABC):
         if self._size >= self.block_bytes:
             self._write_gathered()
 
+    def tell(self, counts: Counts) -> None:
+        """What holds for all rows and is known after the last one: numbers, and numbers by reason."""
+        self._counts = counts
+
     def _write_gathered(self) -> None:
         if self._gathered:
             rows, self._gathered, self._size = Rows.concatenate(self._gathered), [], 0
@@ -74,7 +88,7 @@ class ResultWriter(ABC):
 
     @abstractmethod
     def _close(self) -> None:
-        """Finish the file; called once, whatever happened before."""
+        """Finish the file, with what `tell` was told; called once, whatever happened before."""
 
     def __enter__(self) -> Self:
         return self

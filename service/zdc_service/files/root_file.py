@@ -13,13 +13,18 @@ from zdc_service.files.blocks import (
     COLUMNS,
     ParticleBlock,
     ParticleReader,
+    cut,
     hep_package,
+    known_columns,
+    short,
 )
 from zdc_service.files.events import Events
 
 #: Trees that are taken without being named where a file has several, in this order.
 DEFAULT_TREES = ("particles", "events")
 
+#: What HepMC3's WriterRootTree calls its tree.
+_HEPMC3_TREE = "hepmc3_tree"
 _CLASSES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
 #: Of all branches together, uncompressed; one event is always read whole.
 _STEP = "8 MB"
@@ -28,13 +33,19 @@ _STEP = "8 MB"
 class RootReader(ParticleReader):
     """Branches named as in `COLUMNS`; others are passed over and said in `notes`.
 
-    Where ``pdg`` is one number an entry, an entry is a particle. Where it is a list, an entry is an event, of which
+    If ``pdg`` is one number an entry, an entry is a particle. If it is a list, an entry is an event, of which
     `Selection` lets particles pass; branches of one number an entry then hold for all its particles, and ``event`` and
-    ``barcode``, where absent, are the entry and the place in it.
+    ``barcode``, if absent, are the entry and the place in it.
     """
 
-    def __init__(self, path: Path, block_rows: int = BLOCK_ROWS, tree: str | None = None):
-        super().__init__(path, block_rows)
+    def __init__(
+        self,
+        path: Path,
+        block_rows: int = BLOCK_ROWS,
+        statuses: tuple[int, ...] | None = None,
+        tree: str | None = None,
+    ):
+        super().__init__(path, block_rows, statuses)
         self._uproot, self._awkward = (hep_package(name, "ROOT files") for name in ("uproot", "awkward"))
         try:
             self._file = self._uproot.open(path, array_cache=None)
@@ -45,11 +56,10 @@ class RootReader(ParticleReader):
         except ZdcError:
             raise
         except Exception as error:  # uproot has no common class for what damaged files raise
-            raise FileFormatError(f"{path}: cannot be read as ROOT: {_in_one_line(error)}") from error
+            raise FileFormatError(f"{path}: cannot be read as ROOT: {short(error)}") from error
         self._columns = self._known_branches(names)
         self.has_whole_events = self._is_list()
-        if not self.has_whole_events:
-            self.count = int(self._tree.num_entries)
+        self._knows(self._columns, int(self._tree.num_entries))
         self._entries_read = 0
 
     @property
@@ -58,7 +68,7 @@ class RootReader(ParticleReader):
         return self._entries_read, len(self._within(self._tree.num_entries))
 
     def __iter__(self) -> Iterator[ParticleBlock]:
-        events = Events(self.source, self.skipped, self._block_rows)
+        events = Events(self.source, self.skipped, self._block_rows, self._chosen)
         with self._file:
             for entries in self._steps():
                 first = self._within(self._tree.num_entries).start + self._entries_read
@@ -71,18 +81,15 @@ class RootReader(ParticleReader):
                     yield from events.blocks(columns, counts, first)
 
     def _known_branches(self, names: list[str]) -> list[str]:
-        missing = [name for name in ("pdg", "px", "py", "pz") if name not in names]
-        if missing:
+        if self._tree.name == _HEPMC3_TREE:
             raise FileFormatError(
-                f"{self.source}: {self._tree.name} has no branch {missing[0]!r}; it has {', '.join(names)}; "
-                f"branches of particles are {', '.join(COLUMNS)}; --tree takes another tree"
+                f"{self.source}: {_HEPMC3_TREE} is HepMC3's own form of events in ROOT files, which is not read here; "
+                "write the events as HepMC3 text (WriterAscii), or convert the file with HepMC3's convert_example"
             )
         # uproot and ROOT write a counter beside each branch of lists.
         counters = {f"n{name}" for name in COLUMNS}
-        others = [name for name in names if name not in COLUMNS and name not in counters and "." not in name]
-        if others:
-            self.notes.append(f"passed over branches {', '.join(others)}")
-        return [name for name in names if name in COLUMNS]
+        named = [name for name in names if name not in counters and "." not in name]
+        return known_columns(f"{self.source}: {self._tree.name}", named, self.notes, "branch")
 
     def _is_list(self) -> bool:
         try:
@@ -110,13 +117,13 @@ class RootReader(ParticleReader):
     def _unreadable(self, error: Exception) -> FileFormatError:
         last = self._within(self._tree.num_entries).start + self._entries_read - 1
         after = f"after entry {last}: " if self.read else ""
-        return FileFormatError(f"{self.source}: {self._tree.name}: {after}{_in_one_line(error)}; write the file again")
+        return FileFormatError(f"{self.source}: {self._tree.name}: {after}{short(error)}; write the file again")
 
     def _flat(self, columns: Mapping[str, NDArray[np.generic]], first: int) -> Iterator[ParticleBlock]:
         for start in range(0, len(columns["pdg"]), self._block_rows):
             rows = {name: values[start : start + self._block_rows] for name, values in columns.items()}
             at = first + start
-            yield ParticleBlock.from_columns(self.source, rows, lambda row, at=at: f"entry {at + row}")  # type: ignore[misc]
+            yield from self._rows_of_table(rows, lambda row, at=at: f"entry {at + row}")  # type: ignore[misc]
 
 
 def _in_one_line(error: Exception) -> str:
@@ -125,13 +132,13 @@ def _in_one_line(error: Exception) -> str:
 
 def _choose(path: Path, trees: list[str], wanted: str | None) -> str:
     """The tree that is meant, by its name in the file."""
-    there = f"the file has {', '.join(trees) or 'none'}"
+    there = f"the file has {cut(trees)}"
     if wanted is not None:
         if wanted not in trees:
             raise ConfigError(f"{path}: no tree {wanted!r}; {there}; name one with --tree")
         return wanted
-    if len(trees) == 1:
-        return trees[0]
+    if len(trees) == 1 or _HEPMC3_TREE in trees:
+        return _HEPMC3_TREE if _HEPMC3_TREE in trees else trees[0]
     for name in DEFAULT_TREES:
         if name in trees:
             return name

@@ -55,10 +55,10 @@ class RootWriter(ResultWriter):
     def _create(self) -> None:
         uproot = hep_package("uproot", self.purpose)
         self._file = uproot.recreate(self._path, compression=uproot.ZSTD(1))
-        self._file[ABOUT] = self._about.as_json()
 
     def _close(self) -> None:
         if self._file is not None:
+            self._file[ABOUT] = self._about.as_json(self._counts)
             self._file.close()
 
 

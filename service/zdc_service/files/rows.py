@@ -84,10 +84,11 @@ class About:
     channel_names: tuple[str, ...]
     attributes: Mapping[str, str | int]
 
-    def as_json(self) -> str:
-        """All of it in one text, with units, for formats without attributes of their own."""
+    def as_json(self, counts: Mapping[str, int | Mapping[str, int]] = {}) -> str:
+        """All of it and the counts in one text, with units, for formats without attributes of their own."""
         described = {
             **self.attributes,
+            **counts,
             "shape": self.shape,
             "channel_names": self.channel_names,
             "units": dict(zip(CONDITIONS, UNITS, strict=True)),

@@ -7,8 +7,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import ZN, Calorimeter
-from zdc_detector.errors import OutOfRangeError
-from zdc_detector.particles import SMALLEST_PZ
+from zdc_detector.errors import FileFormatError, OutOfRangeError
+from zdc_detector.particles import CONDITIONS, SMALLEST_PZ
 from zdc_detector.pdg_table import mass_and_charge
 
 from zdc_service.files.blocks import ParticleBlock, Placing
@@ -35,10 +35,12 @@ class Selection:
 
     def neutral(self, pdg: NDArray[np.generic]) -> NDArray[np.intp]:
         """Indices of the neutral particles among N codes; the others are counted."""
-        codes, inverse = np.unique(pdg, return_inverse=True)
-        reasons = np.array([_left_out(int(code)) for code in codes], dtype=object)[inverse]
-        self._skipped.update(reason for reason in reasons if reason is not None)
-        return np.flatnonzero(reasons == None)  # noqa: E711 (element by element)
+        codes, inverse, counts = np.unique(pdg, return_inverse=True, return_counts=True)
+        reasons = [_left_out(int(code)) for code in codes]
+        for reason, count in zip(reasons, counts.tolist(), strict=True):
+            if reason is not None:
+                self._skipped[reason] += count
+        return np.flatnonzero(np.array([reason is None for reason in reasons], dtype=bool)[inverse])
 
     def reaching(self, source: object, columns: _Columns, placing: Placing, rows: int) -> Iterator[ParticleBlock]:
         """Blocks of those that meet the face.
@@ -49,19 +51,36 @@ class Selection:
         columns : As `ParticleBlock.from_columns`, of neutral particles.
         placing : From columns to what the source calls each row.
         rows : Particles in a block, at most.
+
+        Raises
+        ------
+        FileFormatError : a number is not finite, or is otherwise wrong for a particle; names it.
         """
+        for name in CONDITIONS:
+            if name in columns:
+                finite = np.isfinite(columns[name].astype(np.float64))
+                if not finite.all():
+                    row = int(np.argmin(finite))
+                    raise FileFormatError(
+                        f"{source}: {placing(columns)(row)}: {name} = {columns[name][row]} must be finite; repair the "
+                        "file or leave the particle out"
+                    )
         flies = np.abs(columns["pz"]) >= SMALLEST_PZ
-        self._skipped[MISSES] += int(np.count_nonzero(~flies))
+        self._left_out(MISSES, int(np.count_nonzero(~flies)))
         columns = {name: values[flies] for name, values in columns.items()}
         if not len(columns["pdg"]):
             return
         block = ParticleBlock.from_columns(source, columns, placing(columns))
         hits = np.flatnonzero(self._calorimeter.hits_face(block.particles.conditions))
-        self._skipped[MISSES] += len(block.particles) - len(hits)
+        self._left_out(MISSES, len(block.particles) - len(hits))
         for start in range(0, len(hits), rows):
             chosen = hits[start : start + rows]
             kept = {name: values[chosen] for name, values in block.columns.items()}
             yield ParticleBlock(block.particles[chosen], kept, placing(kept))
+
+    def _left_out(self, reason: str, count: int) -> None:
+        if count:
+            self._skipped[reason] += count
 
 
 @lru_cache(maxsize=4096)

@@ -1,0 +1,278 @@
+"""One event of a HepMC file: its text, checked line by line, as columns.
+
+HepMC3's own C++ reader is not used: it reads a number that it does not understand as 0 and units that it does not know
+as GeV and cm, cuts event numbers and PDG codes to 32 bits, prints to stdout, and a vertex that names an absent particle
+ends the process. The tests compare this reader with it on files that are right.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_detector.errors import FileFormatError
+
+from zdc_service.files.hepmc_listing import EventText
+
+_GEV = {b"GEV": 1.0, b"MEV": 1e-3}
+_CENTIMETRES = {b"MM": 0.1, b"CM": 1.0}
+
+_INTEGER = r"[ \t]+[+-]?\d{1,15}"
+_NUMBER = r"[ \t]+[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|[nN][aA][nN]|[iI][nN][fF](?:inity)?)"
+_EVENT = r"E[ \t]+([+-]?\d{1,18})"
+_END = r"[ \t]*$"
+_POSITION = rf"(?:[ \t]+@({_NUMBER * 4}))?"
+
+#: Lines of events by the letter that begins them; a letter that is not here is refused.
+_OF_BOTH = {"U": r"U[ \t]+(\S+)[ \t]+(\S+)", "W": rf"W(?:{_NUMBER})*"}
+_HEPMC3 = {
+    "P": rf"P{_INTEGER * 3}{_NUMBER * 5}{_INTEGER}",
+    "V": rf"V({_INTEGER}){_INTEGER}[ \t]+\[([\d, ]*)\]{_POSITION}",
+    "E": rf"{_EVENT}({_INTEGER})({_INTEGER}){_POSITION}",
+    "A": r"A[ \t].*",
+    **_OF_BOTH,
+}
+_HEPMC2 = {
+    "P": rf"P{_INTEGER * 2}{_NUMBER * 5}{_INTEGER}{_NUMBER * 2}{_INTEGER}{_INTEGER}(?:{_INTEGER * 2})*",
+    "V": rf"V({_INTEGER}){_INTEGER}({_NUMBER * 4})({_INTEGER})({_INTEGER}){_INTEGER}(?:{_NUMBER})*",
+    "E": rf"{_EVENT}{_INTEGER}{_NUMBER * 3}{_INTEGER * 2}({_INTEGER}){_INTEGER * 3}(?:{_NUMBER})*",
+    **{letter: rf"{letter}(?:[ \t].*)?" for letter in "NCHF"},
+    **_OF_BOTH,
+}
+
+
+#: All that numbers of particles are written with.
+_OF_NUMBERS = b"0123456789+-.eEnNaAiIfFtTyY \t"
+
+
+@dataclass(frozen=True)
+class _Form:
+    """A version of the format.
+
+    Attributes
+    ----------
+    lines : How each line looks, by the letter that begins it.
+    words : How many words a line of a particle has, at least.
+    barcode, pdg, momentum, status, link : Which of the words say what; `link` is the origin in HepMC3, the end in
+        HepMC2, and the momentum is three words.
+    """
+
+    lines: Mapping[bytes, re.Pattern[bytes]]
+    words: int
+    barcode: int
+    pdg: int
+    momentum: int
+    status: int
+    link: int
+
+
+def _compiled(lines: dict[str, str]) -> dict[bytes, re.Pattern[bytes]]:
+    return {letter.encode(): re.compile(pattern.encode() + _END.encode()) for letter, pattern in lines.items()}
+
+
+_FORM3 = _Form(_compiled(_HEPMC3), words=10, barcode=1, pdg=3, momentum=4, status=9, link=2)
+_FORM2 = _Form(_compiled(_HEPMC2), words=13, barcode=1, pdg=2, momentum=3, status=8, link=11)
+
+
+class HepMCEvent:
+    """One event, its particles in the order of the text, length N.
+
+    Attributes
+    ----------
+    number : Of the event.
+    barcode : Numbers of the particles, int64.
+    pdg, status : int64.
+    ends : Whether it decays or takes part in another reaction, bool.
+
+    Parameters
+    ----------
+    event : In HepMC3's form or HepMC2's, whatever its listing says.
+
+    Raises
+    ------
+    FileFormatError : a line is wrong, or names a vertex or a particle that is not there; names event and line.
+    """
+
+    def __init__(self, event: EventText):
+        self._first = event.line
+        self._lines = event.text.split(b"\n")
+        self._form = _FORM3 if _FORM3.lines[b"E"].match(self._lines[0]) else _FORM2
+        self._name = f"line {event.line}"
+        self._at: list[int] = []  # lines of particles, the most by far
+        self._rows: dict[bytes, list[tuple[int, re.Match[bytes]]]] = {letter: [] for letter in self._form.lines}
+        self._sort_lines()
+        self._units = self._declared_units()
+        words = self._words()
+        self.barcode, self.pdg, self.status, links = (
+            np.array(list(map(int, words[i])), dtype=np.int64)
+            for i in (self._form.barcode, self._form.pdg, self._form.status, self._form.link)
+        )
+        self._momenta = words[self._form.momentum : self._form.momentum + 3]
+        self._positions: list[bytes | None] = []  # of vertices, as they are written; the first is the event's
+        self._owner: NDArray[np.intp]  # the vertex that each particle comes from
+        self._incoming: list[int] = []  # a particle that leads to each vertex, counted from 1; 0 is none
+        self.ends = self._links3(links) if self._form is _FORM3 else self._links2(links)
+
+    def kinematics(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
+        """Momentum [GeV/c] and the vertex where it was produced [cm], shape (len(rows), 6); raises FileFormatError."""
+        out = np.empty((len(rows), 6))
+        momentum, length = self._units
+        for place, row in enumerate(rows.tolist()):
+            try:
+                out[place, :3] = [float(words[row]) for words in self._momenta]
+            except ValueError:
+                raise self._wrong(self._at[row]) from None
+            out[place, 3:] = self._position(int(self._owner[row]))
+        out[:, :3] *= momentum
+        out[:, 3:] *= length
+        return out
+
+    def _sort_lines(self) -> None:
+        """Check the lines, but for HepMC3's particles, and keep them by their letter."""
+        head = self._form.lines[b"E"].match(self._lines[0])
+        if head is None:
+            raise self._wrong(0)
+        self.number = int(head[1])
+        self._name = f"event {self.number}"
+        unchecked = b"P" if self._form is _FORM3 else b"none"
+        for place, line in enumerate(self._lines):
+            letter = line[:1]
+            if letter == b"P":
+                self._at.append(place)
+            if letter == unchecked:
+                continue
+            pattern = self._form.lines.get(letter)
+            found = pattern.match(line) if pattern else None
+            if found is not None:
+                self._rows[letter].append((place, found))
+            elif line.strip():
+                raise self._wrong(place)
+
+    def _words(self) -> list[tuple[bytes, ...]]:
+        """The words of the particles' lines, column by column; raises FileFormatError."""
+        lines = [self._lines[place] for place in self._at]
+        words = [line.split() for line in lines]
+        if self._form is _FORM3:
+            right = all(len(each) == _FORM3.words for each in words)
+            if not right or b"".join(lines).translate(None, _OF_NUMBERS).strip(b"P"):
+                self._find_wrong_particle()
+        try:
+            for each in words:
+                int(each[self._form.pdg]), int(each[self._form.status])
+        except ValueError:
+            self._find_wrong_particle()
+        width = self._form.words
+        return list(zip(*(each[:width] for each in words), strict=True)) if words else [()] * width
+
+    def _find_wrong_particle(self) -> None:
+        for place in self._at:
+            if not self._form.lines[b"P"].match(self._lines[place]):
+                raise self._wrong(place)
+
+    def _wrong(self, place: int, why: str = "") -> FileFormatError:
+        """What is wrong with a line."""
+        line = self._lines[place][:60].decode("utf-8", "replace")
+        if not why:
+            kinds = ", ".join(letter.decode() for letter in self._form.lines)
+            known = self._lines[place][:1] in self._form.lines
+            why = "has a wrong number, or too few or too many" if known else f"begins with none of {kinds}"
+        return FileFormatError(f"{self._name}, line {self._first + place}: {line!r} {why}; write the file again")
+
+    def _declared_units(self) -> tuple[float, float]:
+        """Factors to GeV and to cm."""
+        declared = self._rows[b"U"]
+        if not declared:
+            raise FileFormatError(
+                f"{self._name}, line {self._first}: has no line of units; add 'U GEV MM' below its line E, or what "
+                "its numbers are in: GEV or MEV, MM or CM"
+            )
+        for place, found in declared:
+            if found[1] not in _GEV or found[2] not in _CENTIMETRES:
+                raise self._wrong(place, "names units that HepMC does not know: they are GEV or MEV, then MM or CM")
+        return _GEV[declared[-1][1][1]], _CENTIMETRES[declared[-1][1][2]]
+
+    def _check_counts(self, what: str, said: bytes, found: int) -> None:
+        if int(said) != found:
+            raise FileFormatError(
+                f"{self._name}, line {self._first}: says {int(said)} {what} and has {found}; it is damaged or cut "
+                "short: write the file again"
+            )
+
+    def _links3(self, origins: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Vertices of HepMC3, whose particles say where they come from; whether each ends."""
+        head, count = self._rows[b"E"][0][1], len(self._at)
+        in_order = self.barcode == np.arange(1, count + 1)
+        if not in_order.all():
+            raise self._wrong(self._at[int(np.argmin(in_order))], "is out of order: particles are numbered 1, 2, 3 ...")
+        ends = np.zeros(count + 1, dtype=bool)
+        self._positions, self._incoming = [head[4]], [0]
+        index = {0: 0}
+        for place, found in self._rows[b"V"]:
+            names = [int(name) for name in re.findall(rb"\d+", found[2])]
+            number = int(found[1])
+            if any(not 1 <= name <= count for name in names):
+                raise self._wrong(place, f"names a particle that is not there; the event has 1 to {count}")
+            if number >= 0 or number in index:
+                raise self._wrong(place, "has a number that is not negative, or that another vertex has")
+            index[number] = len(self._positions)
+            ends[names] = True
+            self._incoming.append(names[0] if names else 0)
+            self._positions.append(found[3])
+        owner = []
+        for row, origin in enumerate(origins.tolist()):
+            if origin not in index:
+                if not 0 < origin <= count:
+                    raise self._wrong(self._at[row], f"comes from vertex or particle {origin}, which is not there")
+                index[origin] = len(self._positions)  # a vertex of one particle has no line
+                ends[origin] = True
+                self._incoming.append(origin)
+                self._positions.append(None)
+            owner.append(index[origin])
+        self._owner = np.array(owner, dtype=np.intp)
+        self._check_counts("vertices", head[2], len(self._positions) - 1)
+        self._check_counts("particles", head[3], count)
+        return ends[1:]
+
+    def _links2(self, ends: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Vertices of HepMC2, below which are the particles that come from nowhere, then those that come from it."""
+        places = [0]
+        orphans, leaving = [0], [0]
+        self._positions = [None]
+        index = {0: 0}
+        for place, found in self._rows[b"V"]:
+            index[int(found[1])] = len(places)
+            places.append(place)
+            self._positions.append(found[2])
+            orphans.append(int(found[3]))
+            leaving.append(int(found[4]))
+        self._check_counts("vertices", self._rows[b"E"][0][1][2], len(places) - 1)
+        owner = np.searchsorted(places, self._at, side="right") - 1
+        said, there = np.add(orphans, leaving), np.bincount(owner, minlength=len(places))
+        for vertex in np.flatnonzero(said != there)[:1].tolist():
+            raise self._wrong(places[vertex], f"says {said[vertex]} particles and is followed by {there[vertex]}")
+        first = np.searchsorted(owner, np.arange(len(places)))
+        orphan = np.arange(len(owner)) - first[owner] < np.array(orphans)[owner]
+        self._owner = np.where(orphan, 0, owner)
+        self._incoming = [0] * len(places)
+        for row, end in enumerate(ends.tolist()):
+            if end not in index:
+                raise self._wrong(self._at[row], f"ends at vertex {end}, which is not there")
+            if end:
+                self._incoming[index[end]] = self._incoming[index[end]] or row + 1
+        found_ends: NDArray[np.bool_] = ends != 0
+        return found_ends
+
+    def _position(self, vertex: int) -> NDArray[np.float64]:
+        """Where a vertex is [event's unit]; one without a place, or with four zeros, is where its ancestor is."""
+        seen = set()
+        while vertex not in seen:
+            seen.add(vertex)
+            numbers = [float(word) for word in (self._positions[vertex] or b"").split()]
+            if any(numbers):  # also if not finite
+                return np.array(numbers[:3])
+            if vertex == 0:
+                return np.zeros(3)
+            parent = self._incoming[vertex]
+            vertex = int(self._owner[parent - 1]) if parent else 0
+        raise FileFormatError(f"{self._name}, line {self._first}: a vertex comes from itself; write the file again")

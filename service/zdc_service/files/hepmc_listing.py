@@ -1,0 +1,112 @@
+"""The text of HepMC files cut into events, with the numbers of their lines."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BufferedReader
+
+from zdc_detector.errors import FileFormatError
+
+#: An event of lead ions has some 10 MB; this much is never one.
+LARGEST_EVENT = 256 << 20
+
+_CHUNK = 1 << 20
+_MARKS = (b"\nE", b"\nHepMC::")
+_LISTING = re.compile(rb"HepMC::(?:Asciiv3|IO_GenEvent)-(START|END)_EVENT_LISTING\s*\n")
+_VERSION = re.compile(rb"HepMC::Version[^\n]*\n")
+#: First letters of lines about weights, tools and attributes of the whole run.
+_RUN_INFORMATION = (b"W", b"N", b"T", b"A")
+_KNOWN = "HepMC3 (HepMC::Asciiv3) and HepMC2 (HepMC::IO_GenEvent)"
+
+
+@dataclass(frozen=True)
+class EventText:
+    """One event.
+
+    Attributes
+    ----------
+    text : Its lines, from ``E`` on; each ends with a line feed.
+    line : Number of the first one in the file, from 1.
+    """
+
+    text: bytes
+    line: int
+
+
+def event_texts(stream: BufferedReader) -> Iterator[EventText]:
+    """Events of one listing or more, one after the other.
+
+    Raises
+    ------
+    FileFormatError : the text is no listing of HepMC, or is cut short; names the line.
+    """
+    inside, begun, line = False, False, 1
+    for piece in _pieces(stream):
+        if piece.startswith(b"E"):
+            if not inside:
+                raise FileFormatError(f"line {line}: an event outside a listing; {_known(begun)}")
+            yield EventText(piece, line)
+        elif found := _LISTING.match(piece):
+            begun, inside = True, found[1] == b"START"
+            _check_run_information(piece[found.end() :], line + 1, inside)
+        elif piece.startswith(b"HepMC::") and not _VERSION.fullmatch(piece.rstrip() + b"\n"):
+            raise FileFormatError(f"line {line}: {_shown(piece)} begins no listing that is read: {_KNOWN} are")
+        elif piece.strip() and not piece.startswith(b"HepMC::"):
+            raise FileFormatError(f"is no HepMC file: it begins with {_shown(piece)}; {_KNOWN} are read")
+        line += piece.count(b"\n")
+    if not begun:
+        raise FileFormatError("is empty" if line <= 2 else f"holds no listing of events; {_KNOWN} are read")
+    if inside:
+        raise FileFormatError("ends without its END_EVENT_LISTING line: it was cut short; write it again")
+
+
+def _check_run_information(text: bytes, line: int, inside: bool) -> None:
+    """What is between the first line of a listing and its first event, or after its last line."""
+    for number, row in enumerate(text.split(b"\n"), line):
+        if row.strip() and not (inside and row[:1] in _RUN_INFORMATION):
+            where = "before the first event" if inside else "after the end of the listing"
+            raise FileFormatError(f"line {number}: {_shown(row)} {where}; remove it, or write the file again")
+
+
+def _known(begun: bool) -> str:
+    return "remove what follows the end" if begun else f"{_KNOWN} are read"
+
+
+def _pieces(stream: BufferedReader) -> Iterator[bytes]:
+    """The text in pieces of whole lines; each but perhaps the first begins with one of the `_MARKS`."""
+    held = bytearray()
+    searched = 0  # of what is held
+    while True:
+        chunk = stream.read1(_CHUNK)  # before a stream that is cut short raises, what came before is given
+        held += chunk if chunk else b"\n"
+        whole = held.rfind(b"\n")
+        start = 0
+        for mark in _places(held, searched, whole):
+            yield bytes(held[start:mark]).replace(b"\r\n", b"\n")
+            start = mark
+        if not chunk:
+            yield bytes(held[start:]).replace(b"\r\n", b"\n")
+            return
+        del held[:start]
+        searched = max(0, whole - start)
+        if len(held) > LARGEST_EVENT:
+            raise FileFormatError(
+                f"an event, or a line, has more than {LARGEST_EVENT >> 20} MiB and begins with "
+                f"{_shown(bytes(held[:99]))}"
+            )
+
+
+def _places(text: bytearray, start: int, stop: int) -> list[int]:
+    """Where lines begin with one of the `_MARKS`, after the line feed at `start` and in lines that end by `stop`."""
+    found = []
+    for mark in _MARKS:
+        at = text.find(mark, start, stop)
+        while at >= 0:
+            found.append(at + 1)
+            at = text.find(mark, at + 1, stop)
+    return sorted(found)
+
+
+def _shown(text: bytes) -> str:
+    first = text.lstrip()[:60].split(b"\n")[0]
+    return repr(first.decode("utf-8", "replace"))
