@@ -194,7 +194,7 @@ class ShowerWriter:
             data.attrs["names"] = list(self._calorimeter.channel_names)
             data.attrs["unit"] = "photons"
 
-    def describe(self, attributes: Mapping[str, str | int]) -> None:
+    def describe(self, attributes: Mapping[str, str | int | float]) -> None:
         """Add attributes of the file."""
         for name, value in attributes.items():
             self._file.attrs[name] = value

@@ -30,19 +30,19 @@ def load_split(config: DataConfig) -> tuple[Showers, Showers]:
     return split_by_particle(showers, config.validation_share, config.split_seed, config.limit)
 
 
-def same_particles(showers: Showers) -> NDArray[np.int32]:
+def same_particles(showers: Showers) -> NDArray[np.int64]:
     """Particle ids, shape (N,), with one id for all rows of a particle, whichever way the file writes it.
 
     A particle is the same where species, momentum and vertex are, as float32, seen as flying to +z: signs of zeros and
     the last digit of the energy do not matter. Ids of the file are kept, of several the smallest.
     """
     number = kinematic_numbers(showers.particles)
-    smallest = np.full(int(number.max()) + 1, np.iinfo(np.int32).max, dtype=np.int32)
+    smallest = np.full(int(number.max()) + 1, np.iinfo(np.int64).max, dtype=np.int64)
     np.minimum.at(smallest, number, showers.particle_id)
     return smallest[number]
 
 
-def kinematic_numbers(particles: Particles) -> NDArray[np.int32]:
+def kinematic_numbers(particles: Particles) -> NDArray[np.int64]:
     """Number the distinct particles, see `same_particles`, from 0 in the order of their first rows, shape (N,)."""
     kinematics = particles.toward_a().conditions[:, [CONDITIONS.index(name) for name in KINEMATICS]]
     return particle_numbers(kinematics + np.float32(0), particles.pdg)  # -0 is 0
