@@ -17,7 +17,7 @@ from particle import Particle as PdgEntry
 
 from zdc_detector.columns import as_column
 from zdc_detector.errors import InvalidInputError, OutOfRangeError, cut, excerpt
-from zdc_detector.pdg_table import look_up, mass_and_charge, pdg_table
+from zdc_detector.pdg_table import as_nucleons, look_up, mass_and_charge, pdg_table
 
 CONDITIONS = ("energy", "vx", "vy", "vz", "px", "py", "pz", "mass", "charge")
 UNITS = ("GeV", "cm", "cm", "cm", "GeV/c", "GeV/c", "GeV/c", "MeV", "e")
@@ -100,8 +100,8 @@ class Particles:
 
         Parameters
         ----------
-        columns : ``pdg``, ``px``, ``py``, ``pz`` [GeV/c] are required, each of shape (N,); ``vx``, ``vy``,
-            ``vz`` [cm] default to 0; ``energy`` [GeV], ``mass`` [MeV] and ``charge`` [e] default to the PDG
+        columns : ``pdg``, ``px``, ``py``, ``pz`` [GeV/c] are required, each of shape (N,), and the ion code of a
+            single nucleon becomes that nucleon's own; ``vx``, ``vy``, ``vz`` [cm] default to 0; ``energy`` [GeV], ``mass`` [MeV] and ``charge`` [e] default to the PDG
             table's and, where given, must agree with it. Whatever `as_column` takes will do.
 
         Raises
@@ -152,7 +152,8 @@ class Particles:
 
             if condition_rows(pdg, kinematics, *pdg_table(), LARGEST, SMALLEST_PZ, out):
                 return cls(pdg, out)
-        # Something is given that must be compared, or is wrong and must be explained.
+        # Something is given that must be compared, or is wrong and must be explained, or has another code.
+        pdg = as_nucleons(pdg)
         n = len(pdg)
         for i, name in enumerate(KINEMATICS):
             _check_bounds(name, np.asarray(columns.get(name, kinematics[:, i]), dtype=np.float64))

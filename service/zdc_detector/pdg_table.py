@@ -12,6 +12,8 @@ from zdc_detector.errors import OutOfRangeError
 _NEUTRINOS = (12, 14, 16)
 #: Codes of nuclei are +-10LZZZAAAI.
 _FIRST_NUCLEUS = 1_000_000_000
+#: What generators of ions call a nucleon that is left alone, and its own code.
+_NUCLEONS = {1_000_000_010: 2112, 1_000_010_010: 2212, -1_000_000_010: -2112, -1_000_010_010: -2212}
 
 
 @lru_cache(maxsize=4096)
@@ -22,7 +24,7 @@ def mass_and_charge(pdg: int) -> tuple[float, float]:
     ------
     OutOfRangeError : the code is not in the PDG table or has no mass there.
     """
-    entry = _entries().get(pdg)
+    entry = _entries().get(_NUCLEONS.get(pdg, pdg))
     if entry is None:
         raise OutOfRangeError(f"pdg {pdg} is not in the PDG table")
     found = _mass_and_charge(pdg, entry)
@@ -42,13 +44,24 @@ def pdg_table() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 def look_up(pdg: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
     """Mass [MeV] and charge [e] of codes of shape (N,), shape (N, 2), and which codes have both, shape (N,)."""
     codes, values = pdg_table()
+    pdg = as_nucleons(pdg)
     place = np.minimum(np.searchsorted(codes, pdg), len(codes) - 1)
     return values[place], codes[place] == pdg
 
 
+def as_nucleons(pdg: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Codes of shape (N,) in which a nucleus of one nucleon is that nucleon; the same array if there is none."""
+    alone = np.isin(pdg, list(_NUCLEONS))
+    if not alone.any():
+        return pdg
+    pdg = pdg.copy()
+    pdg[alone] = [_NUCLEONS[code] for code in pdg[alone].tolist()]
+    return pdg
+
+
 @cache
 def _entries() -> dict[int, PdgEntry]:
-    return {int(entry.pdgid): entry for entry in PdgEntry.all()}
+    return {int(entry.pdgid): entry for entry in PdgEntry.all() if int(entry.pdgid) not in _NUCLEONS}
 
 
 def _mass_and_charge(pdg: int, entry: PdgEntry) -> tuple[float, float] | None:

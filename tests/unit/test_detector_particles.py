@@ -157,7 +157,7 @@ def test_the_table_is_that_of_the_particle_package() -> None:
     expected = {}
     for entry in PdgEntry.all():
         mass = 0.0 if abs(entry.pdgid) in (12, 14, 16) else entry.mass
-        if mass is not None and entry.charge is not None:
+        if mass is not None and entry.charge is not None and abs(entry.pdgid) not in (1000000010, 1000010010):
             expected[int(entry.pdgid)] = (mass, float(entry.charge))
     assert dict(zip(codes.tolist(), map(tuple, values.tolist()), strict=True)) == expected
     found, known = look_up(np.array([2112, 3168, 1000822080, -(2**62), 2**62]))
@@ -203,3 +203,20 @@ def test_columns_that_are_no_numbers(px: list[Any], text: str) -> None:
 def test_codes_of_more_than_32_bits_are_refused(pdg: float) -> None:
     with pytest.raises(InvalidInputError, match=r"particle\[1\]: pdg = "):
         Particles.from_columns({"pdg": np.array([22, pdg]), "px": [0, 0], "py": [0, 0], "pz": [50, 60]})
+
+
+@pytest.mark.parametrize(("ion", "nucleon"), [(1000000010, 2112), (1000010010, 2212), (-1000000010, -2112)])
+def test_a_nucleon_that_is_written_as_an_ion_is_that_nucleon(ion: int, nucleon: int) -> None:
+    columns = {"px": [0.1, 0.0], "py": [0.0, 0.0], "pz": [1500.0, -300.0]}
+    expected = Particles.from_columns({"pdg": [nucleon, 22], **columns})
+    kinematics = np.zeros((2, 6), dtype=np.float32)
+    kinematics[:, :3] = np.column_stack(list(columns.values()))
+    for found in (
+        Particles.from_columns({"pdg": [ion, 22], **columns}),
+        Particles.from_columns({"pdg": [ion, 22], "charge": expected.conditions[:, CHARGE], **columns}),
+        Particles.from_rows(np.array([ion, 22]), kinematics),
+    ):
+        assert found.pdg.tolist() == [nucleon, 22]
+        np.testing.assert_array_equal(found.conditions, expected.conditions)
+    assert mass_and_charge(ion) == mass_and_charge(nucleon)
+    assert ion not in pdg_table()[0]
