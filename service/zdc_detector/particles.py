@@ -101,8 +101,9 @@ class Particles:
         Parameters
         ----------
         columns : ``pdg``, ``px``, ``py``, ``pz`` [GeV/c] are required, each of shape (N,), and the ion code of a
-            single nucleon becomes that nucleon's own; ``vx``, ``vy``, ``vz`` [cm] default to 0; ``energy`` [GeV], ``mass`` [MeV] and ``charge`` [e] default to the PDG
-            table's and, where given, must agree with it. Whatever `as_column` takes will do.
+            single nucleon becomes that nucleon's own; ``vx``, ``vy``, ``vz`` [cm] default to 0; ``energy`` [GeV],
+            ``mass`` [MeV] and ``charge`` [e] default to the PDG table's and, where given, must agree with it.
+            Whatever `as_column` takes will do.
 
         Raises
         ------
