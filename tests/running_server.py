@@ -7,16 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import uvloop
 from zdc_service.app import Server
 from zdc_service.settings import ServerSettings
 
 
 class RunningServer:
-    """A `Server` on free ports, on an event loop in a thread of its own."""
+    """A `Server` on free ports, on an event loop as `zdc serve` has it, in a thread of its own."""
 
     def __init__(self, settings: ServerSettings):
         self.server = Server(settings)
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._run(self.server.start())

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 from functools import partial
+from pathlib import Path
 
 import uvloop
 from starlette.types import ASGIApp
@@ -19,11 +20,12 @@ from zdc_detector.errors import ConfigError, UnauthenticatedError
 from zdc_service.access.exposure import check_exposure
 from zdc_service.access.tls import Certificates
 from zdc_service.access.tokens import Tokens
+from zdc_service.budget import ByteBudget
 from zdc_service.http.app import create_http_app, create_management_app
 from zdc_service.http.browsers import for_browsers
 from zdc_service.http.guard import Guard
-from zdc_service.http.server import HttpServer
 from zdc_service.http.traced import TracedDoor
+from zdc_service.http.transport.server import HttpServer
 from zdc_service.rpc.server import RpcServer
 from zdc_service.settings import ServerSettings
 from zdc_service.simulator import Simulator
@@ -62,33 +64,32 @@ class Server:
         every = [*settings.token_files, *settings.admin_token_files]
         self._tokens = Tokens(every) if settings.token_files else None
         self._administrator = Tokens(settings.admin_token_files).check if settings.admin_token_files else None
-        self.grpc_port = settings.grpc_port
         self.ready = False
         self._tracing = None
+        budget = ByteBudget(settings.max_held_bytes)
+        context = None if self._certificates is None else self._certificates.context
         with contextlib.ExitStack() as opened:
             if settings.trace_endpoint is not None:
                 self._tracing = Tracing(settings.trace_endpoint, settings.trace_share)
                 opened.callback(self._tracing.close)
             self._socket = opened.enter_context(_bind("--http-port", settings.host, settings.http_port))
+            self._grpc_socket = opened.enter_context(_bind("--grpc-port", settings.host, settings.grpc_port))
             self._management_socket = None
             if settings.management_port is not None:
                 host = settings.management_host or settings.host
                 self._management_socket = opened.enter_context(
                     _bind("--management-port", host, settings.management_port)
                 )
-            self.simulator = Simulator(settings)
+            self.simulator = opened.enter_context(Simulator(settings))
+            self._http = HttpServer(self._http_app(), settings, budget, context)
+            self._management: HttpServer | None = None
+            if self._management_socket is not None:
+                app = create_management_app(self.simulator, self._is_ready)
+                host = settings.management_host or settings.host
+                self._management = HttpServer(for_browsers(app, settings, host, self._refused), settings, budget)
             opened.pop_all()
-        self.http_port: int = self._socket.getsockname()[1]
-        self._http = HttpServer(
-            self._http_app(), settings, None if self._certificates is None else self._certificates.context
-        )
-        self._management: HttpServer | None = None
-        self.management_port: int | None = None
-        if self._management_socket is not None:
-            self.management_port = self._management_socket.getsockname()[1]
-            app = create_management_app(self.simulator, self._is_ready)
-            host = settings.management_host or settings.host
-            self._management = HttpServer(for_browsers(app, settings, host, self._refused), settings)
+        self.http_port, self.grpc_port = _port(self._socket), _port(self._grpc_socket)
+        self.management_port = None if self._management_socket is None else _port(self._management_socket)
         self._rpc: RpcServer | None = None
         self._watcher: Watcher | None = None
 
@@ -119,12 +120,13 @@ class Server:
         """Accept requests; raises ConfigError where a port is taken."""
         settings = self._settings
         if self._management is not None and self._management_socket is not None:
-            await _listen(self._management, "--management-port", self._management_socket)
+            _listen(self._management, "--management-port", self._management_socket)
         credentials = None if self._certificates is None else self._certificates.grpc_credentials()
-        self._rpc = RpcServer(self.simulator, settings, credentials, self._tokens, self._administrator, self._tracing)
-        self.grpc_port = self._rpc.port
+        bound = settings.model_copy(update={"grpc_port": self.grpc_port})
+        self._rpc = RpcServer(self.simulator, bound, credentials, self._tokens, self._administrator, self._tracing)
+        self._grpc_socket.close()  # gRPC has one of its own on that port now
         await self._rpc.start()
-        await _listen(self._http, "--http-port", self._socket)
+        _listen(self._http, "--http-port", self._socket)
         if settings.model_poll_seconds:
             self._watcher = Watcher(self.simulator.repository.refresh, settings.model_poll_seconds, "models")
         # What exists now stays: the collector need not walk through 300000 objects of libraries again and again.
@@ -152,7 +154,7 @@ class Server:
         await asyncio.gather(*closing)
         if self._management is not None:
             await self._management.stop(0.0)  # last: probes and metrics tell how the rest ends
-        for listening in (self._socket, self._management_socket):
+        for listening in (self._socket, self._grpc_socket, self._management_socket):
             if listening is not None:
                 listening.close()
         await asyncio.to_thread(self.simulator.close)
@@ -160,18 +162,19 @@ class Server:
             await asyncio.to_thread(self._tracing.close)
 
     async def run(self) -> None:
-        """Serve until SIGTERM or SIGINT; a second one ends the process at once."""
+        """Serve until SIGTERM, SIGINT or SIGHUP; a second SIGTERM or SIGINT ends the process at once."""
         told = asyncio.Event()
 
         def on_signal(number: int) -> None:
-            if told.is_set():
+            if told.is_set() and number != signal.SIGHUP:
                 log.error("%s again: ending at once; requests in flight are lost", signal.Signals(number).name)
                 os._exit(128 + number)
             told.set()
 
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_signal, number)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # nohup ignores it
+                loop.add_signal_handler(number, on_signal, number)
         try:
             await self.start()
             self._announce()
@@ -193,7 +196,7 @@ class Server:
         body = json.dumps({"particles": [{"pdg": species.pdg, "px": 0.0, "py": 0.0, "pz": pz}], "output": "channels"})
         scheme = "http" if self._certificates is None else "https"
         http, grpc = f"{scheme}://{host}:{self.http_port}", f"{host}:{self.grpc_port}"
-        print(f"HTTP on {http} (a page for browsers, documentation at /docs), gRPC on {grpc}")
+        lines = [f"HTTP on {http} (a page for browsers, documentation at /docs), gRPC on {grpc}"]
         options = "-H 'Content-Type: application/json'"
         if self._certificates is not None:
             options += " --cacert CA.pem"
@@ -201,11 +204,21 @@ class Server:
             options += " --cert YOURS.pem --key YOURS.key"
         if self._tokens is not None:
             options += ' -H "Authorization: Bearer $TOKEN"'
-        print(f"curl -s {scheme}://{host}:{self.http_port}/simulate {options} -d '{body}'")
+        lines.append(f"curl -s {scheme}://{host}:{self.http_port}/simulate {options} -d '{body}'")
         if self.management_port is not None:
             host = _to_call(self._settings.management_host or self._settings.host)
-            print(f"probes and metrics on http://{host}:{self.management_port}")
-        sys.stdout.flush()
+            lines.append(f"probes and metrics on http://{host}:{self.management_port}")
+        _say("\n".join(lines))
+
+
+def _say(text: str) -> None:
+    """Print, if there is somebody who reads; a server serves also those who do not."""
+    try:
+        print(text, flush=True)  # without standard output at all this does nothing
+    except OSError as error:
+        log.warning("standard output: %s; it said: %s", error.strerror, text.replace("\n", "; "))
+        with Path(os.devnull).open("wb") as nowhere:  # what is still in its buffer goes there
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _to_call(host: str) -> str:
@@ -214,24 +227,31 @@ def _to_call(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-async def _listen(server: HttpServer, option: str, bound: socket.socket) -> None:
+def _listen(server: HttpServer, option: str, bound: socket.socket) -> None:
     host, port = bound.getsockname()[:2]
     try:
-        await server.start(bound)
+        server.start(bound)
     except OSError as error:  # a server that was starting too, and now listens
         raise _no_port(option, host, port, error) from error
 
 
 def _bind(option: str, host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    every = host in ("0.0.0.0", "::") and socket.has_dualstack_ipv6()  # gRPC takes both of them for IPv4 and IPv6
+    family = socket.AF_INET6 if every or ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if every:
+        bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
     try:
-        bound.bind((host, port))
+        bound.bind(("::" if every else host, port))
     except OSError as error:
         bound.close()
         raise _no_port(option, host, port, error) from error
     return bound
+
+
+def _port(bound: socket.socket) -> int:
+    return int(bound.getsockname()[1])
 
 
 def _no_port(option: str, host: str, port: int, error: OSError) -> ConfigError:
@@ -243,11 +263,10 @@ def _no_port(option: str, host: str, port: int, error: OSError) -> ConfigError:
 
 
 def serve(settings: ServerSettings) -> None:
-    """Run a server until SIGTERM or SIGINT; raises what `Server` raises."""
+    """Run a server until SIGTERM, SIGINT or SIGHUP; raises what `Server` raises."""
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
     server = Server(settings)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.run())

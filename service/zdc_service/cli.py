@@ -14,13 +14,13 @@ from zdc_service.validate_command import Validate
 
 
 class Serve(ServerSettings):
-    """Serve calorimeter responses over HTTP and gRPC until SIGTERM or Ctrl-C.
+    """Serve calorimeter responses over HTTP and gRPC until SIGTERM, SIGHUP or Ctrl-C.
 
     Each option can also be given as an environment variable: --http-port as ZDC_HTTP_PORT.
     """
 
     def cli_cmd(self) -> None:
-        """Run until SIGTERM or SIGINT."""
+        """Run until a signal ends it."""
         from zdc_service.app import serve
 
         try:

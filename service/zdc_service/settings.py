@@ -93,7 +93,9 @@ class ServerSettings(EngineSettings):
     )
 
     host: str = Field(
-        "127.0.0.1", description="address to listen on; beyond this machine it takes TLS, tokens or --insecure"
+        "127.0.0.1",
+        description="address to listen on; beyond this machine it takes TLS, tokens or --insecure; 0.0.0.0 and :: are "
+        "both all addresses of this machine, of IPv4 and of IPv6",
     )
     http_port: int = Field(8000, ge=0, le=65535, description="port of HTTP; 0 takes a free one")
     grpc_port: int = Field(8001, ge=0, le=65535, description="port of gRPC; 0 takes a free one")
@@ -143,7 +145,7 @@ class ServerSettings(EngineSettings):
     max_held_bytes: int = Field(
         512 * 1024 * 1024,
         ge=1024 * 1024,
-        description="most bytes held for callers who are slow: requests that are not whole, answers that are not read",
+        description="most bytes held for callers: bodies of requests that are not answered yet, answers not read yet",
     )
     header_seconds: float = Field(10.0, gt=0, description="longest time for a TLS handshake and for a request's head")
     body_seconds: float = Field(
@@ -193,6 +195,12 @@ class ServerSettings(EngineSettings):
             ):
                 raise ValueError(f"{origin!r} must be as browsers send it: https://host or https://host:port, or *")
         return [origin.lower() for origin in origins]
+
+    @field_validator("host", "management_host")
+    @classmethod
+    def _without_brackets(cls, host: str | None) -> str | None:
+        """An IPv6 address as URLs have it, or as it is."""
+        return host[1:-1] if host is not None and host.startswith("[") and host.endswith("]") else host
 
     @field_validator("trace_endpoint")
     @classmethod

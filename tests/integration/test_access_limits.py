@@ -207,7 +207,9 @@ def code_of(error: Any) -> grpc.StatusCode:
 
 def test_pipelined_requests_are_all_answered(strict: RunningServer) -> None:
     with opened(strict) as connection:
-        connection.sendall((HEAD % len(BODY) + BODY) * 20 + b"GET /livez HTTP/1.1\r\nConnection: close\r\n\r\n")
+        connection.sendall(
+            (HEAD % len(BODY) + BODY) * 20 + b"GET /livez HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+        )
         answers = received(connection)
     assert answers.count(b"HTTP/1.1 200 OK") == 21
     assert answers.endswith(b'{"status":"alive"}')

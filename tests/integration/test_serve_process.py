@@ -1,8 +1,10 @@
 """`zdc serve` as a process: what it prints, how it ends."""
 
 import asyncio
+import http.client
 import json
 import os
+import re
 import shlex
 import signal
 import socket
@@ -18,6 +20,7 @@ import httpx
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from running_server import running
 from served_process import TIMEOUT, Process
 from tiny_model import some_particles
 from zdc_detector.errors import ConfigError
@@ -106,6 +109,37 @@ def test_requests_in_flight_are_answered_before_it_ends(process: Process) -> Non
     assert code == 0, err
 
 
+def test_nobody_reads_its_output_and_the_terminal_is_closed(models_folder: Path) -> None:
+    """It serves all the same, tells the log where, and answers what is in flight at SIGHUP."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [
+        sys.executable, "-m", "zdc_service.cli", "serve", "--models", str(models_folder), "--default-model", "tiny",
+        "--http-port", "0", "--grpc-port", "0",
+    ]  # fmt: skip
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+    process = subprocess.Popen(command, stdout=writing, stderr=subprocess.PIPE, text=True, env=environment)
+    os.close(writing)
+    assert process.stderr is not None
+    try:
+        line = next(line for line in process.stderr if "standard output" in line)
+        found = re.search(r"Broken pipe; it said: HTTP on (http://\S+)", line)
+        assert found is not None, line
+        rows = 3000
+        body = {"particles": [{"pdg": 2112, "px": 0, "py": 0, "pz": 1000}], "repeats": rows, "output": "channels"}
+        host, port = found[1].removeprefix("http://").split(":")
+        connection = http.client.HTTPConnection(host, int(port), timeout=TIMEOUT)
+        connection.request("POST", "/simulate", json.dumps(body))
+        process.send_signal(signal.SIGHUP)
+        assert len(json.load(connection.getresponse())["channels"]) == rows
+        _, err = process.communicate(timeout=TIMEOUT)
+    finally:
+        process.kill()
+        process.communicate()
+    assert process.returncode == 0, err
+    assert "Traceback" not in err
+
+
 def begun(process: Process) -> float:
     """Jobs whose first rows are being computed."""
     text = httpx.get(f"{process.http}/metrics").text
@@ -135,6 +169,43 @@ def test_a_port_that_another_server_takes_while_models_are_loaded_is_named(model
             await server.stop()
 
         asyncio.run(start_and_stop())
+
+
+def test_a_taken_grpc_port_is_noticed_before_models_are_loaded(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"--grpc-port {port} on 127.0.0.1: .*is another server running"):
+            Server(ServerSettings(models=tmp_path / "missing", http_port=0, grpc_port=port))
+
+
+def test_nothing_is_left_of_a_server_that_cannot_be_made(models_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither its sockets nor its simulator's threads, whatever fails last."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("no application")
+
+    monkeypatch.setattr("zdc_service.app.create_http_app", fail)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    threads = set(threading.enumerate())
+    with pytest.raises(RuntimeError, match="no application"):
+        Server(ServerSettings(models=models_folder, default_model="tiny", http_port=port, grpc_port=0))
+    assert set(threading.enumerate()) <= threads
+    with socket.create_server(("127.0.0.1", port)):  # it is free again
+        pass
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_all_addresses_are_those_of_both_protocols(models_folder: Path, host: str) -> None:
+    """As gRPC takes 0.0.0.0 for IPv6 too, HTTP does."""
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("needs IPv6")
+    with running(models_folder, host=host, insecure=True) as server:
+        for port in (server.server.http_port, server.server.grpc_port):
+            for address in ("127.0.0.1", "::1"):
+                with socket.create_connection((address, port), timeout=TIMEOUT):
+                    pass
 
 
 @pytest.mark.parametrize("port", ["--http-port", "--grpc-port"])

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from zdc_service.settings import usable_cores
 
-_PACKAGES = ("zdc-fastsim", "onnxruntime", "onnxruntime-gpu", "numpy", "numba", "grpcio", "uvicorn", "uvloop", "httpx")
+_PACKAGES = (
+    "zdc-fastsim", "onnxruntime", "onnxruntime-gpu", "numpy", "numba", "grpcio", "httptools", "uvloop", "httpx",
+)  # fmt: skip
 
 
 def machine() -> str:

@@ -12,7 +12,7 @@ TLS: dict[str, Any] = {"tls_certificate": Path("a.pem"), "tls_key": Path("a.key"
 TOKENS: dict[str, Any] = {"token_files": [Path("tokens")]}
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "localhost"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "::1", "[::1]", "localhost"])
 def test_this_machine_alone_needs_nothing(host: str, caplog: pytest.LogCaptureFixture) -> None:
     check_exposure(ServerSettings(host=host))
     assert not caplog.records
@@ -49,3 +49,29 @@ def test_a_certificate_needs_its_key(missing: str) -> None:
     del options[missing]
     with pytest.raises(ValueError, match=f"needs {missing} as well"):
         ServerSettings(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"management_host": "0.0.0.0"}, "--management-host (0.0.0.0) is reachable from other machines"),
+        (
+            TLS | TOKENS | {"host": "192.0.2.1"},
+            "--management-port without --management-host (192.0.2.1) is reachable from other machines",
+        ),
+    ],
+)
+def test_an_open_management_port_is_warned_of(
+    options: dict[str, Any], named: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    check_exposure(ServerSettings(management_port=9000, **options))
+    (record,) = caplog.records
+    assert (record.levelname, named in record.message) == ("WARNING", True)
+    caplog.clear()
+    check_exposure(ServerSettings(management_port=9000, management_host="127.0.0.1"))
+    assert not caplog.records
+
+
+def test_an_address_in_brackets_is_taken_as_it_is_meant() -> None:
+    settings = ServerSettings(host="[::1]", management_host="[2001:db8::1]")
+    assert (settings.host, settings.management_host) == ("::1", "2001:db8::1")

@@ -18,6 +18,7 @@ def check_exposure(settings: ServerSettings) -> None:
     ------
     ConfigError : it would listen beyond this machine with neither TLS nor tokens, and nobody said so.
     """
+    _warn_of_management(settings)
     if is_loopback(settings.host):
         return
     encrypted = settings.tls_certificate is not None
@@ -35,6 +36,17 @@ def check_exposure(settings: ServerSettings) -> None:
         raise ConfigError(
             f"{here} and has neither TLS nor tokens; give --tls-certificate and --tls-key, and --token-files or "
             "--tls-client-ca, or --insecure where the network itself keeps others away"
+        )
+
+
+def _warn_of_management(settings: ServerSettings) -> None:
+    host = settings.management_host or settings.host
+    if settings.management_port is not None and not is_loopback(host):
+        option = "--management-host" if settings.management_host else "--management-port without --management-host"
+        log.warning(
+            "%s (%s) is reachable from other machines: every caller reads probes and /metrics there, in clear text",
+            option,
+            host,
         )
 
 

@@ -165,7 +165,7 @@ def _add_metrics(app: FastAPI, simulator: Simulator) -> None:
 
 def _add_errors(app: FastAPI, hint: str) -> None:
     async def on_error(request: Request, error: Exception) -> Response:
-        if isinstance(error, ZdcError):  # uvicorn logs all others
+        if isinstance(error, ZdcError):  # the transport logs all others
             log_internal(request.url.path, error)
         return error_reply(error).response()
 

@@ -40,10 +40,15 @@ class Reply:
         """For FastAPI."""
         return Response(bytes(self.body), self.status, dict(self.headers))
 
-    async def send(self, send: Send) -> None:
-        """Whole where the connection can (`zdc_service.http.connection.Sender`), else as ASGI messages."""
+    def wire_headers(self) -> list[tuple[bytes, bytes]]:
+        """Headers as ASGI has them, with the length."""
         headers = [(_on_the_wire(name), value.encode("latin-1")) for name, value in self.headers.items()]
         headers.append((b"content-length", b"%d" % len(self.body)))
+        return headers
+
+    async def send(self, send: Send) -> None:
+        """Whole if the connection can (`zdc_service.http.transport.cycle.Cycle`), else as ASGI messages."""
+        headers = self.wire_headers()
         whole = getattr(send, "whole", None)
         if whole is not None and whole(self.status, headers, self.body):
             return
