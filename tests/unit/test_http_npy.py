@@ -162,3 +162,12 @@ def test_rows_are_counted_before_anything_is_done_for_each() -> None:
         with pytest.raises(TooLargeError, match="286000 particles x 2 repeats = 572000 rows"):
             parse_binary(media_type, "repeats=2", body, 16384)
     assert time.process_time() - began < 0.5
+
+
+@pytest.mark.parametrize("name", ["version", "repeats", "seed", "first_row"])
+@pytest.mark.parametrize("text", ["01", "00", "1.0", "1_0", "%201", "1%20", "%2B1", "1e0", "", "0x1", "%D9%A3"])
+def test_integers_of_a_query_are_plain(name: str, text: str) -> None:
+    rows = np.array([[2112, 0, 0, 1000, 0, 0, 0]], dtype="<f4")
+    with pytest.raises(InvalidInputError, match=rf"^{name} = '.*' must be an integer in plain digits"):
+        parse_binary(RAW, f"{name}={text}", rows.tobytes(), 16384)
+    assert parse_binary(RAW, f"{name}=10", rows.tobytes(), 16384)

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
@@ -20,6 +21,9 @@ MEDIA_TYPES = (RAW, NPY)
 _LARGEST_EXACT = 2.0**24  # float32 has every integer up to here
 #: Bytes of an npy header; that of records with every column has some 250. It is Python text, which is slow to read.
 _LARGEST_HEADER = 2000
+
+_INTEGERS = frozenset(("seed", "first_row", "repeats", "version"))
+_DIGITS = re.compile("0|-?[1-9][0-9]*", re.ASCII)
 
 
 def parse_binary(media_type: str, query: str, body: bytes, most_rows: int) -> SimulationRequest:
@@ -61,6 +65,9 @@ def _options(query: str) -> SimulateQuery:
             f"{cut(next(n for n in names if names.count(n) > 1))}: given more than once in the query"
         )
     check_names("", given, SimulateQuery.model_fields, "a request")
+    for name in _INTEGERS & given.keys():
+        if not _DIGITS.fullmatch(given[name]):  # 01, 1.0, 1_0 and " 1" would pass for 1 or 10
+            raise InvalidInputError(f"{name} = {excerpt(given[name])} must be an integer in plain digits")
     return explained(lambda: SimulateQuery.model_validate_strings(given))
 
 

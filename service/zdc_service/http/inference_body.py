@@ -9,7 +9,7 @@ from zdc_detector.errors import InvalidInputError, excerpt
 
 from zdc_service.http.reply import Reply
 from zdc_service.inference.reply import OUTPUT_DATATYPE, InferenceReply
-from zdc_service.inference.request import CONTENT_TYPE, InferenceRequest
+from zdc_service.inference.request import CONTENT_TYPE, InferenceRequest, check_tensors
 from zdc_service.inference.tensors import Tensor
 
 #: Where the JSON ends and bytes begin; absent where all is JSON.
@@ -57,13 +57,15 @@ def read_infer(model: str, version: str, body: bytes, header_length: str | None)
         _text_or_none(name, known.get(name))
     parameters = _object("parameters", known.get("parameters"))
     all_binary = _truth("binary_data_output", parameters.pop("binary_data_output", False))
-    names, binary = _read_outputs(_list("outputs", known.get("outputs")))
+    inputs, outputs = (_list(name, known.get(name)) for name in ("inputs", "outputs"))
+    check_tensors(len(inputs), len(outputs))
+    names, binary = _read_outputs(outputs)
     request = InferenceRequest(
         model=model,
         version=version,
         id=_text_or_none("id", known.get("id")),
         parameters=parameters,
-        inputs=_read_inputs(_list("inputs", known.get("inputs")), memoryview(body)[end:]),
+        inputs=_read_inputs(inputs, memoryview(body)[end:]),
         outputs=names,
     )
     return Parsed(request, binary, all_binary)

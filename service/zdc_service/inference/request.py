@@ -22,6 +22,8 @@ from zdc_service.inference.tensors import (
 )
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, check_rows
 
+#: Of a request, generously.
+_MOST_TENSORS = 16
 #: As folders of versions are called; far more digits than anybody needs.
 _VERSION = re.compile("[1-9][0-9]{0,8}", re.ASCII)
 
@@ -70,6 +72,14 @@ class Prepared:
     simulation: SimulationRequest
     outputs: tuple[str, ...]
     deadline: float | None
+
+
+def check_tensors(inputs: int, outputs: int) -> None:
+    """Refuse a request with more tensors than any model has, before each of them is looked at."""
+    if max(inputs, outputs) > _MOST_TENSORS:
+        raise InvalidInputError(
+            f"{inputs} inputs and {outputs} outputs are given; no model has more than {_MOST_TENSORS} of either"
+        )
 
 
 def version_of(text: str) -> int | None:

@@ -6,7 +6,7 @@ from typing import Any
 from zdc_detector.errors import InvalidInputError, excerpt
 
 from zdc_service.inference.reply import OUTPUT_DATATYPE, InferenceReply
-from zdc_service.inference.request import CONTENT_TYPE, InferenceRequest
+from zdc_service.inference.request import CONTENT_TYPE, InferenceRequest, check_tensors
 from zdc_service.inference.tensors import Tensor
 from zdc_service.rpc import inference_pb2 as pb
 from zdc_service.rpc.wire import bytes_field
@@ -30,6 +30,7 @@ def read_infer(message: pb.ModelInferRequest) -> InferenceRequest:
     ------
     InvalidInputError : raw contents for some inputs only, or a parameter of a tensor.
     """
+    check_tensors(len(message.inputs), len(message.outputs))
     raw = message.raw_input_contents
     if raw and len(raw) != len(message.inputs):
         raise InvalidInputError(
