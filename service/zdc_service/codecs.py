@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 import zstandard
 from numpy.typing import NDArray
-from zdc_detector.errors import NotAcceptableError
+from zdc_detector.errors import NotAcceptableError, cut, excerpt
 
 from zdc_service.simulation import Output, SimulationResult
 
@@ -81,10 +81,10 @@ def choose_form(accept: str | None) -> Form:
 
     best = max(_ENCODERS, key=liking)  # the earlier in the header among equals, and then JSON
     if not liking(best)[0] > 0:
-        raise NotAcceptableError(f"cannot answer as {accept}; accept one of {', '.join(_ENCODERS)}")
+        raise NotAcceptableError(f"cannot answer as {excerpt(accept)}; accept one of {', '.join(_ENCODERS)}")
     dtype = dtypes.get(best, "")
     if dtype not in ("", "float32") or (dtype and best == JSON):
-        raise NotAcceptableError(f"cannot answer as {best} with dtype={dtype}; binary forms have dtype=float32 or none")
+        raise NotAcceptableError(f"cannot answer as {best} with dtype={cut(dtype)}; binary forms have dtype=float32 or none")
     return Form(best, dtype == "float32")
 
 

@@ -22,6 +22,10 @@ STATUSES: dict[str, tuple[HTTPStatus, grpc.StatusCode]] = {
     "internal": (HTTPStatus.INTERNAL_SERVER_ERROR, grpc.StatusCode.INTERNAL),
 }
 
+#: Messages repeat little of what was sent (`zdc_detector.errors.excerpt`). Should one forget to, this is all that a
+#: caller gets of it: a gRPC client drops an answer whose metadata are above 8 KiB.
+_LONGEST_MESSAGE = 2000
+
 #: Trailing metadata of a failed call: the error's kind, as `error.kind` in an HTTP body.
 GRPC_KIND_KEY = "zdc-error-kind"
 
@@ -34,7 +38,10 @@ def kind_of(error: BaseException) -> str:
 
 def message_of(error: BaseException) -> str:
     """What a caller is told; the details of internal errors stay in the server's log."""
-    return str(error) if kind_of(error) != "internal" else "internal error; the server's log has the details"
+    if kind_of(error) == "internal":
+        return "internal error; the server's log has the details"
+    text = str(error)
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 3]}..."
 
 
 def error_body(path: str, kind: str, message: str) -> bytes:

@@ -34,6 +34,10 @@ def test_every_error_has_a_status(error: type[ZdcError]) -> None:
     assert kind == error.kind or error.kind in NOT_FOR_CALLERS
 
 
+def test_no_message_is_longer_than_metadata_may_be() -> None:
+    assert len(message_of(errors.InvalidInputError("x" * 10**6))) == 2000
+
+
 def test_internal_errors_keep_their_details() -> None:
     assert kind_of(ValueError("secret")) == "internal"
     assert "secret" not in message_of(ValueError("secret"))

@@ -57,7 +57,7 @@ def _options(query: str) -> SimulateQuery:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=32)
     except ValueError as error:
-        raise InvalidInputError(f"query {excerpt(query)}: {cut(str(error))}; write name=value&name=value") from error
+        raise InvalidInputError(f"query {excerpt(query)} cannot be read; write name=value&name=value") from error
     given = dict(pairs)
     if len(given) < len(pairs):
         names = [name for name, _ in pairs]

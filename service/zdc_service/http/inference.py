@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
-from zdc_detector.errors import NotReadyError, TooLargeError
+from zdc_detector.errors import NotReadyError, TooLargeError, cut
 
 from zdc_service.deadlines import TIMEOUT_HEADER, deadline_from
 from zdc_service.http.content_coding import coding_of, unpacked
@@ -90,7 +90,7 @@ class InferenceDoor:
             body = error_body(path, kind, message_of(error))
             reply = Reply(STATUSES[kind][0], body, _JSON | retry_headers(kind))
         if reply is None:
-            text = f"{method} {path} is not of the Open Inference Protocol, or not served here; GET {PREFIX} is"
+            text = f"{method} {cut(path)} is not of the Open Inference Protocol, or not served here; GET {PREFIX} is"
             reply = Reply(404, error_body(path, "not_found", text), _JSON)
         await reply.send(send)
 
