@@ -84,7 +84,9 @@ def choose_form(accept: str | None) -> Form:
         raise NotAcceptableError(f"cannot answer as {excerpt(accept)}; accept one of {', '.join(_ENCODERS)}")
     dtype = dtypes.get(best, "")
     if dtype not in ("", "float32") or (dtype and best == JSON):
-        raise NotAcceptableError(f"cannot answer as {best} with dtype={cut(dtype)}; binary forms have dtype=float32 or none")
+        raise NotAcceptableError(
+            f"cannot answer as {best} with dtype={cut(dtype)}; binary forms have dtype=float32 or none"
+        )
     return Form(best, dtype == "float32")
 
 
