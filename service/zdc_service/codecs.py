@@ -149,7 +149,7 @@ def arrays_of(result: SimulationResult) -> dict[str, NDArray[np.generic]]:
 
 
 def split_arrays(body: "bytes | memoryview[Any]", listed: str) -> dict[str, NDArray[Any]]:
-    """Arrays of a body, without a copy, as `ARRAYS_HEADER` lists them."""
+    """Arrays of a body, without a copy, as `ARRAYS_HEADER` lists them; raises ValueError unless they are all of it."""
     arrays, at = {}, 0
     for item in listed.split(", "):
         name, kind, shape_text = item.split(";")
@@ -157,6 +157,8 @@ def split_arrays(body: "bytes | memoryview[Any]", listed: str) -> dict[str, NDAr
         count = math.prod(shape)
         arrays[name] = np.frombuffer(body, dtype, count, at).reshape(shape)
         at += count * dtype.itemsize
+    if at != len(body):
+        raise ValueError(f"{len(body)} bytes, where {listed} are {at}")
     return arrays
 
 

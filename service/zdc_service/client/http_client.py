@@ -86,7 +86,10 @@ class HttpServer:
         kind = reply.headers.get("Content-Type")
         if kind != ARRAYS:
             raise ZdcError(f"{self.url}: the answer is {kind}, not {ARRAYS}; that is another kind of server")
-        return _result(reply.headers, body)
+        try:
+            return _result(reply.headers, body)
+        except (ValueError, KeyError, TypeError) as error:  # gzip, which a proxy may add, does not tell that it was cut
+            raise ZdcError(f"{self.url}: the answer is not whole: {error}; was it cut by a proxy?") from error
 
     def graph_sha256(self, reply: httpx.Response) -> str:
         """Of the card that was answered; raises the ZdcError that a refusal means."""
