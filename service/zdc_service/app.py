@@ -44,6 +44,7 @@ class Server:
     Attributes
     ----------
     simulator : Behind both.
+    budget : Bytes held for callers of both.
     http_port, grpc_port, management_port : Where it listens, once started.
     ready : Whether new work is welcome.
     """
@@ -58,6 +59,7 @@ class Server:
         """
         check_exposure(settings)
         self._settings = settings
+        self.budget = ByteBudget(settings.max_held_bytes)
         self._certificates = None
         if settings.tls_certificate is not None and settings.tls_key is not None:
             self._certificates = Certificates(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
@@ -66,7 +68,6 @@ class Server:
         self._administrator = Tokens(settings.admin_token_files).check if settings.admin_token_files else None
         self.ready = False
         self._tracing = None
-        budget = ByteBudget(settings.max_held_bytes)
         context = None if self._certificates is None else self._certificates.context
         with contextlib.ExitStack() as opened:
             if settings.trace_endpoint is not None:
@@ -81,12 +82,12 @@ class Server:
                     _bind("--management-port", host, settings.management_port)
                 )
             self.simulator = opened.enter_context(Simulator(settings))
-            self._http = HttpServer(self._http_app(), settings, budget, context)
+            self._http = HttpServer(self._http_app(), settings, self.budget, context)
             self._management: HttpServer | None = None
             if self._management_socket is not None:
                 app = create_management_app(self.simulator, self._is_ready)
                 host = settings.management_host or settings.host
-                self._management = HttpServer(for_browsers(app, settings, host, self._refused), settings, budget)
+                self._management = HttpServer(for_browsers(app, settings, host, self._refused), settings, self.budget)
             opened.pop_all()
         self.http_port, self.grpc_port = _port(self._socket), _port(self._grpc_socket)
         self.management_port = None if self._management_socket is None else _port(self._management_socket)
@@ -123,7 +124,9 @@ class Server:
             _listen(self._management, "--management-port", self._management_socket)
         credentials = None if self._certificates is None else self._certificates.grpc_credentials()
         bound = settings.model_copy(update={"grpc_port": self.grpc_port})
-        self._rpc = RpcServer(self.simulator, bound, credentials, self._tokens, self._administrator, self._tracing)
+        self._rpc = RpcServer(
+            self.simulator, bound, credentials, self._tokens, self._administrator, self._tracing, self.budget
+        )
         self._grpc_socket.close()  # gRPC has one of its own on that port now
         await self._rpc.start()
         _listen(self._http, "--http-port", self._socket)

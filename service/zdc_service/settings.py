@@ -140,7 +140,7 @@ class ServerSettings(EngineSettings):
         description="most bytes of one request or gRPC message; default: 512 for each of max_request_rows",
     )
     max_connections: int = Field(
-        1000, ge=1, description="most connections of HTTP and of gRPC, and most calls under way on one of gRPC's"
+        1000, ge=1, description="most connections of HTTP and of gRPC, and most calls under way of gRPC, probes apart"
     )
     max_held_bytes: int = Field(
         512 * 1024 * 1024,
@@ -149,9 +149,18 @@ class ServerSettings(EngineSettings):
     )
     header_seconds: float = Field(10.0, gt=0, description="longest time for a TLS handshake and for a request's head")
     body_seconds: float = Field(
-        60.0, gt=0, description="longest time for a request's body to arrive, and without reading an answer"
+        60.0,
+        gt=0,
+        description="longest time for a request's body, or the first message of a gRPC call, to arrive, and for a "
+        "caller to read nothing of an answer",
     )
     idle_seconds: float = Field(75.0, gt=0, description="longest time that an unused connection is kept")
+    grpc_ping_seconds: float = Field(
+        5.0,
+        ge=0,
+        description="shortest time between two keepalive pings of a gRPC client whose calls are idle; the connection "
+        "of a client that sends more is closed; 0: no limit",
+    )
     request_seconds: float | None = Field(
         None, gt=0, description="longest time for an answer; callers may ask for less; default: no limit"
     )

@@ -10,11 +10,13 @@ import grpc.aio
 import pytest
 from waiting import PATIENCE
 from zdc_detector.errors import OverloadedError
-from zdc_service.rpc.calls import Context, abort, send
+from zdc_service.budget import ByteBudget
+from zdc_service.rpc.callers import Callers
+from zdc_service.rpc.calls import Context, abort
 
 ENDINGS: dict[str, Callable[[Context], Awaitable[None]]] = {
     "abort": lambda context: abort(context, OverloadedError("too many rows wait")),
-    "send": lambda context: send(context, b"reply"),
+    "send": lambda context: Callers(ByteBudget(1), 60).send(context, b"reply"),
 }
 
 

@@ -1,5 +1,6 @@
 """Who is let through to the gRPC services: callers with a token, while the server stays, and probes."""
 
+import asyncio
 import math
 import time
 from collections.abc import Awaitable, Callable
@@ -7,7 +8,7 @@ from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
-from zdc_detector.errors import NotReadyError, UnauthenticatedError, ZdcError
+from zdc_detector.errors import NotReadyError, OverloadedError, UnauthenticatedError, ZdcError
 
 from zdc_service.access.tokens import Tokens
 from zdc_service.rpc.calls import abort, authorization
@@ -47,7 +48,7 @@ class RpcGuard(grpc.aio.ServerInterceptor):
 
 
 class Gate(grpc.GenericRpcHandler):
-    """Turns calls away once the server ends; until then it passes them on to the handlers that are added after it.
+    """Turns calls away that are too many, and all once the server ends; others go on to the handlers added after it.
 
     gRPC itself cancels calls that arrive while it shuts down, which callers take for a failure and not for a refusal.
 
@@ -56,9 +57,13 @@ class Gate(grpc.GenericRpcHandler):
     last_call : When a call last arrived, on the clock of `time.monotonic`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int, refused: Callable[[str], None]):
+        """Let `most` calls be under way, and as many probes; `refused` is called with the kind of each refusal."""
         self.last_call = -math.inf
         self._closed = False
+        self._most = most
+        self._refused = refused
+        self._under_way = {False: 0, True: 0}  # calls, probes
 
     def close(self) -> None:
         """Answer UNAVAILABLE from now on, except to probes."""
@@ -67,9 +72,30 @@ class Gate(grpc.GenericRpcHandler):
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Handler:
         """The handler of a call that is turned away."""
         self.last_call = time.monotonic()
-        if self._closed and not handler_call_details.method.startswith(_PROBES):
-            return _refusing(NotReadyError("the server is shutting down; ask another one"))
+        probe = handler_call_details.method.startswith(_PROBES)
+        if self._closed and not probe:
+            return self._refuse(NotReadyError("the server is shutting down; ask another one"))
+        if self._under_way[probe] >= self._most:
+            return self._refuse(
+                OverloadedError(
+                    f"{self._most} calls are under way, as many as --max-connections allows; try again later"
+                )
+            )
+        task = asyncio.current_task()  # of this call
+        if task is not None:
+            self._under_way[probe] += 1
+            task.add_done_callback(self._probe_ended if probe else self._call_ended)
         return None
+
+    def _refuse(self, error: ZdcError) -> _Handler:
+        self._refused(error.kind)
+        return _refusing(error)
+
+    def _call_ended(self, _: object) -> None:
+        self._under_way[False] -= 1
+
+    def _probe_ended(self, _: object) -> None:
+        self._under_way[True] -= 1
 
 
 def _refusing(error: ZdcError) -> _Handler:

@@ -3,23 +3,24 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
-from zdc_detector.errors import InvalidInputError, ModelNotFoundError, NotReadyError, TooLargeError, excerpt
+from zdc_detector.errors import InvalidInputError, ModelNotFoundError, TooLargeError, ZdcError, excerpt
 
 from zdc_service.deadlines import within
 from zdc_service.inference.metadata import server_metadata
 from zdc_service.inference.models import Asked, Authorize, Models
 from zdc_service.inference.reply import InferenceReply, reply_of
 from zdc_service.rpc import inference_pb2 as pb
-from zdc_service.rpc.calls import Context, Streams, abort, authorization, deadline_of, send
+from zdc_service.rpc.callers import Callers
+from zdc_service.rpc.calls import Context, authorization, deadline_of
 from zdc_service.rpc.inference_convert import (
     parameter_values,
     read_infer,
@@ -27,6 +28,8 @@ from zdc_service.rpc.inference_convert import (
     write_stream_error,
     write_stream_infer,
 )
+from zdc_service.rpc.methods import failed, unary, whole
+from zdc_service.rpc.window import Window
 from zdc_service.simulation import SimulationResult
 from zdc_service.simulator import Simulator
 from zdc_service.status import kind_of, message_of
@@ -40,8 +43,6 @@ PROTOCOL, STREAM_PROTOCOL = "grpc_v2", "grpc_v2_stream"
 
 #: Requests with more bytes than this are checked, and answers encoded, on another thread.
 _LARGE_BYTES = 256 * 1024
-#: Bytes of one stream's replies between acceptance and sending, or one reply; a slow reader holds up no more.
-_WINDOW_BYTES = 8 * 1024 * 1024
 #: protobuf's largest message.
 _LARGEST_REPLY = 2**31 - 4096
 #: What a reply takes at least.
@@ -55,35 +56,17 @@ class _Pending:
     Attributes
     ----------
     id : The request's.
-    size : Its bytes of the window.
     outputs : Names of the outputs wanted.
     result : Has an error where the request was not accepted.
     """
 
     id: str
-    size: int
     outputs: tuple[str, ...]
     result: "asyncio.Future[SimulationResult]"
 
 
-class _Window:
-    """Holds back the one task that acquires while others hold too many bytes."""
-
-    def __init__(self) -> None:
-        self._held = 0
-        self._freed = asyncio.Event()
-
-    async def acquire(self, size: int) -> None:
-        """Wait for room; a reply larger than the window has it for itself."""
-        while self._held and self._held + size > _WINDOW_BYTES:
-            self._freed.clear()
-            await self._freed.wait()
-        self._held += size
-
-    def release(self, size: int) -> None:
-        """A reply has been sent."""
-        self._held -= size
-        self._freed.set()
+#: Requests of one stream in order, the error that ends the stream, or None for its end.
+_Queue: TypeAlias = "asyncio.Queue[_Pending | Exception | None]"
 
 
 class InferenceService:
@@ -92,7 +75,7 @@ class InferenceService:
     def __init__(
         self,
         simulator: Simulator,
-        streams: Streams,
+        callers: Callers,
         ready: Callable[[], bool],
         request_seconds: float | None = None,
         administrator: Authorize | None = None,
@@ -102,12 +85,12 @@ class InferenceService:
         Parameters
         ----------
         simulator : Computes.
-        streams : Those that are open.
+        callers : Send messages and read answers.
         ready : Says whether new work is welcome.
         request_seconds : Until an answer is late, whoever asks.
         administrator : Passes those who may load and unload models; by default whoever gets here may.
         """
-        self._streams = streams
+        self._callers = callers
         self._request_seconds = request_seconds
         self._models = Models(simulator, administrator)
         self._ready = ready
@@ -118,87 +101,100 @@ class InferenceService:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What a server registers."""
-        read = pb.ModelInferRequest.FromString  # replies are bytes already
         methods = {
-            "ModelInfer": grpc.unary_unary_rpc_method_handler(self.model_infer, read),
-            "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(self.model_stream_infer, read),
-            "ServerLive": _unary(pb.ServerLiveRequest, self._server_live),
-            "ServerReady": _unary(pb.ServerReadyRequest, self._server_ready),
-            "ServerMetadata": _unary(pb.ServerMetadataRequest, self._server_metadata),
-            "ModelReady": _unary(pb.ModelReadyRequest, self._model_ready),
-            "ModelMetadata": _unary(pb.ModelMetadataRequest, self._model_metadata),
-            "ModelConfig": _unary(pb.ModelConfigRequest, self._model_config),
-            "ModelStatistics": _unary(pb.ModelStatisticsRequest, self._model_statistics),
-            "RepositoryIndex": _unary(pb.RepositoryIndexRequest, self._index),
-            "RepositoryModelLoad": _unary(pb.RepositoryModelLoadRequest, self._load, self._check_administrator),
-            "RepositoryModelUnload": _unary(pb.RepositoryModelUnloadRequest, self._unload, self._check_administrator),
+            "ModelInfer": whole(self.model_infer),
+            "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(self.model_stream_infer),
+            "ServerLive": self._unary(pb.ServerLiveRequest, self._server_live),
+            "ServerReady": self._unary(pb.ServerReadyRequest, self._server_ready),
+            "ServerMetadata": self._unary(pb.ServerMetadataRequest, self._server_metadata),
+            "ModelReady": self._unary(pb.ModelReadyRequest, self._model_ready),
+            "ModelMetadata": self._unary(pb.ModelMetadataRequest, self._model_metadata),
+            "ModelConfig": self._unary(pb.ModelConfigRequest, self._model_config),
+            "ModelStatistics": self._unary(pb.ModelStatisticsRequest, self._model_statistics),
+            "RepositoryIndex": self._unary(pb.RepositoryIndexRequest, self._index),
+            "RepositoryModelLoad": self._unary(pb.RepositoryModelLoadRequest, self._load, self._check_administrator),
+            "RepositoryModelUnload": self._unary(
+                pb.RepositoryModelUnloadRequest, self._unload, self._check_administrator
+            ),
         }
         return grpc.method_handlers_generic_handler(SERVICE_NAME, methods)
 
-    async def model_infer(self, message: pb.ModelInferRequest, context: Context) -> bytes:
+    def _unary(
+        self,
+        request: type[Message],
+        answer: Callable[[Any], Awaitable[Message]],
+        check: Callable[[Context], None] = lambda _: None,
+    ) -> "grpc.RpcMethodHandler[Any, Any]":
+        return unary(self._callers, request, answer, partial(self._count, PROTOCOL), check)
+
+    def _count(self, protocol: str, kind: str) -> None:
+        self._requests.labels(protocol, kind).inc()
+
+    async def model_infer(self, _messages: object, context: Context) -> bytes:
         """One request, one reply."""
         try:
+            message = await self._callers.message(pb.ModelInferRequest, context)
             asked = await self._read(message, deadline_of(context))
             result = await self._models.dispatch(asked)
             reply = await self._write(write_infer, result, message.id, asked.outputs, PROTOCOL)
+            self._callers.hand_over(context, reply)
         except Exception as error:
-            self._failed(error, PROTOCOL)
-            await abort(context, error)
+            await failed(context, error, PROTOCOL, partial(self._count, PROTOCOL))
         except asyncio.CancelledError:
             self._requests.labels(PROTOCOL, "cancelled").inc()
             raise
         self._succeeded[PROTOCOL].inc()
         return reply
 
-    async def model_stream_infer(self, messages: AsyncIterator[pb.ModelInferRequest], context: Context) -> None:
+    async def model_stream_infer(self, _messages: object, context: Context) -> None:
         """Replies in the order of the requests, computed a window ahead of what the caller has read."""
-        window = _Window()
-        pending: asyncio.Queue[_Pending | NotReadyError | None] = asyncio.Queue()
-        accepting = asyncio.create_task(self._accept_all(messages, deadline_of(context), window, pending))
+        window = Window(self._callers)
+        pending: _Queue = asyncio.Queue()
+        accepting = asyncio.create_task(self._accept_all(context, window, pending))
+
+        def give_up(error: ZdcError) -> None:
+            accepting.cancel()
+            _drop(pending)
+            window.close(sending=1)
+            pending.put_nowait(error)
+
         try:
             while (one := await pending.get()) is not None:
-                if isinstance(one, NotReadyError):
-                    await abort(context, one)
-                await send(context, await self._stream_reply(one))
-                window.release(one.size)
+                if isinstance(one, Exception):
+                    raise one
+                await self._callers.send(context, await self._stream_reply(one), give_up)
+                window.release()
+        except Exception as error:
+            await failed(context, error, STREAM_PROTOCOL, partial(self._count, STREAM_PROTOCOL))
         except asyncio.CancelledError:
-            self._requests.labels(STREAM_PROTOCOL, "cancelled").inc()
+            self._count(STREAM_PROTOCOL, "cancelled")
             raise
         finally:
             accepting.cancel()
-            while not pending.empty():
-                left = pending.get_nowait()
-                if isinstance(left, _Pending) and not left.result.cancel() and not left.result.cancelled():
-                    left.result.exception()  # asyncio complains about errors that nobody looks at
+            window.close()
+            _drop(pending)
 
-    async def _accept_all(
-        self,
-        messages: AsyncIterator[pb.ModelInferRequest],
-        deadline: float | None,
-        window: _Window,
-        pending: "asyncio.Queue[_Pending | NotReadyError | None]",
-    ) -> None:
+    async def _accept_all(self, context: Context, window: Window, pending: _Queue) -> None:
         try:
-            async for message in self._streams.read(messages):
+            deadline = deadline_of(context)
+            async for message in self._callers.messages(pb.ModelInferRequest, context):
                 pending.put_nowait(await self._accept(message, deadline, window))
-        except NotReadyError as error:
-            pending.put_nowait(error)
-        finally:
             pending.put_nowait(None)
+        except Exception as error:  # the end of the server, or what is no message: nothing can be answered any more
+            pending.put_nowait(error)
 
-    async def _accept(self, message: pb.ModelInferRequest, deadline: float | None, window: _Window) -> _Pending:
+    async def _accept(self, message: pb.ModelInferRequest, deadline: float | None, window: Window) -> _Pending:
         try:
             asked = await self._read(message, deadline)
         except Exception as error:
             await window.acquire(_SMALLEST_REPLY)
-            return _Pending(message.id, _SMALLEST_REPLY, (), _failed_with(error))
-        size = _SMALLEST_REPLY + asked.reply_bytes
-        await window.acquire(size)
+            return _Pending(message.id, (), _failed_with(error))
+        await window.acquire(_SMALLEST_REPLY + asked.reply_bytes)
         try:
             result = self._models.dispatch(asked)
         except Exception as error:
             result = _failed_with(error)
-        return _Pending(message.id, size, asked.outputs, result)
+        return _Pending(message.id, asked.outputs, result)
 
     async def _stream_reply(self, one: _Pending) -> bytes:
         try:
@@ -249,7 +245,7 @@ class InferenceService:
         kind = kind_of(error)
         if kind == "internal":
             log.error("%s failed", protocol, exc_info=error)
-        self._requests.labels(protocol, kind).inc()
+        self._count(protocol, kind)
 
     async def _server_live(self, _: pb.ServerLiveRequest) -> Message:
         return pb.ServerLiveResponse(live=True)
@@ -294,6 +290,13 @@ class InferenceService:
         return pb.RepositoryModelUnloadResponse()
 
 
+def _drop(pending: _Queue) -> None:
+    while not pending.empty():
+        left = pending.get_nowait()
+        if isinstance(left, _Pending) and not left.result.cancel() and not left.result.cancelled():
+            left.result.exception()  # asyncio complains about errors that nobody looks at
+
+
 def _failed_with(error: Exception) -> "asyncio.Future[SimulationResult]":
     future: asyncio.Future[SimulationResult] = asyncio.get_running_loop().create_future()
     future.set_exception(error)
@@ -303,22 +306,3 @@ def _failed_with(error: Exception) -> "asyncio.Future[SimulationResult]":
 def _check_repository(name: str) -> None:
     if name:
         raise InvalidInputError(f"repository_name = {excerpt(name)}: there is one repository, and it has no name")
-
-
-def _unary(
-    request: type[Message],
-    answer: Callable[[Any], Awaitable[Message]],
-    check: Callable[[Context], None] = lambda _: None,
-) -> "grpc.RpcMethodHandler[Any, Any]":
-    """The handler of a method that takes one message and gives one, from callers whom `check` does not refuse."""
-
-    async def method(message: Message, context: Context) -> Message:
-        try:
-            check(context)
-            return await answer(message)
-        except Exception as error:
-            if kind_of(error) == "internal":
-                log.error("%s failed", type(message).__name__, exc_info=error)
-            await abort(context, error)
-
-    return grpc.unary_unary_rpc_method_handler(method, request.FromString, lambda reply: reply.SerializeToString())

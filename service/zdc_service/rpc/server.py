@@ -7,16 +7,18 @@ from collections.abc import Callable
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from zdc_detector.errors import ConfigError, UnauthenticatedError
 
 from zdc_service.access.tokens import Tokens
+from zdc_service.budget import ByteBudget
 from zdc_service.inference.models import Authorize
-from zdc_service.rpc.calls import Streams
+from zdc_service.rpc.callers import Callers
 from zdc_service.rpc.guard import Gate, RpcGuard
+from zdc_service.rpc.health import Health
 from zdc_service.rpc.inference import SERVICE_NAME as INFERENCE_NAME
 from zdc_service.rpc.inference import InferenceService
+from zdc_service.rpc.published import HEALTH, REFLECTIONS
+from zdc_service.rpc.reflection import Reflection
 from zdc_service.rpc.service import SERVICE_NAME, SimulationService
 from zdc_service.rpc.traced import TracedCalls
 from zdc_service.settings import ServerSettings
@@ -34,6 +36,12 @@ log = logging.getLogger(__name__)
 #: Callers that have called lately hear within this time that they are to ask another server.
 _LINGER_SECONDS, _LATELY_SECONDS = 0.5, 10.0
 _POLL_SECONDS = 0.01
+#: Pings above the limit that are forgiven.
+_PING_STRIKES = 2
+#: Callers are asked so often whether they are still there, and left if they do not answer in time.
+_KEEPALIVE_SECONDS, _KEEPALIVE_TIMEOUT_SECONDS = 60, 20
+#: Seconds between two looks for callers who are late.
+_LOOK_SECONDS = 1.0
 
 
 class RpcServer:
@@ -52,6 +60,7 @@ class RpcServer:
         tokens: Tokens | None = None,
         administrator: Authorize | None = None,
         tracing: Tracing | None = None,
+        budget: ByteBudget | None = None,
     ):
         """Bind the port; raises ConfigError where it is taken.
 
@@ -63,6 +72,7 @@ class RpcServer:
         tokens : What callers must have one of.
         administrator : Passes those who may load and unload models; by default whoever gets here may.
         tracing : Gets a span for each call that simulates.
+        budget : Of the bytes held for callers; one of this server's own if absent.
         """
         doors: list[grpc.aio.ServerInterceptor] = []  # in the order in which callers pass them
         if tokens is not None:
@@ -70,18 +80,20 @@ class RpcServer:
         if tracing is not None:
             doors.append(TracedCalls(tracing, SIMULATING))
         self._server = grpc.aio.server(interceptors=doors, options=_options(settings))
-        self._health = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         self._ready = False
-        self._streams = Streams()
-        simulation = SimulationService(simulator, self._streams, settings.request_seconds)
+        self._callers = Callers(budget or ByteBudget(settings.max_held_bytes), settings.body_seconds)
+        self._looking: asyncio.Task[None] | None = None
+        self._look_seconds = min(_LOOK_SECONDS, settings.body_seconds / 4)
+        simulation = SimulationService(simulator, self._callers, settings.request_seconds)
         inference = InferenceService(
-            simulator, self._streams, lambda: self._ready, settings.request_seconds, administrator
+            simulator, self._callers, lambda: self._ready, settings.request_seconds, administrator
         )
-        self._gate = Gate()
-        self._server.add_generic_rpc_handlers((self._gate, simulation.handler(), inference.handler()))
-        services = (SERVICE_NAME, INFERENCE_NAME, health.SERVICE_NAME, reflection.SERVICE_NAME)
-        reflection.enable_server_reflection(services, self._server)
+        self._health = Health((SERVICE_NAME, INFERENCE_NAME), self._callers, simulator.metrics)
+        services = (SERVICE_NAME, INFERENCE_NAME, HEALTH, *REFLECTIONS)
+        reflection = Reflection(services, self._callers, simulator.metrics)
+        self._gate = Gate(settings.max_connections, lambda kind: simulator.metrics.requests.labels("grpc", kind).inc())
+        handlers = (simulation.handler(), inference.handler(), self._health.handler(), *reflection.handlers())
+        self._server.add_generic_rpc_handlers((self._gate, *handlers))
         host, port = settings.host, settings.grpc_port
         address = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         try:
@@ -96,14 +108,14 @@ class RpcServer:
     async def start(self) -> None:
         """Serve, and say so to health checks."""
         await self._server.start()
+        self._looking = asyncio.create_task(self._look())
         self._ready = True
-        for service in ("", SERVICE_NAME, INFERENCE_NAME):
-            await self._health.set(service, health_pb2.HealthCheckResponse.SERVING)
+        self._health.serve(True)
 
     async def drain(self) -> None:
         """Turn NOT_SERVING, and serve on."""
         self._ready = False
-        await self._health.enter_graceful_shutdown()
+        self._health.serve(False)
 
     async def stop(self, grace: float) -> None:
         """Refuse further calls, finish those in flight for at most `grace` seconds, close.
@@ -115,16 +127,24 @@ class RpcServer:
         self._gate.close()
         if began - self._gate.last_call < _LATELY_SECONDS:
             await asyncio.sleep(min(_LINGER_SECONDS, grace))
+        self._health.end()
         ending = asyncio.create_task(self._end_streams())
         await self._server.stop(max(0.0, began + grace - time.monotonic()))
         ending.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         if time.monotonic() >= began + grace:
             log.error("gRPC calls are cut off: answers not computed or not read within %g s", grace)
 
     async def _end_streams(self) -> None:
         while True:
-            self._streams.end_waiting()
+            self._callers.end_waiting()
             await asyncio.sleep(_POLL_SECONDS)
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(self._look_seconds)
+            self._callers.look()
 
 
 def _count_refusals(simulator: Simulator) -> Callable[[], None]:
@@ -140,4 +160,9 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.server_handshake_timeout_ms", round(settings.header_seconds * 1000)),
         ("grpc.max_connection_idle_ms", round(settings.idle_seconds * 1000)),
+        ("grpc.http2.min_ping_interval_without_data_ms", round(settings.grpc_ping_seconds * 1000)),
+        ("grpc.http2.max_ping_strikes", _PING_STRIKES if settings.grpc_ping_seconds else 0),
+        ("grpc.keepalive_permit_without_calls", 1),  # else clients between two calls may ping every two hours alone
+        ("grpc.keepalive_time_ms", _KEEPALIVE_SECONDS * 1000),
+        ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_SECONDS * 1000),
     ]

@@ -1,27 +1,25 @@
 """`zdc.v1.Simulation` over gRPC."""
 
 import asyncio
-import logging
 import time
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, TypeAlias
 
 import grpc
 import grpc.aio
-from zdc_detector.errors import TooLargeError
+from zdc_detector.errors import TooLargeError, ZdcError
 
 from zdc_service.deadlines import within
 from zdc_service.job import Plan
 from zdc_service.rpc import simulation_pb2 as pb
-from zdc_service.rpc.calls import Context, Streams, abort, deadline_of, send
+from zdc_service.rpc.callers import Callers
+from zdc_service.rpc.calls import Context, deadline_of
 from zdc_service.rpc.convert import read_request, write_response
+from zdc_service.rpc.methods import failed, whole
+from zdc_service.rpc.window import Window
 from zdc_service.simulation import SimulationRequest, SimulationResult
 from zdc_service.simulator import Simulator
-from zdc_service.status import kind_of
 from zdc_service.tracing import trace_reply
-
-log = logging.getLogger(__name__)
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Simulation"].full_name
 
@@ -37,6 +35,8 @@ _STREAM_WINDOW = 8
 _LARGE_PARTICLES, _LARGE_BYTES = 2048, 256 * 1024
 #: Requests with at most so many particles and one repeat fit a message with any model, whatever they ask for.
 _SMALL_PARTICLES = 64
+#: What a row of theirs takes at most.
+_SMALL_ROW_BYTES = MESSAGE_LIMIT // _SMALL_PARTICLES
 
 _PDG_BYTES = 4
 
@@ -52,47 +52,17 @@ class _Reply:
     last: bool
 
 
-class _Window:
-    """The replies of one stream between submission and sending, in order; holds at most `_STREAM_WINDOW`."""
-
-    def __init__(self) -> None:
-        self._free = asyncio.Semaphore(_STREAM_WINDOW)
-        self._items: asyncio.Queue[_Reply | Exception | None] = asyncio.Queue()
-
-    async def acquire(self) -> None:
-        """Wait for room."""
-        await self._free.acquire()
-
-    def release(self) -> None:
-        """A reply has been sent."""
-        self._free.release()
-
-    def put(self, item: _Reply | Exception | None) -> None:
-        """Append a reply, the error that ends the stream, or None for its end."""
-        self._items.put_nowait(item)
-
-    async def next(self) -> _Reply | None:
-        """The oldest reply, or None at the end; raises the error that ended the stream."""
-        item = await self._items.get()
-        if isinstance(item, Exception):
-            raise item
-        return item
-
-    def cancel(self) -> None:
-        """Drop what has not been sent."""
-        while not self._items.empty():
-            item = self._items.get_nowait()
-            if isinstance(item, _Reply) and not item.result.cancel() and not item.result.cancelled():
-                item.result.exception()  # asyncio complains about errors that nobody looks at
+#: Replies of one stream in order, the error that ends the stream, or None for its end.
+_Replies: TypeAlias = "asyncio.Queue[_Reply | Exception | None]"
 
 
 class SimulationService:
     """The two methods, bound to a simulator."""
 
-    def __init__(self, simulator: Simulator, streams: Streams, request_seconds: float | None = None):
+    def __init__(self, simulator: Simulator, callers: Callers, request_seconds: float | None = None):
         """`request_seconds` until an answer is late, whatever its caller's deadline is."""
         self._simulator = simulator
-        self._streams = streams
+        self._callers = callers
         self._request_seconds = request_seconds
         self._requests = simulator.metrics.requests
         # Looking labels up takes longer than counting does.
@@ -101,20 +71,21 @@ class SimulationService:
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What a server registers."""
-        read = pb.SimulateRequest.FromString  # replies are bytes already
         return grpc.method_handlers_generic_handler(
             SERVICE_NAME,
             {
-                "Simulate": grpc.unary_unary_rpc_method_handler(self.simulate, read),
-                "SimulateStream": grpc.stream_stream_rpc_method_handler(self.simulate_stream, read),
+                "Simulate": whole(self.simulate),
+                "SimulateStream": grpc.stream_stream_rpc_method_handler(self.simulate_stream),
             },
         )
 
-    async def simulate(self, message: pb.SimulateRequest, context: Context) -> bytes:
+    async def simulate(self, _messages: object, context: Context) -> bytes:
         """One request, one reply."""
         try:
+            message = await self._callers.message(pb.SimulateRequest, context)
             deadline = within(deadline_of(context), self._request_seconds)
             reply = await self._encode(await self._ask(message, deadline), True, "grpc")
+            self._callers.hand_over(context, reply)
         except Exception as error:
             await self._abort(context, error, "grpc")
         except asyncio.CancelledError:
@@ -135,13 +106,24 @@ class SimulationService:
             )
         return await self._simulator.dispatch(plan, deadline=deadline)
 
-    async def simulate_stream(self, messages: AsyncIterator[pb.SimulateRequest], context: Context) -> None:
+    async def simulate_stream(self, _messages: object, context: Context) -> None:
         """Replies in the order of the requests, computed a window ahead of what the caller has read."""
-        window = _Window()
-        submitting = asyncio.create_task(self._submit_all(messages, context, window))
+        window = Window(self._callers, _STREAM_WINDOW)
+        replies: _Replies = asyncio.Queue()
+        submitting = asyncio.create_task(self._submit_all(context, window, replies))
+
+        def give_up(error: ZdcError) -> None:
+            submitting.cancel()
+            _drop(replies)
+            window.close(sending=1)
+            replies.put_nowait(error)
+
         try:
-            while (reply := await window.next()) is not None:
-                await send(context, await self._encode(await reply.result, reply.last, "grpc_stream"))
+            while (reply := await replies.get()) is not None:
+                if isinstance(reply, Exception):
+                    raise reply
+                message = await self._encode(await reply.result, reply.last, "grpc_stream")
+                await self._callers.send(context, message, give_up)
                 window.release()
                 if reply.last:
                     self._succeeded["grpc_stream"].inc()
@@ -152,29 +134,28 @@ class SimulationService:
             raise
         finally:
             submitting.cancel()
-            window.cancel()
+            window.close()
+            _drop(replies)
 
-    async def _submit_all(
-        self, messages: AsyncIterator[pb.SimulateRequest], context: Context, window: "_Window"
-    ) -> None:
+    async def _submit_all(self, context: Context, window: Window, replies: _Replies) -> None:
         end_of_stream = deadline_of(context)
         try:
-            async for message in self._streams.read(messages):
+            async for message in self._callers.messages(pb.SimulateRequest, context):
                 deadline = within(end_of_stream, self._request_seconds)
                 plan = await self._read(message)
                 if isinstance(plan, SimulationRequest):
-                    await window.acquire()
-                    window.put(_Reply(self._simulator.ask(plan, deadline), last=True))
+                    await window.acquire(len(plan.particles) * _SMALL_ROW_BYTES)
+                    replies.put_nowait(_Reply(self._simulator.ask(plan, deadline), last=True))
                     continue
                 step = max(1, _STREAM_REPLY_BYTES // plan.row_bytes)
                 for start in range(0, max(plan.rows, 1), step):
                     stop = min(start + step, plan.rows)
-                    await window.acquire()
+                    await window.acquire((stop - start) * plan.row_bytes)
                     future = self._simulator.dispatch(plan, start, stop, deadline)
-                    window.put(_Reply(future, last=stop == plan.rows))
-            window.put(None)
+                    replies.put_nowait(_Reply(future, last=stop == plan.rows))
+            replies.put_nowait(None)
         except Exception as error:
-            window.put(error)
+            replies.put_nowait(error)
 
     async def _read(self, message: pb.SimulateRequest) -> Plan | SimulationRequest:
         """As checked; a small request, whose answer fits one message, is left to be checked together with others."""
@@ -197,8 +178,11 @@ class SimulationService:
         return reply
 
     async def _abort(self, context: Context, error: Exception, protocol: str) -> NoReturn:
-        kind = kind_of(error)
-        if kind == "internal":
-            log.error("%s failed", protocol, exc_info=error)
-        self._requests.labels(protocol, kind).inc()
-        await abort(context, error)
+        await failed(context, error, protocol, lambda kind: self._requests.labels(protocol, kind).inc())
+
+
+def _drop(replies: _Replies) -> None:
+    while not replies.empty():
+        left = replies.get_nowait()
+        if isinstance(left, _Reply) and not left.result.cancel() and not left.result.cancelled():
+            left.result.exception()  # asyncio complains about errors that nobody looks at

@@ -8,6 +8,7 @@ import grpc
 import grpc.aio
 
 from zdc_service.rpc.calls import Context
+from zdc_service.rpc.connections import address_of
 from zdc_service.tracing import Tracing
 
 #: None stands for a method that there is not.
@@ -37,11 +38,11 @@ class TracedCalls(grpc.aio.ServerInterceptor):
         if handler is None or name not in self._methods:
             return handler
         coding = handler.request_deserializer, handler.response_serializer
-        answer: Any = handler.stream_stream or handler.unary_unary
+        answer: Any = handler.stream_stream or handler.stream_unary
         traced = self._within_span(name.removeprefix("/"), answer)
         if handler.stream_stream is not None:
             return grpc.stream_stream_rpc_method_handler(traced, *coding)
-        return grpc.unary_unary_rpc_method_handler(traced, *coding)
+        return grpc.stream_unary_rpc_method_handler(traced, *coding)
 
     def _within_span(self, method: str, answer: _Method) -> Any:
         async def answer_within_span(asked: "Any | AsyncIterator[Any]", context: Context) -> Any:
@@ -75,9 +76,5 @@ def _status_of(context: Context) -> str:
 
 
 def _caller(peer: str) -> dict[str, str]:
-    """From ``ipv4:1.2.3.4:5`` or ``ipv6:%5B::1%5D:5``."""
-    family, _, address = peer.partition(":")
-    if family not in ("ipv4", "ipv6"):
-        return {}
-    host = address.rpartition(":")[0]
-    return {"client.address": host.removeprefix("%5B").removesuffix("%5D").strip("[]")}
+    address = address_of(peer)
+    return {} if address is None else {"client.address": address[0]}
