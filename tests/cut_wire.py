@@ -12,6 +12,7 @@ class Wire:
     Attributes
     ----------
     address : Where its near end listens.
+    passed : Bytes so far, of both directions.
     """
 
     def __init__(self, server: str):
@@ -19,6 +20,7 @@ class Wire:
         self._server = (host, int(port))
         self._listening = socket.create_server(("127.0.0.1", 0))
         self._cut = threading.Event()
+        self.passed = 0
         self._ends: list[socket.socket] = []
         self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
@@ -48,6 +50,7 @@ class Wire:
             while data := source.recv(65536):
                 if not self._cut.is_set():
                     target.sendall(data)
+                    self.passed += len(data)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from particle import Particle as PdgEntry
 from zdc_detector.columns import as_column
 from zdc_detector.errors import InvalidInputError, OutOfRangeError, cut, excerpt
 from zdc_detector.pdg_table import as_nucleons, look_up, mass_and_charge, pdg_table
+from zdc_detector.words import counted
 
 CONDITIONS = ("energy", "vx", "vy", "vz", "px", "py", "pz", "mass", "charge")
 UNITS = ("GeV", "cm", "cm", "cm", "GeV/c", "GeV/c", "GeV/c", "MeV", "e")
@@ -272,5 +273,5 @@ def _require(
     row = int(np.argmin(ok))
     text = remedy if bound is None else remedy.format(f"{bound[row]:.6g}")
     more = int(np.count_nonzero(~ok)) - 1
-    also = f" (and {more} more rows)" if more else ""
+    also = f" (and {counted(more, 'more row')})" if more else ""
     raise InvalidInputError(f"particle[{row}]: {name} = {values[row]:g} {text}{also}")

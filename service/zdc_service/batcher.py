@@ -8,6 +8,7 @@ from collections import deque
 
 from zdc_detector.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
 from zdc_detector.finish import Finish, finish_and_sum
+from zdc_detector.words import counted_are
 
 from zdc_service.batch import Batch, Slice
 from zdc_service.engine import Engine
@@ -119,7 +120,7 @@ class Batcher:
             raise NotReadyError("the server is shutting down; ask another one, or later")
         if self._queued_rows + rows > self._max_queue_rows:
             raise OverloadedError(
-                f"{self._queued_rows} rows are waiting and {rows} more would pass the limit of "
+                f"{counted_are(self._queued_rows, 'row')} waiting and {rows} more would pass the limit of "
                 f"{self._max_queue_rows}; try again later"
             )
 

@@ -46,6 +46,7 @@ class Nearest:
     turn : Which symmetry of the face was applied: particle and image together.
     energy_ratio : Its energy over the wanted one.
     distance_cm : Between the two points on the face.
+    on_face : Whether the wanted point is on the face at all; Geant4's particles all hit it.
     responses : Photons of each fibre, turned, uint16, shape (5, rows, columns).
     """
 
@@ -57,12 +58,13 @@ class Nearest:
     turn: str
     energy_ratio: float
     distance_cm: float
+    on_face: bool
     responses: NDArray[np.uint16]
 
     @property
     def near(self) -> bool:
         """Whether a comparison makes sense."""
-        return distance(self.energy_ratio, self.distance_cm) <= 1.0
+        return self.on_face and distance(self.energy_ratio, self.distance_cm) <= 1.0
 
 
 def distance(energy_ratio: float, cm: float) -> float:
@@ -118,6 +120,7 @@ class Examples:
             turn=name,
             energy_ratio=float(energies[row] / energy),
             distance_cm=math.hypot(x - point[0], y - point[1]),
+            on_face=all(abs(at) < half for at, half in zip(point, self.calorimeter.half_width, strict=True)),
             responses=_turned_images(self._responses[index], swap, signs),
         )
 

@@ -10,6 +10,7 @@ from zdc_detector.commands import FAILED, INTERRUPTED, ListedText, end, exit_cod
 from zdc_detector.errors import ConfigError, ZdcError
 from zdc_detector.interrupts import Interrupts
 from zdc_detector.random import check_seed, fresh_seed
+from zdc_detector.words import counted_are
 
 from zdc_service.bulk.dask_workers import DaskWorkers
 from zdc_service.bulk.engines import Source, Wanted
@@ -166,7 +167,9 @@ def run(command: Simulate, interrupts: Interrupts) -> list[str]:
     if chosen is None:
         wrote = f"wrote {command.output} ({command.what})"
     else:
-        wrote = f"slice {chosen}: {totals.parts} parts are in {folder.path}; zdc merge puts all slices together"
+        wrote = (
+            f"slice {chosen}: {counted_are(totals.parts, 'part')} in {folder.path}; zdc merge puts all slices together"
+        )
     return [read_line(reader), *totals.lines(job), wrote]
 
 

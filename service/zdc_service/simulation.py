@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from zdc_detector.errors import TooLargeError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
+from zdc_detector.words import counted, counted_are
 
 from zdc_service.statistics import NO_TIMING, Timing
 
@@ -77,7 +78,8 @@ def check_rows(particles: int, repeats: int, most: int) -> None:
     rows = particles * repeats
     if rows > most:
         raise TooLargeError(
-            f"{particles} particles x {repeats} repeats = {rows} rows are above the limit of {most} rows a request; "
+            f"{counted(particles, 'particle')} x {counted(repeats, 'repeat')} = {counted_are(rows, 'row')} above the "
+            f"limit of {counted(most, 'row')} a request; "
             "split the particles, and let first_row continue the count"
         )
 

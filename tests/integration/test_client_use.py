@@ -180,6 +180,39 @@ def test_an_interrupted_program_ends_though_its_client_was_not_closed(way: str) 
     assert errors.rstrip().endswith("KeyboardInterrupt")
 
 
+STRUCK = """
+import signal, sys, threading
+from zdc_service.client import connect
+
+photon = {"pdg": [22], "px": [0.0], "py": [0.0], "pz": [300.0]}
+
+
+def strike(frame, event, _):
+    if event == "return" and frame.f_code is threading.Thread.start.__code__:  # before its pool knows of it
+        sys.setprofile(None)
+        signal.raise_signal(signal.SIGINT)
+
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+if sys.argv[2] == "connecting":
+    sys.setprofile(strike)
+client = connect(sys.argv[1])
+sys.setprofile(strike)
+client.run(photon)
+"""
+
+
+@pytest.mark.parametrize("when", ["connecting", "asking"])
+@pytest.mark.parametrize("way", SERVED)
+def test_a_program_ends_whichever_thread_it_was_starting(server: RunningServer, way: str, when: str) -> None:
+    running = program(STRUCK, url_of(server, way), when)
+    _, errors = running.communicate(timeout=TIMEOUT)
+    if when == "connecting":
+        assert errors.rstrip().endswith("KeyboardInterrupt")
+    else:  # it started none
+        assert (running.returncode, errors) == (0, "")
+
+
 @pytest.mark.parametrize("way", SERVED)
 def test_a_job_that_is_left_holds_up_none_that_follows(way: str) -> None:
     with connect(NOBODY[way], ClientOptions(in_flight=2, retry_seconds=3600)) as client:

@@ -37,6 +37,30 @@ def test_what_no_waiting_mends_is_said_at_once(cpp: BuiltClient, server: Running
         assert said["message"].endswith(f"; {remedy}")
 
 
+def test_a_server_that_takes_only_tls_is_recognized(cpp: BuiltClient, guarded: str) -> None:
+    address = guarded.replace("grpcs", "grpc")
+    said = cpp.call(address, only_model=1, max_attempts=1000).said
+    assert (said["error"], said["kind"]) == ("ConfigError", "config")
+    assert said["message"].endswith("; that is TLS, the address begins with grpcs://")
+
+
+def test_a_proxy_that_is_used_is_named(
+    cpp: BuiltClient, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("grpc_proxy", "http://me:secret@127.0.0.1:1")
+    said = cpp.call("grpc://zdc.example:8001", only_model=1, max_attempts=1).said
+    assert (said["error"], said["code"]) == ("NotReadyError", "14")
+    assert said["message"].endswith(
+        "; requests go through the proxy http://...@127.0.0.1:1 (grpc_proxy): is it up, and does it reach the server? "
+        "no_proxy=zdc.example goes without it"
+    )
+    for address in (f"grpc://{server.grpc}", f"grpc://{server.grpc.replace('127.0.0.1', 'localhost')}"):
+        assert "error" not in cpp.call(address, only_model=1).said
+    monkeypatch.setenv("no_proxy", "other, example")
+    said = cpp.call("grpc://zdc.example:8001", only_model=1, max_attempts=1).said
+    assert said["message"].endswith("is a server listening there?")
+
+
 class Doorkeeper(grpc.GenericRpcHandler):
     """Something in front of servers that turns callers away with no word of theirs, as proxies do."""
 
@@ -152,20 +176,35 @@ def test_wrong_papers_are_refused(show: Show, guarded: str, tmp_path: Path) -> N
         ({"address": "grpcs://a:0"}, "address 'grpcs://a:0' must be grpc://host:port"),
         ({"address": "grpcs://::1:8001"}, "address 'grpcs://::1:8001' must be grpc://host:port"),
         ({"address": "grpcs://me@a/b:8001"}, "address 'grpcs://me@a/b:8001' must be grpc://host:port"),
+        ({"address": "dns://a:8001"}, "a port is a number from 1 to 65535"),
+        ({"address": "dns://1.1.1.1/a:65536"}, "a port is a number from 1 to 65535"),
         ({"address": NOBODY}, " is for TLS; the address must begin with grpcs://"),
         ({"client_key": None}, "client_certificate and client_key go together"),
         ({"ca_file": "/nowhere"}, "ca_file = '/nowhere' cannot be read: No such file or directory"),
         ({"ca_file": "/dev/null"}, "ca_file = '/dev/null' has no PEM block"),
         ({"ca_file": "/"}, "ca_file = '/' cannot be read: Is a directory"),
+        ({"ca_file": "KEY"}, "has no PEM block of a certificate (-----BEGIN ... CERTIFICATE-----), but another"),
+        ({"client_certificate": "KEY"}, "has no PEM block of a certificate"),
+        ({"client_key": "CERTIFICATE"}, "has no PEM block of a private key"),
+        ({"client_key": "LOCKED"}, "has a passphrase; give a key without one"),
+        ({"ca_file": "DAMAGED"}, "gRPC cannot use the files: is ca_file of certificates"),
         ({"token": "a b"}, "token has no bearer token"),
         ({"token": None, "token_file": "/dev/null"}, "token_file = '/dev/null' has no bearer token"),
         ({"token_file": "/dev/null"}, "token and token_file: give one of them"),
         ({"rows_per_request": 0}, "rows_per_request = 0 must be at least 1"),
         ({"in_flight": 0}, "in_flight = 0 must be at least 1"),
         ({"initial_backoff_ms": 7000}, "max_backoff_ms = 5000 no less than it"),
+        ({"keepalive_ms": 10}, "keepalive_ms = 10 must be 0, or from 1000 to 86400000 (a day)"),
     ],
 )
-def test_options_that_cannot_be_are_refused(show: Show, wrong: dict[str, object], message: str) -> None:
-    said = show(**wrong).said
-    assert (said["error"], said["code"], said["kind"]) == ("ConfigError", "3", "config")
+def test_options_that_cannot_be_are_refused(
+    show: Show, authority: Authority, tmp_path: Path, wrong: dict[str, object], message: str
+) -> None:
+    pair = authority.client(tmp_path)
+    files = {"KEY": pair.key, "CERTIFICATE": pair.certificate, "LOCKED": tmp_path / "x", "DAMAGED": tmp_path / "y"}
+    files["LOCKED"].write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")
+    files["DAMAGED"].write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    said = show(**{name: files.get(str(value), value) for name, value in wrong.items()}).said
+    assert (said["error"], said["kind"]) == ("ConfigError", "config")
+    assert said["code"] == ("14" if wrong.get("ca_file") == "DAMAGED" else "3")
     assert message in said["message"]

@@ -24,9 +24,12 @@ from cpp_build import (
     needs_tools,
     rows_of,
 )
+from cut_wire import wire_to
+from name_server import resolving
 from running_server import RunningServer, running
 from served_process import Process
 from tiny_model import TinyModel, some_particles, write_model
+from waiting import wait_until
 from zdc_detector.particles import Particles
 from zdc_service.client import Chunk, Client, concatenate, connect
 from zdc_service.simulation import Output
@@ -193,6 +196,37 @@ def test_attempts_are_counted(cpp: BuiltClient) -> None:
         assert said["message"].startswith(f"{NOBODY}: failed to connect")
         assert said["message"].endswith(f"{words}; is a server listening there?")
         assert cpp.call(NOBODY, only_model=1, max_attempts=attempts, initial_backoff_ms=10).said["code"] == "14"
+
+
+def test_calls_go_in_turn_to_all_addresses_of_a_name(cpp: BuiltClient, models_folder: Path) -> None:
+    with running(models_folder) as first, ExitStack() as stack:
+        port = first.server.grpc_port
+        try:
+            second = stack.enter_context(running(models_folder, host="127.0.0.2", grpc_port=port))
+        except OSError:
+            pytest.skip("127.0.0.2 is no address here, or its port is taken")
+        resolver = stack.enter_context(resolving(["127.0.0.1", "127.0.0.2"]))
+        job = {"output": "channels", "seed": 7, "threads": 8}
+        said = cpp.call(f"dns://{resolver}/zdc.example:{port}", PARTICLES, **job).said
+        labels = {"model": "tiny", "version": "2"}
+        shares = [
+            server.server.simulator.metrics.registry.get_sample_value("zdc_rows_total", labels)
+            for server in (first, second)
+        ]
+    assert "error" not in said
+    assert sum(filter(None, shares)) == 8 * len(PARTICLES)
+    assert min(filter(None, shares)) >= 2 * len(PARTICLES)
+
+
+def test_a_server_that_is_gone_without_a_word_is_noticed(cpp: BuiltClient, server: RunningServer) -> None:
+    with wire_to(server.grpc) as wire:
+        job = {"repeats": 2_000_000, "output": "channels", "keepalive_ms": 1000, "max_attempts": 1, **TINY}
+        call = cpp.start(f"grpc://{wire.address}", rows_of(some_particles(1)), **job)
+        wait_until(lambda: wire.passed > 100_000)  # some rows are there
+        wire.cut()
+        said = finish(*call).said
+    assert (said["error"], said["code"]) == ("NotReadyError", "14")
+    assert re.search(r"[Kk]eepalive|[Pp]ing timeout", said["message"])
 
 
 def test_a_full_queue_is_waited_for(cpp: BuiltClient, models_folder: Path, simulator: Simulator) -> None:

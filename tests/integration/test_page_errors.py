@@ -69,9 +69,18 @@ def test_what_cannot_be_asked(visit: Open) -> None:
 
 def test_a_point_beyond_the_face_is_said_to_miss_it(visit: Open) -> None:
     reader = visit()
-    reader.fill("x", 5)
+    assert len(reader.captions("geant-gallery")) == 5
+    x = float(reader.page.locator("#x").input_value())
+    reader.fill("y", 0)
+    reader.fill("x", 3.53)  # 0.01 cm off: that a test particle is near enough does not matter
     assert reader.text("face-point") == "The line misses the face: responses are empty."
     assert set(reader.captions("model-gallery")) == {0}
+    assert reader.captions("geant-gallery") == []
+    assert reader.text("nearest").startswith("Your point is off the face.")
+    for table in ("channels-table", "sum-table"):
+        assert "Geant4" not in (reader.page.locator(f"#{table}").text_content() or "")
+    reader.fill("x", x)
+    assert "est particle" in reader.text("nearest")
 
 
 def test_a_server_that_takes_tokens(visit: Open, guarded: RunningServer) -> None:

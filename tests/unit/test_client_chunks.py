@@ -117,7 +117,7 @@ def test_a_chunk_is_shown_in_a_line() -> None:
     plan = plan_of(3)
     (part,) = plan.parts(photons(3))
     chunk = plan.chunk(part, answer(part.request, skip=1))
-    shown = "<Chunk: 2 rows of 3 particles, 1 repeats, m 1, seed 7, channels (2, 1) float32, skipped {'energy': 1}>"
+    shown = "<Chunk: 2 rows of 3 particles, 1 repeat, m 1, seed 7, channels (2, 1) float32, skipped {'energy': 1}>"
     assert repr(chunk) == shown
     hits = Hits(np.array([0, 1, 3], np.uint64), np.zeros(3, np.uint16), np.ones(3, np.uint16))
     assert "hits of 3 fibres uint16" in repr(replace(chunk, hits=hits))

@@ -76,6 +76,21 @@ def test_nobody_is_nearer(showers: Showers, pdg: int, energy: float, point: tupl
     np.testing.assert_array_equal(found.responses, turned(showers, row, found.turn))
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_point_off_the_face_has_no_neighbour_however_close(sign: int) -> None:
+    examples = shipped_examples()
+    half = examples.calorimeter.half_width[0]
+    outermost = int(np.argmax(np.abs(examples.points[:, 0])))
+    pdg, energy = int(examples.particles.pdg[outermost]), float(examples.particles.conditions[outermost, ENERGY])
+    y = float(examples.points[outermost, 1])
+    for x, on_face in ((half - 1e-6, True), (half, False), (half + 1e-3, False), (50.0, False)):
+        found = examples.nearest(pdg, energy, (sign * x, y))
+        assert found is not None
+        assert found.on_face is on_face
+        assert found.near is on_face
+        assert distance(found.energy_ratio, found.distance_cm) <= 1 or x == 50
+
+
 def turned(showers: Showers, row: int, turn: str) -> NDArray[np.uint16]:
     """All responses of the particle of a row, each fibre carried to where its centre goes."""
     images: NDArray[np.uint16] = showers.responses[showers.particle_id == showers.particle_id[row]]

@@ -24,6 +24,12 @@ class Connection {
   const Options& options() const { return options_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
+  /// What to ask a caller whose server does not answer.
+  std::string question() const;
+
+  /// Whether a plain connection failed because the server takes only TLS; asks the server where that may be.
+  bool is_closed_by_tls(const Failure& failure, const Deadline& deadline) const;
+
   /// Gives a call its deadline and its token; throws ConfigError where the token's file cannot be read.
   void prepare(grpc::ClientContext& context, const Deadline& deadline) const;
 
@@ -33,6 +39,8 @@ class Connection {
  private:
   std::string address_;
   Options options_;
+  std::string host_;
+  std::string port_;
   std::shared_ptr<grpc::Channel> channel_;
 };
 

@@ -1,10 +1,13 @@
 #include "zdc_fastsim/client.h"
 
+#include <atomic>
+
 #include "channel.h"
 #include "deadline.h"
 #include "job.h"
 #include "model.h"
 #include "patience.h"
+#include "process.h"
 #include "rows.h"
 #include "stream.h"
 
@@ -13,7 +16,15 @@ namespace zdc_fastsim {
 struct Client::Impl {
   Impl(const std::string& address, const Options& options) : connection(address, options) {}
 
+  /// Keeps a copy in a process that was forked for good: its threads and locks stayed behind, so that it cannot be
+  /// ended.
+  static void keep(Impl* copy) {
+    static std::atomic<Impl*> last{nullptr};
+    copy->kept = last.exchange(copy);
+  }
+
   Result simulate(Span<const Particle> particles, const Request& request, Rows&& rows) const {
+    process.check();
     const Options& options = connection.options();
     const Deadline deadline(request.deadline_ms != 0 ? request.deadline_ms : options.deadline_ms);
     Job job(particles, request, options.rows_per_request, rows);
@@ -30,10 +41,20 @@ struct Client::Impl {
     return result;
   }
 
+  Process process;  // before the connection, which it may refuse
   Connection connection;
+  Impl* kept = nullptr;  // reachable, for those who look for memory that is lost
 };
 
-Client::Client(const std::string& address, const Options& options) : impl_(std::make_unique<Impl>(address, options)) {}
+void Client::End::operator()(Impl* impl) const noexcept {
+  if (impl->process.is_copy()) {
+    Impl::keep(impl);
+  } else {
+    delete impl;
+  }
+}
+
+Client::Client(const std::string& address, const Options& options) : impl_(new Impl(address, options)) {}
 Client::~Client() = default;
 Client::Client(Client&&) noexcept = default;
 Client& Client::operator=(Client&&) noexcept = default;
@@ -47,6 +68,7 @@ Result Client::simulate(Span<const Particle> particles, const Request& request, 
 }
 
 ModelInfo Client::model(const std::string& name, std::uint32_t version) const {
+  impl_->process.check();
   const Deadline deadline(impl_->connection.options().deadline_ms);
   Patience patience(impl_->connection, deadline);
   ModelInfo info;

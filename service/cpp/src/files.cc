@@ -6,6 +6,8 @@
 #include <sstream>
 #include <system_error>
 
+#include "status.h"
+
 namespace zdc_fastsim {
 namespace {
 
@@ -17,9 +19,19 @@ std::string read(const char* option, const std::string& path) {
     text.append(block, std::fread(block, 1, sizeof block, file.get()));
   }
   if (!file || std::ferror(file.get())) {
-    throw ConfigError(
-        StatusCode::invalid_argument, "config",
-        std::string(option) + " = '" + path + "' cannot be read: " + std::generic_category().message(errno));
+    throw_config(std::string(option) + " = '" + path + "' cannot be read: " + std::generic_category().message(errno));
+  }
+  return text;
+}
+
+/// The text of a PEM file with at least one block of a kind, e.g. not a key in place of a certificate.
+std::string read_pem(const char* option, const std::string& path, const char* kind, const char* name) {
+  std::string text = read(option, path);
+  const std::size_t begin = text.find("-----BEGIN ");
+  if (begin == std::string::npos || text.find(kind, begin) == std::string::npos) {
+    const std::string other = begin == std::string::npos ? "" : ", but another";
+    throw_config(std::string(option) + " = '" + path + "' has no PEM block of a " + name + " (-----BEGIN ... " + kind +
+                 ")" + other);
   }
   return text;
 }
@@ -30,18 +42,20 @@ void check_token(const std::string& token, const std::string& source) {
   const std::size_t length =
       token.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/");
   if (token.empty() || length == 0 || token.find_first_not_of('=', length) != std::string::npos) {
-    throw ConfigError(StatusCode::invalid_argument, "config",
-                      source + " has no bearer token: one has only letters, digits and -._~+/");
+    throw_config(source + " has no bearer token: one has only letters, digits and -._~+/");
   }
 }
 
 }  // namespace
 
-std::string read_pem(const char* option, const std::string& path) {
-  std::string text = read(option, path);
-  if (text.find("-----BEGIN ") == std::string::npos) {
-    throw ConfigError(StatusCode::invalid_argument, "config",
-                      std::string(option) + " = '" + path + "' has no PEM block (-----BEGIN ...)");
+std::string read_certificates(const char* option, const std::string& path) {
+  return read_pem(option, path, "CERTIFICATE-----", "certificate");
+}
+
+std::string read_key(const char* option, const std::string& path) {
+  std::string text = read_pem(option, path, "PRIVATE KEY-----", "private key");
+  if (text.find("ENCRYPTED") != std::string::npos) {
+    throw_config(std::string(option) + " = '" + path + "' has a passphrase; give a key without one");
   }
   return text;
 }

@@ -7,8 +7,12 @@
 
 namespace zdc_fastsim {
 
-/// The text of a PEM file; throws ConfigError, which names the option, where it cannot be read or is none.
-std::string read_pem(const char* option, const std::string& path);
+/// The text of a PEM file of certificates; throws ConfigError, which names the option, where it cannot be read or has
+/// none.
+std::string read_certificates(const char* option, const std::string& path);
+
+/// The same of a private key, which has no passphrase.
+std::string read_key(const char* option, const std::string& path);
 
 /// The token that a call carries now, or "". A file holds one a line, `#` starts a comment; its first one is taken.
 ///

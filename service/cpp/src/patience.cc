@@ -21,13 +21,17 @@ void Patience::wait(const Failure& failure, const Progress& progress) {
   }
   const bool full = failure.kind == "overloaded";
   const bool away = failure.code == StatusCode::unavailable && remedy_of(failure) == nullptr;
-  if (!full && !away) throw_error(address, failure, progress.first_particle);
+  if (!full && !away) throw_error(address, connection_.question(), failure, progress.first_particle);
+  if (away && !asked_ && connection_.is_closed_by_tls(failure, deadline_)) {
+    throw_config(address + ": " + failure.message + "; that is TLS, the address begins with grpcs://");
+  }
+  asked_ = true;
 
   failures_ = progress.any ? 1 : failures_ + 1;
   absences_ = full ? 0 : progress.any ? 1 : absences_ + 1;
   if (away && absences_ >= options.max_attempts) {
     const std::string attempts = std::to_string(absences_) + (absences_ == 1 ? " attempt" : " attempts in a row");
-    throw_error(address, {failure.code, failure.kind, failure.message + " (" + attempts + ")"},
+    throw_error(address, connection_.question(), {failure.code, failure.kind, failure.message + " (" + attempts + ")"},
                 progress.first_particle);
   }
   const double longest =
@@ -36,7 +40,7 @@ void Patience::wait(const Failure& failure, const Progress& progress) {
   const std::chrono::duration<double, std::milli> pause(std::uniform_real_distribution(longest / 2, longest)(random_));
   if (pause >= deadline_.left()) {
     const std::string message = failure.message + " (the next attempt would pass " + limit + ")";
-    if (full) throw_error(address, {failure.code, failure.kind, message}, progress.first_particle);
+    if (full) throw_error(address, "", {failure.code, failure.kind, message}, progress.first_particle);
     throw DeadlineError(StatusCode::deadline_exceeded, "deadline", address + ": " + message);
   }
   before_ = "; the attempt before failed with: " + failure.message;

@@ -37,6 +37,7 @@ class Patience {
   std::uint32_t failures_ = 0;  // in a row, without a row in between
   std::uint32_t absences_ = 0;  // those of them since a server was there, if only to say that its queue is full
   std::uint32_t retries_ = 0;
+  bool asked_ = false;  // whether the server speaks TLS
   std::string before_;  // what the last attempt failed of
 };
 

@@ -8,6 +8,9 @@ namespace {
 
 constexpr const char* kCertificate = "is the server's certificate signed by one of ca_file, and for it?";
 constexpr const char* kPort = "is this the server's port of HTTP? gRPC has another";
+constexpr const char* kFiles =
+    "gRPC cannot use the files: is ca_file of certificates, is client_key that of client_certificate, without a "
+    "passphrase?";
 constexpr const char* kNoTls = "has the server TLS? Without it, addresses begin with grpc://";
 
 struct Symptom {
@@ -20,6 +23,7 @@ constexpr Symptom kHopeless[] = {
     {"certificate verify failed", kCertificate},
     {"Hostname Verification Check failed", kCertificate},
     {"not in peer certificate", kCertificate},
+    {"empty address list", kFiles},
     {"http1.x server", kPort},
     {"missing selected ALPN property", kPort},
     {"WRONG_VERSION_NUMBER", kNoTls},
@@ -29,12 +33,12 @@ constexpr Symptom kHopeless[] = {
 bool has(const std::string& message, const char* words) { return message.find(words) != std::string::npos; }
 
 /// Throws the error of a status that is not our server's, but of gRPC itself or of something in between.
-[[noreturn]] void throw_foreign(const std::string& address, const Failure& failure) {
+[[noreturn]] void throw_foreign(const std::string& address, const std::string& question, const Failure& failure) {
   const std::string message = address + ": " + failure.message;
   if (const char* remedy = remedy_of(failure)) throw ConfigError(failure.code, "config", message + "; " + remedy);
   switch (failure.code) {
     case StatusCode::unavailable:
-      throw NotReadyError(failure.code, "not_ready", message + "; is a server listening there?");
+      throw NotReadyError(failure.code, "not_ready", message + "; " + question);
     case StatusCode::unauthenticated:
       throw UnauthenticatedError(failure.code, "unauthenticated", message);
     case StatusCode::resource_exhausted:
@@ -74,8 +78,9 @@ const char* remedy_of(const Failure& failure) {
   return nullptr;
 }
 
-void throw_error(const std::string& address, const Failure& failure, std::size_t first_particle) {
-  if (failure.kind.empty()) throw_foreign(address, failure);
+void throw_error(const std::string& address, const std::string& question, const Failure& failure,
+                 std::size_t first_particle) {
+  if (failure.kind.empty()) throw_foreign(address, question, failure);
   const auto& [code, kind, original] = failure;
   std::optional<std::size_t> particle;
   const std::string message = renumber(original, first_particle, particle);
@@ -92,6 +97,12 @@ void throw_error(const std::string& address, const Failure& failure, std::size_t
 
 void throw_invalid(const std::string& message) {
   throw InvalidInputError(StatusCode::invalid_argument, "invalid_input", message);
+}
+
+void throw_config(const std::string& message) { throw ConfigError(StatusCode::invalid_argument, "config", message); }
+
+void throw_elsewhere(const std::string& message) {
+  throw NotReadyError(StatusCode::failed_precondition, "not_ready", message);
 }
 
 void throw_malformed(const std::string& what) {

@@ -18,11 +18,19 @@ struct Failure {
 /// What to look at where a server cannot be reached for a reason that no waiting mends; null for others.
 const char* remedy_of(const Failure& failure);
 
-/// Throws the error of a failure whose message counts particles from `first_particle` of the call.
-[[noreturn]] void throw_error(const std::string& address, const Failure& failure, std::size_t first_particle);
+/// Throws the error of a failure whose message counts particles from `first_particle` of the call; `question` is what
+/// to ask where no server answers.
+[[noreturn]] void throw_error(const std::string& address, const std::string& question, const Failure& failure,
+                              std::size_t first_particle);
 
 /// Throws InvalidInputError with a message of ours.
 [[noreturn]] void throw_invalid(const std::string& message);
+
+/// Throws ConfigError with a message of ours.
+[[noreturn]] void throw_config(const std::string& message);
+
+/// Throws NotReadyError for a client in another process than its own.
+[[noreturn]] void throw_elsewhere(const std::string& message);
 
 /// Throws Error for a reply that breaks the contract.
 [[noreturn]] void throw_malformed(const std::string& what);

@@ -135,6 +135,7 @@ zdc_fastsim::Options read_options(Settings& settings) {
   take_number(settings, "max_attempts", options.max_attempts);
   take_number(settings, "initial_backoff_ms", options.initial_backoff_ms);
   take_number(settings, "max_backoff_ms", options.max_backoff_ms);
+  take_number(settings, "keepalive_ms", options.keepalive_ms);
   return options;
 }
 

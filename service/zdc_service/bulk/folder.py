@@ -12,6 +12,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from zdc_detector.errors import ConfigError, FileFormatError, IncompleteError
+from zdc_detector.words import counted
 
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import PartHead, read_head, read_rows
@@ -146,15 +147,16 @@ class PartsFolder:
         summary, there = self.source(), self.numbers()
         if summary is None:
             raise IncompleteError(
-                f"{self.path}: has {len(there)} parts, and nobody knows of how many: no run has read the input to its "
-                "end; the command that made them, without --part, makes the rest"
+                f"{self.path}: has {counted(len(there), 'part')}, and nobody knows of how many: no run has read the "
+                "input to its end; the command that made them, without --part, makes the rest"
             )
         missing = sorted(set(range(summary.parts)) - set(there))
         if missing:
             named = ", ".join(map(str, missing[:_NAMED_PARTS])) + (" ..." if len(missing) > _NAMED_PARTS else "")
+            some = f"{len(missing)} of {counted(summary.parts, 'part')} {'is' if len(missing) == 1 else 'are'}"
             raise IncompleteError(
-                f"{self.path}: {len(missing)} of {summary.parts} parts are missing: {named}; run their slices again, "
-                "or the command without --part, which makes the rest"
+                f"{self.path}: {some} missing: {named}; run their slices again, or the command without --part, "
+                "which makes the rest"
             )
         return summary
 

@@ -9,6 +9,7 @@ from datetime import timedelta
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from zdc_detector.commands import warn
+from zdc_detector.words import counted
 
 from zdc_service.bulk.folder import PartsFolder
 from zdc_service.bulk.job import BulkJob
@@ -58,7 +59,8 @@ class Totals:
     def lines(self, job: BulkJob) -> list[str]:
         """All of it in words."""
         lines = [
-            f"simulated {self.particles - self.skipped.total()} particles x {job.repeats} = {self.rows} rows with "
+            f"simulated {counted(self.particles - self.skipped.total(), 'particle')} x {job.repeats} = "
+            f"{counted(self.rows, 'row')} with "
             f"{job.model} version {job.version}, seed {job.seed}"
         ]
         for verb, counts in (("skipped", self.skipped), ("extrapolated", self.extrapolated)):
@@ -132,7 +134,7 @@ class Display:
         ----------
         share_done : Of the whole job, with what earlier runs made.
         """
-        text = f"{totals.rows} rows, {totals.rate:.0f} rows/s"
+        text = f"{counted(totals.rows, 'row')}, {totals.rate:.0f} rows/s"
         self._progress.update(self._task, completed=share_done, description=text)
         now = time.monotonic()
         if self._lines and totals.new_rows and now - self._said >= LINE_SECONDS:

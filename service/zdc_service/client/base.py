@@ -23,6 +23,25 @@ from zdc_service.client.plan import JobPlan, OutOfRangeLike, OutputLike
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 
 
+def _started_pool(size: int) -> ThreadPoolExecutor:
+    """A pool whose threads all run already.
+
+    Where Ctrl-C comes while a pool starts a thread, it loses sight of it, and the program never ends for waiting for
+    it. Only the main thread is interrupted: here another one starts them.
+    """
+    pool = ThreadPoolExecutor(size, thread_name_prefix="zdc-client")
+    all_run = threading.Barrier(size)
+
+    def start() -> None:
+        for _ in range(size):
+            pool.submit(all_run.wait)
+
+    starting = threading.Thread(target=start, name="zdc-client-start")
+    starting.start()
+    starting.join()
+    return pool
+
+
 class Client(ABC):
     """Simulates particles somewhere; made by `connect`, best in a ``with`` block, or else `close` it.
 
@@ -37,7 +56,7 @@ class Client(ABC):
         self._process = os.getpid()
         self._closing = threading.Event()
         self._left: set[threading.Event] = set()  # one for each job, set once nobody waits for it any more
-        self._pool = ThreadPoolExecutor(options.in_flight, thread_name_prefix="zdc-client")
+        self._pool = _started_pool(int(options.in_flight))
         self._patience = Patience(options)
 
     def simulate(

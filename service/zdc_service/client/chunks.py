@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import InvalidInputError
 from zdc_detector.particles import Particles
+from zdc_detector.words import counted
 
 from zdc_service.simulation import SimulationRequest, SimulationResult, join_hits
 
@@ -45,10 +46,11 @@ class Chunk(SimulationResult):
         photons = [("channels", self.channels), ("response", self.response)]
         arrays = [f"{name} {array.shape} {array.dtype}" for name, array in photons if array is not None]
         if self.hits is not None:
-            arrays.append(f"hits of {len(self.hits.fibre)} fibres {self.hits.photons.dtype}")
+            arrays.append(f"hits of {counted(len(self.hits.fibre), 'fibre')} {self.hits.photons.dtype}")
         also = [f"skipped {dict(self.skipped)}"] if self.skipped else []
         also += [f"extrapolated {dict(self.extrapolated)}"] if self.extrapolated else []
-        of = f"{len(self.row)} rows of {len(self.asked)} particles, {self.repeats} repeats"
+        rows, particles = counted(len(self.row), "row"), counted(len(self.asked), "particle")
+        of = f"{rows} of {particles}, {counted(self.repeats, 'repeat')}"
         return f"<Chunk: {', '.join([of, f'{self.model} {self.version}', f'seed {self.seed}', *arrays, *also])}>"
 
     @property

@@ -55,7 +55,7 @@ class AsyncGrpcClient(AsyncClient):
             raise await asyncio.to_thread(server.error, error) from error  # it may ask the server
         finally:
             call.cancel()  # of no effect on a call that has ended
-        return server.result(replies, request.output)
+        return server.result(replies, request)
 
     async def _disconnect(self) -> None:
         if "_channel" in vars(self):

@@ -16,6 +16,7 @@ from zdc_service.client.credentials import Credentials
 from zdc_service.client.errors import error_of, too_late, unreachable
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.proxies import grpc_proxy, is_this_machine
+from zdc_service.client.replies import broken, check_reply
 from zdc_service.rpc import inference_pb2 as inference
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.simulation import Hits, Output, SimulationRequest, SimulationResult, join_hits
@@ -67,11 +68,16 @@ class GrpcServer:
         """Of one call; raises ConfigError where the file of the token cannot be read any more."""
         return tuple(self._credentials.authorization().items())
 
-    def result(self, replies: list[pb.SimulateResponse], output: Output) -> SimulationResult:
-        """The replies to one request, put together; raises NotReadyError where the last is missing."""
+    def result(self, replies: list[pb.SimulateResponse], request: SimulationRequest) -> SimulationResult:
+        """The replies to one request, put together; raises ZdcError where they are not whole."""
         if not replies or not replies[-1].last:
             raise NotReadyError(f"{self._url}: the server ended the stream before the last reply")
-        return result_from_messages(replies, output)
+        try:
+            result = result_from_messages(replies, request.output)
+        except (ValueError, TypeError) as error:
+            raise broken(self._url, str(error)) from error
+        check_reply(self._url, request, result)
+        return result
 
     def error(self, error: Any) -> ZdcError:
         """What a call that failed with a `grpc.RpcError` means."""
@@ -128,7 +134,7 @@ class GrpcClient(Client):
             replies = list(self._simulate(message, timeout=server.timeout_seconds, metadata=server.metadata()))
         except grpc.RpcError as error:
             raise server.error(error) from error
-        return server.result(replies, request.output)
+        return server.result(replies, request)
 
     def graph_sha256(self, model: str, version: int) -> str:
         """As `Client.graph_sha256`."""

@@ -42,7 +42,7 @@ class AsyncHttpClient(AsyncClient):
             raise too_late(server.url, server.timeout_seconds) from error
         except httpx.RequestError as error:
             raise await asyncio.to_thread(server.error, error) from error  # it may ask the server
-        return server.result(reply, body)
+        return server.result(request, reply, body)
 
     async def _disconnect(self) -> None:
         await self._http.aclose()

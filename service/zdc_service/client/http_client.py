@@ -31,6 +31,7 @@ from zdc_service.client.credentials import Credentials
 from zdc_service.client.errors import error_of, too_late, unreachable
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.proxies import http_proxy, is_this_machine
+from zdc_service.client.replies import broken, check_reply
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, ZSTD, split_arrays
 from zdc_service.deadlines import TIMEOUT_HEADER
 from zdc_service.simulation import Hits, SimulationRequest, SimulationResult
@@ -80,16 +81,18 @@ class HttpServer:
         """Of one request; raises ConfigError where the file of the token cannot be read any more."""
         return self._headers | self._credentials.authorization()
 
-    def result(self, reply: httpx.Response, body: bytearray) -> SimulationResult:
-        """What was answered; raises the ZdcError that a refusal means."""
+    def result(self, request: SimulationRequest, reply: httpx.Response, body: bytearray) -> SimulationResult:
+        """What was answered; raises the ZdcError that a refusal means, and one for a reply that is not whole."""
         self._check(reply, body)
         kind = reply.headers.get("Content-Type")
         if kind != ARRAYS:
             raise ZdcError(f"{self.url}: the answer is {kind}, not {ARRAYS}; that is another kind of server")
         try:
-            return _result(reply.headers, body)
-        except (ValueError, KeyError, TypeError) as error:  # gzip, which a proxy may add, does not tell that it was cut
-            raise ZdcError(f"{self.url}: the answer is not whole: {error}; was it cut by a proxy?") from error
+            result = _result(reply.headers, body)
+        except (ValueError, KeyError, TypeError) as error:
+            raise broken(self.url, str(error)) from error
+        check_reply(self.url, request, result)
+        return result
 
     def graph_sha256(self, reply: httpx.Response) -> str:
         """Of the card that was answered; raises the ZdcError that a refusal means."""
@@ -200,7 +203,7 @@ class HttpClient(Client):
                         raise too_late(server.url, server.timeout_seconds)
         except httpx.RequestError as error:
             raise server.error(error) from error
-        return server.result(reply, body)
+        return server.result(request, reply, body)
 
     def graph_sha256(self, model: str, version: int) -> str:
         """As `Client.graph_sha256`."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 from zdc_detector.errors import NotReadyError, UnauthenticatedError, ZdcError
+from zdc_detector.words import counted_are
 
 from zdc_service.access.tokens import Tokens
 from zdc_service.http.page import PAGE_PATHS
@@ -46,7 +47,7 @@ class NoRoom:
         """Stand before `app`, of which `max_connections` connections are open."""
         self._app = app
         self._error = NotReadyError(
-            f"{max_connections} connections are open, as many as --max-connections allows; try again"
+            f"{counted_are(max_connections, 'connection')} open, as many as --max-connections allows; try again"
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

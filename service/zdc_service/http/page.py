@@ -72,7 +72,9 @@ class NearestReply(BaseModel):
     """Geant4 responses to compare with."""
 
     source: str
-    near: bool = Field(description="within a factor 1.25 in energy or 1 cm on the face, or less of both")
+    near: bool = Field(
+        description="within a factor 1.25 in energy or 1 cm on the face, or less of both; never off the face"
+    )
     example: Example | None = Field(description="null where there is no particle of this species or calorimeter")
 
 

@@ -5,7 +5,7 @@ import { get, nearest, Problem, simulate, token } from "./api.js";
 import { drawChannels, drawSums, said, statistics, sums } from "./charts.js";
 import { drawBar, niceEnd } from "./colours.js";
 import { Controls } from "./controls.js";
-import { momentum } from "./geometry.js";
+import { momentum, onFace } from "./geometry.js";
 import { Gallery, imagesOf, SHOWN } from "./responses.js";
 import { bodyOf, snippets } from "./snippets.js";
 
@@ -175,7 +175,7 @@ function show() {
   by("previous").disabled = first === 0;
   by("next").disabled = last >= total;
   by("orientation").textContent = orientation(card.calorimeter);
-  by("nearest").textContent = nearestInWords(geant);
+  by("nearest").textContent = nearestInWords(geant, onFace(card.calorimeter, chosen.x, chosen.y));
   by("source").textContent = example ? `Source: ${geant.source}.` : "";
   const there = !geant.example || (geant.example.distance_cm < 1e-3 && Math.abs(geant.example.energy_ratio - 1) < 1e-4);
   hide(by("go-there"), there, by("energy"));
@@ -204,7 +204,7 @@ function charts() {
   drawSums(by("sum-chart"), by("sum-table"), sums(reply.channels), rows && sums(rows));
 }
 
-function nearestInWords({ example, near, failed }) {
+function nearestInWords({ example, near, failed }, hit) {
   if (failed) return failed;
   if (!example) return "There is no test particle of this species and calorimeter to compare with.";
   const percent = Math.abs(100 * (example.energy_ratio - 1));
@@ -212,6 +212,7 @@ function nearestInWords({ example, near, failed }) {
   const turned = example.turn === "none" ? "" : ` Turned to your point (${example.turn}): the face and its physics are symmetric.`;
   const what = `${example.name}, ${Number(example.energy.toPrecision(4))} GeV, at x = ${example.x.toFixed(2)}, y = ${example.y.toFixed(2)} cm`;
   const far = `${energy}, ${example.distance_cm.toFixed(2)} cm from your point`;
+  if (!hit) return `Your point is off the face; no test particle of Geant4 is, so there is none to compare with. The nearest is a ${what} (${far}).`;
   return near
     ? `Nearest test particle, simulated five times: ${what} (${far}).${turned}`
     : `No test particle is near enough to compare with. The nearest is a ${what} (${far}).`;

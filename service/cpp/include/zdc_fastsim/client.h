@@ -27,20 +27,28 @@ struct Options {
   std::int64_t initial_backoff_ms =
       100;                              ///< Longest wait before the second attempt [ms]; doubled for each further one.
   std::int64_t max_backoff_ms = 5'000;  ///< Longest wait of all [ms]; each is drawn between half of it and all.
+  std::int64_t keepalive_ms =
+      60'000;  ///< A server that is silent for so long in a call is asked whether it is there [ms]; 0: never.
 };
 
 /// Simulates particles on a server.
 ///
 /// Any number of threads may use one client at the same time, if each has buffers of its own: every call is a stream of
 /// its own over a shared connection, and runs wholly in the thread that made it. Moving from or destroying a client
-/// while it is in use is an error; one that was moved from may only be assigned to or destroyed. After fork() a child
-/// makes a client of its own.
+/// while it is in use is an error; one that was moved from may only be assigned to or destroyed.
+///
+/// A process that was forked makes clients of its own, and only if its parent has never made one: make the first client
+/// after fork(), or start the child's program anew (exec). Otherwise its clients are refused with NotReadyError; those
+/// of the parent go on.
 class ZDC_FASTSIM_EXPORT Client {
  public:
   /// Does not connect yet: calls do.
   ///
-  /// @param address `grpc://host:port`, or `grpcs://host:port` for TLS; an IPv6 address stands in brackets.
+  /// @param address `grpc://host:port`, or `grpcs://host:port` for TLS; an IPv6 address is in brackets. Calls go in
+  ///     turn to all addresses of the host's name. `dns:///host:port` is `grpc://host:port` in gRPC's own form;
+  ///     `dns://resolver:53/host:port` asks that resolver for the addresses.
   /// @throws ConfigError for an address of another form, options that cannot be, and files that cannot be read.
+  /// @throws NotReadyError in a process that was forked from one that has made a client.
   explicit Client(const std::string& address, const Options& options = {});
   ~Client();
   Client(Client&&) noexcept;
@@ -68,7 +76,10 @@ class ZDC_FASTSIM_EXPORT Client {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  struct End {
+    void operator()(Impl* impl) const noexcept;
+  };
+  std::unique_ptr<Impl, End> impl_;
 };
 
 }  // namespace zdc_fastsim

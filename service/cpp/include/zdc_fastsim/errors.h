@@ -121,7 +121,8 @@ class ZDC_FASTSIM_EXPORT DeadlineError : public Error {
   using Error::Error;
 };
 
-/// No server answers, or it is starting or shutting down, and all attempts are used up.
+/// No server answers, or it is starting or shutting down, and all attempts are used up; with failed_precondition, the
+/// process was forked from one that has made a client.
 class ZDC_FASTSIM_EXPORT NotReadyError : public Error {
  public:
   using Error::Error;

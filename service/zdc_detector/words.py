@@ -1,0 +1,11 @@
+"""Numbers in messages."""
+
+
+def counted(number: int, noun: str) -> str:
+    """A number and what it counts, e.g. ``1 row`` or ``2 rows``; for nouns whose plural ends in s."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def counted_are(number: int, noun: str) -> str:
+    """The same with its verb: ``1 row is`` or ``2 rows are``."""
+    return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"

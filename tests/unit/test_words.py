@@ -1,0 +1,19 @@
+"""Numbers in messages."""
+
+import pytest
+from zdc_detector.errors import InvalidInputError
+from zdc_detector.particles import Particles
+from zdc_detector.words import counted, counted_are
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 rows are"), (1, "1 row is"), (2, "2 rows are")])
+def test_one_is_no_plural(number: int, said: str) -> None:
+    assert counted_are(number, "row") == said
+    assert said.startswith(counted(number, "row"))
+
+
+@pytest.mark.parametrize(("wrong", "said"), [(2, r"\(and 1 more row\)"), (3, r"\(and 2 more rows\)")])
+def test_further_rows_are_counted(wrong: int, said: str) -> None:
+    columns = {"pdg": [22] * 3, "px": [0.0] * 3, "py": [0.0] * 3, "pz": [float("nan")] * wrong + [100.0] * (3 - wrong)}
+    with pytest.raises(InvalidInputError, match=said):
+        Particles.from_columns(columns)
