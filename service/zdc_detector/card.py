@@ -114,8 +114,18 @@ class DataSpec(_Strict):
     split_seed: int
 
 
+class TrainingSpec(_Strict):
+    """What a training took."""
+
+    seconds: float = Field(ge=0, description="of all epochs, validations included")
+    epochs: int
+    device: str = Field(description="`cpu`, or the name of the GPU")
+    threads: int = Field(description="of torch, in each process")
+    processes: int = 1
+
+
 class Metric(_Strict):
-    """One figure of merit beside its floor (Geant4 against Geant4), 90 % bootstrap intervals over particles."""
+    """One figure of merit beside its floor (simulation against simulation), 90 % bootstrap intervals over particles."""
 
     value: float
     floor: float
@@ -147,6 +157,8 @@ class ModelCard(_Strict):
     opset: int
     flops_per_response: int = Field(description="of the graph for one row; 1 multiply-add = 2")
     data: DataSpec
+    training: TrainingSpec | None = None
+    licence: str = Field("", description="of the model; empty: not stated")
     config: dict[str, Any] = Field(description="the training configuration as resolved")
     git_commit: str
     created: str

@@ -1,9 +1,9 @@
 """How close generated responses are to simulated ones, in photons, each figure beside its floor.
 
 The floor of a figure is the same figure between independent simulations of the same particles at the same
-sample size: nothing but Geant4 against Geant4. `evaluate` gives all figures. What they are stands in `distances`
-(Wasserstein, MAE, CRPS, dispersion, empty share), `classifier`, `neural`, `frechet`, `coverage`, `separation` and, by
-species and energy, `bins`.
+sample size: nothing but simulation against simulation. `evaluate` gives all figures. What they are is said in
+`distances` (Wasserstein, MAE, CRPS, dispersion, empty share), `classifier`, `neural`, `frechet`, `coverage`,
+`separation` and, by species and energy, `bins`.
 """
 
 from zdc_metrics.bins import Bin, Bins, Comparison

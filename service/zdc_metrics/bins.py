@@ -1,4 +1,4 @@
-"""Photon sums per species and energy: mean, spread and empty share, in standard errors from Geant4."""
+"""Photon sums per species and energy: mean, spread and empty share, in standard errors from the simulation."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from zdc_detector.particles import Particles
 
 from zdc_metrics.bootstrap import draw_particles
+from zdc_metrics.distances import photon_sum_variance
 from zdc_metrics.groups import energy_groups, species_groups
 from zdc_metrics.splits import Way
 from zdc_metrics.tables import Interval, header, number, row
@@ -61,7 +62,8 @@ class Bins(_Frozen):
     left_out : Names and numbers of particles of the bins with fewer than `minimum`.
     compared, beyond : Numbers of comparisons.
     floor_beyond : How many would be beyond of as many comparisons of simulations with simulations, mean over the
-        splits of the repeats in two against two, and range that holds 90 % of the splits.
+        splits of the repeats in two against two, and range that holds 90 % of the splits; None without splits.
+    simulation : What the simulation is called.
     """
 
     bins: tuple[Bin, ...]
@@ -70,16 +72,21 @@ class Bins(_Frozen):
     limit: float = LIMIT
     compared: int
     beyond: int
-    floor_beyond: float
-    floor_beyond_range: Interval
+    floor_beyond: float | None
+    floor_beyond_range: Interval | None
+    simulation: str = "simulation"
 
     def summary(self) -> str:
         """One sentence."""
+        found = (
+            f"{self.beyond} of {self.compared} comparisons are more than {self.limit:g} standard errors from equality"
+        )
+        if self.floor_beyond is None or self.floor_beyond_range is None:
+            return f"{found}."
         low, high = self.floor_beyond_range
         return (
-            f"{self.beyond} of {self.compared} comparisons are more than {self.limit:g} standard errors from "
-            f"equality; of Geant4 with Geant4 {self.floor_beyond:.1f} are ({low:.1f} to {high:.1f} for 90% of the "
-            "splits of the repeats)."
+            f"{found}; of {self.simulation} with {self.simulation} {self.floor_beyond:.1f} are ({low:.1f} to "
+            f"{high:.1f} for 90% of the splits of the repeats)."
         )
 
     def to_markdown(self) -> str:
@@ -87,8 +94,8 @@ class Bins(_Frozen):
         lines = [
             "Photon sums by species and energy, generated against simulated: ratio of the means, ratio of the spreads "
             "over the repeats of a particle, difference of the empty shares, each with its standard error and "
-            "(distance from equality in standard errors; root mean square of that for Geant4 with Geant4). "
-            + self.summary(),
+            "(distance from equality in standard errors; root mean square of that for "
+            f"{self.simulation} with {self.simulation}). " + self.summary(),
             "",
             *header("particles", "n", "mean", "spread", "empty share"),
         ]
@@ -116,6 +123,7 @@ def compare_bins(
     floors: list[Way],
     resamples: int,
     rng: np.random.Generator,
+    simulation: str = "simulation",
 ) -> Bins:
     """Compare photon sums, shapes (P, R) and (P, G), in bins of species and energy.
 
@@ -131,7 +139,7 @@ def compare_bins(
         value, error = _compare(simulated[rows], generated[rows], counts)
         splits = [_compare(simulated[rows][:, list(a)], simulated[rows][:, list(b)], counts) for a, b in floors]
         distance = _distance(value, error)
-        floor_distance = np.array([_distance(*split) for split in splits])
+        floor_distance = np.array([_distance(*split) for split in splits]).reshape(len(splits), len(QUANTITIES))
         distances.append(distance)
         floor_distances.append(floor_distance)
         # Ratios were compared as logarithms.
@@ -149,16 +157,17 @@ def compare_bins(
         bins.append(Bin(name=name, particles=len(rows), **entries))
     compared, beyond = _beyond(np.array(distances).reshape(1, -1))
     each = np.array(floor_distances).reshape(len(bins), len(floors), len(QUANTITIES))
-    floor_compared, floor_beyond = _beyond(np.swapaxes(each, 0, 1).reshape(len(floors), -1))
+    floor_compared, floor_beyond = _beyond(np.swapaxes(each, 0, 1).reshape(len(floors), len(bins) * len(QUANTITIES)))
     share = floor_beyond / np.maximum(floor_compared, 1) * compared[0]
-    low, high = np.quantile(share, (0.05, 0.95))
+    low, high = np.quantile(share, (0.05, 0.95)) if floors else (0.0, 0.0)
     return Bins(
         bins=tuple(bins),
         left_out=left_out,
         compared=int(compared[0]),
         beyond=int(beyond[0]),
-        floor_beyond=float(share.mean()),
-        floor_beyond_range=(float(low), float(high)),
+        floor_beyond=float(share.mean()) if floors else None,
+        floor_beyond_range=(float(low), float(high)) if floors else None,
+        simulation=simulation,
     )
 
 
@@ -199,7 +208,7 @@ def _compare(
 
 def _per_particle(sums: NDArray[np.int64]) -> NDArray[np.float64]:
     """Mean and unbiased variance of the photon sum over repeats and share of empty responses, shape (n, 3)."""
-    return np.column_stack([sums.mean(axis=1), sums.var(axis=1, ddof=1), (sums == 0).mean(axis=1)])
+    return np.column_stack([sums.mean(axis=1), photon_sum_variance(sums), (sums == 0).mean(axis=1)])
 
 
 def _binomial_error(simulated: NDArray[np.bool_], generated: NDArray[np.bool_]) -> float:

@@ -179,7 +179,9 @@ class ClassifierScores:
 
         Resamples draw held-out particles, not training sets: the intervals leave out the noise of the training.
         """
-        model, floor = (np.mean([auc(s, particles, draws) for s in side], axis=0) for side in (self.model, self.floor))
+        model = np.mean([auc(s, particles, draws) for s in self.model], axis=0)
+        floors = [auc(s, particles, draws) for s in self.floor]
+        floor = np.mean(floors, axis=0) if floors else np.full_like(model, np.nan)
         return Resampled(float(model[0]), float(floor[0]), model[1:], floor[1:])
 
 

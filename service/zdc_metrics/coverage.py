@@ -28,7 +28,8 @@ Features = NDArray[np.float64]
 def coverage(
     simulated: Features, generated: Features, draws: NDArray[np.intp], ways: list[Way], floors: list[Way]
 ) -> dict[str, Resampled]:
-    """The four `NAMES`, two repeats against two, averaged over the ways; none for fewer than `MINIMUM` particles.
+    """The four `NAMES`, two repeats against two, averaged over the ways; none for fewer than `MINIMUM` particles,
+    and none without floors, which they mean nothing without.
 
     Resamples draw particles and leave the balls as they are.
 
@@ -37,7 +38,7 @@ def coverage(
     simulated, generated : Scaled features, shapes (P, R, D) and (P, G, D).
     draws : Indices of resampled particles, shape (B, P).
     """
-    if len(simulated) < MINIMUM:
+    if len(simulated) < MINIMUM or not floors:
         return {}
     model = np.mean([shares(simulated[:, list(a)], generated[:, list(b)]) for a, b in ways], axis=0)
     # Either half of a split may stand for the generator.

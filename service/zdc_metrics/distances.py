@@ -43,9 +43,11 @@ def self_distance(sums: NDArray[np.generic]) -> NDArray[np.float64]:
 
     Parameters
     ----------
-    sums : Channel sums, shape (P, R, C), R >= 2.
+    sums : Channel sums, shape (P, R, C); nan for R = 1.
     """
     repeats = sums.shape[1]
+    if repeats < 2:
+        return np.full(len(sums), np.nan)
     weights = 2 * np.arange(repeats) - repeats + 1
     ordered = np.sort(sums.astype(np.float64), axis=1)
     distance: NDArray[np.float64] = np.einsum("r,prc->p", weights, ordered) * (
@@ -83,7 +85,12 @@ def crps_floor(simulated: NDArray[np.generic]) -> NDArray[np.float64]:
 
 
 def photon_sum_variance(sums: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Unbiased variance of the photon sum over the repeats of each particle, from (P, R) sums, shape (P,)."""
+    """Unbiased variance of the photon sum over the repeats of each particle, from (P, R) sums, shape (P,).
+
+    Of one repeat nan.
+    """
+    if sums.shape[1] < 2:
+        return np.full(len(sums), np.nan)
     variance: NDArray[np.float64] = sums.astype(np.float64).var(axis=1, ddof=1)
     return variance
 

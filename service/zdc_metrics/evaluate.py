@@ -34,6 +34,8 @@ def evaluate(
     seed: int = 0,
     resamples: int = 200,
     few: int = FEW_WAYS,
+    simulation: str = "simulation",
+    notes: tuple[str, ...] = (),
 ) -> Report:
     """Compare generated with simulated responses of P particles.
 
@@ -41,9 +43,12 @@ def evaluate(
     the model and for the floor alike; MAE, CRPS, dispersion and the empty share use all repeats, which changes their
     noise and not their expectation. So many generated repeats take the generator's random numbers out of them.
 
+    Two or three simulations of a particle are compared one against one. A single one has no floor: then there are the
+    figures that mean something without, and dispersion, coverage and separation powers are left out.
+
     Parameters
     ----------
-    simulated : Photons per fibre, shape (P, R, rows, columns), R >= 4.
+    simulated : Photons per fibre, shape (P, R, rows, columns).
     generated : The same from a generator, shape (P, G, rows, columns), G >= 2; independent random numbers for
         every row.
     particles : P particles.
@@ -51,10 +56,12 @@ def evaluate(
     seed : Of the bootstrap, the folds and, where there are many, the choice of ways.
     resamples : Bootstrap resamples of the particles.
     few : Ways of choosing repeats, at most, for what is costly: classifiers, Frechet distance, coverage, separation.
+    simulation : What the simulation is called in tables.
+    notes : What else the report should say of the samples.
 
     Raises
     ------
-    InvalidInputError : shapes that do not fit each other, or too few repeats.
+    InvalidInputError : shapes that do not fit each other, or fewer than two generated repeats.
     """
     real = summarise(simulated, particles, calorimeter, "simulated")
     made = summarise(generated, particles, calorimeter, "generated")
@@ -73,7 +80,7 @@ def evaluate(
             "wasserstein": figures.wasserstein(real.channels[rows], made.channels[rows], draws, ways, floors),
             "mae": figures.mae(real.channels[rows], made.channels[rows], draws),
             "crps": figures.crps(real.channels[rows], made.channels[rows], draws),
-            "dispersion": figures.spread(real.sums[rows], made.sums[rows], draws, floors),
+            **({"dispersion": figures.spread(real.sums[rows], made.sums[rows], draws, floors)} if floors else {}),
             "empty_share": figures.empty(real.sums[rows], made.sums[rows], draws),
             "auc": boosted.resampled(rows, draws),
             **neural.resampled(rows, draws),
@@ -96,5 +103,7 @@ def evaluate(
         seed=seed,
         resamples=resamples,
         groups=tuple(groups),
-        bins=compare_bins(real.sums, made.sums, particles, floors, resamples, rng),
+        bins=compare_bins(real.sums, made.sums, particles, floors, resamples, rng, simulation),
+        simulation=simulation,
+        notes=notes,
     )

@@ -76,7 +76,7 @@ def draw_responses(
     particles: Particles,
     calorimeter: Calorimeter,
     *,
-    names: tuple[str, str] = ("Geant4", "generated"),
+    names: tuple[str, str] = ("simulation", "generated"),
     most: int = 10,
 ) -> Figure:
     """`draw_columns` of some repeats of particles that show the variety of all.

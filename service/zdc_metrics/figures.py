@@ -4,6 +4,8 @@ Every function takes channel sums or photon sums of one group of P particles and
 particles of shape (B, P).
 """
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,8 +31,8 @@ def wasserstein(simulated: Sums, generated: Sums, draws: Draws, ways: list[Way],
         sorted_simulated = _sorted_samples(simulated[rows], [a for a, _ in ways] + [s for way in floors for s in way])
         sorted_generated = _sorted_samples(generated[rows], [b for _, b in ways])
         value = np.mean([_sorted_distance(sorted_simulated[a], sorted_generated[b]) for a, b in ways])
-        floor = np.mean([_sorted_distance(sorted_simulated[a], sorted_simulated[b]) for a, b in floors])
-        return float(value), float(floor)
+        below = [_sorted_distance(sorted_simulated[a], sorted_simulated[b]) for a, b in floors]
+        return float(value), float(np.mean(below)) if below else math.nan
 
     value, floor = both(np.arange(len(simulated)))
     resampled = np.array([both(rows) for rows in draws]).reshape(-1, 2)

@@ -45,7 +45,8 @@ def frechet(
     deals = rng.permuted(np.tile(np.arange(particles), (_DEALS, 1)), axis=1)
     rows = np.concatenate([deals, draws])
     model = np.mean([extrapolated(simulated[:, list(a)], generated[:, list(b)], rows) for a, b in ways], axis=0)
-    floor = np.mean([extrapolated(simulated[:, list(a)], simulated[:, list(b)], rows) for a, b in floors], axis=0)
+    floors_found = [extrapolated(simulated[:, list(a)], simulated[:, list(b)], rows) for a, b in floors]
+    floor = np.mean(floors_found, axis=0) if floors_found else np.full_like(model, np.nan)
     (value, values), (below, belows) = (_shifted(found) for found in (model, floor))
     return Resampled(value, below, values, belows)
 

@@ -119,9 +119,9 @@ class NeuralSeparation:
     def resampled(self, particles: NDArray[np.intp], draws: NDArray[np.intp]) -> dict[str, Resampled]:
         """AUC and Jensen-Shannon divergence of a group, averaged over the ways; resamples train nothing anew."""
         pair = ClassifierScores([found.scores for found in self._model], [found.scores for found in self._floor])
-        model, floor = (
-            np.mean([found.information[particles] for found in side], axis=0) for side in (self._model, self._floor)
-        )
+        model = np.mean([found.information[particles] for found in self._model], axis=0)
+        floors = [found.information[particles] for found in self._floor]
+        floor = np.mean(floors, axis=0) if floors else np.full_like(model, np.nan)
         divergence = Resampled(
             float(model.mean()),
             float(floor.mean()),

@@ -37,9 +37,10 @@ class NullDispersion:
 def null_dispersion(generated: NDArray[np.int64], simulated: int, rng: np.random.Generator) -> NullDispersion | None:
     """Draw `simulated` of the generated photon sums, shape (P, G), for each particle, again and again.
 
-    None if G < 3 `simulated`: the repeats that are left would be too few to stand for the generator.
+    None if G < 3 `simulated`: the repeats that are left would be too few to stand for the generator. None of single
+    simulations, which have no spread.
     """
-    if generated.shape[1] < 3 * simulated:
+    if simulated < 2 or generated.shape[1] < 3 * simulated:
         return None
     tops, bottoms = [], []
     for _ in range(_DRAWS):

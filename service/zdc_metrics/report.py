@@ -10,6 +10,7 @@ from zdc_metrics.bins import Bins
 from zdc_metrics.bootstrap import LEVEL, Resampled, interval
 from zdc_metrics.coverage import NEIGHBOURS
 from zdc_metrics.separation import BINS
+from zdc_metrics.splits import sample_size
 from zdc_metrics.tables import Interval, header, number, row, span
 
 #: Name in reports and cards -> heading and what a perfect generator would get.
@@ -35,7 +36,7 @@ HEADINGS = {
 WITHOUT_RATIO = ("dispersion", "auc", "neural_auc", "neural_jsd", "frechet")  # these are compared with 1, 0.5 and 0
 #: What the figures behind the first six are, below the table.
 _NOTES = (
-    "Two repeats against two, in physics features (photon sum, sum / energy, centroid minus impact point, widths, lit "
+    "{} in physics features (photon sum, sum / energy, centroid minus impact point, widths, lit "
     "fibres, single photons, ten brightest fibres): Fréchet distance in squared standard deviations, extrapolated to "
     "infinite samples, where it may come out below 0; precision, recall, density and coverage with "
     f"{NEIGHBOURS} neighbours; separation powers of histograms of {BINS} bins, which small samples raise as they do "
@@ -109,6 +110,9 @@ class Report(_Frozen):
     seed, resamples : Of the bootstrap.
     groups : All particles first.
     bins : Photon sums by species and energy.
+    simulation : What the simulation is called.
+    notes : What else is to be known of the samples, in sentences.
+    test_file, test_sha256 : Name and hash of the file of simulations, if they came from one.
     """
 
     finish: str
@@ -119,6 +123,10 @@ class Report(_Frozen):
     level: float = LEVEL
     groups: tuple[Group, ...]
     bins: Bins | None = None
+    simulation: str = "simulation"
+    notes: tuple[str, ...] = ()
+    test_file: str = ""
+    test_sha256: str = ""
 
     @property
     def overall(self) -> Group:
@@ -140,22 +148,46 @@ class Report(_Frozen):
             )
         return entries
 
+    def _remarks(self) -> list[str]:
+        """What is special about the samples, each sentence after an empty line."""
+        remarks = list(self.notes)
+        if self.simulated_repeats == 1:
+            remarks.append(
+                "There is no floor: it needs two simulations of a particle at least. Of single ones the CRPS and the "
+                "MAE can be compared between models on this file, the empty share with the simulated one beside it, "
+                "the classifiers with 0.5 and the Fréchet distance with 0; the spread of a particle's responses is not "
+                "seen, but by the CRPS."
+            )
+        elif sample_size(self.simulated_repeats) == 1:
+            remarks.append(
+                f"With {self.simulated_repeats} simulations of a particle, one is compared with one: distances and "
+                "floors are larger than those of two against two, and do not stand beside them."
+            )
+        return [line for remark in remarks for line in ("", remark)]
+
+    def _features_note(self) -> str:
+        two = sample_size(self.simulated_repeats) > 1
+        return _NOTES.format("Two repeats against two," if two else "One repeat against one,")
+
     def to_markdown(self) -> str:
         """The overall figures, one line per group, and the bins, as Markdown tables."""
         lines = [
             f"{self.overall.particles} particles, {self.simulated_repeats} simulated and {self.generated_repeats} "
             f"generated responses of each; counts finished: {self.finish}; {self.level:.0%} bootstrap intervals over "
             f"particles ({self.resamples} resamples).",
+            *self._remarks(),
             "",
             *header("figure", "generated", "interval", "floor", "interval", "ratio", "interval", "if right"),
         ]
         for name, f in self.overall.figures.items():
             heading, best = HEADINGS[name]
+            if f.floor is None and best.startswith("the floor"):
+                best = "no floor; compare models on this file"
             if f.if_right is not None:
                 best += f"; {span(f.if_right)} in {self.level:.0%} of such samples"
             lines.append(row(heading, *f.cells, best))
         names = list(self.overall.figures)
-        lines += ["", _NOTES] if names[_BEFORE_NOTES:] else []
+        lines += ["", self._features_note()] if names[_BEFORE_NOTES:] else []
         lines += [
             "",
             "Generated / floor (interval of the generated figure; for dispersion its range if it were right):",

@@ -13,6 +13,7 @@ from zdc_detector.showers import Showers
 
 from zdc_metrics.grouping import RepeatedShowers, by_particle
 from zdc_metrics.splits import SAMPLE
+from zdc_metrics.trimming import simulation_of
 
 _KINEMATICS = [CONDITIONS.index(name) for name in KINEMATICS]
 #: Least repeats for figures with a floor.
@@ -35,12 +36,12 @@ class Sample:
     attributes: dict[str, str | int | float]
 
 
-def read_sample(path: Path, otherwise: str) -> Sample:
+def read_sample(path: Path, otherwise: str = "") -> Sample:
     """Read a file of counts, or of hits; `particle_id` may be any.
 
     Parameters
     ----------
-    otherwise : Name of the sample where the file names no model.
+    otherwise : Name of the sample if the file names no model; default: see `zdc_metrics.trimming.simulation_of`.
 
     Raises
     ------
@@ -61,8 +62,7 @@ def read_sample(path: Path, otherwise: str) -> Sample:
         raise FileFormatError(f"{path}: {problems[0]}")
     counts = stored.responses.astype(np.uint16, copy=False)
     attributes = dict(stored.attributes)
-    model = attributes.get("model")
-    name = f"{model} {attributes.get('version', '')}".strip() if model is not None else otherwise
+    name = otherwise if otherwise and "model" not in attributes else simulation_of(attributes)
     return Sample(name, Showers(stored.particles, counts, number, stored.calorimeter), attributes)
 
 

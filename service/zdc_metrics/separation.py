@@ -33,7 +33,7 @@ def separation_powers(
 ) -> dict[str, Resampled]:
     """Separation power of each of `QUANTITIES`, two repeats against two, averaged over the ways.
 
-    None for fewer than `MINIMUM` particles.
+    None for fewer than `MINIMUM` particles, and none without floors, whose bias is theirs.
 
     Empty responses have neither centroid nor width and are left out of those; their share is a figure of its own.
 
@@ -42,7 +42,7 @@ def separation_powers(
     simulated, generated : Columns `FEATURES`, shapes (P, R, F) and (P, G, F).
     draws : Indices of resampled particles, shape (B, P).
     """
-    if len(simulated) < MINIMUM:
+    if len(simulated) < MINIMUM or not floors:
         return {}
     counts = np.array([np.bincount(row, minlength=len(simulated)) for row in draws], dtype=np.float64)
     weights = np.vstack([np.ones(len(simulated)), counts.reshape(-1, len(simulated))])

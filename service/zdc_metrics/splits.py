@@ -1,6 +1,6 @@
 """Two simulations against two others: the ways of choosing them.
 
-A way is a pair of tuples of repeat numbers, `SAMPLE` on either side. Where there are more ways than
+A way is a pair of tuples of repeat numbers, `sample_size` on either side. Where there are more ways than
 `MAXIMUM_WAYS`, that many are drawn.
 """
 
@@ -9,43 +9,42 @@ from itertools import combinations
 import numpy as np
 from zdc_detector.errors import InvalidInputError
 
-#: Repeats on either side of a comparison; the figures depend on it, so it never varies.
+#: Repeats on either side of a comparison, see `sample_size`.
 SAMPLE = 2
 MAXIMUM_WAYS = 100
 
 Way = tuple[tuple[int, ...], tuple[int, ...]]
 
 
-def floor_ways(simulated: int, rng: np.random.Generator, most: int = MAXIMUM_WAYS) -> list[Way]:
-    """Unordered splits of `simulated` repeats into two against two others.
+def sample_size(simulated: int) -> int:
+    """Repeats on either side: `SAMPLE`, or one of few simulations. Figures depend on it, and the report says it."""
+    return SAMPLE if simulated >= 2 * SAMPLE else 1
 
-    Raises
-    ------
-    InvalidInputError : fewer than four repeats.
+
+def floor_ways(simulated: int, rng: np.random.Generator, most: int = MAXIMUM_WAYS) -> list[Way]:
+    """Unordered splits of `simulated` repeats into two against two others; of fewer than four, one against one.
+
+    A single simulation has none: it has no floor.
     """
-    if simulated < 2 * SAMPLE:
-        raise InvalidInputError(
-            f"{simulated} simulations of each particle; the floor needs at least {2 * SAMPLE}, two against two"
-        )
+    size = sample_size(simulated)
     if simulated > 8:  # C(9, 2) C(7, 2) / 2 = 378 ways: draw instead of listing
         drawn = [rng.permutation(simulated)[: 2 * SAMPLE].tolist() for _ in range(most)]
         return [(tuple(four[:SAMPLE]), tuple(four[SAMPLE:])) for four in drawn]
-    pairs = list(combinations(range(simulated), SAMPLE))
+    pairs = list(combinations(range(simulated), size))
     ways = [(a, b) for a, b in combinations(pairs, 2) if not set(a) & set(b)]
     return [ways[i] for i in _at_most(len(ways), most, rng)]
 
 
 def model_ways(simulated: int, generated: int, rng: np.random.Generator, most: int = MAXIMUM_WAYS) -> list[Way]:
-    """Choices of two simulated and two generated repeats.
+    """Choices of `sample_size` simulated and as many generated repeats.
 
     Raises
     ------
-    InvalidInputError : fewer than two repeats on a side.
+    InvalidInputError : fewer than two generated repeats.
     """
-    for name, repeats in (("simulated", simulated), ("generated", generated)):
-        if repeats < SAMPLE:
-            raise InvalidInputError(f"{repeats} {name} responses of each particle; at least {SAMPLE} are needed")
-    left, right = (list(combinations(range(n), SAMPLE)) for n in (simulated, generated))
+    if generated < SAMPLE:
+        raise InvalidInputError(f"{generated} generated responses of each particle; at least {SAMPLE} are needed")
+    left, right = (list(combinations(range(n), sample_size(simulated))) for n in (simulated, generated))
     return [(left[i // len(right)], right[i % len(right)]) for i in _at_most(len(left) * len(right), most, rng)]
 
 

@@ -203,7 +203,7 @@ def validate(
         finish = str(generated.attributes.get("finish", "not recorded"))
         report = evaluate(
             simulated.responses, made.responses, simulated.particles, simulated.calorimeter,
-            finish=finish, seed=seed, resamples=resamples,
+            finish=finish, seed=seed, resamples=resamples, simulation=reference.name,
         )  # fmt: skip
     copies = count_copies(compared.reference.responses, compared.generated.responses)
     return Validation(reference, generated, compared, pairs, report, why, copies)

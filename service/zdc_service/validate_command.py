@@ -93,7 +93,7 @@ def run(command: Validate) -> tuple[list[str], list[str]]:
         bound.check(HEADINGS, WITHOUT_RATIO)
     output = command.output or command.generated.with_suffix(".html")
     _check_outputs(command, output)
-    reference = read_sample(command.reference, "Geant4")
+    reference = read_sample(command.reference)
     generated = read_sample(command.generated, "generated")
     if generated.name == reference.name:
         generated = replace(generated, name=f"{generated.name} ({command.generated.stem})")

@@ -53,7 +53,7 @@ def test_table_1_holds_every_model_and_training_beside_the_floor(folder: Path) -
     text = (folder / "table1.md").read_text()
     (mae,) = tree["figures"]["cond VAE"]["mae"]
     assert f"| cond VAE | {mae:.3g} ({mae / tree['floor']['mae']:.2f} of the floor) |" in text
-    assert "| Geant4 against Geant4 |" in text
+    assert "| simulation against simulation |" in text
     assert "the paper has" in text or "as in the paper" in text
 
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 from shower_samples import face_particles
 from training_runs import trained
-from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, ModelCard
+from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, ModelCard, sha256_of
 from zdc_detector.errors import ConfigError, ModelError
 from zdc_detector.particles import ENERGY, PX, PZ, VX, VZ
 from zdc_detector.random import normals
@@ -24,9 +24,11 @@ from zdc_service.simulator import Simulator
 from zdc_training import graph as graph_module
 from zdc_training.cli import main
 from zdc_training.data import load_split
-from zdc_training.export import export, git_commit, trained_ranges
+from zdc_training.export import export
 from zdc_training.generate import generate, network
 from zdc_training.graph import ExportedGraph, check_parity, flops
+from zdc_training.provenance import git_commit
+from zdc_training.ranges import trained_ranges
 from zdc_training.run import Run
 
 
@@ -77,13 +79,26 @@ def test_the_card_says_what_is_true(run: Run, models: Path) -> None:
     config = run.config()
     assert card.noise.dimension == run.load_model().noise == 10
     assert card.finish is config.output.finish
-    assert card.config == json.loads(config.model_dump_json())
-    assert card.data.files.keys() == {"train.h5", "test.h5"}
+    data = {**json.loads(config.data.model_dump_json()), "train": "train.h5", "test": "test.h5"}
+    assert card.config == {**json.loads(config.model_dump_json()), "data": data}
+    assert str(config.data.train.parent) not in (folder / CARD_FILE).read_text()
+    assert card.data.files == {
+        path.name: sha256_of(path) for path in (config.data.train, config.data.test) if path is not None
+    }
+    assert card.licence == ""
+    assert card.training is not None
+    assert card.training.seconds == pytest.approx(sum(each["seconds"] for each in run.records()), abs=0.1)
+    assert (card.training.epochs, card.training.device) == (4, "cpu")
     assert {"wasserstein", "mae", "crps", "dispersion", "empty_share", "auc"} <= set(card.metrics)
     assert card.limitations[-1] == "Toy showers."
     assert "neglects decay products" in card.limitations[0]
     assert card.flops_per_response == flops(ExportedGraph(run.load_model()).eval())
     text = (folder / "README.md").read_text()
+    assert "Trained on toy showers, commit `" in text
+    assert "`, 4 epochs in " in text
+    assert "Licence: not stated." in text
+    assert "Geant4" not in text
+    assert "Geant4" not in (folder / CARD_FILE).read_text()
     assert all(f"- {limitation}" in text for limitation in card.limitations)
     for name in ("responses.png", "distributions.png"):
         assert (folder / name).is_file()
@@ -124,7 +139,8 @@ def test_the_service_answers_as_the_network_in_memory(run: Run, models: Path) ->
 
 
 def test_an_exported_model_has_the_figures_of_its_run(run: Run, models: Path, tmp_path: Path) -> None:
-    main(["evaluate", str(models / "toy" / "1"), "--resamples", "20", "--output", str(tmp_path)])
+    test = run.config().data.test
+    main(["evaluate", str(models / "toy" / "1"), "--resamples", "20", "--output", str(tmp_path), "--test", str(test)])
     exported = Report.model_validate_json((tmp_path / "metrics.json").read_bytes()).overall.figures
     trained = Report.model_validate_json(run.metrics.read_bytes()).overall.figures
     for name in ("wasserstein", "mae", "crps"):

@@ -1,15 +1,17 @@
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from matplotlib.image import imread
 from numpy.typing import NDArray
 from shower_samples import draw_responses, toy_showers, write_showers
-from zdc_detector.errors import InvalidInputError
+from zdc_detector.card import sha256_of
 from zdc_detector.particles import ENERGY, Particles
 from zdc_metrics import Report, by_particle, mean_absolute_error
 from zdc_metrics.face_pictures import choose_examples
 from zdc_training.evaluate import evaluate_responses
+from zdc_training.ranges import trained_ranges
 
 
 def generate(particles: Particles, repeats: int, seed: int) -> NDArray[np.uint16]:
@@ -42,11 +44,39 @@ def test_report_tables_and_pictures_are_written(tmp_path: Path) -> None:
         assert picture[..., :3].std() > 0.05
 
 
-def test_a_file_without_repeats_is_named(tmp_path: Path) -> None:
-    path = write_showers(tmp_path / "test.h5", toy_showers(10))
-    with pytest.raises(InvalidInputError, match=r"test\.h5: 1 simulations of each particle; the floor needs"):
-        evaluate_responses(generate, path, tmp_path / "run", finish="poisson")
-    assert not (tmp_path / "run").exists()
+def test_a_file_of_single_showers_says_what_it_can(tmp_path: Path) -> None:
+    path = write_showers(tmp_path / "test.h5", toy_showers(30))
+    report = evaluate_responses(generate, path, tmp_path / "run", finish="poisson", repeats=4, resamples=10)
+    assert (report.simulated_repeats, report.overall.particles) == (1, 30)
+    assert report.overall.figures["crps"].floor is None
+    assert "There is no floor" in (tmp_path / "run" / "metrics.md").read_text()
+
+
+def test_unequal_repeats_are_trimmed_and_said(tmp_path: Path) -> None:
+    showers = toy_showers(40, 6)
+    path = write_showers(tmp_path / "test.h5", showers[np.random.default_rng(1).random(len(showers)) < 0.8])
+    report = evaluate_responses(generate, path, tmp_path / "run", finish="poisson", repeats=4, resamples=10)
+    assert report.simulated_repeats == 4
+    assert report.notes[0].startswith("Particles have 2 to 6 simulations each: the figures are of the ")
+    assert report.notes[0] in report.to_markdown()
+    assert report.overall.figures["crps"].floor is not None
+    assert (report.test_file, report.test_sha256, report.simulation) == ("test.h5", sha256_of(path), "simulation")
+
+
+def test_what_the_file_and_the_model_leave_out_is_said(tmp_path: Path) -> None:
+    path = write_showers(tmp_path / "test.h5", toy_showers(30, 4))
+    with h5py.File(path, "r+") as file:
+        file.attrs["minimum_photons"] = 10
+        file.attrs["title"] = "Geant4 showers"
+    ranges = trained_ranges(toy_showers(30), "cell")
+    ranges = ranges.model_copy(update={"species": tuple(each for each in ranges.species if each.pdg != 22)})
+    report = evaluate_responses(generate, path, tmp_path, finish="none", ranges=ranges, repeats=4, resamples=5)
+    dropped, outside = report.notes
+    assert dropped.startswith("Simulated responses with fewer than 10 photons were dropped from the test file")
+    photons = np.count_nonzero(toy_showers(30).particles.pdg == 22)
+    assert outside.startswith(f"{photons} of the 30 test particles are outside what the model was trained on")
+    assert "species: pdg 22 was not in the training set" in outside
+    assert report.simulation == "Geant4"
 
 
 def test_examples_show_every_species_from_low_to_high_energy() -> None:

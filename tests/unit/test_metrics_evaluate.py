@@ -12,6 +12,7 @@ Counts = NDArray[np.generic]
 
 PARTICLES = face_particles(60)
 SIMULATED = draw_responses(PARTICLES, 4, seed=1)
+GENERATED = draw_responses(PARTICLES, 4, seed=2)
 
 
 def report_of(light: float = 1.0, spread: float = 0.3, repeats: int = 4, seed: int = 0) -> Report:
@@ -123,6 +124,41 @@ def test_the_table_names_all_figures_and_groups(right: Report) -> None:
     assert set(widths) == {6, 7, 9}  # at most six figures across
 
 
+def test_single_simulations_have_no_floor(right: Report) -> None:
+    single = evaluate(SIMULATED[:, :1], GENERATED, PARTICLES, ZN, finish="poisson", resamples=20, few=1)
+    figures = single.overall.figures
+    assert list(figures) == ["wasserstein", "mae", "crps", "empty_share", "auc", "neural_auc", "neural_jsd"]
+    assert {name for name, figure in figures.items() if figure.floor is not None} == {"empty_share"}
+    crps, reference = figures["crps"], right.overall.figures["crps"]
+    assert crps.value == pytest.approx(reference.value, rel=0.2)  # its expectation is that of more simulations
+    assert crps.interval is not None
+    assert single.bins is not None
+    assert single.bins.floor_beyond is None
+    assert all(found.spread.value is None and found.mean.error for found in single.bins.bins)
+    table = single.to_markdown()
+    assert "There is no floor: it needs two simulations of a particle at least." in table
+    assert "no floor; compare models on this file" in table
+    assert "simulation with simulation" not in single.bins.summary()
+    assert list(single.card_metrics()) == ["empty_share"]
+    assert Report.model_validate_json(single.model_dump_json()) == single
+
+
+def test_three_simulations_are_compared_one_against_one() -> None:
+    report = evaluate(SIMULATED[:, :3], GENERATED, PARTICLES, ZN, finish="poisson", resamples=20, few=1)
+    channels = ZN.channel_sums(SIMULATED[:, :3].reshape(-1, 44, 44)).reshape(60, 3, 5)
+    floor = np.mean([channel_wasserstein(channels[:, a], channels[:, b]) for a, b in ((0, 1), (0, 2), (1, 2))])
+    assert report.overall.figures["wasserstein"].floor == pytest.approx(floor)
+    assert report.overall.figures["dispersion"].value is not None
+    assert report.overall.figures["dispersion"].floor is None
+    assert "With 3 simulations of a particle, one is compared with one" in report.to_markdown()
+
+
+def test_tables_call_the_simulation_what_it_is() -> None:
+    report = evaluate(SIMULATED, GENERATED, PARTICLES, ZN, finish="none", resamples=5, few=1, simulation="FLUKA")
+    assert "of FLUKA with FLUKA" in report.to_markdown()
+    assert "Geant4" not in report.to_markdown()
+
+
 def test_groups_that_cannot_say_are_left_open() -> None:
     """One particle, always empty: no ratios, no dispersion, nothing that JSON cannot hold."""
     responses = SIMULATED.copy()
@@ -142,7 +178,6 @@ def test_groups_that_cannot_say_are_left_open() -> None:
 @pytest.mark.parametrize(
     ("simulated", "generated", "message"),
     [
-        (SIMULATED[:, :3], SIMULATED, "3 simulations of each particle; the floor needs at least 4"),
         (SIMULATED, SIMULATED[:, :1], "1 generated responses of each particle; at least 2"),
         (SIMULATED[:50], SIMULATED, r"simulated responses have shape \(50, 4, 44, 44\); they need \(60, repeats"),
         (SIMULATED, SIMULATED[:, :, :40], r"generated responses have shape \(60, 4, 40, 44\)"),

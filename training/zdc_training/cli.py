@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import AliasChoices, BaseModel, Field
 from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand
-from zdc_detector.card import CARD_FILE, ModelCard
 from zdc_detector.commands import INTERRUPTED, ListedText, command_config, end, run_command, warn
 from zdc_detector.random import MAX_SEED
 
@@ -108,9 +107,15 @@ class Profile(OnTorch):
 
 
 class Evaluate(BaseModel):
-    """Compare a model with the test file: every figure beside its floor."""
+    """Compare a model with simulations that it was not trained on: every figure beside its floor.
+
+    A floor needs two simulations of each particle, better four; of single ones there are the figures that need none.
+    """
 
     model: CliPositionalArg[Path] = Field(description="run folder of `train-zdc fit`, or an exported model's folder")
+    test: Path | None = Field(
+        None, description="file of showers that were not trained on, HDF5; default: data.test of the configuration"
+    )
     output: Path | None = Field(
         None, description="folder for figures and pictures; default: the run, or runs/<name>-<version> of an export"
     )
@@ -122,23 +127,13 @@ class Evaluate(BaseModel):
 
     def cli_cmd(self) -> None:
         """Write metrics.json, metrics.md and pictures and print the tables."""
-        from zdc_training.config import parse_config
         from zdc_training.evaluate import evaluate_model
-        from zdc_training.generate import exported_graph, network
-        from zdc_training.run import Run
+        from zdc_training.subjects import open_subject
 
-        if (self.model / CARD_FILE).is_file():
-            card = ModelCard.read(self.model)
-            config, folder = parse_config(card.config, str(self.model)), Path("runs") / f"{card.name}-{card.version}"
-            source = exported_graph(self.model, card)
-        else:
-            run = Run(self.model)
-            config, folder = run.config(), run.folder
-            source = network(run.load_model())
+        subject = open_subject(self.model, self.test)
         report = evaluate_model(
-            source,
-            config,
-            self.output or folder,
+            subject,
+            self.output or subject.folder,
             repeats=self.repeats,
             seed=self.seed,
             resamples=self.resamples,

@@ -3,18 +3,21 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 from numpy.typing import NDArray
+from zdc_detector.card import Ranges, sha256_of
 from zdc_detector.errors import InvalidInputError
 from zdc_detector.particles import Particles
+from zdc_detector.shower_rows import file_attributes
 from zdc_detector.showers import read_showers
 from zdc_detector.whole_file import write_whole
-from zdc_metrics import Report, by_particle, evaluate
+from zdc_metrics import Report, evaluate
+from zdc_metrics.trimming import even_repeats, simulation_of
 
-from zdc_training.config import AnyConfig, data_path, held_out_path
-from zdc_training.data import check_unseen
-from zdc_training.generate import RateSource, generate
+from zdc_training.generate import generate
 from zdc_training.pictures import draw_distributions, draw_responses
+from zdc_training.subjects import Subject
 
 METRICS_FILE, TABLE_FILE = "metrics.json", "metrics.md"
 RESPONSES_FILE, DISTRIBUTIONS_FILE = "responses.png", "distributions.png"
@@ -29,22 +32,21 @@ Generate = Callable[[Particles, int, int], NDArray[np.integer]]
 
 
 def evaluate_model(
-    source: RateSource, config: AnyConfig, folder: Path, *, repeats: int = REPEATS, seed: int = 1, resamples: int = 200
+    subject: Subject, folder: Path, *, repeats: int = REPEATS, seed: int = 1, resamples: int = 200
 ) -> Report:
-    """`evaluate_responses` of a model on the test file of its configuration.
+    """`evaluate_responses` of a model.
 
     Raises
     ------
-    ConfigError : there is no such file, or it holds particles of the training file.
     FileFormatError, InvalidInputError : see `evaluate_responses`.
     """
-    check_unseen(data_path(config.data.train), held_out_path(config.data))
-    finish = config.output.finish
     return evaluate_responses(
-        lambda particles, repeats, seed: generate(source, particles, repeats, seed, finish),
-        held_out_path(config.data),
+        lambda particles, repeats, seed: generate(subject.source, particles, repeats, seed, subject.finish),
+        subject.test,
         folder,
-        finish=finish.value,
+        finish=subject.finish.value,
+        ranges=subject.ranges,
+        notes=subject.notes,
         repeats=repeats,
         seed=seed,
         resamples=resamples,
@@ -57,11 +59,13 @@ def evaluate_responses(
     folder: Path,
     *,
     finish: str,
+    ranges: Ranges | None = None,
+    notes: tuple[str, ...] = (),
     repeats: int = REPEATS,
     seed: int = 0,
     resamples: int = 200,
 ) -> Report:
-    """Compare a generator with a file of repeated simulations.
+    """Compare a generator with a file of simulations; what can be said depends on their repeats, see `even_repeats`.
 
     Writes ``metrics.json`` (the report), ``metrics.md`` (its tables), ``responses.png`` (particles with simulated and
     generated responses) and ``distributions.png`` (photon sum and channels) to `folder`, each whole or not at all.
@@ -70,25 +74,61 @@ def evaluate_responses(
     ----------
     generate : Draws responses, independent for every row.
     finish : How `generate` turns rates into counts, for the record.
-    repeats : Generated responses of each particle, at least 2; the simulated ones are as many as the file has.
-    seed : Of the generator and of the bootstrap.
+    ranges : What the model was trained on; the report says how many test particles are outside.
+    notes : What else the report should say.
+    repeats : Generated responses of each particle, at least 2.
+    seed : Of the generator, the bootstrap and, if particles have unequally many simulations, the choice of them.
 
     Raises
     ------
     FileFormatError : the test file cannot be read.
-    InvalidInputError : the file has fewer than four simulations of a particle, or not the same number of each.
+    InvalidInputError : the figures cannot be taken.
     """
+    showers = read_showers(test_file)
+    with h5py.File(test_file, "r") as file:
+        attributes = file_attributes(file)
+    simulation = simulation_of(attributes)
+    test, trimmed = even_repeats(showers, seed)
+    remarks = (*trimmed, *_of_the_filter(attributes), *_of_the_ranges(test.particles, ranges), *notes)
     try:
-        test = by_particle(read_showers(test_file))
         generated = generate(test.particles, repeats, seed)
         report = evaluate(
-            test.responses, generated, test.particles, test.calorimeter, finish=finish, seed=seed, resamples=resamples
+            test.responses,
+            generated,
+            test.particles,
+            test.calorimeter,
+            finish=finish,
+            seed=seed,
+            resamples=resamples,
+            simulation=simulation,
+            notes=remarks,
         )
     except InvalidInputError as error:
         raise InvalidInputError(f"{test_file}: {error}") from error
+    report = report.model_copy(update={"test_file": test_file.name, "test_sha256": sha256_of(test_file)})
     folder.mkdir(parents=True, exist_ok=True)
-    draw_responses(folder / RESPONSES_FILE, test.responses, generated, test.particles, test.calorimeter)
-    draw_distributions(folder / DISTRIBUTIONS_FILE, test.responses, generated, test.calorimeter)
+    draw_responses(folder / RESPONSES_FILE, test.responses, generated, test.particles, test.calorimeter, simulation)
+    draw_distributions(folder / DISTRIBUTIONS_FILE, test.responses, generated, test.calorimeter, simulation)
     write_whole(folder / TABLE_FILE, report.to_markdown())
     write_whole(folder / METRICS_FILE, report.model_dump_json(indent=2) + "\n")
     return report
+
+
+def _of_the_filter(attributes: dict[str, str | int | float]) -> tuple[str, ...]:
+    least = attributes.get("minimum_photons", 0)
+    if not least:
+        return ()
+    return (
+        f"Simulated responses with fewer than {least} photons were dropped from the test file, generated ones are not: "
+        "a generator that gives them looks worse than it is.",
+    )
+
+
+def _of_the_ranges(particles: Particles, ranges: Ranges | None) -> tuple[str, ...]:
+    outside = np.flatnonzero(ranges.outside(particles)) if ranges is not None else np.empty(0)
+    if ranges is None or not len(outside):
+        return ()
+    return (
+        f"{len(outside)} of the {len(particles)} test particles are outside what the model was trained on; the first: "
+        f"{ranges.message(particles, int(outside[0]))}",
+    )

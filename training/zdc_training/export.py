@@ -1,16 +1,12 @@
 """From a trained run to `models/<name>/<version>/`: graph, card, golden file, README and pictures."""
 
 import json
-import math
 import shutil
-import subprocess
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
-from particle import Particle as PdgEntry
 from pydantic import ValidationError
+from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.card import (
     CARD_FILE,
     GRAPH_FILE,
@@ -18,28 +14,23 @@ from zdc_detector.card import (
     DataSpec,
     ModelCard,
     NoiseSpec,
-    Ranges,
-    SpeciesRange,
+    TrainingSpec,
     sha256_of,
 )
 from zdc_detector.errors import ConfigError
-from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VZ, by_frequency
-from zdc_detector.showers import Showers
+from zdc_detector.particles import CONDITIONS, UNITS
 from zdc_detector.whole_file import whole_folder
 from zdc_metrics import Report
 
-from zdc_training.config import AnyConfig, data_path, held_out_path
+from zdc_training.config import AnyConfig
 from zdc_training.data import load_split
 from zdc_training.fast_config import FastConfig
 from zdc_training.graph import OPSET, ExportedGraph, check_parity, flops, write_golden, write_graph
 from zdc_training.image_generator import ImageGenerator
 from zdc_training.learner import Generator
 from zdc_training.model_readme import model_readme
+from zdc_training.provenance import Provenance, located, read_provenance
 from zdc_training.run import Run
-
-#: With `cell` scaling a vertex acts through the impact point (and vz a little, in the trained range): 1 cm across and
-#: 100 cm along the beam change the angle by at most 0.1 mrad, 0.1 mm over the metre of the calorimeter.
-_VERTEX = ((-1.0, 1.0), (-1.0, 1.0), (-100.0, 100.0))
 
 #: What no graph of this kind can do, whatever it was trained on.
 _LIMITATIONS = (
@@ -62,18 +53,14 @@ def export(run: Run, models: Path, overwrite: bool = False, version: int | None 
 
     Raises
     ------
-    ConfigError : the run was not trained or not evaluated, or the version exists and `overwrite` is false.
+    ConfigError : the run was not trained or not evaluated, its training file has changed or its record is missing, or
+        the version exists and `overwrite` is false.
     ModelError : ONNX and torch disagree by more than 1e-4 of the largest pixel.
     """
     config = run.config()
-    training, validation = load_split(config.data)
     model = run.load_model()
-    if not run.metrics.is_file():
-        raise ConfigError(f"{run.folder} has no {run.metrics.name}; run `train-zdc evaluate {run.folder}` first")
-    try:
-        report = Report.model_validate_json(run.metrics.read_bytes())
-    except ValidationError as error:
-        raise ConfigError(f"{run.metrics}: is no report; run `train-zdc evaluate {run.folder}` again") from error
+    record, report = _recorded(run), _evaluated(run)
+    _, validation = load_split(located(run, config.data))
     folder = models / config.output.name
     target = folder / str(choose_version(folder, version or config.output.version, overwrite))
     with whole_folder(target) as folder:
@@ -81,7 +68,16 @@ def export(run: Run, models: Path, overwrite: bool = False, version: int | None 
         write_graph(graph, folder / GRAPH_FILE)
         check_parity(graph, folder / GRAPH_FILE, validation.particles)
         write_golden(folder, validation, graph)
-        card = build_card(config, int(target.name), graph, training, report, sha256_of(folder / GRAPH_FILE))
+        card = build_card(
+            config,
+            int(target.name),
+            graph,
+            validation.calorimeter,
+            record,
+            _spent(run, record),
+            report,
+            sha256_of(folder / GRAPH_FILE),
+        )
         (folder / CARD_FILE).write_text(card.model_dump_json(indent=1) + "\n")
         pictures = [shutil.copy(path, folder) for path in sorted(run.folder.glob("*.png"))]
         text = model_readme(card, report, (folder / GRAPH_FILE).stat().st_size, [Path(p).name for p in pictures])
@@ -109,37 +105,107 @@ def choose_version(folder: Path, wanted: int | None, overwrite: bool) -> int:
     return wanted
 
 
+def _recorded(run: Run) -> Provenance:
+    record = read_provenance(run)
+    if record is None:
+        raise ConfigError(
+            f"{run.folder} does not say what it was trained on: an earlier version trained it; train another run"
+        )
+    return record
+
+
+def _evaluated(run: Run) -> Report:
+    if not run.metrics.is_file():
+        raise ConfigError(f"{run.folder} has no {run.metrics.name}; run `train-zdc evaluate {run.folder}` first")
+    try:
+        return Report.model_validate_json(run.metrics.read_bytes())
+    except ValidationError as error:
+        raise ConfigError(f"{run.metrics}: is no report; run `train-zdc evaluate {run.folder}` again") from error
+
+
+def _spent(run: Run, record: Provenance) -> TrainingSpec:
+    epochs, last = run.records(), record.sessions[-1]
+    return TrainingSpec(
+        seconds=round(sum(epoch["seconds"] for epoch in epochs), 1),
+        epochs=len(epochs),
+        device=last.device,
+        threads=last.threads,
+        processes=last.processes,
+    )
+
+
 def build_card(
-    config: AnyConfig, version: int, graph: ExportedGraph, training: Showers, report: Report, graph_sha256: str
+    config: AnyConfig,
+    version: int,
+    graph: ExportedGraph,
+    calorimeter: Calorimeter,
+    record: Provenance,
+    training: TrainingSpec,
+    report: Report,
+    graph_sha256: str,
 ) -> ModelCard:
-    """Everything the card says, from the run and the training set."""
-    train, test = data_path(config.data.train), held_out_path(config.data)
+    """Everything the card says, as it was when the run was trained and evaluated; names of files without their folders.
+
+    Parameters
+    ----------
+    version : Of the model.
+    record, training : What the run was trained on, and what it took.
+    report : What `evaluate` found.
+    """
+    files = {record.train.name: record.train_sha256}
+    if report.test_file:
+        files[report.test_file] = report.test_sha256
     return ModelCard(
         name=config.output.name,
         version=version,
         description=config.output.description,
-        calorimeter=training.calorimeter,
+        calorimeter=calorimeter,
         conditions=tuple(ConditionSpec(name=n, unit=u) for n, u in zip(CONDITIONS, UNITS, strict=True)),
         scaler=_scaler(config, graph.model),
-        ranges=trained_ranges(training, "cell" if isinstance(config, FastConfig) else config.model.scaling),
+        ranges=record.ranges,
         noise=NoiseSpec(dimension=graph.noise),
         takes_pdg=graph.takes_pdg,
         output=graph.model.output,
         finish=config.output.finish,
         opset=OPSET,
         flops_per_response=flops(graph),
-        data=DataSpec(
-            description=config.data.description,
-            files={path.name: sha256_of(path) for path in (train, test)},
-            split_seed=config.data.split_seed,
-        ),
-        config=json.loads(config.model_dump_json()),
-        git_commit=git_commit(Path(__file__)),
+        data=DataSpec(description=_description(config, record), files=files, split_seed=config.data.split_seed),
+        training=training,
+        licence=config.output.licence,
+        config=_without_folders(config, report),
+        git_commit=record.sessions[-1].commit,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         metrics=report.card_metrics(),
-        limitations=(*_LIMITATIONS, *(() if graph.takes_pdg else _WITHOUT_PDG), *config.output.limitations),
+        limitations=_limitations(config, graph, record),
         graph_sha256=graph_sha256,
     )
+
+
+def _description(config: AnyConfig, record: Provenance) -> str:
+    """What the showers are: the user's words, or the file's; nobody else knows."""
+    unknown = f"showers of {record.train.name}, which does not say how they were simulated"
+    return config.data.description or record.title or unknown
+
+
+def _limitations(config: AnyConfig, graph: ExportedGraph, record: Provenance) -> tuple[str, ...]:
+    filtered = (
+        f"The training file holds no response with fewer than {record.minimum_photons} photons: a filter dropped them, "
+        "and the model gives too few faint and empty ones.",
+    )
+    return (
+        *_LIMITATIONS,
+        *(() if graph.takes_pdg else _WITHOUT_PDG),
+        *(filtered if record.minimum_photons else ()),
+        *config.output.limitations,
+        *config.data.limitations,
+    )
+
+
+def _without_folders(config: AnyConfig, report: Report) -> dict[str, object]:
+    """The configuration for a public card, with the test file that the figures were taken on."""
+    tree: dict[str, object] = json.loads(config.model_dump_json())
+    names = {"train": config.data.train.name, "test": report.test_file or None}
+    return tree | {"data": {**json.loads(config.data.model_dump_json()), **names}}
 
 
 def _scaler(config: AnyConfig, model: Generator) -> dict[str, object]:
@@ -148,41 +214,3 @@ def _scaler(config: AnyConfig, model: Generator) -> dict[str, object]:
     assert isinstance(model, ImageGenerator)
     scaler = model.scaler
     return {"kind": config.model.scaling, "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}
-
-
-def trained_ranges(training: Showers, scaling: str) -> Ranges:
-    """Species, most frequent first, their energies (rounded outward to two digits), and the vertices to ask for."""
-    particles = training.particles
-    species = []
-    for code in by_frequency(particles.pdg)[0]:
-        energy = particles.conditions[particles.pdg == code, ENERGY].astype(np.float64)
-        low, high = _two_digits(energy.min(), math.floor), _two_digits(energy.max(), math.ceil)
-        species.append(SpeciesRange(pdg=int(code), name=PdgEntry.from_pdgid(int(code)).name, energy=(low, high)))
-    if scaling == "cell":
-        return Ranges(species=tuple(species), vertex=_VERTEX)
-    vertices = particles.conditions[:, VX : VZ + 1].astype(np.float64)
-    x, y, z = ((float(column.min()), float(column.max())) for column in vertices.T)
-    return Ranges(species=tuple(species), vertex=(x, y, z))
-
-
-def _two_digits(value: float, rounding: Callable[[float], int]) -> float:
-    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
-    return rounding(value / unit) * unit
-
-
-def git_commit(file: Path) -> str:
-    """The commit of the checkout that tracks `file`, with ``-dirty`` where it was changed; ``unknown`` without one."""
-    commands = (
-        ["git", "ls-files", "--error-unmatch", file.name],  # an environment may lie inside another project's checkout
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-    )
-    answer = ""
-    for command in commands:
-        try:
-            found = subprocess.run(command, cwd=file.parent, capture_output=True, text=True, check=False)
-        except FileNotFoundError:  # no git here
-            return "unknown"
-        if found.returncode:
-            return "unknown"
-        answer = found.stdout.strip()
-    return answer

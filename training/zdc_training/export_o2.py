@@ -23,10 +23,11 @@ from zdc_detector.whole_file import whole_folder
 
 from zdc_training.config import AnyConfig
 from zdc_training.data import load_split
-from zdc_training.export import trained_ranges
 from zdc_training.geometry import FaceGeometry
 from zdc_training.graph import ExportedGraph, check_difference, write_onnx
 from zdc_training.o2_graph import CHARGE_UNITS, O2Classifier, O2Conditions, O2Graph
+from zdc_training.provenance import located
+from zdc_training.ranges import trained_ranges
 from zdc_training.run import Run
 
 #: Numbers of noise that O2 draws, and no others.
@@ -52,7 +53,7 @@ def export_o2(run: Run, output: Path, overwrite: bool = False) -> Path:
     name = config.output.name
     check_output(output, name, overwrite)
     graph = ExportedGraph(run.load_model()).eval()
-    training, validation = load_split(config.data)
+    training, validation = load_split(located(run, config.data))
     check_o2(config, graph, training.calorimeter.shape)
     means, scales = fitted_scales(o2_units(training.particles.conditions))
     charged = bool(training.particles.conditions[:, CHARGE].any())

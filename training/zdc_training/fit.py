@@ -15,6 +15,7 @@ from zdc_training.checkpoints import load_state, save_state
 from zdc_training.config import AnyConfig
 from zdc_training.data import load_split
 from zdc_training.distributed import first_process, from_first, joined, local_device, planned_processes, wait_for_all
+from zdc_training.provenance import located, record_session
 from zdc_training.run import Run
 from zdc_training.run_lock import check_free, locked
 from zdc_training.steps import GRADIENT_NORM, Draws, Training, learning_rate
@@ -56,8 +57,8 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
     Raises
     ------
     ConfigError : another process trains in the folder, it already holds a run and `resume` is false, a resumed run
-        cannot go on with `config`, its checkpoint is damaged or another version's, a setting does not fit the data, or
-        there is no such device.
+        cannot go on with `config`, its checkpoint is damaged or another version's, the training file has changed since
+        the run began, a setting does not fit the data, or there is no such device.
     FileFormatError : the training file cannot be read.
     OSError : something cannot be written; the last finished epoch is kept.
     TrainingError : a loss term, the gradient or a validation figure is not finite, or weights have run away; the last
@@ -66,7 +67,8 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
     check_free(run.folder)
     run.check(config, resume)
     place = open_device(local_device(device))
-    showers, validation = load_split(config.data)
+    data = located(run, config.data)
+    showers, validation = load_split(data)
     _check_batch(config, len(showers))
     first = first_process()
     # The first process alone holds the folder, before the others wait for it: a refusal is one process's.
@@ -85,6 +87,8 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
         with run.writing():
             run.begin(config, training.epoch)
             run.truncate_log(training.epoch)
+            if not training.finished:
+                record_session(run, config, data, (showers, validation), place, training.epoch)
             with SummaryWriter(str(run.folder / "tensorboard"), purge_step=training.epoch + 1) as writer:
                 while not training.finished:
                     started = time.monotonic()

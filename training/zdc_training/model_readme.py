@@ -7,10 +7,27 @@ from zdc_training.curves import CURVES_FILE
 from zdc_training.evaluate import DISTRIBUTIONS_FILE, RESPONSES_FILE
 
 _CAPTIONS = {
-    RESPONSES_FILE: "Rows: test particles; columns: Geant4 and generated responses, logarithmic colours",
+    RESPONSES_FILE: "Rows: test particles; columns: simulated and generated responses, logarithmic colours",
     DISTRIBUTIONS_FILE: "Photon sum and channels, simulated and generated, and their ratio",
     CURVES_FILE: "Training: the loss terms and the validation figures by epoch",
 }
+
+
+def _took(card: ModelCard) -> str:
+    spent = card.training
+    if spent is None:
+        return ""
+    where = f"{spent.threads} thread{'s' * (spent.threads > 1)}" if spent.device == "cpu" else spent.device
+    many = f" in each of {spent.processes} processes" if spent.processes > 1 else ""
+    time = f"{spent.seconds / 60:.1f} minutes" if spent.seconds >= 60 else f"{spent.seconds:.0f} seconds"
+    return f", {spent.epochs} epochs in {time} on {where}{many}"
+
+
+def _floor(report: Report) -> str:
+    if report.simulated_repeats < 2:
+        return ""
+    same = f"{report.simulation} against {report.simulation}"
+    return f" The floor is {same} at the same sample size (MAE, CRPS and empty share do not depend on it)."
 
 
 def model_readme(card: ModelCard, report: Report, graph_bytes: int, pictures: list[str]) -> str:
@@ -27,7 +44,8 @@ def model_readme(card: ModelCard, report: Report, graph_bytes: int, pictures: li
     return f"""# {card.name}, version {card.version}
 
 {card.description}. Calorimeter {card.calorimeter.name}, responses of {rows} x {columns} fibres, finish `{card.finish}`.
-Trained on {card.data.description}, commit `{card.git_commit}`.
+Trained on {card.data.description}, commit `{card.git_commit}`{_took(card)}.
+Licence: {card.licence or "not stated"}.
 {graph_bytes / 1e6:.2f} MB, {card.flops_per_response / 1e6:.1f} MFLOP a response (1 multiply-add = 2).
 
 ## What it can do
@@ -44,9 +62,8 @@ Vertices [cm]: {vertex}. Particles that fly to -z are simulated as their mirror 
 
 ## Figures of merit
 
-On the test file, which was not trained on, finished counts. The floor is Geant4 against Geant4 at the same sample
-size (MAE, CRPS and empty share do not depend on it); these are not the paper's data, and its figures do not stand
-beside these.
+On {report.test_file or "the test file"}, which was not trained on, finished counts.{_floor(report)}
+These are not the paper's data, and its figures do not stand beside these.
 
 {report.to_markdown()}
 ## Pictures

@@ -11,7 +11,7 @@ from zdc_metrics.plot_style import save_figure
 from zdc_metrics.quantities import measure_sums
 from zdc_metrics.ratio_panels import draw_histograms
 
-_NAMES = ("Geant4", "generated")
+_GENERATED = "generated"
 
 
 def draw_responses(
@@ -20,21 +20,29 @@ def draw_responses(
     generated: NDArray[np.integer],
     particles: Particles,
     calorimeter: Calorimeter,
+    simulation: str,
 ) -> None:
     """Particles with simulated and generated responses, see `zdc_metrics.face_pictures.draw_responses`."""
-    save_figure(face_pictures.draw_responses(simulated, generated, particles, calorimeter, names=_NAMES), path)
+    names = simulation, _GENERATED
+    save_figure(face_pictures.draw_responses(simulated, generated, particles, calorimeter, names=names), path)
 
 
 def draw_distributions(
-    path: Path, simulated: NDArray[np.integer], generated: NDArray[np.integer], calorimeter: Calorimeter
+    path: Path,
+    simulated: NDArray[np.integer],
+    generated: NDArray[np.integer],
+    calorimeter: Calorimeter,
+    simulation: str,
 ) -> None:
     """Distributions of the photon sum and the channels over all showers, and generated / simulated below each.
 
     Parameters
     ----------
     simulated, generated : Photons per fibre, shapes (P, R, rows, columns) and (P, G, rows, columns).
+    simulation : What the simulation is called.
     """
     first, second = (
         measure_sums(responses.reshape(-1, *calorimeter.shape), calorimeter) for responses in (simulated, generated)
     )
-    save_figure(draw_histograms({name: (values, second[name]) for name, values in first.items()}, _NAMES), path)
+    both = {name: (values, second[name]) for name, values in first.items()}
+    save_figure(draw_histograms(both, (simulation, _GENERATED)), path)

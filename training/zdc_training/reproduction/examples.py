@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from zdc_detector.showers import read_showers
-from zdc_metrics import by_particle
 from zdc_metrics.face_pictures import Column, choose_examples, draw_columns
+from zdc_metrics.trimming import even_repeats
 
 from zdc_training.config import held_out_path
 from zdc_training.generate import generate, network
+from zdc_training.provenance import located
 from zdc_training.reproduction.runs import Finished
 
 _SEED = 1
@@ -16,11 +17,13 @@ _PARTICLES = 8
 
 
 def draw_fig3(models: Sequence[Finished]) -> Figure:
-    """A Geant4 simulation of test particles, and a response of each model; the runs share one test file."""
-    test = by_particle(read_showers(held_out_path(models[0].run.config().data)))
+    """A simulation of test particles, and a response of each model; the runs share one test file."""
+    run = models[0].run
+    path = held_out_path(located(run, run.config().data))
+    test, _ = even_repeats(read_showers(path), _SEED)
     shown = choose_examples(test.particles, test.responses.sum(axis=(2, 3)), _PARTICLES)
     particles = test.particles[shown]
-    columns = [Column("Geant4", test.responses[shown, 0], generated=False)]
+    columns = [Column(models[0].report.simulation, test.responses[shown, 0], generated=False)]
     for each in models:
         source, finish = network(each.run.load_model()), each.run.config().output.finish
         responses = generate(source, particles, 1, _SEED, finish)[:, 0]

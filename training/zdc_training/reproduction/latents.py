@@ -18,6 +18,7 @@ from zdc_metrics.plot_style import plot_style
 from zdc_training.data import load_split
 from zdc_training.e2esae import SinkhornAutoencoder
 from zdc_training.prior_autoencoders import PriorAutoencoder
+from zdc_training.provenance import located
 from zdc_training.reproduction.runs import Finished
 
 _SEED = 1
@@ -50,7 +51,7 @@ def latents_of(finished: Finished) -> Latents:
     ConfigError : the model has no encoder.
     """
     model = finished.run.load_model()
-    showers = load_split(finished.run.config().data)[1]
+    showers = load_split(located(finished.run, finished.run.config().data))[1]
     particles = torch.from_numpy(showers.particles.conditions)
     noise = torch.from_numpy(normals(_SEED, 0, len(showers), model.noise))
     if not isinstance(model, SinkhornAutoencoder | PriorAutoencoder):
@@ -96,7 +97,7 @@ def draw_fig1(models: Sequence[Latents]) -> Figure:
             )
             figure.colorbar(energy, ax=line[1], label="log10(energy / GeV)")
             for axes, what in zip(line, ("species", "energy"), strict=True):
-                _bare(axes, f"{model.label}: latents of Geant4 showers, by {what}")
+                _bare(axes, f"{model.label}: latents of simulated showers, by {what}")
     return figure
 
 
@@ -108,7 +109,7 @@ def draw_fig8(model: Latents) -> Figure:
         figure = Figure(figsize=(5.2, 5), layout="constrained")
         axes = figure.subplots()
         for points, color, label in (
-            (encoded, "tab:red", "encoded Geant4 showers"),
+            (encoded, "tab:red", "encoded simulated showers"),
             (generated, "tab:blue", "noise generator"),
         ):
             axes.scatter(points[:, 0], points[:, 1], s=_MARKER, color=color, label=label, linewidths=0, alpha=0.6)

@@ -13,9 +13,9 @@ from zdc_training.config import AnyConfig, load_config
 from zdc_training.curves import CURVES_FILE, draw_curves
 from zdc_training.evaluate import evaluate_model
 from zdc_training.fit import fit
-from zdc_training.generate import network
 from zdc_training.progress import ProgressReporter
 from zdc_training.run import Run
+from zdc_training.subjects import subject_of_run
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def _prepared(plan: Plan, entry: Entry, seed: int) -> Finished:
         fit(config, run, True, reporter, plan.device)
     if not run.metrics.is_file():
         draw_curves(run.records(), run.folder / CURVES_FILE)
-        evaluate_model(network(run.load_model()), config, run.folder)
+        evaluate_model(subject_of_run(run), run.folder)
     try:
         report = Report.model_validate_json(run.metrics.read_bytes())
     except ValidationError as error:

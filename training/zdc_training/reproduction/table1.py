@@ -70,7 +70,11 @@ class Table1:
             cells = (self._cell(label, name) for name in FIGURES)
             lines.append([label, *cells, f"{seconds:.1f}", str(some[0].epochs)])
         floors = [number(self.floor(name).floor) for name in FIGURES]
-        return [*lines, ["Geant4 against Geant4", *floors, number(None), number(None)]]
+        return [*lines, [self._floor_label(), *floors, number(None), number(None)]]
+
+    def _floor_label(self) -> str:
+        name = self.finished[0].report.simulation
+        return f"{name} against {name}"
 
     def _cell(self, label: str, name: str) -> str:
         values = self.values(label, name)
@@ -95,10 +99,10 @@ class Table1:
         one = self.finished[0].report
         seeds = len({each.seed for each in self.finished})
         return (
-            f"{one.overall.particles} particles of the test set, {one.simulated_repeats} Geant4 simulations and "
+            f"{one.overall.particles} particles of the test set, {one.simulated_repeats} simulated and "
             f"{one.generated_repeats} generated responses of each; counts finished: {one.finish}; mean ± standard "
-            f"deviation over {seeds} training{'s' * (seeds > 1)}. Simulated with Geant4 on ALICE's ZN geometry; not "
-            "the paper's data, whose figures do not stand beside these."
+            f"deviation over {seeds} training{'s' * (seeds > 1)}. Test file: {one.test_file} ({one.simulation}); "
+            "not the paper's data, whose figures do not stand beside these."
         )
 
     def write(self, folder: Path) -> None:
@@ -129,7 +133,7 @@ class Table1:
                     axes.plot(values, [place] * len(values), "o", color=colors[place + 1], alpha=0.8)
                 floor = self.floor(name).floor
                 if floor is not None:
-                    axes.axvline(floor, color=REFERENCE_COLOR, lw=1, label="Geant4 against Geant4")
+                    axes.axvline(floor, color=REFERENCE_COLOR, lw=1, label=self._floor_label())
                 axes.set_yticks(range(len(self.labels)), self.labels)
                 axes.set_ylim(len(self.labels) - 0.5, -0.5)
                 axes.set_title(HEADINGS[name][0])

@@ -8,10 +8,12 @@ from matplotlib.figure import Figure
 from zdc_metrics.html_report import Block, Picture, Section, Table, Text, markdown_blocks, write_report
 from zdc_metrics.plot_style import save_figure
 
+from zdc_training.provenance import read_provenance
 from zdc_training.reproduction.examples import draw_fig3
 from zdc_training.reproduction.latents import draw_fig1, draw_fig8, latents_of
 from zdc_training.reproduction.runs import CVAE, E2ESAE, TABLE1, Entry, Finished, Plan, prepare
 from zdc_training.reproduction.table1 import Table1
+from zdc_training.run import Run
 
 Target = Literal["table1", "fig1", "fig3", "fig8"]
 TARGETS: tuple[Target, ...] = get_args(Target)
@@ -37,8 +39,13 @@ def reproduce(target: Target, plan: Plan) -> Path:
     wanted = TARGETS if target == "table1" else (target,)
     sections = [section for name in wanted for section in _sections(name, finished, plan.folder)]
     page = plan.folder / (REPORT if target == "table1" else f"{target}.html")
-    write_report(page, "The paper's comparison of generative models, on Geant4 showers in ALICE's ZN", sections)
+    write_report(page, f"The paper's comparison of generative models, on {_what(finished[0].run)}", sections)
     return page
+
+
+def _what(run: Run) -> str:
+    record = read_provenance(run)
+    return record.title if record is not None and record.title else f"showers of {run.config().data.train.name}"
 
 
 def _sections(name: Target, finished: list[Finished], folder: Path) -> Iterator[Section]:
@@ -64,11 +71,11 @@ def _sections(name: Target, finished: list[Finished], folder: Path) -> Iterator[
 def _drawn(name: Target, first: Mapping[Entry, Finished]) -> tuple[Figure, str, str]:
     """A figure, its title and its caption, from one training of each model."""
     if name == "fig1":
-        caption = "t-SNE of the latents of validation showers, simulated with Geant4: left by species, right by energy."
+        caption = "t-SNE of the latents of simulated validation showers: left by species, right by energy."
         models = [latents_of(first[entry]) for entry in _ENTRIES["fig1"]]
         return draw_fig1(models), "Figure 1: latents of the encoders", caption
     if name == "fig3":
-        caption = "One Geant4 simulation of each test particle, and one response of each model."
+        caption = "One simulation of each test particle, and one response of each model."
         return draw_fig3([first[entry] for entry in TABLE1]), "Figure 3: responses by model", caption
     caption = "t-SNE of encoded showers and of what the noise generator makes for the same particles, together."
     return draw_fig8(latents_of(first[E2ESAE])), "Figure 8: encoded and generated latents", caption
