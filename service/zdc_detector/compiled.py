@@ -11,7 +11,6 @@ import logging
 import pickle
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -21,11 +20,16 @@ from numba.core.serialize import dumps
 
 log = logging.getLogger(__name__)
 
+#: Numba's table of contents of one function.
+_INDEX = "*.nbi"
+
+_said: set[str] = set()
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 def compiled(function: _Function, nogil: bool = False) -> _Function:
-    """Compile on first use; the machine code is kept beside this file, or in the user's cache, where one can write.
+    """Compile on first use; the machine code is kept in ``NUMBA_CACHE_DIR``, beside the source or in the user's cache.
 
     Python's lock is released where a call takes long enough: for a microsecond's work, other threads that wait for the
     lock would cost a hundred.
@@ -38,13 +42,31 @@ def compiled(function: _Function, nogil: bool = False) -> _Function:
     return cast(_Function, dispatcher)
 
 
-@cache
 def _say_once(what: str, remedy: str) -> None:
-    log.warning("%s; %s", what, remedy)
+    """Say it of the first of many functions."""
+    if remedy not in _said:
+        _said.add(remedy)
+        log.warning("%s; %s", what, remedy)
+
+
+class _Filled:
+    """A place for code that need not be writable if there is code already, as in an image that was built with it."""
+
+    def ensure_cache_path(self) -> None:
+        try:
+            super().ensure_cache_path()  # type: ignore[misc]
+        except OSError:
+            if not any(Path(self.get_cache_path()).glob(_INDEX)):  # type: ignore[attr-defined]
+                raise
 
 
 class _SealedCode(CompileResultCacheImpl):
     """Machine code with a hash of it and of its source's date: damaged or of another source, it is not run."""
+
+    _locator_classes = [  # noqa: RUF012 numba's
+        cast(Any, type(f"Filled{place.__name__}", (_Filled, place), {}))
+        for place in CompileResultCacheImpl._locator_classes
+    ]
 
     def reduce(self, data: Any) -> tuple[bytes, bytes]:
         """What is kept of a compiled function."""

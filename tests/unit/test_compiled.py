@@ -1,11 +1,13 @@
 """Machine code on disk: kept, and never in the way, whatever has become of it."""
 
+import errno
 import importlib.util
 import logging
 import os
 import random
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from types import ModuleType
 
@@ -20,6 +22,10 @@ from zdc_detector.compiled import compiled
 @compiled
 def plus(x: int) -> int:
     return x + {number}
+
+@compiled
+def minus(x: int) -> int:
+    return x - 1
 """
 
 #: A process that can write the table of contents and not the code, as on a disk that becomes full.
@@ -38,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "plus.py").write_text(SOURCE.format(number=1))
     monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "cache"))
-    module._say_once.cache_clear()
+    module._said.clear()
     return tmp_path
 
 
@@ -113,13 +119,32 @@ def test_a_full_disk_costs_the_cache_and_nothing_else(folder: Path, room: int) -
 def test_without_any_folder_that_is_said_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(numba.core.caching.CompileResultCacheImpl, "_locator_classes", [])
+    monkeypatch.setattr(module._SealedCode, "_locator_classes", [])
     with caplog.at_level(logging.WARNING):
         assert [fresh(folder).plus(number) for number in range(3)] == [1, 2, 3]
+        assert [fresh(folder).minus(number) for number in range(3)] == [-1, 0, 1]
     (record,) = caplog.records
     assert "machine code is not kept" in record.getMessage()
     assert "NUMBA_CACHE_DIR" in record.getMessage()
     assert not files(folder)
+
+
+def test_a_read_only_folder_with_code_in_it_is_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As in an image whose server was started once while it was built."""
+    fresh(folder).plus(1)
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    monkeypatch.setattr(tempfile, "TemporaryFile", refuse)  # numba's own way to ask; root may write everywhere
+    monkeypatch.setattr(numba.core.caching.IndexDataCacheFile, "_open_for_write", refuse)
+    again = fresh(folder)
+    assert (again.plus(1), hits(again)) == (2, 1)
+    assert not caplog.records
+    assert again.plus(1.5) == 2.5  # another signature, of which there is nothing
+    assert caplog.text.count("machine code cannot be kept: OSError: [Errno 30] Read-only file system") == 1
 
 
 def test_a_folder_that_cannot_be_made_leaves_the_others(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
