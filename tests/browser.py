@@ -21,6 +21,11 @@ def launched(playwright: Playwright) -> Browser:
     return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
 
 
+def _host(url: str) -> str:
+    """Scheme, host and port."""
+    return re.sub(r"(://[^/]+)/.*", r"\1", url)
+
+
 class Reader:
     """Somebody who looks at the page.
 
@@ -38,7 +43,7 @@ class Reader:
         page.set_default_timeout(20_000)
         page.on("console", lambda message: self._said(message.type, message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("request", lambda request: self._hosts.add(re.sub(r"(://[^/]+)/.*", r"\1", request.url)))
+        page.on("request", lambda request: self._hosts.add(_host(request.url)))
 
     def _said(self, kind: str, text: str) -> None:
         if kind in ("error", "warning") and not _STATUS.match(text):
@@ -96,4 +101,4 @@ class Reader:
         """Close, and see that nothing was complained of, nor asked of other hosts."""
         self.page.context.close()
         assert self.complaints == []
-        assert self._hosts <= {self.url}
+        assert self._hosts <= {_host(self.url)}

@@ -17,7 +17,8 @@ from zdc_service.client.http_client import HttpServer
     ("option", "values"),
     [
         ("rows_per_request", [0, -1, 1.5, None, "9"]),
-        ("in_flight", [0, 2.0, None]),
+        ("in_flight", [0, 2.0, None, 1001]),
+        ("rows_per_request", [2**31]),
         ("timeout_seconds", [0, -1.0, math.nan, math.inf, 1e9, None, "3"]),
         ("retry_seconds", [-1, math.nan, None]),
         ("keepalive_seconds", [-1, 0.5, math.nan, math.inf, None]),

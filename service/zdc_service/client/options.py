@@ -20,7 +20,8 @@ class ClientOptions:
     retry_seconds : How long a request is offered again where no server answers, at growing intervals; the first
         failure is logged at once. A request names its seed and rows, so that asking again is safe.
     keepalive_seconds : Over gRPC, a server that sends nothing for so long while a request is under way is asked for a
-        sign of life; without one within 20 s the connection counts as broken. 0 never asks.
+        sign of life; without one within 20 s the connection counts as broken. 0 never asks. A server ends connections
+        that ask more often than it allows (``--grpc-ping-seconds``, 5 by default).
     ca_file : PEM file of the authorities that may sign a server's certificate; default: those that the system trusts.
     client_certificate, client_key : PEM files of the caller's own certificate, for servers that ask for one.
     token_file : File with the caller's bearer token, read for each request, so that it may be replaced meanwhile.
@@ -41,10 +42,10 @@ class ClientOptions:
     token_file: Path | str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("rows_per_request", "in_flight"):
+        for name, most in (("rows_per_request", _MOST_ROWS), ("in_flight", _MOST_IN_FLIGHT)):
             number = getattr(self, name)
-            if not isinstance(number, Integral) or number < 1:
-                raise ConfigError(f"{name} = {number!r} must be a whole number of at least 1")
+            if not isinstance(number, Integral) or not 1 <= int(number) <= most:
+                raise ConfigError(f"{name} = {number!r} must be a whole number from 1 to {most}")
         timeout, retry, keepalive = self.timeout_seconds, self.retry_seconds, self.keepalive_seconds
         if not isinstance(timeout, Real) or not 0 < timeout <= _LONGEST:
             raise ConfigError(f"timeout_seconds = {timeout!r} must be above 0 and at most {_LONGEST:.0f}")
@@ -53,6 +54,9 @@ class ClientOptions:
         if not isinstance(keepalive, Real) or not (keepalive == 0 or 1 <= keepalive <= _LONGEST / 30):
             raise ConfigError(f"keepalive_seconds = {keepalive!r} must be 0, or at least 1 and at most a day (86400)")
 
+
+#: A number in a message, and one that has a thread each.
+_MOST_ROWS, _MOST_IN_FLIGHT = 2**31 - 1, 1000
 
 #: A month: sockets and gRPC refuse, or misread, what is much longer.
 _LONGEST = 30 * 86400.0

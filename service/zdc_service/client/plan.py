@@ -17,6 +17,8 @@ OutputLike = Output | Literal["response", "channels", "hits"]
 #: What happens to a particle outside the model's ranges, as a member of `OutOfRange` or by its name.
 OutOfRangeLike = OutOfRange | Literal["error", "skip", "extrapolate"]
 
+_MOST_VERSION = 2**31 - 1
+
 _Choice = TypeVar("_Choice", Output, OutOfRange)
 
 
@@ -46,8 +48,8 @@ class JobPlan:
         check_seed(seed, first_row)
         if repeats < 1:
             raise InvalidInputError(f"repeats = {repeats} must be at least 1")
-        if version is not None and _whole("version", version) < 1:
-            raise InvalidInputError(f"version = {version} must be at least 1; None is the newest")
+        if version is not None and not 1 <= _whole("version", version) <= _MOST_VERSION:
+            raise InvalidInputError(f"version = {version} must be from 1 to {_MOST_VERSION}; None is the newest")
         if not isinstance(model, str | None):
             raise InvalidInputError(f"model = {model!r} must be a name; None is the default")
         self._job = SimulationRequest(
