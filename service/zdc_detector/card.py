@@ -63,8 +63,13 @@ class Ranges(_Strict):
 
     @cached_property
     def _arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
+        """Codes, shape (S,), bounds of their energies, shape (S, 2), and of the vertex, shape (3, 2).
+
+        Bounds are rounded as the particles' numbers are: a vertex of 0.1 cm is not beyond a bound of 0.1 cm.
+        """
         codes = np.array([species.pdg for species in self.species], dtype=np.int64)
-        return codes, np.array([species.energy for species in self.species]), np.array(self.vertex, dtype=np.float64)
+        energies = np.array([species.energy for species in self.species], dtype=np.float32)
+        return codes, energies.astype(np.float64), np.array(self.vertex, dtype=np.float32).astype(np.float64)
 
     def outside(self, particles: Particles) -> NDArray[np.uint8]:
         """What each particle is outside of: index into `RANGES`, 0 inside, uint8, shape (N,).
@@ -80,22 +85,24 @@ class Ranges(_Strict):
     def message(self, particles: Particles, row: int) -> str:
         """What is wrong with a particle that is `outside`: its value, the bound and a guess at the cause."""
         particle = particles[row : row + 1].toward_a()
-        code, conditions = int(particle.pdg[0]), particle.conditions[0]
-        species = next((known for known in self.species if known.pdg == code), None)
-        if species is None:
+        code, conditions = int(particle.pdg[0]), particle.conditions[0].astype(np.float64)
+        codes, energies, vertex = self._arrays
+        if code not in codes:
             names = ", ".join(f"{known.pdg} ({known.name})" for known in self.species)
             return f"species: pdg {code} was not in the training set; it has {names}"
-        low, high = species.energy
+        place = codes.tolist().index(code)
+        low, high = energies[place]
         if not low <= conditions[ENERGY] <= high:
             return (
                 f"energy: {conditions[ENERGY]:.6g} GeV is outside the trained range [{low:g}, {high:g}] GeV of "
-                f"{species.name}; energies are in GeV, did you send MeV?"
+                f"{self.species[place].name}; energies are in GeV, did you send MeV?"
             )
-        bounds = zip((VX, VY, VZ), ("vx", "vy", "vz"), self.vertex, strict=True)
-        axis, name, (low, high) = next(b for b in bounds if not b[2][0] <= conditions[b[0]] <= b[2][1])
+        values = conditions[[VX, VY, VZ]]
+        axis = int(np.argmax((values < vertex[:, 0]) | (values > vertex[:, 1])))
+        low, high = vertex[axis]
         return (
-            f"vertex: {name} = {conditions[axis]:.6g} cm is outside the trained range [{low:g}, {high:g}] cm; "
-            "vertices are in cm, did you send mm?"
+            f"vertex: {CONDITIONS[VX + axis]} = {values[axis]:.6g} cm is outside the trained range [{low:g}, {high:g}] "
+            "cm; vertices are in cm, did you send mm?"
         )
 
 

@@ -176,7 +176,7 @@ class Dispatcher:
             try:
                 plan = self._plan(caller.request)
             except Exception as error:
-                caller.waiting.set_exception(error)
+                _fail([caller.waiting], error)
             else:
                 self._send_for([caller], plan, caller.deadline, lambda result: [result], alone)
 
@@ -284,6 +284,8 @@ def _still_waiting(callers: Sequence[_Caller]) -> list[_Caller]:
 
 
 def _fail(waiting: Sequence[Waiting], error: BaseException) -> None:
+    if isinstance(error, StopIteration):  # a future of asyncio does not take it: they would wait for ever
+        error = RuntimeError(repr(error)).with_traceback(error.__traceback__)
     for each in waiting:
         if not each.done():
             each.set_exception(error)

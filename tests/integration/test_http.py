@@ -199,6 +199,20 @@ def test_skipped_and_extrapolated_are_counted(http: httpx.Client) -> None:
     assert "no setting simulates another species" in refused.json()["error"]["message"]
 
 
+@pytest.mark.parametrize("name", ["energy", "x", "y"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e300", "-1e300", "1e-320"])
+def test_examples_are_looked_up_by_numbers_of_this_world(http: httpx.Client, name: str, value: str) -> None:
+    """What is divided by a denormal energy is infinite, which JSON cannot say."""
+    asked = {"pdg": "2112", "energy": "1000", "x": "0", "y": "0"}
+    with http:
+        reply = http.get("/examples/nearest", params=asked | {name: value})
+    if value == "1e-320" and name != "energy":
+        assert reply.status_code == 200
+    else:
+        assert (reply.status_code, reply.json()["error"]["kind"]) == (422, "invalid_input")
+        assert f"query.{name}: " in reply.json()["error"]["message"]
+
+
 def test_models_and_cards(http: httpx.Client) -> None:
     with http:
         models = http.get("/models").json()

@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tiny_model import TinyModel, write_model
 from zdc_detector.card import CARD_FILE, GRAPH_FILE, RANGES, ModelCard, sha256_of
@@ -76,6 +77,24 @@ def test_reasons_name_species_energy_and_vertex(folder: Path) -> None:
     assert reasons[2].startswith("energy: 5 GeV is outside the trained range [10, 1500] GeV of gamma")
     assert reasons[3].startswith("species: pdg 2212 was not in the training set; it has 2112 (n), 22 (gamma)")
     assert reasons[4].startswith("vertex: vx = 2 cm is outside the trained range [-0.1, 0.1] cm")
+
+
+@pytest.mark.parametrize("name", ["vx", "vy", "vz", "energy"])
+def test_a_bound_is_within_the_range(folder: Path, name: str) -> None:
+    """Also where float32, as which particles are held, rounds it upwards: 0.1 cm once was outside [-0.1, 0.1] cm."""
+    bound = np.float32(0.1) if name != "energy" else np.float32(100.1)
+    card = ModelCard.read(folder)
+    species = tuple(one.model_copy(update={"energy": (0.1, 100.1)}) for one in card.ranges.species)
+    ranges = card.ranges.model_copy(update={"species": species, "vertex": ((-0.1, 0.1),) * 3})
+    for value, inside in ((bound, True), (np.nextafter(bound, np.float32(1e9)), False)):
+        for side in (1, -1):
+            columns = {"pdg": [22], "px": [0], "py": [0], "pz": [side * 50.0]}
+            columns |= {"pz": [side * value]} if name == "energy" else {name: [side * value]}
+            particles = Particles.from_columns(columns)
+            assert (ranges.outside(particles) == 0).all() == inside
+            if not inside:
+                text = ranges.message(particles, 0)
+                assert text.startswith("energy: " if name == "energy" else f"vertex: {name} = ")
 
 
 def test_vertices_are_compared_as_mirrored(folder: Path) -> None:

@@ -19,7 +19,8 @@ from zdc_detector.errors import (
     TooLargeError,
 )
 from zdc_detector.particles import MASS
-from zdc_service.job import Job
+from zdc_service.dispatcher import Dispatcher
+from zdc_service.job import Job, Plan
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
@@ -143,3 +144,17 @@ async def test_a_closed_batcher_tells_everyone(desk: Desk) -> None:
         desk.ask(small(1)[0])
     assert desk.totals.failed == {"not_ready": 4}
     await desk.check_idle(4)
+
+
+@in_a_loop
+async def test_an_error_that_futures_do_not_take_reaches_its_caller(desk: Desk) -> None:
+    """A StopIteration of planning once left its caller, and those of the same turn, waiting for ever."""
+
+    def plan(_: SimulationRequest) -> Plan:
+        raise StopIteration
+
+    dispatcher = Dispatcher(desk.batcher, plan, lambda _: desk.engine, 100)
+    waiting = [dispatcher.ask(request) for request in (BAD, replace(BAD, seed=1))]
+    for one in waiting:
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await one

@@ -13,7 +13,7 @@ import numpy as np
 from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel, Field
 from zdc_detector.errors import OutOfRangeError
-from zdc_detector.particles import species_name
+from zdc_detector.particles import LARGEST, species_name
 from zdc_detector.pdg_table import mass_and_charge
 
 from zdc_service.examples import SOURCE, Nearest, shipped_examples
@@ -120,9 +120,9 @@ def add_page(app: FastAPI, repository: Repository, grpc_port: Callable[[], int] 
     @app.get("/examples/nearest", summary="Geant4 responses of the nearest test particle", tags=["page"])
     async def nearest(
         pdg: int,
-        energy: Annotated[float, Query(gt=0, allow_inf_nan=False, description="total energy [GeV]")],
-        x: Annotated[float, Query(allow_inf_nan=False, description="where the line meets the face [cm]")],
-        y: Annotated[float, Query(allow_inf_nan=False, description="[cm]")],
+        energy: Annotated[float, Query(ge=1e-9, le=LARGEST, description="total energy [GeV]")],
+        x: Annotated[float, Query(ge=-LARGEST, le=LARGEST, description="where the line meets the face [cm]")],
+        y: Annotated[float, Query(ge=-LARGEST, le=LARGEST, description="[cm]")],
         calorimeter: Annotated[str, Query(description="name, as in a model card")] = "ZN",
     ) -> NearestReply:
         examples = shipped_examples()
