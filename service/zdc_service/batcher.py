@@ -234,12 +234,13 @@ class Batcher:
         began = time.monotonic()
         plan = slices[0].job.plan
         card, statistics = plan.engine.card, plan.engine.statistics
-        batch = Batch(slices)
-        prepared = time.monotonic()
         try:
+            batch = Batch(slices)
+            prepared = time.monotonic()
             rates = plan.engine.run(batch.conditions, batch.noise, batch.pdg)
-        except Exception as error:  # of onnxruntime, say for want of memory: it does not name the model
-            raise ModelError(f"{card.name} version {card.version} cannot compute {len(batch)} rows: {error}") from error
+        except Exception as error:  # of onnxruntime, or for want of memory: it does not name the model
+            rows = sum(part.stop - part.start for part in slices)
+            raise ModelError(f"{card.name} version {card.version} cannot compute {rows} rows: {error}") from error
         ran = time.monotonic()
         try:
             images, channels = finish_and_sum(rates, plan.finish, batch.seeds, batch.rows, card.calorimeter)

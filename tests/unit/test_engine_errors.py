@@ -15,24 +15,27 @@ from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, SimulationRequest
 from zdc_service.simulator import Simulator
 
-#: Of the table in which the model below looks particles up by code.
+#: Of the table in which the model below looks energies up.
 _ROWS = 3000
-LAMBDA = Particles.from_columns({"pdg": [3122], "px": [0.0], "py": [0.0], "pz": [500.0]})
+FAST = Particles.from_columns({"pdg": [2112], "px": [0.0], "py": [0.0], "pz": [5000.0]})
 
 
-def look_codes_up(folder: Path) -> None:
-    """Make a model's graph look codes up in a table of `_ROWS` zeros: onnxruntime fails at codes beyond."""
+def look_energies_up(folder: Path) -> None:
+    """Make a model's graph look energies [GeV] up in a table of `_ROWS` zeros: onnxruntime fails at energies beyond."""
     model = onnx.load(folder / GRAPH_FILE)
     graph = model.graph
     (last,) = (node for node in graph.node if node.output[0] == "response")
     last.output[0] = "before"
-    shape = np.array([-1, 1, 1], dtype=np.int64)
-    graph.initializer.extend(
-        [numpy_helper.from_array(np.zeros(_ROWS, dtype=np.float32), "table"), numpy_helper.from_array(shape, "shape")]
-    )
+    constants = {
+        "table": np.zeros(_ROWS, dtype=np.float32), "shape": np.array([-1, 1, 1], dtype=np.int64),
+        "first": np.array([0], dtype=np.int64), "second": np.array([1], dtype=np.int64),
+    }  # fmt: skip
+    graph.initializer.extend([numpy_helper.from_array(array, name) for name, array in constants.items()])
     graph.node.extend(
         [
-            helper.make_node("Gather", ["table", "pdg"], ["found"]),
+            helper.make_node("Slice", ["particles", "first", "second", "second"], ["energy"]),
+            helper.make_node("Cast", ["energy"], ["index"], to=onnx.TensorProto.INT64),
+            helper.make_node("Gather", ["table", "index"], ["found"]),
             helper.make_node("Reshape", ["found", "shape"], ["zeros"]),
             helper.make_node("Add", ["before", "zeros"], ["response"]),
         ]
@@ -46,7 +49,7 @@ def look_codes_up(folder: Path) -> None:
 @pytest.fixture(scope="module")
 def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
     folder = tmp_path_factory.mktemp("models")
-    look_codes_up(write_model(folder, TinyModel(name="lookup", calorimeter=STRIPS, takes_pdg=True)))
+    look_energies_up(write_model(folder, TinyModel(name="lookup", calorimeter=STRIPS)))
     with Simulator(EngineSettings(models=folder, threads=1)) as running:
         yield running
 
@@ -55,7 +58,7 @@ def test_an_error_of_onnxruntime_is_its_requests_alone(simulator: Simulator) -> 
     requests = [SimulationRequest(some_particles(3, seed), seed=seed) for seed in range(4)]
     wanted = [simulator.simulate(request) for request in requests]
     first = simulator.submit(simulator.plan(SimulationRequest(some_particles(2000), seed=1)))  # the others queue up
-    bad = simulator.submit(simulator.plan(SimulationRequest(LAMBDA, seed=1, out_of_range=OutOfRange.EXTRAPOLATE)))
+    bad = simulator.submit(simulator.plan(SimulationRequest(FAST, seed=1, out_of_range=OutOfRange.EXTRAPOLATE)))
     good = [simulator.submit(simulator.plan(request)) for request in requests]
     with pytest.raises(ModelError, match=r"^lookup version 1 cannot compute 1 rows: .*(?s:indices|Gather)"):
         bad.result(60)
