@@ -26,7 +26,7 @@ def look_energies_up(folder: Path) -> None:
     graph = model.graph
     (last,) = (node for node in graph.node if node.output[0] == "response")
     last.output[0] = "before"
-    constants = {
+    constants: dict[str, np.ndarray] = {
         "table": np.zeros(_ROWS, dtype=np.float32), "shape": np.array([-1, 1, 1], dtype=np.int64),
         "first": np.array([0], dtype=np.int64), "second": np.array([1], dtype=np.int64),
     }  # fmt: skip
