@@ -94,6 +94,11 @@ class Server:
         self._rpc: RpcServer | None = None
         self._watcher: Watcher | None = None
 
+    @property
+    def http_connections(self) -> int:
+        """How many are open, or in a TLS handshake."""
+        return self._http.connections
+
     def _is_ready(self) -> bool:
         return self.ready
 

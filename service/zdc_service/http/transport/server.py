@@ -67,6 +67,11 @@ class HttpServer:
         self._cuttable: dict[HttpConnection, None] = {}  # of the surplus, in the order of their arrival
         self._connecting: set[asyncio.Task[None]] = set()
 
+    @property
+    def connections(self) -> int:
+        """How many are open, or in a TLS handshake."""
+        return len(self._connections)
+
     def start(self, listening: socket.socket) -> None:
         """Accept connections; raises OSError if another server listens on the port."""
         listening.setblocking(False)
