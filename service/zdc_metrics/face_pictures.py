@@ -21,6 +21,9 @@ from zdc_detector.shower_rows import StoredRows
 from zdc_metrics.alignment import aligned_mean
 from zdc_metrics.plot_style import GENERATED_COLOR, plot_style
 
+#: What stands below pictures of single responses.
+CIRCLE = "red circle: where the particle's straight line meets the face"
+
 _SHOWN = 3  # repeats of either kind
 _LEAST_RATE = 0.1  # photons; darker fibres of a picture of rates are black
 _COLORS = LinearSegmentedColormap.from_list("lit", colormaps["viridis"](np.linspace(0.2, 1, 256)))  # one photon is seen
@@ -125,6 +128,7 @@ def draw_columns(columns: Sequence[Column], particles: Particles, calorimeter: C
             line[0].set_ylabel(f"{name}, {particles.conditions[row, ENERGY]:.0f} GeV\ny [cm]", fontsize=8, loc="center")
             _color_bar(figure, drawn, line.tolist())
         _label_outer(grid, "x [cm]")
+        figure.supxlabel(CIRCLE, fontsize=8)
     return figure
 
 
@@ -154,9 +158,8 @@ def draw_rows(stored: StoredRows, title: str) -> Figure:
             axes.set_ylabel("y [cm]", fontsize=8)
         _color_bar(figure, drawn, grid.ravel().tolist())
         names = ", ".join(calorimeter.channel_names)
-        circle = "circle: where the particle's straight line meets the face"
         figure.suptitle(title, fontsize=9)
-        figure.supxlabel(f"channels: {names}\n{circle}", fontsize=7.5)
+        figure.supxlabel(f"channels: {names}\n{CIRCLE}", fontsize=7.5)
     return figure
 
 

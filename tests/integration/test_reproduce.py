@@ -92,6 +92,20 @@ def test_runs_of_another_configuration_are_refused(
     assert "a resumed run keeps" in capsys.readouterr().err
 
 
+def test_keys_that_only_some_models_have_are_refused_before_the_first_training(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for wrong, message in (
+        ("loss.kl_weight=0.1", 'loss.kl_weight: no key of this method; method = "vae" has it'),
+        ("optimiser.batch_size=1000", "optimiser.batch_size = 1000 is above the 120 training showers"),
+        ("data.test=nowhere.h5", "nowhere.h5: no such file"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["reproduce", "table1", "--output", str(tmp_path / "new"), *options, "--set", wrong])
+        assert message in capsys.readouterr().err
+    assert not (tmp_path / "new").exists()
+
+
 def test_several_trainings_have_a_mean_and_a_spread(folder: Path) -> None:
     runs = [Finished(TABLE1[0], seed, Run(folder), report, 1.0, 1) for seed, report in enumerate(shifted(folder), 1)]
     table = Table1(runs)

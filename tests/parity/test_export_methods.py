@@ -11,6 +11,7 @@ import torch
 from shower_samples import face_particles
 from training_runs import METHODS, finished, method_config
 from zdc_detector.card import GRAPH_FILE, ModelCard
+from zdc_detector.errors import ConfigError
 from zdc_detector.particles import PX, PZ
 from zdc_detector.random import normals
 from zdc_service.settings import EngineSettings
@@ -18,9 +19,12 @@ from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
 from zdc_training.cli import main
 from zdc_training.config import override_config
+from zdc_training.data import load_split
 from zdc_training.export import export
 from zdc_training.generate import generate, network
+from zdc_training.methods import build_learner
 from zdc_training.run import Run
+from zdc_training.warm_start import WEIGHTS_FILE, save_weights, start_from
 
 #: Those that no other file exports.
 NAMES = [name for name in METHODS if name not in ("e2esae", "fast")]
@@ -83,3 +87,27 @@ def test_the_service_answers_as_the_networks_in_memory(exported: Exported) -> No
     expected = generate(network(exported.run.load_model()), particles, 2, 11, exported.run.config().output.finish)
     # ONNX and torch sum in another order: a count may turn where a rate is rounded.
     assert np.mean(response.reshape(expected.shape) != expected) < 1e-4
+
+
+def test_a_training_begins_with_all_weights_of_an_exported_model_or_with_those_of_its_graph(
+    exported: Exported, tmp_path: Path
+) -> None:
+    config, model = exported.run.config(), exported.run.load_model()
+    showers = load_split(config.data)[0]
+    whole = build_learner(override_config(config, ["seed=5"]), showers, torch.device("cpu")).model
+    assert start_from(exported.folder, config, whole, showers) == []
+    assert all(torch.equal(value, model.state_dict()[name]) for name, value in whole.state_dict().items())
+
+    folder = tmp_path / "without"
+    shutil.copytree(exported.folder, folder)
+    (folder / WEIGHTS_FILE).unlink()
+    part = build_learner(override_config(config, ["seed=5"]), showers, torch.device("cpu")).model
+    assert start_from(folder, config, part, showers) == list(model.training_only)  # checked against ONNX within
+    inputs = torch.from_numpy(showers.particles.conditions), torch.from_numpy(normals(1, 0, len(showers), model.noise))
+    with torch.no_grad():
+        expected, found = model.rates(*inputs), part.eval().rates(*inputs)
+    assert float((found - expected).abs().max()) < 1e-4 * float(expected.max())
+
+    save_weights(folder, model, "0" * 64)
+    with pytest.raises(ConfigError, match=r"weights\.pt is of another model than .*model\.onnx; copy the folder again"):
+        start_from(folder, config, part, showers)

@@ -4,6 +4,7 @@ import json
 import os
 import shlex
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,6 +17,7 @@ from shower_samples import DATA, toy_showers, write_showers
 from training_runs import tiny_config
 from zdc_detector.card import GRAPH_FILE
 from zdc_detector.commands import FAILED, INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
+from zdc_training import cli
 from zdc_training.cli import Evaluate, Export, Fit, TrainZdc, main
 from zdc_training.data_commands import Convert
 from zdc_training.run import Run
@@ -81,7 +83,7 @@ def test_help_loads_no_framework() -> None:
     ("arguments", "text"),
     [
         (["fit", "nowhere"], "nowhere: no such file, nor one of paper, smoke, zn-cdcgan"),
-        (["fit", "smoke", "--set", "optimiser.epoch=3"], "optimiser.epoch: Extra inputs are not permitted"),
+        (["fit", "smoke", "--set", "optimiser.epoch=3"], "did you mean optimiser.epochs?"),
         (["fit", "smoke", "--set", "model.channels=[2,2]"], "model.channels.2: Field required"),
         (["fit", "smoke", "--threads", "0"], "--threads = '0': Input should be greater than or equal to 1"),
         (["fit", "smoke", "--device", "tpu", "--run", "/nowhere"], "device 'tpu': "),
@@ -181,6 +183,35 @@ def test_a_run_is_evaluated_and_exported(
     code, _, err = run_main(capsys, "export", run, "-o", str(tmp_path), "--model-version", "1")
     assert code == WRONG_INPUT
     assert f"{folder} exists; add --overwrite" in err
+
+
+def test_under_torchrun_a_refusal_is_said_once(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--master-port", str(port)]
+    wrong = ["fit", "smoke", "--run", str(tmp_path / "run"), "--set", "optimiser.epoch=3"]
+    done = subprocess.run(
+        [*torchrun, "-m", "--", "zdc_training.cli", *wrong], stderr=subprocess.PIPE, text=True, check=False, timeout=120
+    )
+    assert done.returncode != 0
+    assert done.stderr.count("did you mean optimiser.epochs?") == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_what_only_another_process_has_to_say_is_said_after_a_while(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", "1")
+    monkeypatch.setattr(cli, "_LET_THE_FIRST_SPEAK", 0.0)
+    code, out, err = run_main(capsys, "fit", "nowhere")
+    assert (code, out) == (WRONG_INPUT, "")
+    assert err.startswith("train-zdc: nowhere: no such file")
+
+
+def test_the_command_for_torchrun_is_in_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    _, out, _ = run_main(capsys, "fit", "--help")
+    assert "torchrun --nproc-per-node N -m -- zdc_training.cli fit CONFIG" in out
 
 
 def test_a_file_is_checked(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

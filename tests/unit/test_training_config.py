@@ -36,7 +36,12 @@ def test_overrides_are_toml_values_or_bare_words() -> None:
     [
         ("nowhere.toml", "", "nowhere.toml: no such file, nor one of"),
         ("smoke", "optimiser.epochs", "write section.key=value"),
-        ("smoke", "optimiser.epoch=3", "optimiser.epoch: Extra inputs are not permitted"),
+        ("smoke", "optimiser.epoch=3", "optimiser.epoch: no such key; did you mean optimiser.epochs?"),
+        ("smoke", "epochs=3", "epochs: no such key; did you mean optimiser.epochs?"),
+        ("smoke", "loss.kl_weight=3", "loss.kl_weight: no key of this method; vae has it"),
+        ("smoke", "method=sinkhron", "method: sinkhron is none of sinkhorn, vae"),
+        ("smoke", "method=sinkhron", "; did you mean sinkhorn?"),
+        ("zn-fats", "", "; did you mean zn-fast?"),
         ("smoke", "optimiser.epochs=0", "optimiser.epochs: Input should be greater than 0, got 0"),
         ("smoke", "seed.x=1", "seed is not a section"),
         ("smoke", "output.finish=none", "output.finish"),
@@ -70,6 +75,24 @@ def test_files_beside_a_configuration_are_found_from_any_folder(tmp_path: Path) 
     (tmp_path / "mine.toml").write_text('[data]\ntrain = "mine.h5"\ntest = "other.h5"\n')
     data = load_config(str(tmp_path / "mine.toml")).data
     assert (data.train, data.test) == (tmp_path / "mine.h5", Path("other.h5"))
+
+
+def test_a_key_that_is_unset_has_its_default_even_where_the_file_or_a_run_sets_it() -> None:
+    limited = load_config("smoke")
+    assert limited.data.limit == 2000
+    assert load_config("smoke", unset=["data.limit"]).data.limit is None
+    assert override_config(limited, ["optimiser.epochs=7"], ["data.limit", "optimiser.epochs"]).optimiser.epochs == 7
+    assert override_config(limited, [], ["optimiser.epochs"]).optimiser.epochs == 100
+    for wrong, meant in (("data.limits", "data.limit"), ("limit", "data.limit"), ("sed", "seed")):
+        with pytest.raises(ConfigError, match=rf"^--unset {wrong}: no such key; did you mean {meant}\?$"):
+            override_config(limited, [], [wrong])
+
+
+def test_a_message_repeats_no_more_than_a_line_of_what_was_written() -> None:
+    for long in (f"seed={'9' * 500}", f"{'x' * 500}=1", f"method={'y' * 500}", "z" * 500):
+        with pytest.raises(ConfigError) as caught:
+            load_config("smoke", [long])
+        assert len(str(caught.value)) < 350
 
 
 def test_broken_toml_is_refused(tmp_path: Path) -> None:

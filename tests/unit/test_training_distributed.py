@@ -25,6 +25,8 @@ from zdc_training.steps import Draws, Training
 METHODS = ("e2esae", "cvae", "cwae", "swae", "sae-hypersphere", "cdcgan-round")
 #: Those that draw Poisson counts, other ones in every process.
 DRAWING = ("fast", "cdcgan")
+#: Soon there is no better validation.
+PATIENT = ["optimiser.epochs=40", "optimiser.patience=1", "validate_every=1", "optimiser.learning_rate=0.02"]
 
 
 def test_alone_nothing_is_gathered() -> None:
@@ -117,6 +119,12 @@ def test_methods_that_draw_counts_train_too(folder: Path, name: str) -> None:
     assert all(np.isfinite(value) for record in records for value in record.values())
 
 
+def test_all_processes_stop_when_the_first_one_sees_no_better_validation(folder: Path) -> None:
+    crps = [record["validation/crps"] for record in Run(folder / "patient").records()]
+    assert len(crps) < 40
+    assert crps[-1] >= min(crps[:-1])
+
+
 def test_a_batch_that_cannot_be_shared_is_refused(folder: Path) -> None:
     assert (folder / "refusal").read_text().startswith("optimiser.batch_size = 31 cannot be shared by 2 processes")
 
@@ -132,6 +140,8 @@ def main(folder: Path) -> None:
             torch.save(found, folder / f"{name}.pt")
     for name in ("e2esae", *DRAWING):
         train(folder, name, folder)
+    patient = override_config(method_config(folder, "e2esae"), PATIENT)
+    fit(patient, Run(folder / "patient"), False, Silent())
     try:
         odd = override_config(method_config(folder, "e2esae"), ["optimiser.batch_size=31"])
         fit(odd, Run(folder / "odd"), False, Silent())

@@ -11,7 +11,7 @@ from zdc_detector.particles import CONDITIONS, PX, PZ, VX, VZ
 from zdc_detector.showers import read_showers
 from zdc_training.e2esae import SinkhornAutoencoder, SinkhornObjective
 from zdc_training.geometry import ConditionScaler, FaceGeometry
-from zdc_training.image_config import LossConfig, NoisyNetworkConfig, SinkhornConfig
+from zdc_training.image_config import LossConfig, SinkhornConfig, SinkhornModelConfig
 from zdc_training.image_generator import MAX_LOG_PHOTONS
 from zdc_training.methods import build_model
 
@@ -26,10 +26,10 @@ OBLONG = Calorimeter(
 )
 SMALL = {"latent": 6, "channels": (4, 4, 4, 4), "hidden": (16, 16, 16)}
 FORMS = [
-    NoisyNetworkConfig(**SMALL),
-    NoisyNetworkConfig(conditional=False, **SMALL),
-    NoisyNetworkConfig(frame="face", scaling="face", **SMALL),
-    NoisyNetworkConfig(frame="face", scaling="linear", **SMALL),
+    SinkhornModelConfig(**SMALL),
+    SinkhornModelConfig(conditional=False, **SMALL),
+    SinkhornModelConfig(frame="face", scaling="face", **SMALL),
+    SinkhornModelConfig(frame="face", scaling="linear", **SMALL),
 ]
 LOSSES = [
     LossConfig(reconstruction="mse", diversity_weight=0.1, encoder_l2=0.1, diversity_threshold=0.0),
@@ -46,7 +46,7 @@ def batch() -> tuple[torch.Tensor, torch.Tensor]:
     )
 
 
-def build(config: NoisyNetworkConfig, particles: torch.Tensor, positive: bool = False) -> SinkhornAutoencoder:
+def build(config: SinkhornModelConfig, particles: torch.Tensor, positive: bool = False) -> SinkhornAutoencoder:
     torch.manual_seed(3)
     model = SinkhornAutoencoder(config, ZN, rates=positive)
     model.scaler.fit(particles)
@@ -56,7 +56,7 @@ def build(config: NoisyNetworkConfig, particles: torch.Tensor, positive: bool = 
 @pytest.mark.parametrize("config", FORMS)
 @pytest.mark.parametrize("loss", LOSSES, ids=["mse", "poisson"])
 def test_shapes_and_a_gradient_in_every_parameter(
-    config: NoisyNetworkConfig, loss: LossConfig, batch: tuple[torch.Tensor, torch.Tensor]
+    config: SinkhornModelConfig, loss: LossConfig, batch: tuple[torch.Tensor, torch.Tensor]
 ) -> None:
     images, particles = batch
     model = build(config, particles, loss.reconstruction == "poisson")
@@ -107,7 +107,7 @@ def test_same_seed_same_networks_and_same_rates(batch: tuple[torch.Tensor, torch
 
 
 @pytest.mark.parametrize("config", FORMS)
-def test_save_and_load(config: NoisyNetworkConfig, batch: tuple[torch.Tensor, torch.Tensor], tmp_path: Path) -> None:
+def test_save_and_load(config: SinkhornModelConfig, batch: tuple[torch.Tensor, torch.Tensor], tmp_path: Path) -> None:
     images, particles = batch
     model = build(config, particles)
     model.encoder(images)  # moves the running statistics of the normalisations
@@ -121,7 +121,7 @@ def test_save_and_load(config: NoisyNetworkConfig, batch: tuple[torch.Tensor, to
 
 
 def test_another_calorimeter() -> None:
-    model = SinkhornAutoencoder(NoisyNetworkConfig(**SMALL), OBLONG).eval()
+    model = SinkhornAutoencoder(SinkhornModelConfig(**SMALL), OBLONG).eval()
     particles = torch.tensor([[100.0, 0, 0, 0, 0.2, -0.1, 100.0, 939.565, 0]])
     assert model.rates(particles, torch.zeros(1, 10)).shape == (1, 30, 20)
 

@@ -1,6 +1,12 @@
 """The command ``train-zdc``."""
 
+import io
+import json
+import os
 import shlex
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -21,6 +27,8 @@ if TYPE_CHECKING:
 #: Name of the command.
 PROG = "train-zdc"
 
+_LET_THE_FIRST_SPEAK = 10.0  # seconds; `torchrun` looks every tenth of a second whether a process has failed
+
 
 class OnTorch(BaseModel):
     """What commands that train have in common."""
@@ -36,16 +44,36 @@ class OnTorch(BaseModel):
             torch.set_num_threads(self.threads)
 
 
-class Fit(OnTorch):
+class WithKeys(BaseModel):
+    """Commands that change keys of a configuration."""
+
+    set: list[ListedText] = Field(
+        [], description="override a key: section.key=value (repeatable); `train-zdc keys` lists them"
+    )
+    unset: list[ListedText] = Field([], description="give a key its default: section.key (repeatable)")
+
+
+class Fit(OnTorch, WithKeys):
     """Train a model; the run folder holds configuration, logs and checkpoints.
 
-    Under `torchrun --nproc-per-node N -m zdc_training.cli fit ...` N processes share each batch.
+    With --resume, --set and --unset change keys of the run's own configuration.
+
+    Several processes share each batch under
+
+        torchrun --nproc-per-node N -m -- zdc_training.cli fit CONFIG --threads 1
+
+    (without the two dashes torchrun takes options of `fit` as its own).
     """
 
     config: CliPositionalArg[str] = Field(description="TOML file, or the name of a shipped configuration")
     run: Path | None = Field(None, description="run folder; default: runs/<name of the configuration>")
-    set: list[ListedText] = Field(
-        [], description="override a key: section.key=value (repeatable); with --resume, of the run's configuration"
+    start_from: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("from", "start-from"),
+        description="begin with the weights of a model's folder (models/zn-fast/1) or of another run",
+    )
+    callback: list[ListedText] = Field(
+        [], description="follow the run with MODULE:CLASS (repeatable), see `zdc_training.callbacks`"
     )
     resume: bool = Field(False, description="go on from the last finished epoch with the run's own configuration")
 
@@ -55,9 +83,11 @@ class Fit(OnTorch):
         from zdc_training.run import Run
 
         run = Run(self.run or Path("runs") / Path(self.config).stem)
-        config = load_config(self.config, self.set)
-        if self.resume and run.config_file.is_file():
-            asked, config = config, override_config(run.config(), self.set)
+        begun = self.resume and run.config_file.is_file()
+        changes = [*self.set, *([f"start_from={json.dumps(str(self.start_from))}"] if self.start_from else [])]
+        config = load_config(self.config, changes, self.unset)
+        if begun:
+            asked, config = config, override_config(run.config(), changes, self.unset)
             differing = changed_keys(asked, config).items()
             if differing:
                 listed = ", ".join(f"{key} = {kept!r} (not {given!r})" for key, (given, kept) in differing)
@@ -68,6 +98,7 @@ class Fit(OnTorch):
         self._train(run, config)
 
     def _train(self, run: "Run", config: "AnyConfig") -> None:
+        from zdc_training.callbacks import Followed
         from zdc_training.curves import CURVES_FILE, draw_curves
         from zdc_training.distributed import first_process
         from zdc_training.fit import fit
@@ -75,7 +106,10 @@ class Fit(OnTorch):
 
         self.use_threads()
         try:
-            with ProgressReporter(config.optimiser.epochs) as reporter:
+            with (
+                ProgressReporter(config.optimiser.epochs) as progress,
+                Followed(progress, self.callback if first_process() else [], config, run.folder) as reporter,
+            ):
                 fit(config, run, self.resume, reporter, self.device)
         except KeyboardInterrupt:
             end(PROG, f"interrupted; go on with: {self._resume_command(run)}", INTERRUPTED)
@@ -84,17 +118,43 @@ class Fit(OnTorch):
             print(f"trained {run.folder}; next: train-zdc evaluate {run.folder}")
 
     def _resume_command(self, run: "Run") -> str:
-        words = [PROG, "fit", self.config, "--run", str(run.folder), "--resume"]
+        from zdc_training.distributed import planned_processes
+
+        words = [PROG]
+        if planned_processes() > 1:
+            words = ["torchrun", "--nproc-per-node", str(planned_processes()), "-m", "--", "zdc_training.cli"]
+        words += ["fit", self.config, "--run", str(run.folder), "--resume"]
         words += ["--device", self.device] * (self.device != "cpu")
         words += ["--threads", str(self.threads)] * (self.threads is not None)
+        words += [word for callback in self.callback for word in ("--callback", callback)]
         return shlex.join(words)
 
 
-class Profile(OnTorch):
+class Keys(BaseModel):
+    """List every key of a configuration with its default, its unit and its meaning.
+
+    With the name of a method or a configuration, it prints a complete TOML file to begin with.
+    """
+
+    of: CliPositionalArg[str | None] = Field(
+        None, description="a method, a TOML file or the name of a shipped configuration; default: all methods"
+    )
+
+    def cli_cmd(self) -> None:
+        """Print them."""
+        from zdc_training.config import METHODS, load_config
+        from zdc_training.config_keys import all_keys, as_toml
+
+        if self.of is None:
+            print(all_keys(METHODS), end="")
+        else:
+            print(as_toml(METHODS[self.of]() if self.of in METHODS else load_config(self.of)), end="")
+
+
+class Profile(OnTorch, WithKeys):
     """Say where the time of an epoch of training goes; nothing is written."""
 
     config: CliPositionalArg[str] = Field(description="TOML file, or the name of a shipped configuration")
-    set: list[ListedText] = Field([], description="override a key: section.key=value (repeatable)")
     steps: int = Field(10, ge=1, description="steps that are timed, and as many that are profiled")
 
     def cli_cmd(self) -> None:
@@ -103,7 +163,7 @@ class Profile(OnTorch):
         from zdc_training.profile import profile_training
 
         self.use_threads()
-        print(profile_training(load_config(self.config, self.set), self.device, self.steps))
+        print(profile_training(load_config(self.config, self.set, self.unset), self.device, self.steps))
 
 
 class Evaluate(BaseModel):
@@ -173,7 +233,7 @@ class Export(BaseModel):
         print(f"exported {written}")
 
 
-class Reproduce(OnTorch):
+class Reproduce(OnTorch, WithKeys):
     """Make a table or a figure of the paper again: trains, evaluates and draws what it needs."""
 
     target: CliPositionalArg[Literal["table1", "fig1", "fig3", "fig8"]] = Field(
@@ -186,7 +246,6 @@ class Reproduce(OnTorch):
         description="folder for the runs, which go on from where they were, and for what is made of them",
     )
     seeds: int = Field(3, ge=1, description="trainings of each model, for table1")
-    set: list[ListedText] = Field([], description="override a key of all models: section.key=value (repeatable)")
 
     def cli_cmd(self) -> None:
         """Make it; Ctrl-C keeps the last finished epoch."""
@@ -195,7 +254,7 @@ class Reproduce(OnTorch):
 
         self.use_threads()
         try:
-            page = reproduce(self.target, Plan(self.output, self.seeds, self.set, self.device))
+            page = reproduce(self.target, Plan(self.output, self.seeds, self.set, self.unset, self.device))
         except KeyboardInterrupt:
             end(PROG, "interrupted; the same command goes on from the last finished epoch", INTERRUPTED)
         print(f"wrote {page}")
@@ -207,6 +266,7 @@ class TrainZdc(BaseSettings):
     model_config = command_config(PROG)
 
     fit: CliSubCommand[Fit] = Field(description="train a model")
+    keys: CliSubCommand[Keys] = Field(description="list every key of a configuration")
     profile: CliSubCommand[Profile] = Field(description="say where the time of training goes")
     evaluate: CliSubCommand[Evaluate] = Field(description="compare a trained model with the test file")
     export: CliSubCommand[Export] = Field(description="write a trained model for the service")
@@ -223,7 +283,19 @@ class TrainZdc(BaseSettings):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run ``train-zdc``; what goes wrong is one line on stderr and an exit code of `zdc_detector.commands`."""
-    run_command(TrainZdc, arguments)
+    if int(os.environ.get("RANK", "0")) == 0:
+        run_command(TrainZdc, arguments)
+        return
+    # Another process of `torchrun`: the first one speaks for all. It is ended with the first that fails; only if that
+    # one goes on, has it something to say.
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said), redirect_stdout(said):
+            run_command(TrainZdc, arguments)
+    except SystemExit:
+        time.sleep(_LET_THE_FIRST_SPEAK)
+        print(said.getvalue(), end="", file=sys.stderr)
+        raise
 
 
 if __name__ == "__main__":

@@ -4,14 +4,16 @@ import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 from zdc_detector.errors import ConfigError
 
+from zdc_training.config_keys import did_you_mean, keys_of, unknown_key
 from zdc_training.fast_config import FastConfig
 from zdc_training.image_config import ImageConfig
-from zdc_training.sections import SHIPPED, DataConfig
+from zdc_training.sections import SHIPPED, DataConfig, Experiment
 
 #: Keys and sections that the weights and the split of a checkpoint depend on: a resumed run keeps them.
 FIXED = (
@@ -21,16 +23,21 @@ FIXED = (
     "data.split_seed",
     "data.limit",
     "method",
+    "start_from",
     "model",
     "loss.reconstruction",
 )
 
+_MOST = 80  # letters that a message repeats
 
 #: Keys that are true of one training file: overrides that name another one leave them out.
 OF_THE_FILE = ("data.test", "data.description", "data.limitations", "output.licence")
 
 #: What a TOML file may hold; its key `method` says which.
 AnyConfig = ImageConfig | FastConfig
+
+#: Their classes by method.
+METHODS: dict[str, type[Experiment]] = {kind.model_fields["method"].default: kind for kind in get_args(AnyConfig)}
 
 _ADAPTER: TypeAdapter[AnyConfig] = TypeAdapter(Annotated[AnyConfig, Field(discriminator="method")])
 
@@ -41,8 +48,14 @@ def shipped_configs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def load_config(source: str, overrides: Sequence[str] = ()) -> AnyConfig:
-    """Read a TOML file, or a configuration of the package by name, and apply ``section.key=value`` overrides.
+def load_config(source: str, overrides: Sequence[str] = (), unset: Sequence[str] = ()) -> AnyConfig:
+    """Read a TOML file, or a configuration of the package by name, and change keys of it.
+
+    Parameters
+    ----------
+    source : A path or a name.
+    overrides : ``section.key=value``.
+    unset : Keys that get their defaults, as if the file did not have them.
 
     Raises
     ------
@@ -52,13 +65,13 @@ def load_config(source: str, overrides: Sequence[str] = ()) -> AnyConfig:
     if not path.is_file():
         shipped = shipped_configs()
         if source not in shipped:
-            raise ConfigError(f"{source}: no such file, nor one of {', '.join(shipped)}")
+            raise ConfigError(f"{source}: no such file, nor one of {', '.join(shipped)}{did_you_mean(source, shipped)}")
         path = shipped[source]
     try:
         tree: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    return _overridden(_beside(path.parent, tree), overrides, str(path))
+    return _overridden(_beside(path.parent, tree), overrides, unset, str(path))
 
 
 def _beside(folder: Path, tree: dict[str, Any]) -> dict[str, Any]:
@@ -73,14 +86,14 @@ def _beside(folder: Path, tree: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def override_config(config: AnyConfig, overrides: Sequence[str]) -> AnyConfig:
-    """The configuration with ``section.key=value`` overrides applied.
+def override_config(config: AnyConfig, overrides: Sequence[str], unset: Sequence[str] = ()) -> AnyConfig:
+    """The configuration with ``section.key=value`` overrides applied, and the defaults of the keys in `unset`.
 
     Raises
     ------
     ConfigError : an unknown key or a value out of bounds; names the key.
     """
-    return _overridden(config.model_dump(mode="json"), overrides, "--set")
+    return _overridden(config.model_dump(mode="json"), overrides, unset, "--set")
 
 
 def changed_keys(old: AnyConfig, new: AnyConfig) -> dict[str, tuple[Any, Any]]:
@@ -103,9 +116,23 @@ def parse_config(tree: dict[str, Any], origin: str) -> AnyConfig:
     try:
         return _ADAPTER.validate_python(tree)
     except ValidationError as error:
-        # The first part of a place is the method.
-        problems = [f"{'.'.join(map(str, e['loc'][1:]))}: {e['msg']}, got {e['input']!r}" for e in error.errors()]
-        raise ConfigError(f"{origin}: " + "; ".join(problems)) from error
+        raise ConfigError(f"{origin}: " + "; ".join(_problem(each) for each in error.errors())) from error
+
+
+def _problem(error: ErrorDetails) -> str:
+    if error["type"] == "union_tag_invalid":
+        found = str(error.get("ctx", {}).get("tag"))
+        return f"method: {shorten(found)} is none of {', '.join(METHODS)}{did_you_mean(found, METHODS)}"
+    method, *place = (str(part) for part in error["loc"])  # the first part of a place is the method
+    key = ".".join(place)
+    if error["type"] == "extra_forbidden":
+        return unknown_key(shorten(key), METHODS[method], METHODS)
+    return f"{key}: {error['msg']}, got {shorten(repr(error['input']))}"
+
+
+def shorten(text: str) -> str:
+    """At most `_MOST` letters of what somebody wrote."""
+    return text if len(text) <= _MOST else f"{text[:_MOST]}..."
 
 
 def _flat(tree: dict[str, Any]) -> dict[str, Any]:
@@ -113,17 +140,28 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
     return {f"{key}.{name}".rstrip("."): value for key, values in sections.items() for name, value in values.items()}
 
 
-def _overridden(tree: dict[str, Any], overrides: Sequence[str], origin: str) -> AnyConfig:
+def _overridden(tree: dict[str, Any], overrides: Sequence[str], unset: Sequence[str], origin: str) -> AnyConfig:
     before = _train_of(tree)
+    for key in unset:
+        _remove(tree, key.strip())
     for override in overrides:
         _apply(tree, override)
     if _train_of(tree) != before:
         own = {override.partition("=")[0].strip() for override in overrides}
         for key in (key for key in OF_THE_FILE if key not in own):
-            section, _, name = key.partition(".")
-            if isinstance(tree.get(section), dict):
-                tree[section].pop(name, None)
-    return parse_config(tree, origin)
+            _remove(tree, key)
+    config = parse_config(tree, origin)
+    for key in unset:
+        if key.strip() not in {known.dotted for known in keys_of(type(config))}:
+            raise ConfigError(f"--unset {unknown_key(shorten(key.strip()), type(config), METHODS)}")
+    return config
+
+
+def _remove(tree: dict[str, Any], key: str) -> None:
+    section, _, name = key.rpartition(".")
+    table = tree.get(section) if section else tree
+    if isinstance(table, dict):
+        table.pop(name, None)
 
 
 def _train_of(tree: dict[str, Any]) -> str:
@@ -134,7 +172,7 @@ def _train_of(tree: dict[str, Any]) -> str:
 def _apply(tree: dict[str, Any], override: str) -> None:
     key, separator, value = override.partition("=")
     if not separator:
-        raise ConfigError(f"--set {override}: write section.key=value")
+        raise ConfigError(f"--set {shorten(override)}: write section.key=value")
     try:
         parsed = tomllib.loads(f"v = {value}")["v"]
     except tomllib.TOMLDecodeError:
@@ -143,7 +181,7 @@ def _apply(tree: dict[str, Any], override: str) -> None:
     for section in sections:
         tree = tree.setdefault(section, {})
         if not isinstance(tree, dict):
-            raise ConfigError(f"--set {override}: {section} is not a section")
+            raise ConfigError(f"--set {shorten(override)}: {section} is not a section")
     tree[last] = parsed
 
 

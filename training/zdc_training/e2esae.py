@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
 
 from zdc_training.distributed import gather, normal
-from zdc_training.image_config import LossConfig, NoisyNetworkConfig
+from zdc_training.image_config import LossConfig, SinkhornModelConfig
 from zdc_training.image_generator import ImageGenerator
 from zdc_training.learner import ObjectiveTerms
 from zdc_training.losses import diversity, reconstruction_loss, sinkhorn_divergence
@@ -15,9 +15,10 @@ from zdc_training.networks import Decoder, Encoder, NoiseGenerator
 class SinkhornAutoencoder(ImageGenerator):
     """Encoder, decoder and noise generator, trained together (eq. 7), conditional (eq. 8) or not (section 3.2)."""
 
-    def __init__(self, config: NoisyNetworkConfig, calorimeter: Calorimeter, *, rates: bool = False) -> None:
+    def __init__(self, config: SinkhornModelConfig, calorimeter: Calorimeter, *, rates: bool = False) -> None:
         super().__init__(config, calorimeter, config.noise, rates=rates)
-        self.encoder = Encoder(calorimeter.shape, config.channels, config.latent)
+        normalise = config.normalise_latents
+        self.encoder = Encoder(calorimeter.shape, config.channels, config.latent, normalise=normalise)
         self.decoder = Decoder(calorimeter.shape, config.channels, config.latent)
         self.noise_generator = NoiseGenerator(config.noise, self.conditions, config.hidden, config.latent)
         self.start_dark()

@@ -31,6 +31,7 @@ from zdc_training.learner import Generator
 from zdc_training.model_readme import model_readme
 from zdc_training.provenance import Provenance, located, read_provenance
 from zdc_training.run import Run
+from zdc_training.warm_start import save_weights
 
 #: What no graph of this kind can do, whatever it was trained on.
 _LIMITATIONS = (
@@ -79,6 +80,7 @@ def export(run: Run, models: Path, overwrite: bool = False, version: int | None 
             sha256_of(folder / GRAPH_FILE),
         )
         (folder / CARD_FILE).write_text(card.model_dump_json(indent=1) + "\n")
+        save_weights(folder, model, card.graph_sha256)
         pictures = [shutil.copy(path, folder) for path in sorted(run.folder.glob("*.png"))]
         text = model_readme(card, report, (folder / GRAPH_FILE).stat().st_size, [Path(p).name for p in pictures])
         (folder / "README.md").write_text(text)

@@ -14,12 +14,15 @@ from zdc_detector.showers import Showers
 from zdc_training.checkpoints import load_state, save_state
 from zdc_training.config import AnyConfig
 from zdc_training.data import load_split
+from zdc_training.data_warnings import data_warnings
 from zdc_training.distributed import first_process, from_first, joined, local_device, planned_processes, wait_for_all
+from zdc_training.fast_config import FastConfig
 from zdc_training.provenance import located, record_session
 from zdc_training.run import Run
 from zdc_training.run_lock import check_free, locked
 from zdc_training.steps import GRADIENT_NORM, Draws, Training, learning_rate
-from zdc_training.validation import doubts, validate
+from zdc_training.validation import doubts, response_strip, validate
+from zdc_training.warm_start import start_from
 
 
 class Reporter(Protocol):
@@ -69,7 +72,7 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
     place = open_device(local_device(device))
     data = located(run, config.data)
     showers, validation = load_split(data)
-    _check_batch(config, len(showers))
+    check_settings(config, len(showers), place)
     first = first_process()
     # The first process alone holds the folder, before the others wait for it: a refusal is one process's.
     with locked(run.folder) if first else nullcontext(), joined(place):
@@ -78,6 +81,8 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
         if resume and run.checkpoint.is_file():
             with run.fitting(run.checkpoint):
                 training.restore(load_state(run.checkpoint))
+        else:
+            _begin(training, showers, reporter)
         wait_for_all()  # nobody writes before all have read
         if not first:
             while not training.finished:
@@ -97,14 +102,41 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
                         record |= _validated(training, run, validation, reporter)
                     record["seconds"] = time.monotonic() - started
                     run.log_epoch(record, writer)
+                    if _validates(training):
+                        picture = response_strip(training.kept, validation, config.output.finish)
+                        writer.add_image("responses", picture, training.epoch, dataformats="HW")
                     save_state(run.checkpoint, training.state(), keep_former=True)
                     reporter.epoch(record)
                     _agree(training)
         if not training.patient:
-            reporter.say(
-                f"stopped after epoch {training.epoch}: no smaller CRPS in {training.waited} validations "
-                "(optimiser.patience)"
+            waited = f"{training.waited} validation{'s' * (training.waited > 1)}"
+            reporter.say(f"stopped after epoch {training.epoch}: no smaller CRPS in {waited} (optimiser.patience)")
+
+
+def _begin(training: Training, showers: Showers, reporter: Reporter) -> None:
+    """Say what may spoil a training that begins, and take the weights that it begins with."""
+    config = training.config
+    particles, species = showers.particles, config.model.species if isinstance(config, FastConfig) else ()
+    texts = data_warnings(
+        particles.conditions,
+        particles.pdg,
+        showers.responses,
+        showers.calorimeter,
+        species=species,
+        configuration=config.output.name,
+    )
+    if config.start_from is not None:
+        untrained = start_from(config.start_from, config, training.learner.model, showers)
+        if training.average is not None:
+            training.average.load_state_dict(training.learner.model.state_dict())
+        if untrained:
+            texts.append(
+                f"{config.start_from} has no weights of the {' and '.join(untrained)}, which begins untrained; where "
+                "the first validations are worse than the model's, a lower optimiser.learning_rate keeps more of it"
             )
+    if first_process():
+        for text in texts:
+            reporter.warn(text)
 
 
 def _validates(training: Training) -> bool:
@@ -135,13 +167,20 @@ def open_device(name: str) -> torch.device:
     return device
 
 
-def _check_batch(config: AnyConfig, showers: int) -> None:
+def check_settings(config: AnyConfig, showers: int, device: torch.device) -> None:
+    """Raise ConfigError if settings do not fit so many training showers, the processes or the device."""
     size = config.optimiser.batch_size
     if showers < size:
         raise ConfigError(f"optimiser.batch_size = {size} is above the {showers} training showers; lower it")
     if size % planned_processes():
         raise ConfigError(
             f"optimiser.batch_size = {size} cannot be shared by {planned_processes()} processes; take a multiple"
+        )
+    precision = "float32" if isinstance(config, FastConfig) else config.optimiser.precision
+    if precision != "float32" and device.type == "cpu":
+        raise ConfigError(
+            f"optimiser.precision = {precision!r} is for GPUs, and slower than float32 on a CPU; leave it out, or "
+            "train with --device cuda"
         )
 
 

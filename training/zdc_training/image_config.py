@@ -35,6 +35,15 @@ class NoisyNetworkConfig(NetworkConfig):
     noise: Positive = Field(10, description="numbers of noise")
 
 
+class SinkhornModelConfig(NoisyNetworkConfig):
+    """Networks whose latent has no prior."""
+
+    normalise_latents: bool = Field(
+        True,
+        description="give encoded latents unit variance over the batch; `loss.encoder_l2` acts on them only without it",
+    )
+
+
 class ReconstructionConfig(Section):
     """L_recon of eq. 2."""
 
@@ -61,7 +70,11 @@ class LossConfig(SinkhornCostConfig):
 
     diversity_weight: Weight = Field(0.0, description="delta of eq. 7 with p of eq. 5; the sum is taken per pair")
     diversity_threshold: float = Field(0.5, ge=0, le=1, description="tau of eq. 6")
-    encoder_l2: Weight = Field(0.0, description="gamma of eq. 7: L2 on the weights of the encoder's last layer")
+    encoder_l2: Weight = Field(
+        0.0,
+        description="gamma of eq. 7: L2 on the weights of the encoder's last layer; with `model.normalise_latents` "
+        "latents do not depend on their size, see `e2esae`",
+    )
     latent_noise: Weight = Field(
         0.0, description="deviation of the Gaussian noise on encoded latents before they are decoded; see `e2esae`"
     )
@@ -94,7 +107,7 @@ class SinkhornConfig(ImageExperiment):
     """The end-to-end Sinkhorn autoencoder (paper, section 3), conditional or not."""
 
     method: Literal["sinkhorn"] = "sinkhorn"
-    model: NoisyNetworkConfig = NoisyNetworkConfig()
+    model: SinkhornModelConfig = SinkhornModelConfig()
     loss: LossConfig = LossConfig()
 
 

@@ -8,7 +8,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.profiler import record_function
-from zdc_detector.errors import ConfigError
 from zdc_detector.showers import Showers
 
 from zdc_training.distributed import share, shared
@@ -25,18 +24,9 @@ class ImageLearner:
     """Batches of images, each turned by a symmetry of its own.
 
     The scaler of the conditions is fitted to the training showers.
-
-    Raises
-    ------
-    ConfigError : a precision that the device is not for.
     """
 
     def __init__(self, config: ImageConfig, model: ImageGenerator, training: Showers, device: torch.device) -> None:
-        if config.optimiser.precision != "float32" and device.type == "cpu":
-            raise ConfigError(
-                f"optimiser.precision = {config.optimiser.precision!r} is for GPUs, and slower than float32 on a CPU; "
-                "leave it out, or train with --device cuda"
-            )
         model.scaler.fit(torch.from_numpy(training.particles.conditions))
         self.training = training
         self.symmetries = config.data.symmetries

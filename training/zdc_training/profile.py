@@ -6,11 +6,10 @@ from collections.abc import Iterable
 import torch
 from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile
-from zdc_detector.errors import ConfigError
 
 from zdc_training.config import AnyConfig
 from zdc_training.data import load_split
-from zdc_training.fit import open_device
+from zdc_training.fit import check_settings, open_device
 from zdc_training.steps import Draws, Training
 from zdc_training.validation import validate
 
@@ -28,14 +27,13 @@ def profile_training(config: AnyConfig, device: str = "cpu", steps: int = 10) ->
 
     Raises
     ------
-    ConfigError : see `zdc_training.fit.fit`, or fewer training showers than one batch.
+    ConfigError : see `zdc_training.fit.fit`.
     """
     place = open_device(device)
     showers, validation = load_split(config.data)
+    check_settings(config, len(showers), place)
     size = config.optimiser.batch_size
     batches = len(showers) // size
-    if not batches:
-        raise ConfigError(f"optimiser.batch_size = {size} is above the {len(showers)} training showers; lower it")
     training = Training.begin(config, showers, place)
     training.learner.model.train()
     draws = Draws.of_epoch(config.seed, 0, place)

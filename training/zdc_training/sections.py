@@ -110,6 +110,9 @@ class Experiment(Section):
     keep: Literal["best", "last"] = Field(
         "best", description="the weights that are kept: of the smallest validation CRPS, or of the last validation"
     )
+    start_from: Path | None = Field(
+        None, description="folder of a model or of a run whose weights the training begins with; left out: random ones"
+    )
     data: DataConfig = DataConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     output: OutputConfig = OutputConfig()

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from zdc_detector.finish import Finish
 from zdc_detector.showers import Showers
 from zdc_metrics import channel_wasserstein, empty_share, fair_crps, mean_absolute_error
@@ -15,6 +16,7 @@ from zdc_training.losses import CLEAR
 
 _SEED = 20_201  # the same noise at every validation, so that epochs compare
 _REPEATS = 4
+_SHOWN, _ZOOM = 8, 2  # showers in a picture, and pixels of a fibre along a side
 _FAR = 10.0  # times too much or too little light
 
 
@@ -41,6 +43,26 @@ def validate(model: Generator, learner: Learner, showers: Showers, config: AnyCo
         "empty_share": empty_share(sums.sum(axis=-1)),
         **learner.figures(model, showers),
     }
+
+
+@torch.no_grad()
+def response_strip(model: Generator, showers: Showers, finish: Finish) -> NDArray[np.uint8]:
+    """A picture of some showers, from faint to bright: above as simulated, below a generated response of each.
+
+    Grey by the logarithm of the photons, with a scale for each column; shape (height, width).
+    """
+    sums = showers.responses.sum(axis=(1, 2))
+    lit = np.flatnonzero(sums)
+    order = lit[np.argsort(sums[lit], kind="stable")] if len(lit) else np.arange(len(showers))
+    some = showers[order[np.linspace(0, len(order) - 1, min(_SHOWN, len(order))).astype(np.intp)]]
+    model.eval()
+    generated = generate(network(model), some.particles, 1, _SEED, finish)[:, 0]
+    lines = np.log1p(np.stack([some.responses, generated]).astype(np.float32))
+    lines /= np.maximum(lines.max(axis=(0, 2, 3), keepdims=True), 1e-6)
+    upright = lines.swapaxes(2, 3)[:, :, ::-1]  # x to the right, y upwards
+    framed = np.pad(upright, ((0, 0), (0, 0), (1, 1), (1, 1)), constant_values=0.5)
+    across = framed.transpose(0, 2, 1, 3).reshape(-1, framed.shape[1] * framed.shape[3])
+    return (255 * across).astype(np.uint8).repeat(_ZOOM, 0).repeat(_ZOOM, 1)
 
 
 def doubts(config: AnyConfig, figures: dict[str, float]) -> list[str]:

@@ -97,7 +97,7 @@ def draw_fig1(models: Sequence[Latents]) -> Figure:
             )
             figure.colorbar(energy, ax=line[1], label="log10(energy / GeV)")
             for axes, what in zip(line, ("species", "energy"), strict=True):
-                _bare(axes, f"{model.label}: latents of simulated showers, by {what}")
+                _embedded(axes, f"{model.label}: latents of simulated showers, by {what}")
     return figure
 
 
@@ -114,11 +114,14 @@ def draw_fig8(model: Latents) -> Figure:
         ):
             axes.scatter(points[:, 0], points[:, 1], s=_MARKER, color=color, label=label, linewidths=0, alpha=0.6)
         axes.legend(markerscale=2.5)
-        _bare(axes, f"{model.label}: latents of the validation particles")
+        _embedded(axes, f"{model.label}: latents of the validation particles")
     return figure
 
 
-def _bare(axes: Axes, title: str) -> None:
+def _embedded(axes: Axes, title: str) -> None:
+    """Without numbers: distances in the picture have no unit."""
     axes.set_title(title)
+    axes.set_xlabel("t-SNE, first coordinate")
+    axes.set_ylabel("t-SNE, second coordinate")
     axes.set_xticks([])
     axes.set_yticks([])

@@ -9,10 +9,11 @@ from pydantic import ValidationError
 from zdc_detector.errors import ConfigError
 from zdc_metrics import Report
 
-from zdc_training.config import AnyConfig, load_config
+from zdc_training.config import AnyConfig, data_path, held_out_path, load_config
 from zdc_training.curves import CURVES_FILE, draw_curves
+from zdc_training.data import check_unseen, load_split
 from zdc_training.evaluate import evaluate_model
-from zdc_training.fit import fit
+from zdc_training.fit import check_settings, fit, open_device
 from zdc_training.progress import ProgressReporter
 from zdc_training.run import Run
 from zdc_training.subjects import subject_of_run
@@ -50,13 +51,14 @@ class Plan:
     ----------
     folder : Gets a run folder for each model and seed.
     seeds : Trainings of each model, with seeds from 1.
-    overrides : ``section.key=value``, for all models.
+    overrides, unset : See `zdc_training.config.load_config`, for all models.
     device : Of torch.
     """
 
     folder: Path
     seeds: int = 3
     overrides: Sequence[str] = ()
+    unset: Sequence[str] = ()
     device: str = "cpu"
 
     def run(self, entry: Entry, seed: int) -> Run:
@@ -65,7 +67,7 @@ class Plan:
 
     def config(self, entry: Entry, seed: int) -> AnyConfig:
         """What it is trained with."""
-        return load_config(entry.config, [*self.overrides, f"seed={seed}"])
+        return load_config(entry.config, [*self.overrides, f"seed={seed}"], self.unset)
 
 
 @dataclass(frozen=True)
@@ -89,14 +91,23 @@ class Finished:
 def prepare(plan: Plan, entries: Sequence[Entry], seeds: Sequence[int]) -> list[Finished]:
     """Train and evaluate what is missing, one run after the other; says on stderr where it is.
 
-    A run that was interrupted goes on from its last finished epoch.
+    A run that was interrupted goes on from its last finished epoch. All configurations are checked before the first
+    is trained.
 
     Raises
     ------
-    ConfigError : a run there was made with another configuration.
+    ConfigError : a key is wrong for one of the models, or a run there was made with another configuration.
     FileFormatError, TrainingError : see `zdc_training.fit.fit`.
     """
     jobs = [(entry, seed) for seed in seeds for entry in entries]
+    place = open_device(plan.device)
+    for entry, seed in jobs:
+        plan.run(entry, seed).check(plan.config(entry, seed), True)
+    for config in {config.data: config for config in (plan.config(*job) for job in jobs)}.values():
+        check_unseen(data_path(config.data.train), held_out_path(config.data))
+        showers = len(load_split(config.data)[0])
+        for job in jobs:
+            check_settings(plan.config(*job), showers, place)
     done = []
     for number, (entry, seed) in enumerate(jobs, 1):
         print(f"run {number} of {len(jobs)}: {entry.config}, seed {seed}", file=sys.stderr, flush=True)

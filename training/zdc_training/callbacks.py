@@ -1,0 +1,97 @@
+"""What follows a run beside the progress bar: a tracker, a message, a file of your own.
+
+A callback is a class, named on the command line: `train-zdc fit CONFIG --callback my_tracking:MLflow`. The module is
+looked for in the current folder and where Python finds its modules. For MLflow, `my_tracking.py` is
+
+    import mlflow
+
+    class MLflow:
+        def __init__(self, config, folder):
+            mlflow.start_run(run_name=folder.name)
+            mlflow.log_dict(config.model_dump(mode="json"), "config.json")
+
+        def epoch(self, record):
+            mlflow.log_metrics(record, step=int(record["epoch"]))
+
+        def end(self, error):
+            mlflow.end_run("FAILED" if error else "FINISHED")
+
+A callback that raises is told of and asked no more; the training goes on.
+"""
+
+import importlib
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Protocol
+
+from zdc_detector.errors import ConfigError
+
+from zdc_training.config import AnyConfig
+from zdc_training.fit import Reporter
+
+
+class Callback(Protocol):
+    """Made with the configuration and the folder of a run before it begins or goes on."""
+
+    def epoch(self, record: dict[str, float]) -> None:
+        """After every epoch, with everything that ``log.jsonl`` has of it."""
+
+    def end(self, error: BaseException | None) -> None:
+        """At the end, with what ended it; None after the last epoch."""
+
+
+def load_callback(name: str) -> Callable[[AnyConfig, Path], Callback]:
+    """The class ``module:class``.
+
+    Raises
+    ------
+    ConfigError : there is none, or its module cannot be imported.
+    """
+    module, separator, attribute = name.partition(":")
+    if not separator:
+        raise ConfigError(f"--callback {name}: write MODULE:CLASS")
+    if "" not in sys.path:
+        sys.path.insert(0, "")  # the current folder
+    try:
+        made: Callable[[AnyConfig, Path], Callback] = getattr(importlib.import_module(module), attribute)
+    except Exception as error:  # of somebody else's module
+        raise ConfigError(f"--callback {name}: {type(error).__name__}: {error}") from error
+    return made
+
+
+class Followed:
+    """A reporter whose epochs callbacks hear of; a context manager that tells them the end."""
+
+    def __init__(self, reporter: Reporter, names: Sequence[str], config: AnyConfig, folder: Path) -> None:
+        self._reporter = reporter
+        self.step, self.warn, self.say = reporter.step, reporter.warn, reporter.say
+        self._callbacks: dict[str, Callback] = {}
+        for name in names:
+            make = load_callback(name)
+            try:
+                self._callbacks[name] = make(config, folder)
+            except Exception as error:
+                raise ConfigError(f"--callback {name}: {type(error).__name__}: {error}") from error
+
+    def __enter__(self) -> "Followed":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._tell(lambda callback: callback.end(error))
+
+    def epoch(self, record: dict[str, float]) -> None:
+        """Tell the callbacks, then the reporter, which may stop the run."""
+        self._tell(lambda callback: callback.epoch(dict(record)))
+        self._reporter.epoch(record)
+
+    def _tell(self, what: Callable[[Callback], None]) -> None:
+        for name, callback in list(self._callbacks.items()):
+            try:
+                what(callback)
+            except Exception as error:  # a tracker that is down ends no training
+                del self._callbacks[name]
+                self.warn(f"--callback {name} is left out from here on: {type(error).__name__}: {error}")

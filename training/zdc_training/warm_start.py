@@ -1,0 +1,167 @@
+"""Weights that a training begins with: of another run, or of an exported model (`start_from`, `train-zdc fit --from`).
+
+A model's folder has all its weights in ``weights.pt``; the folders of older models have none. Their graph holds the
+weights of everything that simulates, to the bit, under the names that they have here. It lacks the encoder, or what
+else only training needs, and its batch normalisations are folded into the layers before them. `unfolded` takes them
+apart again: in evaluation the networks give what the graph gives, and in training too, to the difference between the
+statistics of a batch and those of all training showers.
+"""
+
+from pathlib import Path
+
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.card import CARD_FILE, GRAPH_FILE, ModelCard
+from zdc_detector.errors import ConfigError, ModelError
+from zdc_detector.showers import Showers
+
+from zdc_training.checkpoints import load_state, save_state
+from zdc_training.config import AnyConfig, changed_keys, parse_config
+from zdc_training.graph import ExportedGraph, check_parity
+from zdc_training.image_generator import ImageGenerator
+from zdc_training.learner import Generator
+from zdc_training.run import Run
+
+WEIGHTS_FILE = "weights.pt"
+
+_PREFIX = "model."  # of the names in a graph, see `zdc_training.graph.ExportedGraph`
+_SAMPLE = 2000  # training particles whose responses give the statistics of normalisations
+
+
+def save_weights(folder: Path, model: Generator, graph_sha256: str) -> None:
+    """Write all weights of an exported model beside its graph."""
+    save_state(folder / WEIGHTS_FILE, {"model": model.state_dict(), "graph_sha256": graph_sha256})
+
+
+def start_from(source: Path, config: AnyConfig, model: Generator, training: Showers) -> list[str]:
+    """Give `model` the weights of a run's or a model's folder; returns the networks that begin untrained.
+
+    Parameters
+    ----------
+    config : Of the new run; its networks must be those of `source`.
+    model : On its device, with the statistics of the training showers, which are replaced too.
+    training : The training showers of the new run.
+
+    Raises
+    ------
+    ConfigError : `source` is neither, is damaged, or has other networks or another calorimeter.
+    """
+    if (source / CARD_FILE).is_file():
+        try:
+            card = ModelCard.read(source)
+        except ModelError as error:
+            raise ConfigError(f"start_from: {error}") from error
+        _check(source, parse_config(card.config, str(source / CARD_FILE)), config)
+        _check_calorimeter(source, card.calorimeter, training.calorimeter)
+        weights = source / WEIGHTS_FILE
+        if not weights.is_file():
+            return _from_graph(source / GRAPH_FILE, model, training)
+        saved = load_state(weights)
+        if saved.get("graph_sha256") != card.graph_sha256:
+            raise ConfigError(f"{weights} is of another model than {source / GRAPH_FILE}; copy the folder again")
+        state = saved["model"]
+    else:
+        run = Run(source)
+        if not run.config_file.is_file() or not run.best.is_file():
+            raise ConfigError(
+                f"start_from: {source} has neither {CARD_FILE} nor {run.best.name}; name the folder of a model "
+                "(models/NAME/VERSION) or of a trained run"
+            )
+        _check(source, run.config(), config)
+        saved = load_state(run.best)
+        _check_calorimeter(source, Calorimeter.model_validate(saved["calorimeter"]), training.calorimeter)
+        state = saved["model"]
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(f"start_from: {source}: {reason} it may be of another version") from error
+    return []
+
+
+def _check(source: Path, theirs: AnyConfig, ours: AnyConfig) -> None:
+    for key, (there, here) in changed_keys(theirs, ours).items():
+        if key in ("method", "loss.reconstruction") or key.startswith("model."):
+            raise ConfigError(
+                f"start_from: {source} has {key} = {there!r}, the configuration {here!r}; they must be equal"
+            )
+
+
+def _check_calorimeter(source: Path, theirs: Calorimeter, ours: Calorimeter) -> None:
+    if theirs != ours:
+        raise ConfigError(
+            f"start_from: {source} is of the calorimeter {theirs.name}, data.train of {ours.name} (or their sizes "
+            "differ); train one from the beginning"
+        )
+
+
+def _from_graph(path: Path, model: Generator, training: Showers) -> list[str]:
+    graph = onnx.load(str(path)).graph
+    found = {
+        item.name.removeprefix(_PREFIX): torch.from_numpy(numpy_helper.to_array(item).copy())
+        for item in graph.initializer
+        if item.name.startswith(_PREFIX)
+    }
+    own = model.state_dict()
+    folded = isinstance(model, ImageGenerator)
+    wanted = {
+        name
+        for name in own
+        if not name.startswith((*model.training_only, "normalise.")) and not (folded and name.startswith("decoder."))
+    }
+    # A buffer that the graph has no need of: it is computed from the configuration, as here.
+    parameters = dict(model.named_parameters())
+    lacking = {name for name in wanted - found.keys() if name in parameters}
+    if lacking:
+        raise ConfigError(
+            f"start_from: {path} has no weights under the name {min(lacking)}; it may be of another version"
+        )
+    model.eval()
+    with torch.no_grad():
+        for name in wanted & found.keys():
+            own[name].copy_(found[name])
+        if isinstance(model, ImageGenerator):
+            device = own[next(iter(own))].device
+            particles = torch.from_numpy(training.particles.conditions[:_SAMPLE]).to(device)
+            noise = torch.randn(len(particles), model.noise, generator=torch.Generator().manual_seed(1)).to(device)
+            decoder = {name: value.to(device) for name, value in found.items() if name.startswith("decoder.")}
+            unfolded(model.decoder.layers, decoder, model.generate(noise, model.scaler(particles)))
+    try:
+        check_parity(ExportedGraph(model).eval(), path, training.particles)
+    except ModelError as error:
+        raise ConfigError(f"start_from: {path}: {error}") from error
+    return [name for name in model.training_only if any(key.startswith(f"{name}.") for key in own)]
+
+
+def unfolded(layers: nn.Sequential, folded: dict[str, Tensor], values: Tensor) -> None:
+    """Give layers and their normalisations the weights that were folded into one, see `graph.fold_batch_norms`.
+
+    A normalisation gets the mean and the variance that its inputs have for `values`, and takes them back with its own
+    weight and bias.
+
+    Parameters
+    ----------
+    folded : ``decoder.layers.<place>.weight`` and ``.bias``; places count layers without the normalisations.
+    values : What the first layer takes.
+    """
+    place = -1
+    for i, layer in enumerate(layers):
+        if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
+            axes = [axis for axis in range(values.dim()) if axis != 1]
+            mean, variance = values.double().mean(axes), values.double().var(axes, correction=0)
+            assert layer.running_mean is not None
+            assert layer.running_var is not None
+            layer.running_mean.copy_(mean)
+            layer.running_var.copy_(variance)
+            layer.weight.copy_((variance + layer.eps).sqrt())
+            layer.bias.copy_(folded[f"decoder.layers.{place}.bias"].double() + mean)
+        else:
+            place += 1
+            if isinstance(layer, nn.Linear | nn.ConvTranspose2d):
+                layer.weight.copy_(folded[f"decoder.layers.{place}.weight"])
+                if layer.bias is not None:
+                    layer.bias.copy_(folded[f"decoder.layers.{place}.bias"])
+        values = layers[i](values)
