@@ -22,6 +22,9 @@ CARD_FILE, GRAPH_FILE, GOLDEN_FILE = "card.json", "model.onnx", "golden.npz"
 RANGES = ("", "species", "energy", "vertex")
 SPECIES = RANGES.index("species")
 
+#: What every protocol has room for.
+LARGEST_VERSION = 2**31 - 1
+
 #: Names of models: folders and parts of URLs.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
 
@@ -151,7 +154,7 @@ class ModelCard(_Strict):
 
     schema_version: Literal[1] = 1
     name: str = Field(pattern=NAME_PATTERN)
-    version: int = Field(ge=1)
+    version: int = Field(ge=1, le=LARGEST_VERSION)
     description: str
     calorimeter: Calorimeter
     conditions: tuple[ConditionSpec, ...]

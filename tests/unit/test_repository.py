@@ -13,6 +13,7 @@ from tiny_model import NOISE, TinyModel, some_particles, write_model
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE
 from zdc_detector.errors import ConfigError, ModelError, ModelNotFoundError
 from zdc_service.engine import Engine
+from zdc_service.inference.request import version_of
 from zdc_service.metrics import Metrics
 from zdc_service.model_store import StoredModel
 from zdc_service.repository import IndexEntry, Repository
@@ -360,3 +361,16 @@ def test_changes_from_many_threads(models_folder: Path) -> None:
         done.set()
         assert all(reader.result(60) for reader in readers)
     assert versions(repository) == [("strips", 1), ("tiny", 1), ("tiny", 2)]
+
+
+def test_versions_may_be_dates_and_times_as_far_as_protocols_have_room(folder: Path) -> None:
+    write_model(folder, TinyModel(version=2**31 - 1, seed=2))
+    too_large = write_model(folder, TinyModel(version=2, seed=3)).rename(folder / "tiny" / str(2**31))
+    card = (too_large / CARD_FILE).read_text()
+    (too_large / CARD_FILE).write_text(card.replace('"version": 2,', f'"version": {2**31},'))
+    with pytest.raises(ModelError, match=r"version: Input should be less than or equal to 2147483647"):
+        opened(folder)
+    shutil.rmtree(too_large)
+    repository = opened(folder)
+    assert repository.get().card.version == 2**31 - 1
+    assert repository.get("tiny", version_of("2147483647")) is repository.get()

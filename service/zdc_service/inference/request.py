@@ -24,8 +24,8 @@ from zdc_service.simulation import OutOfRange, Output, SimulationRequest, check_
 
 #: Of a request, generously.
 _MOST_TENSORS = 16
-#: As folders of versions are called; far more digits than anybody needs.
-_VERSION = re.compile("[1-9][0-9]{0,8}", re.ASCII)
+#: As folders of versions are called, with at most as many digits as `LARGEST_VERSION` has.
+_VERSION = re.compile("[1-9][0-9]{0,9}", re.ASCII)
 
 #: How a caller holds data, which MLServer's clients say of requests, inputs and outputs; it is nothing to a server.
 CONTENT_TYPE = "content_type"
