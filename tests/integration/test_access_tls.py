@@ -187,3 +187,44 @@ def test_clients_name_what_is_wrong_with_their_files(url: str, options: dict[str
     files: dict[str, Any] = {name: Path(path) for name, path in options.items()}
     with pytest.raises(ConfigError, match=text):
         connect(url, ClientOptions(**files))
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_caller_who_is_trusted_no_more_cannot_resume_its_session(
+    models_folder: Path, authority: Authority, tmp_path: Path, version: ssl.TLSVersion
+) -> None:
+    """Neither of the two protocols: what an old session is worth ends with the authorities that let it in."""
+    trusted = tmp_path / "trusted.pem"
+    trusted.write_bytes(authority.file.read_bytes())
+    caller = authority.client(tmp_path)
+    running = RunningServer(settings(models_folder, authority.server(tmp_path), tls_client_ca=trusted))
+    try:
+        contexts = {}
+        for port, protocol in ((running.server.http_port, "http/1.1"), (running.server.grpc_port, "h2")):
+            context = ssl.create_default_context(cafile=authority.file)
+            context.load_cert_chain(caller.certificate, caller.key)
+            context.set_alpn_protocols([protocol])
+            context.maximum_version = version
+            contexts[port] = context
+        sessions = {port: session_of(context, port, None) for port, context in contexts.items()}
+        trusted.write_bytes(Authority(tmp_path, "another").file.read_bytes())
+        time.sleep(1.1)
+        for port, context in contexts.items():
+            with pytest.raises((ssl.SSLError, ConnectionError)):
+                session_of(context, port, sessions[port])
+    finally:
+        running.stop()
+
+
+def session_of(context: ssl.SSLContext, port: int, before: ssl.SSLSession | None) -> ssl.SSLSession | None:
+    """Of a connection that the server takes, begun with an earlier one."""
+    with (
+        socket.create_connection(("localhost", port), timeout=20) as connection,
+        context.wrap_socket(connection, server_hostname="localhost", session=before) as secured,
+    ):
+        settings_of_http2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+        request = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+        secured.sendall(settings_of_http2 if secured.selected_alpn_protocol() == "h2" else request)
+        if not secured.recv(1):
+            raise ConnectionResetError
+        return secured.session

@@ -5,6 +5,7 @@ import ssl
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 import grpc
 from zdc_detector.errors import ConfigError
@@ -24,6 +25,25 @@ class _Loaded:
     context: ssl.SSLContext
     configuration: grpc.ServerCertificateConfiguration
     valid_until: str
+
+
+class _NewestContext(ssl.SSLContext):
+    """Stands for the newest context of some certificates whenever a connection begins.
+
+    A context that a connection switches to in its handshake would be too late: OpenSSL resumes sessions of the context
+    with which the connection began, and does not look at the caller's certificate again. A new context knows no old
+    sessions.
+    """
+
+    def __new__(cls, _certificates: "Certificates") -> Self:
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, certificates: "Certificates"):
+        self._certificates = certificates
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        """As the newest context does; what event loops call."""
+        return self._certificates.newest().wrap_bio(*arguments, **options)
 
 
 class Certificates:
@@ -47,8 +67,7 @@ class Certificates:
         self._lock = threading.Lock()  # HTTP asks on the event loop, gRPC on threads of its own
         self._loaded = self._load()
         self._given_to_grpc = self._loaded
-        self.context = self._loaded.context
-        self.context.sni_callback = self._give_newest
+        self.context: ssl.SSLContext = _NewestContext(self)
         log.info("TLS with %s, valid until %s", certificate, self._loaded.valid_until)
 
     def grpc_credentials(self) -> grpc.ServerCredentials:
@@ -59,11 +78,9 @@ class Certificates:
             require_client_authentication=self._client_ca is not None,
         )
 
-    def _give_newest(self, connection: ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
-        """Called at the start of every handshake, with or without a server name."""
-        newest = self._newest()
-        if newest.context is not connection.context:
-            connection.context = newest.context
+    def newest(self) -> ssl.SSLContext:
+        """Of the files as they are now."""
+        return self._newest().context
 
     def _newest_for_grpc(self) -> grpc.ServerCertificateConfiguration | None:
         newest = self._newest()
@@ -93,6 +110,8 @@ class Certificates:
         if self._client_ca is not None:
             authorities = read_pem(self._client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
+            context.options |= ssl.OP_NO_TICKET  # tickets are renewed for ever, also after the certificate has expired
+            context.num_tickets = 0
             trust(context, self._client_ca)
         if self._watched.signature() != before:
             raise ConfigError(f"TLS certificate {self._certificate} changed while it was read")

@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 #: Callers that have called lately hear within this time that they are to ask another server.
 _LINGER_SECONDS, _LATELY_SECONDS = 0.5, 10.0
 _POLL_SECONDS = 0.01
+#: What a caller may send of a message that is not awaited yet.
+_LOOKAHEAD_BYTES = 256 * 1024
 #: Pings above the limit that are forgiven.
 _PING_STRIKES = 2
 #: Callers are asked so often whether they are still there, and left if they do not answer in time.
@@ -156,6 +158,8 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.so_reuseport", 0),  # by default gRPC shares a port with other servers, and calls would go to either
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", settings.body_limit),
+        ("grpc.http2.lookahead_bytes", _LOOKAHEAD_BYTES),
+        ("grpc.http2.bdp_probe", 0),  # would take megabytes ahead, for each call
         ("grpc.max_concurrent_streams", settings.max_connections),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.server_handshake_timeout_ms", round(settings.header_seconds * 1000)),
