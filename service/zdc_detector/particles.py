@@ -222,7 +222,9 @@ def _float_column(name: str, values: ArrayLike, n: int) -> NDArray[np.float64]:
     except (TypeError, ValueError, OverflowError) as error:
         raise InvalidInputError(f"{name} must be a column of numbers: {cut(str(error))}") from error
     if column.shape != (n,):
-        raise InvalidInputError(f"{name} has shape {column.shape}; pdg has {n} rows, send one value for each")
+        raise InvalidInputError(
+            f"{name} has shape {column.shape}; pdg has {counted(n, 'row')}, send one value for each"
+        )
     return column
 
 

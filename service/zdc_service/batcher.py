@@ -8,7 +8,7 @@ from collections import deque
 
 from zdc_detector.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
 from zdc_detector.finish import Finish, finish_and_sum
-from zdc_detector.words import counted_are
+from zdc_detector.words import counted, counted_are
 
 from zdc_service.batch import Batch, Slice
 from zdc_service.engine import Engine
@@ -239,8 +239,8 @@ class Batcher:
             prepared = time.monotonic()
             rates = plan.engine.run(batch.conditions, batch.noise, batch.pdg)
         except Exception as error:  # of onnxruntime, or for want of memory: it does not name the model
-            rows = sum(part.stop - part.start for part in slices)
-            raise ModelError(f"{card.name} version {card.version} cannot compute {rows} rows: {error}") from error
+            rows = counted(sum(part.stop - part.start for part in slices), "row")
+            raise ModelError(f"{card.name} version {card.version} cannot compute {rows}: {error}") from error
         ran = time.monotonic()
         try:
             images, channels = finish_and_sum(rates, plan.finish, batch.seeds, batch.rows, card.calorimeter)

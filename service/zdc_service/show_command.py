@@ -9,6 +9,7 @@ from pydantic import Field
 from pydantic_settings import BaseSettings, CliPositionalArg, SettingsConfigDict
 from zdc_detector.errors import ConfigError, InvalidInputError
 from zdc_detector.shower_rows import Choose, read_rows
+from zdc_detector.words import counted
 
 from zdc_service.validate_extra import need_validate_extra
 
@@ -80,7 +81,7 @@ def _choice(command: Show) -> Choose:
 
     def rows(particle_id: NDArray[np.int64]) -> NDArray[np.intp]:
         if first >= len(particle_id):
-            raise InvalidInputError(f"has {len(particle_id)} rows, counted from 0; there is no row {first}")
+            raise InvalidInputError(f"has {counted(len(particle_id), 'row')}, counted from 0; there is no row {first}")
         chosen = np.arange(first, min(end or len(particle_id), len(particle_id)))
         if len(chosen) > MOST:
             raise InvalidInputError(

@@ -193,7 +193,7 @@ def test_the_command_takes_server_and_token_from_variables(
     assert "send Authorization: Bearer <token>" in capsys.readouterr().err
     monkeypatch.setenv("ZDC_CLIENT_TOKEN_FILE", str(mine))
     main(arguments)
-    assert "simulated 1 particles" in capsys.readouterr().out
+    assert "simulated 1 particle x" in capsys.readouterr().out
     monkeypatch.delenv("ZDC_CLIENT_SERVER")
     with pytest.raises(SystemExit) as ended:
         main(arguments)

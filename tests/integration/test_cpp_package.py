@@ -105,7 +105,8 @@ def test_pkg_config_knows_it(cpp: BuiltClient, tmp_path: Path) -> None:
     source = CLIENT / "examples" / "simulate.cc"
     subprocess.run(["g++", "-std=c++17", *warnings, source, *flags, "-o", program], check=True)
     assert run(program, "no address").stderr == (
-        "address 'no address' must be grpc://host:port, or grpcs://host:port for TLS\n"
+        "address 'no address' must be grpc://host:port, or grpcs://host:port for TLS; a port is a number from "
+        "1 to 65535\n"
     )
 
 

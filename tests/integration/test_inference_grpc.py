@@ -146,7 +146,7 @@ def of_version(version: str) -> pb.ModelInferRequest:
 @pytest.mark.parametrize(
     ("request_", "code", "kind", "text"),
     [
-        (raw(2), "INVALID_ARGUMENT", "invalid_input", "raw_input_contents has 2 entries for 1 inputs"),
+        (raw(2), "INVALID_ARGUMENT", "invalid_input", "raw_input_contents has 2 tensors for 1 input;"),
         (raw(1), "INVALID_ARGUMENT", "invalid_input", "input particles has 0 bytes; FP32 of shape [5, 9] has 180"),
         (raw(0), "INVALID_ARGUMENT", "invalid_input", "input particles has 0 numbers; shape [5, 9] has 45"),
         (shared(), "INVALID_ARGUMENT", "invalid_input", "parameter 'shared_memory_region' of a tensor is unknown"),

@@ -60,7 +60,7 @@ def test_an_error_of_onnxruntime_is_its_requests_alone(simulator: Simulator) -> 
     first = simulator.submit(simulator.plan(SimulationRequest(some_particles(2000), seed=1)))  # the others queue up
     bad = simulator.submit(simulator.plan(SimulationRequest(FAST, seed=1, out_of_range=OutOfRange.EXTRAPOLATE)))
     good = [simulator.submit(simulator.plan(request)) for request in requests]
-    with pytest.raises(ModelError, match=r"^lookup version 1 cannot compute 1 rows: .*(?s:indices|Gather)"):
+    with pytest.raises(ModelError, match=r"^lookup version 1 cannot compute 1 row: .*(?s:indices|Gather)"):
         bad.result(60)
     assert len(first.result(60).channels) == 2000
     for one, result in zip(good, wanted, strict=True):

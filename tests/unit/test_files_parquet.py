@@ -61,7 +61,7 @@ def test_parquet_names_the_row_of_a_null_and_of_a_wrong_value(tmp_path: Path) ->
         ({"vx": ["a"]}, "column 'vx' has type string; it needs numbers"),
         ({"vx": [[1.0]]}, "column 'vx' has type list<element: double>; it needs numbers"),
         ({"pdg": [["a"]]}, "column 'pdg' has type list<element: string>; it needs numbers"),
-        ({"pdg": [[22]], "px": [[0.0, 1.0]]}, "entry 0: pdg has 1 particles and px has 2; the lists"),
+        ({"pdg": [[22]], "px": [[0.0, 1.0]]}, "entry 0: pdg has 1 particle and px has 2; the lists"),
         ({"pdg": [[22, 22]], "px": [[None, 1.0]]}, "entry 0: px is null for a number; fill it in"),
         ({"pdg": pa.array([None], pa.list_(pa.int32()))}, "entry 0: pdg is null for a list; fill an empty list"),
         ({"pdg": [[22.5]]}, "entry 0: pdg = 22.5 must be a whole number"),

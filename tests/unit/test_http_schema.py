@@ -179,7 +179,7 @@ def test_rows_are_counted_before_anything_is_done_for_each() -> None:
     columns = {name: [row[name] for row in rows] for name in rows[0]}
     for particles in (rows, columns):
         body = json.dumps({"particles": particles}).encode()
-        in_time_and_space(body, "50000 particles x 1 repeats = 50000 rows are above", TooLargeError)
+        in_time_and_space(body, "50000 particles x 1 repeat = 50000 rows are above", TooLargeError)
     few = {"particles": rows[:10], "repeats": 200}
     with pytest.raises(TooLargeError, match="10 particles x 200 repeats"):
         parse(**few)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zdc_detector.errors import ConfigError, UnauthenticatedError
+from zdc_detector.words import counted
 
 from zdc_service.access.files import WatchedFiles
 
@@ -89,8 +90,8 @@ def read_tokens(path: Path) -> list[str]:
             raise ConfigError(f"token file {path}: line {number} is no token (letters, digits, -._~+/=); {_REMEDY}")
         if len(token) < _LEAST_CHARACTERS:
             raise ConfigError(
-                f"token file {path}: line {number} has {len(token)} characters, fewer than {_LEAST_CHARACTERS} can be "
-                f"guessed; {_REMEDY}"
+                f"token file {path}: line {number} has {counted(len(token), 'character')}, "
+                f"fewer than {_LEAST_CHARACTERS} can be guessed; {_REMEDY}"
             )
         tokens.append(token)
     if not tokens:

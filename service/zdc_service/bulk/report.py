@@ -76,12 +76,13 @@ class Totals:
 def read_line(reader: ParticleReader, whole: bool = False) -> str:
     """What was read of a source, or will be by all who read it, in words."""
     left_out = f"; left out {reader.skipped.total()}: {_in_words(reader.skipped)}" if reader.skipped else ""
-    read = str(reader.read)
+    read = counted(reader.read, "particle")
     if reader.count is not None and reader.read != reader.count:
-        read = str(reader.count) if whole else f"{reader.read} of {reader.count}"
+        there = counted(reader.count, "particle")
+        read = there if whole else f"{reader.read} of {there}"
     others = any(reason.startswith(OF_STATUS) for reason in reader.skipped)
     remedy = ["--status takes those of other statuses, e.g. --status 1,14"] if others else []
-    return "; ".join([f"read {read} particles{left_out}", *remedy, *reader.notes])
+    return "; ".join([f"read {read}{left_out}", *remedy, *reader.notes])
 
 
 def _in_words(counts: Counter[str]) -> str:

@@ -5,6 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import ZdcError
+from zdc_detector.words import counted
 
 from zdc_service.simulation import Hits, OutOfRange, Output, SimulationRequest, SimulationResult
 
@@ -35,14 +36,14 @@ def _wrong(request: SimulationRequest, result: SimulationResult) -> str | None:
     if request.out_of_range is OutOfRange.SKIP:
         kept -= sum(result.skipped.values())
     if rows != kept * request.repeats:
-        return f"it has {rows} rows for {kept} particles x {request.repeats}"
+        return f"it has {counted(rows, 'row')} for {counted(kept, 'particle')} x {request.repeats}"
     if not _in_order(result.particle.astype(np.int64).reshape(kept, request.repeats), len(request.particles)):
         return "its rows are not those of the particles"
     if len(result.side) != rows or result.channels.shape != (rows, len(result.channel_names)):
-        return f"channels or sides are not of {rows} rows"
+        return f"channels or sides are not of {counted(rows, 'row')}"
     responses = None if result.response is None else result.response.shape
     if request.output is Output.RESPONSE and responses != (rows, *result.shape):
-        return f"the responses are not of {rows} rows of {fibres} fibres"
+        return f"the responses are not of {counted(rows, 'row')} of {fibres} fibres"
     if request.output is Output.HITS:
         return "it has no hits" if result.hits is None else _wrong_hits(result.hits, rows, fibres)
     return None
@@ -57,9 +58,10 @@ def _in_order(particle: NDArray[np.int64], particles: int) -> bool:
 def _wrong_hits(hits: Hits, rows: int, fibres: int) -> str | None:
     offsets = hits.offsets.astype(np.int64)
     if len(offsets) != rows + 1 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
-        return f"the offsets of hits are not of {rows} rows"
+        return f"the offsets of hits are not of {counted(rows, 'row')}"
     if not offsets[-1] == len(hits.fibre) == len(hits.photons):
-        return f"it has {len(hits.fibre)} fibres and {len(hits.photons)} photons of {offsets[-1]} hits"
+        ends = f"fibre of {len(hits.fibre)}, photons of {len(hits.photons)}"
+        return f"it has {ends}, and offsets of {counted(offsets[-1], 'hit')}"
     if len(hits.fibre) and int(hits.fibre.max()) >= fibres:
         return f"a hit is in none of the {fibres} fibres"
     return None

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import FileFormatError
+from zdc_detector.words import counted
 
 from zdc_service.files.blocks import (
     BLOCK_ROWS,
@@ -98,7 +99,8 @@ class CsvReader(ParticleReader):
         for number, cells in rows:
             if len(cells) != len(header):
                 raise FileFormatError(
-                    f"{self.source}: line {number} has {len(cells)} values; the header has {len(header)} columns"
+                    f"{self.source}: line {number} has {counted(len(cells), 'value')}; "
+                    f"the header has {counted(len(header), 'column')}"
                 )
         table = zip(*(cells for _, cells in rows), strict=True)
         columns = {name: self._column(name, cells, numbers) for name, cells in zip(header, table, strict=True) if name}

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import FileFormatError
+from zdc_detector.words import counted
 
 from zdc_service.files.blocks import (
     INTEGER_COLUMNS,
@@ -65,8 +66,9 @@ class Events:
                 differs = self._counts(name, values, first) != counts
                 if differs.any():
                     entry = int(np.argmax(differs))
+                    particles = counted(int(counts[entry]), "particle")
                     raise FileFormatError(
-                        f"{self._source}: entry {first + entry}: pdg has {counts[entry]} particles and {name} has "
+                        f"{self._source}: entry {first + entry}: pdg has {particles} and {name} has "
                         f"{self._counts(name, values, first)[entry]}; the lists of an entry must be of one length"
                     )
                 columns[name] = self._column(name, self._awkward.flatten(values), place)

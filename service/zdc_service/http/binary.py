@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from zdc_detector.errors import InvalidInputError, cut, excerpt
 from zdc_detector.kernels import split_rows
 from zdc_detector.particles import KINEMATICS, Particles
+from zdc_detector.words import counted
 
 from zdc_service.codecs import NPY, RAW
 from zdc_service.http.schema import ROW_COLUMNS, SimulateQuery, check_names, explained
@@ -76,8 +77,8 @@ def _read_raw(body: bytes, names: tuple[str, ...]) -> NDArray[np.float32]:
     width = len(names)
     if len(body) % (4 * width):
         raise InvalidInputError(
-            f"the body has {len(body)} bytes; {cut(','.join(names))} of a particle are {width} float32 numbers, "
-            f"{4 * width} bytes: send a multiple of that"
+            f"the body has {counted(len(body), 'byte')}; {cut(','.join(names))} of a particle are {width} float32 "
+            f"numbers, {4 * width} bytes: send a multiple of that"
         )
     return np.frombuffer(body, "<f4").reshape(-1, width)
 

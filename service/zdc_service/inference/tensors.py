@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from zdc_detector.card import ModelCard
 from zdc_detector.errors import InvalidInputError, excerpt
 from zdc_detector.particles import CONDITIONS
+from zdc_detector.words import counted
 
 PARTICLES, NOISE, PDG = "particles", "noise", "pdg"
 RESPONSE, CHANNELS = "response", "channels"
@@ -116,7 +117,7 @@ def _from_bytes(spec: TensorSpec, shape: tuple[int, ...], data: bytes | memoryvi
     wanted = math.prod(shape) * kind.itemsize
     if len(data) != wanted:
         raise InvalidInputError(
-            f"input {spec.name} has {len(data)} bytes; {spec.datatype} of shape {list(shape)} has {wanted}"
+            f"input {spec.name} has {counted(len(data), 'byte')}; {spec.datatype} of shape {list(shape)} has {wanted}"
         )
     array: NDArray[Any] = np.frombuffer(data, dtype=kind).reshape(shape)
     return array if array.flags.aligned else array.copy()  # behind JSON of any length: numpy is slow with such numbers
@@ -127,7 +128,7 @@ def _from_elements(spec: TensorSpec, shape: tuple[int, ...], data: Sequence[Any]
     elements = _flat(spec, shape, data)
     if len(elements) != math.prod(shape):
         raise InvalidInputError(
-            f"input {spec.name} has {len(elements)} numbers; shape {list(shape)} has {math.prod(shape)}"
+            f"input {spec.name} has {counted(len(elements), 'number')}; shape {list(shape)} has {math.prod(shape)}"
         )
     wanted = (int, float) if spec.datatype == "FP32" else (int,)
     if not set(map(type, elements)) <= set(wanted):

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from zdc_detector.errors import InvalidInputError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import KINEMATICS, Particles
+from zdc_detector.words import counted
 
 from zdc_service.codecs import little_endian
 from zdc_service.rpc import simulation_pb2 as pb
@@ -88,8 +89,10 @@ def _read_particles(message: pb.Particles) -> Particles:
 def _column(name: str, data: bytes, kind: str, count: int | None) -> NDArray[np.generic]:
     size = np.dtype(kind).itemsize
     if (count is not None and len(data) != count * size) or len(data) % size:
-        wanted = f"{count} numbers of {size} bytes" if count is not None else f"a multiple of {size} bytes"
-        raise InvalidInputError(f"particles.{name} has {len(data)} bytes; it must have {wanted}, little-endian")
+        wanted = f"{counted(count, 'number')} of {size} bytes" if count is not None else f"a multiple of {size} bytes"
+        raise InvalidInputError(
+            f"particles.{name} has {counted(len(data), 'byte')}; it must have {wanted}, little-endian"
+        )
     return np.frombuffer(data, dtype=kind)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from zdc_detector.errors import InvalidInputError, excerpt
+from zdc_detector.words import counted
 
 from zdc_service.inference.reply import OUTPUT_DATATYPE, InferenceReply
 from zdc_service.inference.request import CONTENT_TYPE, InferenceRequest, check_tensors
@@ -34,7 +35,8 @@ def read_infer(message: pb.ModelInferRequest) -> InferenceRequest:
     raw = message.raw_input_contents
     if raw and len(raw) != len(message.inputs):
         raise InvalidInputError(
-            f"raw_input_contents has {len(raw)} entries for {len(message.inputs)} inputs; send one for each, or none"
+            f"raw_input_contents has {counted(len(raw), 'tensor')} for {counted(len(message.inputs), 'input')}; "
+            "send one for each, or none"
         )
     of_tensors = {name for one in message.inputs for name in one.parameters}
     of_tensors |= {name for one in message.outputs for name in one.parameters}
