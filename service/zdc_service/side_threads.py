@@ -60,5 +60,10 @@ class SideThreads:
             with suppress(RuntimeError):  # the loop is closed
                 loop.call_soon_threadsafe(settle, result, error)
 
-        threading.Thread(target=work, name=self._what, daemon=True).start()
+        try:
+            threading.Thread(target=work, name=self._what, daemon=True).start()
+        except RuntimeError:  # the system has no thread left
+            with self._lock:
+                self._running -= 1
+            raise
         return await waiting

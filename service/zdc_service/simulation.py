@@ -52,8 +52,8 @@ class SimulationRequest:
     out_of_range : What happens outside the trained range.
     rates : Answer the graph's raw output as float32 instead of finished photon counts.
     model, version : Which model; None is the server's default and its newest version.
-    noise : The noise of each particle's rows, float32, shape (N, noise dimension), instead of the seed's; only with
-        one repeat. The finish is drawn from the seed all the same.
+    noise : The noise of each particle's rows, float32, shape (N, noise dimension), within +-10, instead of the seed's;
+        only with one repeat. The finish is drawn from the seed all the same.
     """
 
     particles: Particles
