@@ -96,7 +96,7 @@ def test_keys_that_only_some_models_have_are_refused_before_the_first_training(
     options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for wrong, message in (
-        ("loss.kl_weight=0.1", 'loss.kl_weight: no key of this method; method = "vae" has it'),
+        ("loss.kl_weight=0.1", "loss.kl_weight: no key of this method; vae has it"),
         ("optimiser.batch_size=1000", "optimiser.batch_size = 1000 is above the 120 training showers"),
         ("data.test=nowhere.h5", "nowhere.h5: no such file"),
     ):
