@@ -138,7 +138,7 @@ def post_rows(http: httpx.Client, content: bytes, **headers: str) -> httpx.Respo
     [
         (b"", "", "no particles; send at least one"),
         (bytes(27), "", "the body has 27 bytes; pdg,px,py,pz,vx,vy,vz of a particle are 7 float32 numbers, 28 bytes"),
-        (NEUTRON_ROW.tobytes(), "repeats=x", "repeats: Input should be a valid integer.*received 'x'"),
+        (NEUTRON_ROW.tobytes(), "repeats=x", "repeats = 'x' must be an integer in plain digits"),
         (NEUTRON_ROW.tobytes(), "sed=1", "sed: unknown; a request has seed, first_row"),
         (NEUTRON_ROW.tobytes(), "seed=1&seed=2", "seed: given more than once"),
         (NEUTRON_ROW.tobytes(), "seed", "write name=value&name=value"),
