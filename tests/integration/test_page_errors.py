@@ -76,7 +76,7 @@ def test_a_point_beyond_the_face_is_said_to_miss_it(visit: Open) -> None:
     assert reader.text("face-point") == "The line misses the face: responses are empty."
     assert set(reader.captions("model-gallery")) == {0}
     assert reader.captions("geant-gallery") == []
-    assert reader.text("nearest").startswith("Your point is off the face.")
+    assert reader.text("nearest").startswith("Your point is off the face; no test particle of Geant4 is")
     for table in ("channels-table", "sum-table"):
         assert "Geant4" not in (reader.page.locator(f"#{table}").text_content() or "")
     reader.fill("x", x)

@@ -2,7 +2,6 @@
 
 import re
 import socket
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from running_server import RunningServer
+from waiting import wait_until
 from zdc_detector.calorimeter import ZN
 from zdc_detector.pdg_table import mass_and_charge
 from zdc_service.examples import shipped_examples
@@ -84,8 +84,7 @@ def test_the_page_is_refused_where_there_is_no_room(guarded: RunningServer) -> N
     with ExitStack() as opened:
         for _ in range(4):
             opened.enter_context(socket.create_connection(("127.0.0.1", guarded.server.http_port)))
-        time.sleep(0.2)
-        assert httpx.get(guarded.http).status_code == 503
+        wait_until(lambda: httpx.get(guarded.http).status_code == 503)  # once all have been accepted
         assert httpx.get(f"{guarded.http}/livez").status_code == 200
 
 
