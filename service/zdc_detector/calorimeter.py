@@ -6,12 +6,17 @@ runs along x, column index along y. Nothing here knows the number 44: shape and 
 """
 
 from functools import cached_property
+from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 NO_CHANNEL = "."
+
+
+#: Visible ASCII, and spaces within, but no comma: HTTP answers list the names in a header, separated by commas.
+_CHANNEL_NAME = r"^[!-+\--~](?:[ -+\--~]*[!-+\--~])?$"
 
 
 class Calorimeter(BaseModel):
@@ -33,12 +38,14 @@ class Calorimeter(BaseModel):
     shape: tuple[int, int]
     half_width: tuple[float, float] = Field(description="[cm]")
     face_z: float = Field(description="[cm]")
-    channel_names: tuple[str, ...]
+    channel_names: tuple[Annotated[str, Field(pattern=_CHANNEL_NAME, max_length=64)], ...]
     channel_map: tuple[str, ...]
 
     @model_validator(mode="after")
     def _map_fits(self) -> "Calorimeter":
         rows, columns = self.shape
+        if len(set(self.channel_names)) < len(self.channel_names):
+            raise ValueError(f"channel_names = {self.channel_names} has one name twice")
         if len(self.channel_map) != rows or any(len(row) != columns for row in self.channel_map):
             raise ValueError(f"channel_map must have {rows} strings of {columns} characters")
         allowed = {str(i + 1) for i in range(len(self.channel_names))} | {NO_CHANNEL}

@@ -1,8 +1,10 @@
 """The command ``zdc``."""
 
+import os
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, CliApp, CliSubCommand, SettingsConfigDict
-from zdc_detector.commands import command_config, run_command
+from zdc_detector.commands import command_config, run_command, warn
 from zdc_detector.errors import ConfigError, ModelError
 
 from zdc_service.allocator import keep_large_buffers
@@ -11,6 +13,7 @@ from zdc_service.settings import ServerSettings
 from zdc_service.show_command import Show
 from zdc_service.simulate_command import Simulate
 from zdc_service.validate_command import Validate
+from zdc_service.variables import warnings_about
 
 
 class Serve(ServerSettings):
@@ -51,6 +54,8 @@ class Zdc(BaseSettings):
 
 def main(arguments: list[str] | None = None) -> None:
     """Run ``zdc``; what goes wrong is one line on stderr and an exit code of `zdc_detector.commands`."""
+    for line in warnings_about(os.environ, Zdc):
+        warn("zdc", line)
     keep_large_buffers()
     run_command(Zdc, arguments)
 

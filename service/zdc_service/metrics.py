@@ -1,8 +1,14 @@
 """What the service counts and times, for Prometheus; labels take a bounded set of values."""
 
+import os
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from zdc_detector.errors import ConfigError
 
 from zdc_service.triton_metrics import as_triton_writes
+
+#: With it prometheus_client keeps its numbers in files.
+_FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
@@ -23,6 +29,13 @@ class Metrics:
     """
 
     def __init__(self) -> None:
+        """No requests so far; raises ConfigError if prometheus_client's own variable names a folder that is none."""
+        folder = os.environ.get(_FOLDER_VARIABLE)
+        if folder is not None and not os.access(folder, os.W_OK | os.X_OK):
+            raise ConfigError(
+                f"{_FOLDER_VARIABLE} = {folder!r} is no folder to write to; make it, or unset the variable: this "
+                "server is one process, whose /metrics needs no files"
+            )
         self.registry = CollectorRegistry()
         r = self.registry
         self.requests = Counter("zdc_requests", "Answered requests.", ["protocol", "kind"], registry=r)

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 SERVICE_NAME = "zdc-fastsim"
 #: Where receivers of OTLP over HTTP take traces.
 _TRACES_PATH = "/v1/traces"
-#: At the end a receiver that is away is tried for so long.
+#: At the end a receiver that is away, or does not answer, is tried for so long.
 _FAREWELL_SECONDS = 2.0
 #: Replies of one stream whose stages get spans; a stream of a million would fill every queue.
 _MOST_REPLIES = 32
@@ -116,6 +116,7 @@ class Tracing:
             about.merge(OTELResourceDetector().detect()),  # what an operator calls it
             shutdown_on_exit=False,
         )
+        self._url = url
         self._exporter = OTLPSpanExporter(url)
         self._provider.add_span_processor(BatchSpanProcessor(self._exporter))
         self._tracer = self._provider.get_tracer(__name__)
@@ -151,12 +152,13 @@ class Tracing:
         span.set_status(self._trace.StatusCode.ERROR)
 
     def close(self) -> None:
-        """Send what is left, and make no more spans."""
-        give_up = threading.Timer(_FAREWELL_SECONDS, self._exporter.shutdown)
-        give_up.daemon = True
-        give_up.start()
-        self._provider.shutdown()
-        give_up.cancel()
+        """Send what is left, and make no more spans; takes at most `_FAREWELL_SECONDS`, whatever the receiver does."""
+        sending = threading.Thread(target=self._provider.shutdown, name="last traces", daemon=True)
+        sending.start()
+        sending.join(_FAREWELL_SECONDS)
+        if sending.is_alive():
+            log.warning("the last traces are lost: %s did not take them within %g s", self._url, _FAREWELL_SECONDS)
+            self._exporter.shutdown()  # type: ignore[no-untyped-call]
 
 
 def _version() -> str:

@@ -108,6 +108,22 @@ def test_a_variable_that_is_no_option_is_named(
     assert (code, err) == (2, "zdc: threads = '0': Input should be greater than or equal to 1\n")
 
 
+def test_variables_that_are_no_options_are_named(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    misspelt = {"ZDC_HTP_PORT": "9000", "ZDC_TREADS": "2", "zdc_something_else": "1"}
+    of_others = {"ZDC_TOKEN": "abc", "ZDC_PORT": "tcp://10.0.0.1:8000", "ZDC_SERVICE_PORT_GRPC": "8001"}
+    ours = {"ZDC_THREADS": "0", "ZDC_CLIENT_TOKEN_FILE": "t", "ZDC_SHOW_ROWS": "1"}
+    for name, value in (misspelt | of_others | ours).items():
+        monkeypatch.setenv(name, value)
+    _, _, err = run(capsys, "serve")
+    assert err.splitlines()[:-1] == [
+        "zdc: ZDC_HTP_PORT is no option and changes nothing; did you mean ZDC_HTTP_PORT?",
+        "zdc: ZDC_TREADS is no option and changes nothing; did you mean ZDC_THREADS?",
+        "zdc: zdc_something_else is no option and changes nothing",
+    ]
+
+
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path, models_folder: Path, unbuffered: str) -> None:
     output = tmp_path / "out.npz"

@@ -97,3 +97,15 @@ def test_particles_born_behind_the_face_miss_it(side: int) -> None:
 def test_the_face_ends_at_its_half_width(px: float, hits: bool) -> None:
     assert ZN.hits_face(conditions(0, 0, 0, px, 1000))[0] == hits
     assert ZN.hits_face(conditions(0, 0, 0, px, -1000))[0] == hits
+
+
+@pytest.mark.parametrize("name", ["left\r\nX-Other: 1", "left\n", "a,b", "", " a", "links\u00e4", "x" * 65, "a"])
+def test_channel_names_fit_a_header(name: str) -> None:
+    """HTTP answers list them there; the last is a name twice."""
+    with pytest.raises(ValidationError, match="channel_names"):
+        Calorimeter.model_validate(STRIPS.model_dump() | {"channel_names": ("a", name)})
+
+
+def test_channel_names_may_have_spaces_and_signs() -> None:
+    names = ("tower 1 (A+C)", "b")
+    assert Calorimeter.model_validate(STRIPS.model_dump() | {"channel_names": names}).channel_names == names
