@@ -78,8 +78,16 @@ def _pieces(stream: BufferedReader) -> Iterator[bytes]:
     searched = 0  # of what is held
     while True:
         chunk = stream.read1(_CHUNK)  # before a stream that is cut short raises, what came before is given
+        begins = len(held)
         held += chunk if chunk else b"\n"
-        whole = held.rfind(b"\n")
+        if len(held) > LARGEST_EVENT:
+            raise FileFormatError(
+                f"an event, or a line, has more than {LARGEST_EVENT >> 20} MiB and begins with "
+                f"{_shown(bytes(held[:99]))}"
+            )
+        whole = held.rfind(b"\n", begins)
+        if whole < 0:
+            continue
         start = 0
         for mark in _places(held, searched, whole):
             yield bytes(held[start:mark]).replace(b"\r\n", b"\n")
@@ -88,12 +96,7 @@ def _pieces(stream: BufferedReader) -> Iterator[bytes]:
             yield bytes(held[start:]).replace(b"\r\n", b"\n")
             return
         del held[:start]
-        searched = max(0, whole - start)
-        if len(held) > LARGEST_EVENT:
-            raise FileFormatError(
-                f"an event, or a line, has more than {LARGEST_EVENT >> 20} MiB and begins with "
-                f"{_shown(bytes(held[:99]))}"
-            )
+        searched = whole - start
 
 
 def _places(text: bytearray, start: int, stop: int) -> list[int]:
@@ -108,5 +111,5 @@ def _places(text: bytearray, start: int, stop: int) -> list[int]:
 
 
 def _shown(text: bytes) -> str:
-    first = text.lstrip()[:60].split(b"\n")[0]
+    first = text.lstrip()[:25].split(b"\n")[0]
     return repr(first.decode("utf-8", "replace"))

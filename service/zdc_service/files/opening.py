@@ -52,7 +52,7 @@ class _Unpacked(io.RawIOBase):
         self._new = new
         self._decompressor = new()
         self._begun = False  # whether the present stream has got bytes
-        self._unpacked = b""
+        self._unpacked = memoryview(b"")
 
     def readable(self) -> bool:
         return True
@@ -65,7 +65,7 @@ class _Unpacked(io.RawIOBase):
                 if self._begun:
                     raise FileFormatError(f"the {self._kind} stream is cut short")
                 return 0
-            self._unpacked = self._unpack(packed)
+            self._unpacked = memoryview(self._unpack(packed))
         size = min(len(buffer), len(self._unpacked))
         buffer[:size] = self._unpacked[:size]
         self._unpacked = self._unpacked[size:]

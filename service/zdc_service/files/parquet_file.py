@@ -23,6 +23,8 @@ _BUFFER = 1 << 18  # bytes of each column
 
 #: Read at a time; one has some hundred particles.
 _EVENTS = 512
+#: Decimal digits that any int64 can have.
+_INT64_DIGITS = 18
 
 
 class ParquetReader(ParticleReader):
@@ -99,6 +101,9 @@ class ParquetReader(ParticleReader):
                 wrap = self._arrow.list_ if self._is_list(kind) else lambda one: one
                 fields = {inner.field(i).name: wrap(inner.field(i).type) for i in range(inner.num_fields)}
                 self._record_fields = set(fields)
+                twice = next((key for key in COLUMNS if key in fields and key in kinds), None)
+                if twice is not None:
+                    raise FileFormatError(f"{self.source}: {twice!r} is a column and in {name!r}; leave one out")
                 return name, {key: value for key, value in kinds.items() if key != name} | fields
         return "", kinds
 
@@ -117,7 +122,7 @@ class ParquetReader(ParticleReader):
         if types.is_dictionary(kind):
             return self._number(kind.value_type)
         if types.is_decimal(kind):
-            return self._arrow.float64() if kind.scale else self._arrow.int64()
+            return self._arrow.int64() if kind.scale == 0 and kind.precision <= _INT64_DIGITS else self._arrow.float64()
         return kind if types.is_integer(kind) or types.is_floating(kind) else None
 
     def _is_list(self, kind: Any) -> bool:
