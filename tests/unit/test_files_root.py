@@ -207,7 +207,7 @@ def test_only_some_entries_are_read(tmp_path: Path, kind: str, start: int, stop:
 def test_no_tree_is_said(tmp_path: Path) -> None:
     with uproot.recreate(tmp_path / "a.root") as file:
         file["text"] = "nothing else"
-    with pytest.raises(FileFormatError, match="no tree"):
+    with pytest.raises(FileFormatError, match="holds no tree of particles"):
         read_all(tmp_path / "a.root")
 
 

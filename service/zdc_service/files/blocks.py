@@ -235,6 +235,7 @@ def known_columns(source: object, names: Sequence[str], notes: list[str], what: 
 
 def cut(names: Sequence[str], most: int = 100) -> str:
     """Names in a row, the first ones only if that is longer than `most` characters."""
+    names = ["".join(c if c.isprintable() else "?" for c in name) for name in names]
     text, shown = "", 0
     for name in names:
         longer = f"{text}, {name}" if text else name
@@ -243,7 +244,8 @@ def cut(names: Sequence[str], most: int = 100) -> str:
         text, shown = longer, shown + 1
     if shown == len(names):
         return text or "none"
-    return f"{text or names[0][:most]} ... and {len(names) - max(shown, 1)} more"
+    more = len(names) - max(shown, 1)
+    return f"{text or names[0][:most]} ..." + (f" and {more} more" if more else "")
 
 
 def short(value: object, most: int = 100) -> str:

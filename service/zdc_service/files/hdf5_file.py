@@ -35,7 +35,9 @@ class Hdf5Reader(ParticleReader):
         super().__init__(path, block_rows, statuses)
         try:
             self._file = h5py.File(path, "r")
-            self._of_showers = "particles" in self._file or "particle_id" in self._file
+            table = self._file.get("particles")
+            compound = isinstance(table, h5py.Dataset) and table.dtype.names is not None
+            self._of_showers = "particle_id" in self._file or (table is not None and not compound)
             self._columns = self._names_of_showers() if self._of_showers else self._names_of_columns()
             self._rows = self._first_rows()
         except (OSError, RuntimeError, KeyError) as error:

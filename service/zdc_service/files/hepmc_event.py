@@ -98,7 +98,7 @@ class HepMCEvent:
         self._first = event.line
         self._lines = event.text.split(b"\n")
         self._form = _FORM3 if _FORM3.lines[b"E"].match(self._lines[0]) else _FORM2
-        self._name = f"line {event.line}"
+        self._name = ""
         self._at: list[int] = []  # lines of particles, the most by far
         self._rows: dict[bytes, list[tuple[int, re.Match[bytes]]]] = {letter: [] for letter in self._form.lines}
         self._sort_lines()
@@ -134,7 +134,7 @@ class HepMCEvent:
         if head is None:
             raise self._wrong(0)
         self.number = int(head[1])
-        self._name = f"event {self.number}"
+        self._name = f"event {self.number}, "
         unchecked = b"P" if self._form is _FORM3 else b"none"
         for place, line in enumerate(self._lines):
             letter = line[:1]
@@ -177,14 +177,14 @@ class HepMCEvent:
             kinds = ", ".join(letter.decode() for letter in self._form.lines)
             known = self._lines[place][:1] in self._form.lines
             why = "has a wrong number, or too few or too many" if known else f"begins with none of {kinds}"
-        return FileFormatError(f"{self._name}, line {self._first + place}: {line!r} {why}; write the file again")
+        return FileFormatError(f"{self._name}line {self._first + place}: {line!r} {why}; write the file again")
 
     def _declared_units(self) -> tuple[float, float]:
         """Factors to GeV and to cm."""
         declared = self._rows[b"U"]
         if not declared:
             raise FileFormatError(
-                f"{self._name}, line {self._first}: has no line of units; add 'U GEV MM' below its line E, or what "
+                f"{self._name}line {self._first}: has no line of units; add 'U GEV MM' below its line E, or what "
                 "its numbers are in: GEV or MEV, MM or CM"
             )
         for place, found in declared:
@@ -195,7 +195,7 @@ class HepMCEvent:
     def _check_counts(self, what: str, said: bytes, found: int) -> None:
         if int(said) != found:
             raise FileFormatError(
-                f"{self._name}, line {self._first}: says {int(said)} {what} and has {found}; it is damaged or cut "
+                f"{self._name}line {self._first}: says {int(said)} {what} and has {found}; it is damaged or cut "
                 "short: write the file again"
             )
 
@@ -275,4 +275,4 @@ class HepMCEvent:
                 return np.zeros(3)
             parent = self._incoming[vertex]
             vertex = int(self._owner[parent - 1]) if parent else 0
-        raise FileFormatError(f"{self._name}, line {self._first}: a vertex comes from itself; write the file again")
+        raise FileFormatError(f"{self._name}line {self._first}: a vertex comes from itself; write the file again")

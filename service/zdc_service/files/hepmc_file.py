@@ -69,39 +69,42 @@ class HepMCReader(ParticleReader):
         return self._position, self._size
 
     def __iter__(self) -> Iterator[ParticleBlock]:
-        gathered: list[_Columns] = []
-        others: list[_Columns] = []
-        for event in self._events():
-            taken = np.isin(event.status, self._statuses)
-            self.read += int(np.count_nonzero(taken))
-            rows = np.flatnonzero(taken)
-            gathered.append(_columns(event, rows[self._selection.neutral(event.pdg[rows])]))
-            rows = np.flatnonzero(~taken & ~event.ends & ~np.isin(event.status, _NEVER_FINAL))
-            if len(rows):
-                others.append(_columns(event, rows[self._other.neutral(event.pdg[rows])]))
-            if sum(len(columns["pdg"]) for columns in chain(gathered, others)) >= _CANDIDATES:
-                yield from self._reaching(gathered)
-                self._count(others)
-                gathered, others = [], []
-        yield from self._reaching(gathered)
-        self._count(others)
-
-    def _events(self) -> Iterator[HepMCEvent]:
         done = 0
         try:
-            with open_bytes(self._path) as (stream, raw):
-                for text in event_texts(stream):
-                    event = HepMCEvent(text)
-                    self._position = raw.tell()
-                    done += 1
-                    yield event
-                self._position = raw.tell()
+            gathered: list[_Columns] = []
+            others: list[_Columns] = []
+            for event in self._events():
+                self._sort(event, gathered, others)
+                done += 1
+                if sum(len(columns["pdg"]) for columns in chain(gathered, others)) >= _CANDIDATES:
+                    yield from self._reaching(gathered)
+                    self._count(others)
+                    gathered, others = [], []
+            yield from self._reaching(gathered)
+            self._count(others)
         except FileFormatError as error:
             if str(error).startswith(f"{self.source}: "):
                 raise
             after = f"after {done} events: " if done else ""
             remedy = "" if "write" in str(error) else "; write the file again"
             raise FileFormatError(f"{self.source}: {after}{error}{remedy}") from error
+
+    def _events(self) -> Iterator[HepMCEvent]:
+        with open_bytes(self._path) as (stream, raw):
+            for text in event_texts(stream):
+                self._position = raw.tell()
+                yield HepMCEvent(text)
+            self._position = raw.tell()
+
+    def _sort(self, event: HepMCEvent, gathered: list[_Columns], others: list[_Columns]) -> None:
+        """Add the event's neutral particles to those that are taken and to the others."""
+        taken = np.isin(event.status, self._statuses)
+        self.read += int(np.count_nonzero(taken))
+        rows = np.flatnonzero(taken)
+        gathered.append(_columns(event, rows[self._selection.neutral(event.pdg[rows])]))
+        rows = np.flatnonzero(~taken & ~event.ends & ~np.isin(event.status, _NEVER_FINAL))
+        if len(rows):
+            others.append(_columns(event, rows[self._other.neutral(event.pdg[rows])]))
 
     def _reaching(self, gathered: list[_Columns]) -> Iterator[ParticleBlock]:
         """Blocks of the gathered particles that meet the face."""

@@ -142,4 +142,6 @@ def _choose(path: Path, trees: list[str], wanted: str | None) -> str:
     for name in DEFAULT_TREES:
         if name in trees:
             return name
-    raise FileFormatError(f"{path}: which tree? {there}; name one with --tree" if trees else f"{path}: no tree")
+    raise FileFormatError(
+        f"{path}: which tree? {there}; name one with --tree" if trees else f"{path}: holds no tree of particles"
+    )
