@@ -66,6 +66,14 @@ def test_a_server_of_this_machine_knows_its_names(server: RunningServer, host: s
         assert repr(host) in reply.text
 
 
+def test_metrics_on_a_port_of_their_own_have_the_same_names(models_folder: Path) -> None:
+    with running(models_folder, management_port=0) as server:
+        url = f"http://127.0.0.1:{server.server.management_port}"
+        for host, expected in (("localhost", 200), ("attacker.example", 403)):
+            assert status(url, "GET", "/metrics", {"Host": host}) == expected
+        assert status(url, "GET", "/livez", {"Host": "attacker.example"}) == 200
+
+
 def test_probes_are_answered_under_every_name(server: RunningServer) -> None:
     for path in ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready"):
         assert http.get(f"{server.http}{path}", headers={"Host": "attacker.example"}).status_code == 200

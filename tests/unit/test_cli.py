@@ -200,3 +200,33 @@ def test_defaults() -> None:
     assert (settings.host, settings.http_port, settings.grpc_port) == ("127.0.0.1", 8000, 8001)
     assert settings.device == "cpu"
     assert settings.threads == usable_cores()
+
+
+def test_lists_of_names_as_flags_and_as_a_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ZDC_ALLOWED_HOSTS", "zdc.example,10.0.0.1")
+    monkeypatch.setenv("ZDC_CORS_ORIGINS", "https://Page.example:8443,http://localhost:3000")
+    settings = ServerSettings()
+    assert settings.allowed_hosts == ["zdc.example", "10.0.0.1"]
+    assert settings.cors_origins == ["https://page.example:8443", "http://localhost:3000"]
+
+
+@pytest.mark.parametrize(
+    ("option", "values", "message"),
+    [
+        (
+            "--allowed-hosts",
+            ["zdc.example", "http://zdc.example"],
+            "'http://zdc.example' must be a name without scheme",
+        ),
+        ("--allowed-hosts", ["zdc.example:8000"], "'zdc.example:8000' must be a name without scheme and port"),
+        ("--allowed-hosts", [""], "'' must be a name"),
+        ("--cors-origins", ["https://a.example", "a.example"], "'a.example' must be as browsers send it: https://host"),
+        ("--cors-origins", ["https://a.example/"], "'https://a.example/' must be as browsers send it"),
+        ("--cors-origins", ["https://a.example,https://b.example"], "must be as browsers send it"),
+    ],
+)
+def test_names_that_are_none(capsys: pytest.CaptureFixture[str], option: str, values: list[str], message: str) -> None:
+    code, _, err = run(capsys, "serve", *(part for value in values for part in (option, value)))
+    assert code == 2
+    assert message in err
+    assert f"{option} (ZDC_{option[2:].upper().replace('-', '_')}) = " in err

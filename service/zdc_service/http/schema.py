@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
-from zdc_detector.errors import InvalidInputError, OutOfRangeError, cut, excerpt
+from zdc_detector.errors import InvalidInputError, OutOfRangeError, TooLargeError, cut, excerpt
 from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
 from zdc_detector.pdg_table import look_up
 
@@ -15,6 +15,8 @@ from zdc_service.simulation import OutOfRange, Output, SimulationRequest, check_
 
 _COLUMNS = ("pdg", *CONDITIONS)
 _NAMES = frozenset(_COLUMNS)
+#: Values of a body beside those of particles, generously.
+_OTHER_VALUES = 64
 #: What a row of a binary body has unless its query says otherwise.
 ROW_COLUMNS = ("pdg", *KINEMATICS)
 
@@ -137,6 +139,7 @@ def parse_request(body: bytes, most_rows: int) -> SimulationRequest:
     OutOfRangeError : a species that the PDG table does not know.
     TooLargeError : too many rows.
     """
+    _check_values(body, most_rows)
     try:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError as error:
@@ -146,6 +149,16 @@ def parse_request(body: bytes, most_rows: int) -> SimulationRequest:
     fields = explained(lambda: SimulateBody.model_validate(raw))
     columns = _columns_of(fields.particles, fields.repeats, most_rows)
     return fields.request(Particles.from_columns(columns))
+
+
+def _check_values(body: bytes, most_rows: int) -> None:
+    """Refuse more values than a request can have, before each becomes an object of Python of up to 100 bytes."""
+    values = body.count(b",") + 1
+    if values > most_rows * len(_COLUMNS) + _OTHER_VALUES:
+        raise TooLargeError(
+            f"the body has {values} values, more than {most_rows} particles with all their columns, the most rows of a "
+            "request; split the particles, and let first_row continue the count"
+        )
 
 
 def check_names(where: str, given: Mapping[str, Any], known: Collection[str], what: str) -> None:
