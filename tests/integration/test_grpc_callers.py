@@ -15,6 +15,7 @@ from running_server import RunningServer, running
 from tiny_model import some_particles
 from waiting import PATIENCE, wait_until
 from zdc_service.client.grpc_client import message_of_request
+from zdc_service.rpc import inference_pb2 as inference
 from zdc_service.simulation import SimulationRequest
 from zdc_service.status import GRPC_KIND_KEY
 
@@ -29,7 +30,7 @@ SECONDS = 0.2
 
 @pytest.fixture(scope="module")
 def hurried(models_folder: Path) -> Iterator[RunningServer]:
-    with running(models_folder, body_seconds=SECONDS, max_connections=20) as server:
+    with running(models_folder, body_seconds=SECONDS) as server:
         yield server
 
 
@@ -81,6 +82,22 @@ def test_what_is_no_message_is_refused_and_counted(server: RunningServer, method
     assert (end["grpc-status"], end[GRPC_KIND_KEY]) == (str(grpc.StatusCode.INVALID_ARGUMENT.value[0]), "invalid_input")
     assert "the message of 3 bytes is no" in end["grpc-message"]
     assert refusals(server, protocol, "invalid_input") == before + 1
+
+
+@pytest.mark.parametrize("method", [METADATA, CHECK, WATCH, LIST])
+def test_a_large_message_to_a_method_that_takes_a_name_is_not_looked_at(server: RunningServer, method: str) -> None:
+    with RawCaller(server.server.grpc_port) as caller:
+        end = caller.trailers(caller.call(method, framed(bytes(100_000)), end=True))
+    assert (end["grpc-status"], end[GRPC_KIND_KEY]) == ("8", "too_large")
+
+
+def test_a_million_parameters_are_counted_and_not_read(server: RunningServer) -> None:
+    message = inference.ModelInferRequest(model_name="tiny")
+    for number in range(1000):
+        message.parameters[f"{number}"].int64_param = 1
+    with RawCaller(server.server.grpc_port) as caller:
+        end = caller.trailers(caller.call(INFER, framed(message.SerializeToString()), end=True))
+    assert end["grpc-message"] == "1000 parameters are given; no request has more than 64"
 
 
 def test_a_call_that_ends_without_a_message_is_refused(server: RunningServer) -> None:
@@ -141,18 +158,18 @@ def test_streams_may_be_idle(hurried: RunningServer) -> None:
         assert caller.trailers(stream)["grpc-status"] == "0"
 
 
-def test_calls_under_way_are_counted_over_all_connections_and_probes_apart(hurried: RunningServer) -> None:
-    before = refusals(hurried, "grpc", "overloaded")
-    port = hurried.server.grpc_port
-    with RawCaller(port) as one, RawCaller(port) as two:
-        for caller in (one, two):
-            for _ in range(10):
-                caller.wait_for(h2.events.DataReceived, caller.call(STREAM, many_rows(1)))
-        end = two.trailers(two.call(SIMULATE, many_rows(1), end=True))
-        assert (end["grpc-status"], end[GRPC_KIND_KEY]) == ("8", "overloaded")
-        assert "20 calls are under way" in end["grpc-message"]
-        assert refusals(hurried, "grpc", "overloaded") == before + 1
-        assert two.trailers(two.call(CHECK, framed(b""), end=True))["grpc-status"] == "0"
+def test_calls_under_way_are_counted_over_all_connections_and_probes_apart(models_folder: Path) -> None:
+    with running(models_folder, max_connections=6) as server:
+        port = server.server.grpc_port
+        with RawCaller(port) as one, RawCaller(port) as two:
+            for caller in (one, two):
+                for _ in range(3):
+                    caller.wait_for(h2.events.DataReceived, caller.call(STREAM, many_rows(1)))
+            end = two.trailers(two.call(SIMULATE, many_rows(1), end=True))
+            assert (end["grpc-status"], end[GRPC_KIND_KEY]) == ("8", "overloaded")
+            assert "6 calls are under way" in end["grpc-message"]
+            assert refusals(server, "grpc", "overloaded") == 1
+            assert two.trailers(two.call(CHECK, framed(b""), end=True))["grpc-status"] == "0"
 
 
 @pytest.mark.parametrize(("seconds", "stays"), [(0.02, True), (60.0, False), (0.0, True)])

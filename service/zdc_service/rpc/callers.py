@@ -10,7 +10,14 @@ from typing import Any, TypeAlias, TypeVar
 
 import grpc.aio
 from google.protobuf.message import DecodeError
-from zdc_detector.errors import DeadlineError, InvalidInputError, NotReadyError, OverloadedError, ZdcError
+from zdc_detector.errors import (
+    DeadlineError,
+    InvalidInputError,
+    NotReadyError,
+    OverloadedError,
+    TooLargeError,
+    ZdcError,
+)
 
 from zdc_service.budget import ByteBudget
 from zdc_service.rpc.calls import Context, caller_may_be_gone
@@ -62,17 +69,20 @@ class Callers:
         self._unread: dict[_Task, _Unread] = {}
         self._interrupted: dict[_Task, ZdcError] = {}  # why one of the first two was ended
 
-    async def message(self, kind: type[_Message], context: Context) -> _Message:
+    async def message(self, kind: type[_Message], context: Context, most: int | None = None) -> _Message:
         """The one message of a call.
 
         Raises
         ------
+        TooLargeError : it has more than `most` bytes.
         DeadlineError : it does not arrive in time.
         InvalidInputError : there is none, or it is not of this kind.
         """
         data = await self._read(context, self._sending)
         if data is grpc.aio.EOF:
             raise InvalidInputError(f"the call has no {kind.DESCRIPTOR.full_name}")  # type: ignore[attr-defined]
+        if most is not None and len(data) > most:
+            raise TooLargeError(f"the message has {len(data)} bytes; this method takes at most {most}")
         return parse(kind, data)
 
     async def messages(self, kind: type[_Message], context: Context) -> AsyncIterator[_Message]:

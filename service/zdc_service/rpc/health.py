@@ -11,7 +11,7 @@ from zdc_detector.errors import ModelNotFoundError, NotReadyError, excerpt
 from zdc_service.metrics import Metrics
 from zdc_service.rpc.callers import Callers
 from zdc_service.rpc.calls import Context
-from zdc_service.rpc.methods import failed, unary
+from zdc_service.rpc.methods import MOST_BYTES, failed, unary
 from zdc_service.rpc.published import (
     HEALTH,
     HealthCheckRequest,
@@ -77,7 +77,7 @@ class Health:
 
     async def _watch(self, _messages: object, context: Context) -> None:
         try:
-            message: Any = await self._callers.message(HealthCheckRequest, context)
+            message: Any = await self._callers.message(HealthCheckRequest, context, MOST_BYTES)
             told = None
             while True:
                 changed = self._changed

@@ -19,6 +19,9 @@ _LAST = "triton_final_response"
 _FORM_OF_TENSORS = frozenset(("binary_data_size", "binary_data", CONTENT_TYPE))
 _BINARY_OUTPUT = "binary_data_output"
 
+#: Of a request or a tensor, generously.
+_MOST_PARAMETERS = 64
+
 _CONTENTS = {"FP32": "fp32_contents", "INT64": "int64_contents"}
 _RAW_OUTPUTS = pb.ModelInferResponse.RAW_OUTPUT_CONTENTS_FIELD_NUMBER
 _INFER_RESPONSE = pb.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER
@@ -29,7 +32,7 @@ def read_infer(message: pb.ModelInferRequest) -> InferenceRequest:
 
     Raises
     ------
-    InvalidInputError : raw contents for some inputs only, or a parameter of a tensor.
+    InvalidInputError : raw contents for some inputs only, a parameter of a tensor, or very many parameters.
     """
     check_tensors(len(message.inputs), len(message.outputs))
     raw = message.raw_input_contents
@@ -38,6 +41,8 @@ def read_infer(message: pb.ModelInferRequest) -> InferenceRequest:
             f"raw_input_contents has {counted(len(raw), 'tensor')} for {counted(len(message.inputs), 'input')}; "
             "send one for each, or none"
         )
+    for number in [*(len(one.parameters) for one in message.inputs), *(len(one.parameters) for one in message.outputs)]:
+        _check_parameters(number)
     of_tensors = {name for one in message.inputs for name in one.parameters}
     of_tensors |= {name for one in message.outputs for name in one.parameters}
     unknown = of_tensors - _FORM_OF_TENSORS
@@ -67,9 +72,20 @@ def _elements(tensor: pb.ModelInferRequest.InferInputTensor) -> list[Any]:
 def parameter_values(
     parameters: "Mapping[str, pb.InferParameter] | Mapping[str, pb.ModelRepositoryParameter]",
 ) -> dict[str, Any]:
-    """The values of parameters; None where there is none."""
+    """The values of parameters; None where there is none.
+
+    Raises
+    ------
+    InvalidInputError : there are more than any request needs; a million of them would take seconds.
+    """
+    _check_parameters(len(parameters))
     chosen = {name: value.WhichOneof("parameter_choice") for name, value in parameters.items()}
     return {name: None if choice is None else getattr(parameters[name], choice) for name, choice in chosen.items()}
+
+
+def _check_parameters(number: int) -> None:
+    if number > _MOST_PARAMETERS:
+        raise InvalidInputError(f"{number} parameters are given; no request has more than {_MOST_PARAMETERS}")
 
 
 def write_infer(reply: InferenceReply) -> bytes:

@@ -14,6 +14,9 @@ from zdc_service.status import kind_of
 
 log = logging.getLogger(__name__)
 
+#: Of a message that names something; gRPC's own limit is for arrays.
+MOST_BYTES = 64 * 1024
+
 #: Called with the kind of each error.
 Count: TypeAlias = Callable[[str], None]
 
@@ -30,7 +33,7 @@ def unary(
     async def method(_messages: object, context: Context) -> bytes:
         try:
             check(context)
-            reply = await answer(await callers.message(request, context))
+            reply = await answer(await callers.message(request, context, MOST_BYTES))
             return callers.hand_over(context, reply.SerializeToString())
         except Exception as error:
             await failed(context, error, request.DESCRIPTOR.name, count)
