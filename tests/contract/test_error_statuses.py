@@ -105,7 +105,7 @@ def grpc_error(server: RunningServer, message: pb.SimulateRequest, method: str =
         (pb.Particles(), "no particles"),
         (pb.Particles(pdg=b"\0\0\0"), "particles.pdg has 3 bytes; it must have a multiple of 4 bytes"),
         (pb.Particles(pdg=bytes(8), momentum=bytes(12)), "particles.momentum has 12 bytes; it must have 6 numbers"),
-        (pb.Particles(pdg=bytes(4), momentum=bytes(12), vertex=b"1"), "particles.vertex has 1 bytes"),
+        (pb.Particles(pdg=bytes(4), momentum=bytes(12), vertex=b"1"), "particles.vertex has 1 byte;"),
         (pb.Particles(pdg=bytes(4), momentum=bytes(12), mass=bytes(8)), "particles.mass has 8 bytes"),
         (pb.Particles(pdg=b"\x16\0\0\0", momentum=bytes(12)), "particle[0]: pz = 0 GeV/c must not be 0"),
     ],

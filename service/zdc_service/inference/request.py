@@ -8,6 +8,7 @@ from typing import Any
 
 from zdc_detector.card import ModelCard
 from zdc_detector.errors import InvalidInputError, ModelNotFoundError, excerpt
+from zdc_detector.words import counted
 
 from zdc_service.inference.particles import read_particles
 from zdc_service.inference.tensors import (
@@ -78,7 +79,8 @@ def check_tensors(inputs: int, outputs: int) -> None:
     """Refuse a request with more tensors than any model has, before each of them is looked at."""
     if max(inputs, outputs) > _MOST_TENSORS:
         raise InvalidInputError(
-            f"{inputs} inputs and {outputs} outputs are given; no model has more than {_MOST_TENSORS} of either"
+            f"{counted(inputs, 'input')} and {counted(outputs, 'output')} are given; no model has more than "
+            f"{_MOST_TENSORS} of either"
         )
 
 
