@@ -25,8 +25,6 @@ def as_column(name: str, values: Any) -> NDArray[Any]:
     """
     if type(values) is np.ndarray and values.dtype.kind in "iuf":
         return values
-    if isinstance(values, list | tuple):  # NumPy would make a NaN of one that is masked
-        _refuse(name, np.array([value is np.ma.masked for value in values], dtype=bool))
     try:
         array, missing = _array_of(values), _nulls_of(values)
     except (TypeError, ValueError) as error:  # lists in a column, or a table that is yet to be computed
@@ -37,13 +35,14 @@ def as_column(name: str, values: Any) -> NDArray[Any]:
     if plain.dtype.kind == "O" and missing is None:
         missing = np.array([_is_missing(value) for value in plain.ravel()], dtype=bool).reshape(plain.shape)
     if missing is not None:
-        _refuse(name, missing)
+        refuse_missing(name, missing)
     if plain.dtype.kind in _NO_NUMBERS:
         raise InvalidInputError(f"{name} must be a column of numbers; received {str(plain.dtype)[:100]}")
     return plain
 
 
-def _refuse(name: str, missing: NDArray[np.bool_]) -> None:
+def refuse_missing(name: str, missing: NDArray[np.bool_]) -> None:
+    """Raise InvalidInputError for the first row of a column that is missing, if any."""
     (rows, *_) = np.nonzero(np.atleast_1d(missing))
     if not len(rows):
         return

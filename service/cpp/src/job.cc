@@ -164,7 +164,7 @@ void Job::check_particles(const Sent& sent, const wire::SimulateResponse& reply)
   const std::size_t most = std::size_t{sent.particles} * sent.repeats;
   const bool all = request_.out_of_range != OutOfRange::skip;
   if (rows > most - before || (all && reply.last() && rows != most - before)) {
-    throw_malformed(std::to_string(before + rows) + " rows came for " + std::to_string(most));
+    throw_malformed(counted(before + rows, "row") + " came for " + std::to_string(most));
   }
   for (std::size_t i = 0; i < rows; ++i) {
     std::uint32_t index;
@@ -199,7 +199,7 @@ Result Job::result() const {
 }
 
 std::string Job::progress() const {
-  return rows_.rows() == 0 ? "" : std::to_string(rows_.rows()) + " of " + std::to_string(size_) + " rows";
+  return rows_.rows() == 0 ? "" : std::to_string(rows_.rows()) + " of " + counted(size_, "row");
 }
 
 }  // namespace zdc_fastsim

@@ -27,16 +27,16 @@ void need(const char* name, std::size_t size, std::size_t rows, std::size_t each
   const std::size_t most = std::numeric_limits<std::size_t>::max();
   const std::size_t needed = each != 0 && rows > most / each ? most : rows * each;
   if (size < needed) {
-    throw BufferError("the buffer " + std::string(name) + " has " + std::to_string(size) + " elements and needs " +
-                          std::to_string(needed) + ": " + std::to_string(rows) + " rows (particles x repeats)" + of,
+    throw BufferError("the buffer " + std::string(name) + " has " + counted(size, "element") + " and needs " +
+                          std::to_string(needed) + ": " + counted(rows, "row") + " (particles x repeats)" + of,
                       size, needed);
   }
 }
 
 void need_length(const char* name, const std::string& bytes, std::size_t elements, std::size_t size) {
   if (bytes.size() / size != elements || bytes.size() % size != 0) {
-    throw_malformed(std::string(name) + " has " + std::to_string(bytes.size()) + " bytes for " +
-                    std::to_string(elements) + " elements of " + std::to_string(size));
+    throw_malformed(std::string(name) + " has " + counted(bytes.size(), "byte") + " for " +
+                    counted(elements, "element") + " of " + std::to_string(size));
   }
 }
 

@@ -95,6 +95,10 @@ void throw_error(const std::string& address, const std::string& question, const 
   throw Error(code, kind, message);
 }
 
+std::string counted(std::size_t number, const char* noun) {
+  return std::to_string(number) + ' ' + noun + (number == 1 ? "" : "s");
+}
+
 void throw_invalid(const std::string& message) {
   throw InvalidInputError(StatusCode::invalid_argument, "invalid_input", message);
 }

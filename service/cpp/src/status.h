@@ -23,6 +23,9 @@ const char* remedy_of(const Failure& failure);
 [[noreturn]] void throw_error(const std::string& address, const std::string& question, const Failure& failure,
                               std::size_t first_particle);
 
+/// A number and what it counts, e.g. `1 row` or `2 rows`.
+std::string counted(std::size_t number, const char* noun);
+
 /// Throws InvalidInputError with a message of ours.
 [[noreturn]] void throw_invalid(const std::string& message);
 

@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, cast
 
 import numpy as np
+from numpy.ma.core import MaskedConstant
 from numpy.typing import NDArray
-from zdc_detector.columns import as_column
+from zdc_detector.columns import as_column, refuse_missing
 from zdc_detector.errors import InvalidInputError
 from zdc_detector.particles import CONDITIONS, UNITS, Particles
 
@@ -83,6 +84,8 @@ def _columns(block: Any) -> dict[str, NDArray[Any]]:
             values = block[name]
         except TypeError as error:  # a table that is yet to be computed
             raise InvalidInputError(f"{name} must be a column of numbers: {str(error)[:100]}") from error
+        if isinstance(values, list | tuple) and MaskedConstant in set(map(type, values)):  # a NaN, to NumPy
+            refuse_missing(str(name), np.array([value is np.ma.masked for value in values], dtype=bool))
         _check_unit(str(name), values)
         columns[str(name)] = as_column(str(name), values)
     return columns
