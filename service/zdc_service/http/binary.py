@@ -98,7 +98,7 @@ def _read_npy(body: bytes, names: tuple[str, ...]) -> NDArray[Any]:
     size = math.prod(shape) * kind.itemsize
     if size != len(body) - start:
         raise InvalidInputError(
-            f"the npy body has {len(body) - start} bytes behind its header; {cut(str(kind))} of shape {excerpt(shape)} "
+            f"the npy body has {counted(len(body) - start, 'byte')} behind its header; {cut(str(kind))} of shape {excerpt(shape)} "
             f"has {size}"
         )
     array = np.frombuffer(body, kind, math.prod(shape), start)

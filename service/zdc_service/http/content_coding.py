@@ -4,6 +4,7 @@ import zlib
 
 import zstandard
 from zdc_detector.errors import InvalidInputError, TooLargeError, UnsupportedMediaError, excerpt
+from zdc_detector.words import counted
 
 from zdc_service.codecs import ZSTD
 
@@ -89,4 +90,5 @@ def _too_large(limit: int) -> TooLargeError:
 
 
 def _goes_on(coding: str, size: int) -> InvalidInputError:
-    return InvalidInputError(f"{size} bytes follow the end of the body's {coding} data; pack the body as one piece")
+    more = counted(size, "more byte")
+    return InvalidInputError(f"the body has {more} behind the end of its {coding} data; pack it as one piece")
