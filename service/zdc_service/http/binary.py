@@ -98,8 +98,8 @@ def _read_npy(body: bytes, names: tuple[str, ...]) -> NDArray[Any]:
     size = math.prod(shape) * kind.itemsize
     if size != len(body) - start:
         raise InvalidInputError(
-            f"the npy body has {counted(len(body) - start, 'byte')} behind its header; {cut(str(kind))} of shape {excerpt(shape)} "
-            f"has {size}"
+            f"the npy body has {counted(len(body) - start, 'byte')} behind its header; {cut(str(kind))} of shape "
+            f"{excerpt(shape)} has {size}"
         )
     array = np.frombuffer(body, kind, math.prod(shape), start)
     return array.reshape(shape[::-1]).T if by_columns else array.reshape(shape)
