@@ -30,6 +30,7 @@ FORMS = [
     SinkhornModelConfig(conditional=False, **SMALL),
     SinkhornModelConfig(frame="face", scaling="face", **SMALL),
     SinkhornModelConfig(frame="face", scaling="linear", **SMALL),
+    SinkhornModelConfig(normalise_latents=False, **SMALL),
 ]
 LOSSES = [
     LossConfig(reconstruction="mse", diversity_weight=0.1, encoder_l2=0.1, diversity_threshold=0.0),
@@ -51,6 +52,20 @@ def build(config: SinkhornModelConfig, particles: torch.Tensor, positive: bool =
     model = SinkhornAutoencoder(config, ZN, rates=positive)
     model.scaler.fit(particles)
     return model
+
+
+def test_the_fourth_term_acts_on_latents_only_where_they_are_not_normalised(
+    batch: tuple[torch.Tensor, torch.Tensor],
+) -> None:
+    images, particles = batch
+    for normalised in (True, False):
+        model = build(SinkhornModelConfig(normalise_latents=normalised, **SMALL), particles).train()
+        with torch.no_grad():
+            model.encoder.last.bias.zero_()
+            before = model.encoder(images)
+            model.encoder.last.weight.mul_(3.0)
+            after = model.encoder(images)
+        assert torch.allclose(after, before if normalised else 3.0 * before, rtol=1e-2, atol=1e-3)
 
 
 @pytest.mark.parametrize("config", FORMS)

@@ -39,6 +39,12 @@ class SinkhornObjective(nn.Module):
     The latent has unit variance over the batch, and without `latent_noise` the rare bright showers take nearly all
     of it: the faint ones end up within 0.03 of each other, below the blur, where the divergence cannot tell them
     apart. Noise on what is decoded costs reconstruction there, so the encoder gives every shower room.
+
+    The fourth term of eq. 7 is L2 on the weights of the encoder's last layer, with which the paper observed better
+    convergence (section 3.3). Where latents are normalised (`model.normalise_latents`, the default here, not in the
+    paper) they do not depend on the size of these weights: the term then changes no latent, it only keeps the weights
+    small, and with them the steps that Adam takes relative to them. Without the normalisation it pulls the latents
+    together, as the Sinkhorn term does.
     """
 
     condition_scale: Tensor
