@@ -59,7 +59,7 @@ def test_answers_that_nobody_reads_have_a_budget(small: RunningServer) -> None:
                 assert len(answer.body) == ANSWER_BYTES
             else:
                 assert answer.headers["retry-after"] == "1"
-                assert "answers that callers have not read fill" in answer.message
+                assert "unread answers fill the" in answer.message
         wait_until(lambda: held(small) == 0)
         with asked(small) as again:
             assert received(again).startswith(b"HTTP/1.1 200")
@@ -87,6 +87,26 @@ def test_bodies_that_are_not_whole_have_a_budget(small: RunningServer) -> None:
             caller.shutdown(socket.SHUT_WR)
             (answer,) = answers_in(received(caller))
             assert (answer.status, answer.headers["connection"]) == (429, "close")
+            assert answer.headers["retry-after"] == "1"
             assert "--max-held-bytes" in answer.message
         assert held(small) <= 20 * MEGABYTE
     wait_until(lambda: held(small) == 0)
+
+
+def test_who_reads_for_too_long_makes_room_for_others(models_folder: Path) -> None:
+    """A few bytes now and then would hold the budget for ever."""
+    with (
+        running(models_folder, max_held_bytes=ANSWER_BYTES + MEGABYTE, body_seconds=1.0) as server,
+        asked(server) as slow,
+    ):
+        assert slow.recv(17).startswith(b"HTTP/1.1 200")
+        got: list[bytes] = []
+
+        def served() -> bool:
+            slow.recv(1000)
+            with asked(server) as other:
+                got.append(other.recv(12))
+            return got[-1] == b"HTTP/1.1 200"
+
+        wait_until(served)
+        assert set(got[:-1]) == {b"HTTP/1.1 429"}

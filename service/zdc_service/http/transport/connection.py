@@ -1,7 +1,10 @@
 """One HTTP connection: its requests in their order, how long a caller may take, and how it ends."""
 
 import asyncio
-import logging
+import contextlib
+import fcntl
+import sys
+import termios
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
@@ -9,12 +12,10 @@ from enum import Enum
 from starlette.types import Scope
 
 from zdc_service.http.guard import refusal
+from zdc_service.http.reply import Reply
 from zdc_service.http.transport.cycle import SMALL_BYTES, Cycle
 from zdc_service.http.transport.framing import HEAD_BYTES, MalformedError, RequestHead, RequestReader
 from zdc_service.http.transport.rules import ConnectionRules
-from zdc_service.status import STATUSES
-
-log = logging.getLogger(__name__)
 
 #: Requests of one connection that wait for the answers before theirs; those above are not answered.
 _PIPELINED = 100
@@ -73,24 +74,23 @@ class HttpConnection(asyncio.Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of a request has arrived that is not answered."""
-        if self._phase is _Phase.HEAD:
-            return self._received == 0 and not self._cycles
-        return self._phase is not _Phase.BODY and not self._cycles
+        """Whether nothing of a request has arrived that is not answered, and the answers are on their way."""
+        if self._cycles or self._phase is _Phase.BODY or (self._phase is _Phase.HEAD and self._received):
+            return False
+        return self.transport is not None and not (self.rules.tls and self._unread())
 
     # What the server does.
 
     def look(self, now: float) -> None:
         """Close the connection if its caller takes too long; `now` on the loop's clock."""
-        if self.transport is None or self.transport.is_closing():
+        if self.transport is None:
             return
-        rules, waited = self.rules, now - self._since
-        unsent = self.transport.get_write_buffer_size()
+        rules, waited, unsent = self.rules, now - self._since, self._unread()
         if unsent != self._unsent:
             self._unsent, self._unsent_since = unsent, now
         elif unsent and now - self._unsent_since > rules.body_seconds:
             self.transport.abort()  # the caller does not read; closing would wait for it
-        if unsent:
+        if unsent or self.transport.is_closing():
             return
         if self._phase is _Phase.LINGER:
             if waited > _LINGER_SECONDS or now > self._linger_until:
@@ -208,9 +208,7 @@ class HttpConnection(asyncio.Protocol):
             return
         self._overhead = 0
         if not cycle.body(data):
-            kind = "overloaded"
-            message = f"bodies and answers fill the {self.rules.budget.limit} bytes of --max-held-bytes; try again"
-            self._refuse(STATUSES[kind][0], kind, message)
+            self._refuse_by(self.rules.full)
         elif cycle.size > self.rules.body_limit + _BODY_SLACK:
             self._refuse_body()
         elif cycle.unread > SMALL_BYTES:
@@ -254,6 +252,19 @@ class HttpConnection(asyncio.Protocol):
             self._cycles[0].start(self._app)
         self.steer()
 
+    def _unread(self) -> int:
+        """Bytes that the caller's system has not taken.
+
+        What asyncio has encrypted is in none of its buffers that can be seen, and lost if TLS ends too early: hence
+        what the system has in its own, as far as it says so.
+        """
+        unread = self.transport.get_write_buffer_size()
+        if self.rules.tls and not self.transport.is_closing():
+            with contextlib.suppress(OSError, ValueError):
+                found = fcntl.ioctl(self.transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, bytes(4))
+                unread += int.from_bytes(found, sys.byteorder)
+        return unread
+
     def _scope(self, head: RequestHead) -> Scope:
         here, there = self._addresses
         return {
@@ -284,6 +295,9 @@ class HttpConnection(asyncio.Protocol):
         self._refuse(413, "too_large", message)
 
     def _refuse(self, status: int, kind: str, message: str) -> None:
+        self._refuse_by(lambda path: refusal(path, status, kind, message))
+
+    def _refuse_by(self, reply_to: Callable[[str], Reply]) -> None:
         """Answer in place of the application, after the answers that come before, and let the connection end."""
         self._refused = True
         self._reader.stop()
@@ -296,9 +310,9 @@ class HttpConnection(asyncio.Protocol):
             self._end()
             return
         elif cycle.started:
-            self.transport.abort()
+            cycle.cut_off()
             return
-        cycle.refusal = refusal(cycle.path, status, kind, message)
+        cycle.refusal = reply_to(cycle.path)
         if cycle is self._cycles[0]:
             cycle.start(self._app)
 
@@ -308,7 +322,8 @@ class HttpConnection(asyncio.Protocol):
             cycle.hang_up()
         self._cycles.clear()
         self._reader.stop()
-        if self._eof or not (self._refused or self._arriving is not None):
+        more_to_come = self._refused or self._arriving is not None
+        if self._eof or not (more_to_come or (self.rules.tls and self._unread())):
             self.transport.close()
             return
         if self._arriving is not None:

@@ -6,11 +6,9 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Scope
-from zdc_detector.errors import OverloadedError
 
 from zdc_service.http.guard import refusal
 from zdc_service.http.reply import Reply
-from zdc_service.status import STATUSES
 
 if TYPE_CHECKING:
     from zdc_service.http.transport.connection import HttpConnection
@@ -100,6 +98,10 @@ class Cycle:
         self._release()
         self._wake()
 
+    def cut_off(self) -> None:
+        """End the connection at once."""
+        self._connection.transport.abort()
+
     def refuse(self, reply: Reply) -> None:
         """Answer in place of the application, which learns that nobody waits, and let the connection end."""
         self.keep_alive = False
@@ -134,7 +136,7 @@ class Cycle:
         if self.complete or self.gone:
             return
         if self.started:
-            self._connection.transport.abort()  # the caller must not take a part for the whole
+            self.cut_off()  # the caller must not take a part for the whole
         else:
             message = "internal error; the server's log has the details"
             self.refuse(refusal(self.path, 500, "internal", message))
@@ -168,18 +170,22 @@ class Cycle:
         await self._connection.writable()
         if self.gone:
             return
-        budget = self._connection.rules.budget
+        rules = self._connection.rules
         if len(body) <= SMALL_BYTES:
             self._connection.transport.write(b"".join(self._framed(body, message)))
-        elif budget.take(len(body)):
+        elif rules.budget.take(len(body)):
+            rules.unread[self] = self._connection.loop.time()
             try:
                 await self._write_large(*self._framed(body, message))
             finally:
-                budget.give_back(len(body))
-        elif self.started:
-            self._connection.transport.abort()
+                del rules.unread[self]
+                rules.budget.give_back(len(body))
         else:
-            self._refuse_for_room(f"answers that callers have not read fill the {budget.limit} bytes")
+            rules.make_room(self._connection.loop.time())  # for those who try again
+            if self.started:
+                self.cut_off()
+            else:
+                self.refuse(rules.full(self.path))
         if not message.get("more_body", False) and not self.gone:
             if self._left:
                 raise RuntimeError(f"{self._left} bytes of the answer are missing")
@@ -194,11 +200,6 @@ class Cycle:
         self._write_small(status, headers, body)
         self._finish()
         return True
-
-    def _refuse_for_room(self, reason: str) -> None:
-        kind = OverloadedError.kind
-        message = f"{reason}; try again"
-        self.refuse(refusal(self.path, STATUSES[kind][0], kind, message, {"Retry-After": "1"}))
 
     def _write_small(self, status: int, headers: Headers, body: "bytes | memoryview[Any]") -> None:
         head = self._start_answer(status, headers)

@@ -97,7 +97,7 @@ class HttpServer:
         while (connections or tasks) and time.monotonic() < began + grace:
             if time.monotonic() > began + _LINGER_SECONDS:
                 for connection in connections:
-                    if connection.idle and connection.transport is not None:
+                    if connection.idle:
                         connection.transport.close()
             await asyncio.sleep(_POLL_SECONDS)
         self._ticking.cancel()
