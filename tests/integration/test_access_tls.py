@@ -85,7 +85,7 @@ def test_a_certificate_of_another_name_is_refused(secure: Server, authority: Aut
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
 def test_plain_callers_are_not_served(secure: Server, scheme: str) -> None:
-    with pytest.raises(NotReadyError):
+    with pytest.raises(ConfigError, match=f"that is TLS; the address begins with {scheme}s"):
         rows(secure, scheme)
 
 
