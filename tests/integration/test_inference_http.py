@@ -15,6 +15,7 @@ from inference_requests import Arrays, http_body, http_outputs
 from running_server import RunningServer
 from tiny_model import NOISE, some_particles
 from waiting import wait_until
+from zdc_detector.particles import Particles
 from zdc_service.simulation import OutOfRange, SimulationRequest
 from zdc_service.simulator import Simulator
 
@@ -91,6 +92,14 @@ def test_extrapolation_is_counted(client: httpx.Client, simulator: Simulator) ->
     assert reply.json()["parameters"] == {"seed": 1, "first_row": 0, "finish": "poisson", "extrapolated_vertex": 2}
     wanted = simulator.simulate(SimulationRequest(far, seed=1, out_of_range=OutOfRange.EXTRAPOLATE))
     np.testing.assert_array_equal(http_outputs(reply)["channels"], wanted.channels)
+
+
+def test_extrapolation_is_not_for_other_species(client: httpx.Client) -> None:
+    muon = Particles.from_columns({"pdg": [13], "px": [0.0], "py": [0.0], "pz": [1000.0]})
+    inputs = {"particles": muon.conditions, "pdg": muon.pdg}
+    reply = post(client, inputs=inputs, parameters={"out_of_range": "extrapolate"})
+    assert reply.status_code == 422
+    assert "species: pdg 13 was not in the training set" in reply.json()["error"]
 
 
 def test_a_large_request_and_a_large_answer(client: httpx.Client, simulator: Simulator) -> None:
