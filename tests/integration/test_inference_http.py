@@ -96,7 +96,7 @@ def test_extrapolation_is_counted(client: httpx.Client, simulator: Simulator) ->
 
 def test_extrapolation_is_not_for_other_species(client: httpx.Client) -> None:
     muon = Particles.from_columns({"pdg": [13], "px": [0.0], "py": [0.0], "pz": [1000.0]})
-    inputs = {"particles": muon.conditions, "pdg": muon.pdg}
+    inputs: Arrays = {"particles": muon.conditions, "pdg": muon.pdg}
     reply = post(client, inputs=inputs, parameters={"out_of_range": "extrapolate"})
     assert reply.status_code == 422
     assert "species: pdg 13 was not in the training set" in reply.json()["error"]
