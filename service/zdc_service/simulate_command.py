@@ -88,8 +88,9 @@ class Simulate(BaseSettings):
     first_row: int = Field(0, ge=0, description="number of the first row, for jobs that are split over machines")
     out_of_range: Literal["error", "skip", "extrapolate"] | None = Field(
         None,
-        description="particles that the model was not trained on; extrapolate is for energies and vertices, another "
-        "species is an error all the same; default: skip for whole events (HepMC3, tables of lists), else error",
+        description="particles that the model was not trained on; extrapolate is for energies and vertices: another "
+        "species is an error all the same, and is left out of whole events; default: skip for whole events (HepMC, "
+        "tables of lists), else error",
     )
     rates: bool = Field(False, description="write the model's rates instead of photon counts; default: counts")
     model: str | None = Field(None, description="name of the model; default: the server's default")

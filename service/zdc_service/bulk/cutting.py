@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import NDArray
 from zdc_detector.particles import Particles
 
 from zdc_service.bulk.part import Part
@@ -52,6 +53,12 @@ class Cutting:
                 yield Part(number, block.particles, block.columns, particle, start, stop - start), block.place
                 number += 1
             particle += len(block.particles)
+
+
+def chosen_rows(block: ParticleBlock, rows: NDArray[np.intp]) -> ParticleBlock:
+    """Some rows of a block."""
+    columns = {name: values[rows] for name, values in block.columns.items()}
+    return ParticleBlock(block.particles[rows], columns, lambda row: block.place(int(rows[row])))
 
 
 def _of_size(blocks: Iterable[ParticleBlock], size: int) -> Iterator[ParticleBlock]:

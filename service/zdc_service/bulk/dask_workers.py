@@ -50,6 +50,13 @@ def _identify(source: Source, wanted: Wanted) -> Answerer | ZdcError:
         return error
 
 
+def _knows(source: Source, wanted: Wanted, pdg: int) -> bool | ZdcError:
+    try:
+        return source.knows(_KEPT.client(source), wanted, pdg)
+    except ZdcError as error:
+        return error
+
+
 def _make(source: Source, job: BulkJob, part: Part) -> bytes | ZdcError:
     """A part's bytes, or what is wrong with the job, which Dask need not try again."""
     here = installed_version()
@@ -149,12 +156,21 @@ class DaskWorkers(Workers):
         self._wait(lambda: bool(self._client.nthreads()))
         if self._scheduler is not None:
             self._check_software()
-        future = self._client.submit(_identify, self._source, wanted, key=f"zdc-model-{self._name}")
+        found = self._ask(_identify, wanted, key=f"zdc-model-{self._name}")
+        assert isinstance(found, Answerer)
+        return found
+
+    def knows(self, wanted: Wanted, pdg: int) -> bool:
+        """By asking a worker; raises as `identify`."""
+        return bool(self._ask(_knows, wanted, pdg, key=f"zdc-species-{self._name}-{pdg}"))
+
+    def _ask(self, task: Callable[..., Any], *arguments: Any, key: str) -> Any:
+        """What a task answers; raises the ZdcError that it answers."""
+        future = self._client.submit(task, self._source, *arguments, key=key)
         self._wait(future.done)
         found = self._result(future)
         if isinstance(found, ZdcError):
             raise type(found)(f"on a Dask worker: {found}")
-        assert isinstance(found, Answerer)
         return found
 
     def _wait(self, done: Callable[[], bool]) -> None:

@@ -9,7 +9,7 @@ from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
 
 from zdc_service.allocator import keep_large_buffers
-from zdc_service.client import Client, ClientOptions, concatenate, connect
+from zdc_service.client import Chunk, Client, ClientOptions, concatenate, connect
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, Output
 
@@ -63,8 +63,23 @@ class Source:
         ZdcError : as `Client.simulate`: no such model, no server.
         """
         # Any particle will do: one that the model does not know is skipped, and the answer describes the model.
-        particle = Particles.from_columns({"pdg": [2112], "px": [0.0], "py": [0.0], "pz": [1000.0]})
-        answer = concatenate(
+        answer = self._ask(client, wanted, 2112)
+        return Answerer(
+            model=answer.model,
+            version=answer.version,
+            graph_sha256=client.graph_sha256(answer.model, answer.version),
+            shape=answer.shape,
+            channel_names=answer.channel_names,
+            finish=answer.finish,
+        )
+
+    def knows(self, client: Client, wanted: Wanted, pdg: int) -> bool:
+        """Whether the model that answers there was trained on a species; raises as `identify`."""
+        return "species" not in self._ask(client, wanted, pdg).skipped
+
+    def _ask(self, client: Client, wanted: Wanted, pdg: int) -> Chunk:
+        particle = Particles.from_columns({"pdg": [pdg], "px": [0.0], "py": [0.0], "pz": [1000.0]})
+        return concatenate(
             client.simulate(
                 particle,
                 seed=0,
@@ -74,14 +89,6 @@ class Source:
                 version=wanted.version,
                 rates=wanted.rates,
             )
-        )
-        return Answerer(
-            model=answer.model,
-            version=answer.version,
-            graph_sha256=client.graph_sha256(answer.model, answer.version),
-            shape=answer.shape,
-            channel_names=answer.channel_names,
-            finish=answer.finish,
         )
 
 

@@ -1,20 +1,26 @@
 """Makes the parts of a job that are missing, and puts all together."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+import numpy as np
 from zdc_detector.errors import ZdcError, rename_row
 
-from zdc_service.bulk.cutting import Cutting
+from zdc_service.bulk.cutting import Cutting, chosen_rows
+from zdc_service.bulk.engines import Wanted
 from zdc_service.bulk.folder import PartsFolder, SourceSummary
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import no_rows
 from zdc_service.bulk.report import Totals, read_line
 from zdc_service.bulk.slices import Slice
 from zdc_service.bulk.workers import PartError, Workers
-from zdc_service.files import ParticleReader, ResultWriter, create_results
+from zdc_service.files import ParticleBlock, ParticleReader, ResultWriter, create_results
+from zdc_service.simulation import OutOfRange
 
 #: Parts that become rows of the output between two looks at the workers, who would otherwise wait.
 _APPENDED_AT_ONCE = 2
+
+#: Why a particle of a whole event is left out that would be refused otherwise: nothing is guessed of its species.
+UNKNOWN_SPECIES = "of a species that the model does not know"
 
 #: Called after each step with the totals and the share of the job that is done.
 Show = Callable[[Totals, float], None]
@@ -75,7 +81,7 @@ class Production:
         """
         total, missing, first = self._known(chosen)
         parts = appended = 0
-        for part, place in self._cutting.cut(self._reader, first):
+        for part, place in self._cutting.cut(self._blocks(), first):
             self._check()
             parts = part.number + 1
             if chosen.takes(part.number) if missing is None else part.number in missing:
@@ -116,6 +122,23 @@ class Production:
         start, stop = self._cutting.particles(range(missing[0], missing[-1] + 1)) if missing else (0, 0)
         self._reader.only(start, stop)
         return total, set(missing), start
+
+    def _blocks(self) -> Iterator[ParticleBlock]:
+        """The source's particles; of whole events those that can be extrapolated to, the others are counted."""
+        if self._job.out_of_range is not OutOfRange.EXTRAPOLATE or not self._reader.has_whole_events:
+            yield from self._reader
+            return
+        wanted = Wanted(self._job.model, self._job.version, self._job.rates)
+        known: dict[int, bool] = {}
+        for block in self._reader:
+            for code in np.unique(block.particles.pdg).tolist():
+                if code not in known:
+                    known[code] = self._workers.knows(wanted, code)
+            rows = np.flatnonzero(np.isin(block.particles.pdg, [code for code in known if known[code]]))
+            if len(rows) < len(block.particles):
+                self._reader.skipped[UNKNOWN_SPECIES] += len(block.particles) - len(rows)
+            if len(rows):
+                yield chosen_rows(block, rows)
 
     def _end_of_source(self, parts: int) -> None:
         self._summary = SourceSummary(

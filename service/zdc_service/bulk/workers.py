@@ -46,6 +46,10 @@ class Workers(ABC):
         """What answers; raises ZdcError where nothing does."""
 
     @abstractmethod
+    def knows(self, wanted: Wanted, pdg: int) -> bool:
+        """Whether the model was trained on a species; raises as `identify`."""
+
+    @abstractmethod
     def submit(self, job: BulkJob, part: Part) -> None:
         """Begin a part."""
 
@@ -101,6 +105,10 @@ class LocalWorkers(Workers):
     def identify(self, wanted: Wanted) -> Answerer:
         """By asking; raises as `Source.identify`."""
         return self._source.identify(self._client, wanted)
+
+    def knows(self, wanted: Wanted, pdg: int) -> bool:
+        """By asking; raises as `Source.identify`."""
+        return self._source.knows(self._client, wanted, pdg)
 
     def submit(self, job: BulkJob, part: Part) -> None:
         """Queue it for a thread."""
