@@ -78,7 +78,7 @@ def test_metrics_are_all_there(simulator: Simulator) -> None:
 def test_options_are_all_there_and_no_others() -> None:
     prose = re.sub(r"^```.*?^```", "", DOCUMENT, flags=re.DOTALL | re.MULTILINE)  # what stands in blocks is run
     known = {f"--{name.replace('_', '-')}" for name in ServerSettings.model_fields}
-    assert set(_OPTION.findall(prose)) - known == {"--help", "--no-cuda-graphs"}
+    assert set(_OPTION.findall(prose)) - known == {"--help", "--no-cuda-graphs", "--http"}  # the last is curl's --http2
     assert known - set(_OPTION.findall(DOCUMENT)) == {"--http-port", "--grpc-port", "--log-level", "--cuda-graphs"}
 
 
@@ -88,4 +88,4 @@ def test_limits_have_these_defaults() -> None:
     assert {option: float(number) for option, number in numbers.items()} == {
         option: fields[option.removeprefix("--").replace("-", "_")].default for option in numbers
     }
-    assert len(numbers) == 6
+    assert len(numbers) == 7
