@@ -139,7 +139,9 @@ def o2_readme(config: AnyConfig, training: Showers) -> str:
         "<name>": config.output.name,
         "<description>": config.output.description,
         "<trained on>": f"{species}; {vertex}",
-        "<limitations>": "".join(f"- {text}\n" for text in (*config.output.limitations, *config.data.limitations)).rstrip("\n"),
+        "<limitations>": "".join(
+            f"- {text}\n" for text in (*config.output.limitations, *config.data.limitations)
+        ).rstrip("\n"),
     }
     text = (files("zdc_training") / "alice_o2.md").read_text(encoding="utf-8")
     for placeholder, value in own.items():

@@ -20,7 +20,8 @@ def _took(card: ModelCard) -> str:
     where = f"{spent.threads} thread{'s' * (spent.threads > 1)}" if spent.device == "cpu" else spent.device
     many = f" in each of {spent.processes} processes" if spent.processes > 1 else ""
     time = f"{spent.seconds / 60:.1f} minutes" if spent.seconds >= 60 else f"{spent.seconds:.0f} seconds"
-    return f", {spent.epochs} epochs in {time} on {where}{many}"
+    epochs = f"{spent.epochs} epoch{'s' * (spent.epochs > 1)}"
+    return f", {epochs} in {time} on {where}{many}"
 
 
 def _floor(report: Report) -> str:
