@@ -77,7 +77,7 @@ class HttpConnection(asyncio.Protocol):
         """Whether nothing of a request has arrived that is not answered, and the answers are on their way."""
         if self._cycles or self._phase is _Phase.BODY or (self._phase is _Phase.HEAD and self._received):
             return False
-        return self.transport is not None and not (self.rules.tls and self._unread())
+        return not (self.rules.tls and self._unread())
 
     # What the server does.
 

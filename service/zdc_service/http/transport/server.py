@@ -96,8 +96,10 @@ class HttpServer:
         connections, tasks = self._connections, self._rules.tasks
         while (connections or tasks) and time.monotonic() < began + grace:
             if time.monotonic() > began + _LINGER_SECONDS:
-                for connection in connections:
-                    if connection.idle:
+                for connection in list(connections):
+                    if connection.transport is None:  # still in its handshake
+                        self._cut(connection)
+                    elif connection.idle:
                         connection.transport.close()
             await asyncio.sleep(_POLL_SECONDS)
         self._ticking.cancel()
