@@ -68,7 +68,7 @@ def version_folders(folder: Path) -> dict[str, dict[int, Path]]:
     """
     found: dict[str, dict[int, Path]] = {}
     for model in sorted(folder.iterdir()):
-        if _NAME.match(model.name) and model.is_dir():
+        if _NAME.fullmatch(model.name) and model.is_dir():
             numbers = [path for path in model.iterdir() if _VERSION.fullmatch(path.name) and path.is_dir()]
             found[model.name] = {int(path.name): path for path in sorted(numbers, key=lambda path: int(path.name))}
     return found

@@ -100,6 +100,15 @@ def test_a_million_parameters_are_counted_and_not_read(server: RunningServer) ->
     assert end["grpc-message"] == "1000 parameters are given; no request has more than 64"
 
 
+def test_a_message_that_grpc_refuses_as_too_large_is_no_invalid_one(server: RunningServer) -> None:
+    before = refusals(server, "grpc", "invalid_input"), refusals(server, "grpc", "cancelled")
+    with RawCaller(server.server.grpc_port) as caller:
+        end = caller.trailers(caller.call(SIMULATE, framed(b"", 2**30)))
+    assert (end["grpc-status"], end["grpc-message"][:40]) == ("8", "SERVER: Received message larger than max")
+    wait_until(lambda: refusals(server, "grpc", "cancelled") == before[1] + 1)
+    assert refusals(server, "grpc", "invalid_input") == before[0]
+
+
 def test_a_call_that_ends_without_a_message_is_refused(server: RunningServer) -> None:
     with RawCaller(server.server.grpc_port) as caller:
         end = caller.trailers(caller.call(SIMULATE, end=True))

@@ -26,6 +26,9 @@ from zdc_service.rpc.connections import cut
 log = logging.getLogger(__name__)
 
 _Message = TypeVar("_Message")
+#: Within which gRPC tells a call that it is cancelled.
+_CANCELLATION_SECONDS = 0.05
+
 _Task: TypeAlias = "asyncio.Task[Any]"
 
 
@@ -80,6 +83,8 @@ class Callers:
         """
         data = await self._read(context, self._sending)
         if data is grpc.aio.EOF:
+            # It looks the same if the caller is gone, or if gRPC refused the message; then a cancellation follows.
+            await asyncio.sleep(_CANCELLATION_SECONDS)
             raise InvalidInputError(f"the call has no {kind.DESCRIPTOR.full_name}")  # type: ignore[attr-defined]
         if most is not None and len(data) > most:
             raise TooLargeError(f"the message has {len(data)} bytes; this method takes at most {most}")
