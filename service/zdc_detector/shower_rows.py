@@ -88,6 +88,7 @@ def _check(file: h5py.File) -> Calorimeter:
     """The file's calorimeter; raises FileFormatError where a data set is missing or has another shape."""
     data = {name: node for name, node in file.items() if isinstance(node, h5py.Dataset) and node.ndim}
     if "responses" not in data and "hits" in file and "particle_id" in data:
+        _check_hits(file["hits"])
         shape = CALORIMETERS[name].shape if (name := _calorimeter(file)) in CALORIMETERS else (0, 0)
         # Of the same length without being there: `layout_problems` looks at shapes only.
         data["responses"] = np.broadcast_to(np.uint16(0), (len(file["hits/offsets"]) - 1, *shape))
@@ -99,8 +100,27 @@ def _check(file: h5py.File) -> Calorimeter:
     return CALORIMETERS[_calorimeter(file)]
 
 
+def _check_hits(hits: h5py.Group | h5py.Dataset) -> None:
+    """Raise FileFormatError where the three data sets of hits are missing or do not belong together."""
+    for name, kinds in (("offsets", "iu"), ("fibre", "iu"), ("photons", "iuf")):
+        found = hits.get(name) if isinstance(hits, h5py.Group) else None
+        if not isinstance(found, h5py.Dataset) or found.ndim != 1 or found.dtype.kind not in kinds:
+            raise FileFormatError(f"holds no data set 'hits/{name}' of numbers and one dimension; write the file again")
+    offsets, entries = hits["offsets"][()].astype(np.float64), len(hits["fibre"])
+    if len(hits["photons"]) != entries:
+        raise FileFormatError(
+            f"hits/fibre has {entries} entries and hits/photons {len(hits['photons'])}; they are pairs"
+        )
+    if not len(offsets) or offsets[0] != 0 or offsets[-1] != entries or (np.diff(offsets) < 0).any():
+        raise FileFormatError(
+            f"hits/offsets must rise from 0 to {entries}, the number of hits, in one step for each row; write the file "
+            "again"
+        )
+
+
 def _calorimeter(file: h5py.File) -> str:
-    return str(file.attrs.get("calorimeter", "ZN"))
+    name = file.attrs.get("calorimeter", "ZN")
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
 
 
 def _filled(hits: h5py.Group, rows: NDArray[np.intp], calorimeter: Calorimeter) -> NDArray[np.generic]:
@@ -110,6 +130,12 @@ def _filled(hits: h5py.Group, rows: NDArray[np.intp], calorimeter: Calorimeter) 
     if len(rows):
         first, last = offsets[rows[0]], offsets[rows[-1] + 1]
         fibre, photons = hits["fibre"][first:last], hits["photons"][first:last]
+        wrong = np.flatnonzero((fibre < 0) | (fibre >= calorimeter.fibres))
+        if len(wrong):
+            row = int(np.searchsorted(offsets, first + wrong[0], side="right")) - 1
+            raise FileFormatError(
+                f"row {row}: a hit is in fibre {fibre[wrong[0]]}; {calorimeter.name} has 0 to {calorimeter.fibres - 1}"
+            )
         for place, row in enumerate(rows):
             span = slice(offsets[row] - first, offsets[row + 1] - first)
             responses[place, fibre[span]] = photons[span]

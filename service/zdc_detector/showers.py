@@ -100,7 +100,9 @@ def read_columns(path: Path) -> Columns:
             names = file["particles"].attrs.get("names") if "particles" in data else None
             if names is not None:
                 names = tuple(n if isinstance(n, str) else n.decode() for n in names)
-            return Columns(data, str(file.attrs.get("calorimeter", "ZN")), names)
+            calorimeter = file.attrs.get("calorimeter", "ZN")
+            named = calorimeter.decode("utf-8", "replace") if isinstance(calorimeter, bytes) else str(calorimeter)
+            return Columns(data, named, names)
     except OSError as error:
         theirs = "; convert it first: train-zdc convert" if path.suffix in _CONVERTED else ""
         raise FileFormatError(f"{path}: cannot be read as HDF5: {error}{theirs}") from error
