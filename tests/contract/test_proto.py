@@ -1,42 +1,16 @@
 """The public gRPC contract: documented, never broken, and what the committed messages were made from."""
 
 import subprocess
-import sys
 from importlib.metadata import files
 from pathlib import Path
 
-import grpc_tools
 import pytest
+from compiled_proto import ROOT, compiled, without_json_names
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FileDescriptor
 from zdc_service.rpc import inference_pb2, simulation_pb2
 
-ROOT = Path(__file__).resolve().parents[2]
 PROTO = "zdc/v1/simulation.proto"
-
-
-def compiled(proto: str, folder: Path) -> descriptor_pb2.FileDescriptorProto:
-    """What protoc makes of a proto file."""
-    output = folder / "set.binpb"
-    well_known = Path(grpc_tools.__file__).parent / "_proto"
-    subprocess.run(
-        [sys.executable, "-m", "grpc_tools.protoc", f"-I{ROOT / 'proto'}", f"-I{well_known}",
-         f"--descriptor_set_out={output}", proto],
-        check=True, timeout=60,
-    )  # fmt: skip
-    (file,) = descriptor_pb2.FileDescriptorSet.FromString(output.read_bytes()).file
-    return file
-
-
-def without_json_names(file: descriptor_pb2.FileDescriptorProto) -> descriptor_pb2.FileDescriptorProto:
-    """Derived from the field names; generated Python code leaves them out."""
-    pending = list(file.message_type)
-    while pending:
-        message = pending.pop()
-        pending.extend(message.nested_type)
-        for field in message.field:
-            field.ClearField("json_name")
-    return file
 
 
 @pytest.mark.parametrize("descriptor", [simulation_pb2.DESCRIPTOR, inference_pb2.DESCRIPTOR], ids=lambda one: one.name)
