@@ -21,7 +21,11 @@ def codes(reader: ParticleReader) -> list[int]:
     [
         ("codes.hepmc3", [-2112, 2112, 130, 310], "read 8 particles; left out 4: 2 charged, 2 not in the PDG table"),
         ("no_events.hepmc3", [], "read 0 particles"),
-        ("mislabelled_io_genevent.hepmc3", [2112, 22], "left out 2: 1 charged, 1 misses the face"),
+        (
+            "mislabelled_io_genevent.hepmc3",
+            [2112, 22],
+            "left out 2: 1 charged, 1 misses the face; its listing is named",
+        ),
         ("units.hepmc3.zst", [2112, 22], "left out 2: 1 charged, 1 misses the face"),
         ("units.hepmc3.bz2", [2112, 22], "left out 2: 1 charged, 1 misses the face"),
         (

@@ -84,6 +84,7 @@ class HepMCEvent:
     barcode : Numbers of the particles, int64.
     pdg, status : int64.
     ends : Whether it decays or takes part in another reaction, bool.
+    mislabelled : Whether it is in one form and its listing is named as the other's.
 
     Parameters
     ----------
@@ -99,6 +100,7 @@ class HepMCEvent:
         self._lines = event.text.split(b"\n")
         self._form = _FORM3 if _FORM3.lines[b"E"].match(self._lines[0]) else _FORM2
         self._name = ""
+        self.mislabelled = event.hepmc2 != (self._form is _FORM2)
         self._at: list[int] = []  # lines of particles, the most by far
         self._rows: dict[bytes, list[tuple[int, re.Match[bytes]]]] = {letter: [] for letter in self._form.lines}
         self._sort_lines()

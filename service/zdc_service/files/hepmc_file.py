@@ -31,6 +31,10 @@ _CANDIDATES = 32768
 #: What the format itself gives a meaning: nothing, decayed, documentation, beam.
 _NEVER_FINAL = (0, 2, 3, 4)
 
+MISLABELLED = (
+    "its listing is named as HepMC2's or HepMC3's and its events are in the other's form, as which they are read"
+)
+
 _Columns = dict[str, NDArray[np.generic]]
 
 
@@ -93,7 +97,10 @@ class HepMCReader(ParticleReader):
         with open_bytes(self._path) as (stream, raw):
             for text in event_texts(stream):
                 self._position = raw.tell()
-                yield HepMCEvent(text)
+                event = HepMCEvent(text)
+                if event.mislabelled and MISLABELLED not in self.notes:
+                    self.notes.append(MISLABELLED)
+                yield event
             self._position = raw.tell()
 
     def _sort(self, event: HepMCEvent, gathered: list[_Columns], others: list[_Columns]) -> None:

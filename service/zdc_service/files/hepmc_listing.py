@@ -12,7 +12,7 @@ LARGEST_EVENT = 256 << 20
 
 _CHUNK = 1 << 20
 _MARKS = (b"\nE", b"\nHepMC::")
-_LISTING = re.compile(rb"HepMC::(?:Asciiv3|IO_GenEvent)-(START|END)_EVENT_LISTING\s*\n")
+_LISTING = re.compile(rb"HepMC::(Asciiv3|IO_GenEvent)-(START|END)_EVENT_LISTING\s*\n")
 _VERSION = re.compile(rb"HepMC::Version[^\n]*\n")
 #: First letters of lines about weights, tools and attributes of the whole run.
 _RUN_INFORMATION = (b"W", b"N", b"T", b"A")
@@ -27,10 +27,12 @@ class EventText:
     ----------
     text : Its lines, from ``E`` on; each ends with a line feed.
     line : Number of the first one in the file, from 1.
+    hepmc2 : Whether its listing is named as HepMC2's.
     """
 
     text: bytes
     line: int
+    hepmc2: bool
 
 
 def event_texts(stream: BufferedReader) -> Iterator[EventText]:
@@ -40,14 +42,14 @@ def event_texts(stream: BufferedReader) -> Iterator[EventText]:
     ------
     FileFormatError : the text is no listing of HepMC, or is cut short; names the line.
     """
-    inside, begun, line = False, False, 1
+    inside, begun, hepmc2, line = False, False, False, 1
     for piece in _pieces(stream):
         if piece.startswith(b"E"):
             if not inside:
                 raise FileFormatError(f"line {line}: an event outside a listing; {_known(begun)}")
-            yield EventText(piece, line)
+            yield EventText(piece, line, hepmc2)
         elif found := _LISTING.match(piece):
-            begun, inside = True, found[1] == b"START"
+            begun, inside, hepmc2 = True, found[2] == b"START", found[1] == b"IO_GenEvent"
             _check_run_information(piece[found.end() :], line + 1, inside)
         elif piece.startswith(b"HepMC::") and not _VERSION.fullmatch(piece.rstrip() + b"\n"):
             raise FileFormatError(f"line {line}: {_shown(piece)} begins no listing that is read: {_KNOWN} are")
