@@ -151,8 +151,8 @@ class ServerSettings(EngineSettings):
     body_seconds: float = Field(
         60.0,
         gt=0,
-        description="longest time for a request's body, or the first message of a gRPC call, to arrive, and for a "
-        "caller to read nothing of an answer",
+        description="longest time for a request's body, or the first message of a gRPC call, to arrive, for a caller "
+        "to read nothing of an answer over HTTP, and to read a message over gRPC",
     )
     idle_seconds: float = Field(75.0, gt=0, description="longest time that an unused connection is kept")
     grpc_ping_seconds: float = Field(

@@ -134,7 +134,7 @@ def test_a_stream_whose_answers_are_not_read_keeps_one_of_them(hurried: RunningS
         wait_until(lambda: 0 < budget.held < 1_100_000)
         deaf.read_on(stream)
         end = deaf.trailers(stream)
-    assert (end["grpc-status"], end["grpc-message"]) == ("4", "nothing of an answer was read for 0.2 s")
+    assert (end["grpc-status"], end["grpc-message"]) == ("4", "an answer was not read within 0.2 s")
     wait_until(lambda: budget.held == 0)
 
 

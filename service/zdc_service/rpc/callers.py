@@ -149,13 +149,13 @@ class Callers:
         for one in [one for one in self._unread.values() if one.since < since and not one.late]:
             one.late = True
             if one.give_up is not None:
-                one.give_up(DeadlineError(f"nothing of an answer was read for {self._seconds:g} s"))
+                one.give_up(DeadlineError(f"an answer was not read within {self._seconds:g} s"))
 
     def make_room(self) -> None:
         """Close the connections of callers who are late to read; to be called when others find no room."""
         late = {one.context.peer() for one in self._unread.values() if one.late}
         for peer in late:
-            log.warning("the gRPC connection %s is closed: an answer was not read for %g s", peer, self._seconds)
+            log.warning("the gRPC connection %s is closed: an answer was not read within %g s", peer, self._seconds)
             cut(peer)
 
     def end_waiting(self) -> None:
