@@ -67,13 +67,14 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
     TrainingError : a loss term, the gradient or a validation figure is not finite, or weights have run away; the last
         finished epoch is kept.
     """
-    check_free(run.folder)
+    first = first_process()
+    if first:
+        check_free(run.folder)
     run.check(config, resume)
     place = open_device(local_device(device))
     data = located(run, config.data)
     showers, validation = load_split(data)
     check_settings(config, len(showers), place)
-    first = first_process()
     # The first process alone holds the folder, before the others wait for it: a refusal is one process's.
     with locked(run.folder) if first else nullcontext(), joined(place):
         run.check(config, resume)  # again: what it found may have changed before the lock was ours
