@@ -72,7 +72,7 @@ def test_a_wrong_line_is_named(
     ("head", "end", "message"),
     [
         ("", "", "line 1: an event outside a listing"),
-        (_HEAD, "", "after 1 events: ends without its END_EVENT_LISTING line: it was cut short"),
+        (_HEAD, "", "after 1 event: ends without its END_EVENT_LISTING line: it was cut short"),
         (_HEAD, _END + "E 2 0 0\nU GEV MM\n", "line 10: an event outside a listing; remove what follows the end"),
         (_HEAD, _END + "and so on\n", "line 10: 'and so on' after the end of the listing"),
         (_HEAD.replace("Asciiv3", "IO_Ascii"), _END, "begins no listing that is read: HepMC3 (HepMC::Asciiv3) and"),

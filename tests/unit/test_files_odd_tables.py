@@ -215,7 +215,7 @@ def test_hepmc3s_own_trees_are_called_what_they_are(tmp_path: Path) -> None:
         ("pdg,px,py,pz\n2112,,0,1\n", "line 2: px = '' is not a number"),
         ("pdg,px,py,pz,event\n2112,0,0,1,99999999999999999999\n", "event = '99999999999999999999' is not a whole"),
         ('pdg,px,py,pz\n"2112,0,0,1\n2112,0,0,1\n', "after line 3: unexpected end of data"),
-        ("pdg,px,py,pz\n# a comment\n", "line 2 has 1 values; the header has 4 columns"),
+        ("pdg,px,py,pz\n# a comment\n", "line 2 has 1 value; the header has 4 columns"),
         ("pdg,px,py,pz\n" + "x" * 9000 + ",0,0,1\n", "... is not a whole number"),
         ("pdg,px,py,pz\n" + "1" * 2_000_000 + "\n", "after line 2: a line of more than 1048576 characters"),
     ],

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from zdc_detector.calorimeter import ZN, Calorimeter
 from zdc_detector.errors import FileFormatError
 from zdc_detector.particles import KINEMATICS, LARGEST
+from zdc_detector.words import counted
 
 from zdc_service.files.blocks import (
     BLOCK_ROWS,
@@ -89,7 +90,7 @@ class HepMCReader(ParticleReader):
         except FileFormatError as error:
             if str(error).startswith(f"{self.source}: "):
                 raise
-            after = f"after {done} events: " if done else ""
+            after = f"after {counted(done, 'event')}: " if done else ""
             remedy = "" if "write" in str(error) else "; write the file again"
             raise FileFormatError(f"{self.source}: {after}{error}{remedy}") from error
 
