@@ -21,7 +21,7 @@ from zdc_training.sections import OptimiserConfig
 from zdc_training.steps import learning_rate
 from zdc_training.validation import doubts
 
-PATIENT = ["validate_every=1", "optimiser.epochs=80", "optimiser.patience=1", "optimiser.learning_rate=0.02"]
+PATIENT = ["validate_every=1", "optimiser.epochs=12", "optimiser.patience=1", "optimiser.learning_rate=0.05"]
 
 
 def stops_after(crps: list[float], patience: int) -> int:
@@ -37,7 +37,7 @@ def test_a_run_stops_when_validations_get_no_better_and_goes_on_with_more_patien
     config, run, watching = override_config(tiny_config(tmp_path), PATIENT), Run(tmp_path / "run"), Silent()
     fit(config, run, False, watching)
     crps = [record["validation/crps"] for record in run.records()]
-    assert len(crps) < 80
+    assert len(crps) < 12
     assert stops_after(crps, 1) == len(crps)
     assert watching.said == [f"stopped after epoch {len(crps)}: no smaller CRPS in 1 validation (optimiser.patience)"]
     assert load_state(run.best)["epoch"] == 1 + int(np.argmin(crps))
@@ -51,7 +51,7 @@ def test_a_run_stops_when_validations_get_no_better_and_goes_on_with_more_patien
 
     fit(config, run, True, Silent())
     assert len(run.records()) == len(crps)
-    fit(override_config(config, ["optimiser.patience=4"]), run, True, Silent())
+    fit(override_config(config, ["optimiser.patience=2"]), run, True, Silent())
     assert len(run.records()) > len(crps)
 
 
