@@ -24,13 +24,14 @@ _EVENT = r"E[ \t]+([+-]?\d{1,18})"
 _END = r"[ \t]*$"
 _POSITION = rf"(?:[ \t]+@({_NUMBER * 4}))?"
 
-#: Lines of events by the letter that begins them; a letter that is not here is refused.
-_OF_BOTH = {"U": r"U[ \t]+(\S+)[ \t]+(\S+)", "W": rf"W(?:{_NUMBER})*"}
+#: Lines of events by the letter that begins them; a letter that is not here is refused. Between events may be those of
+#: the run (W, N, T, A), which a writer that is given another run adds, and notes (#), which HepMC's readers pass over.
+_OF_BOTH = {"U": r"U[ \t]+(\S+)[ \t]+(\S+)", "W": r"W(?:[ \t].*)?", "#": "#.*"}
 _HEPMC3 = {
     "P": rf"P{_INTEGER * 3}{_NUMBER * 5}{_INTEGER}",
     "V": rf"V({_INTEGER}){_INTEGER}[ \t]+\[([\d, ]*)\]{_POSITION}",
     "E": rf"{_EVENT}({_INTEGER})({_INTEGER}){_POSITION}",
-    "A": r"A[ \t].*",
+    **{letter: rf"{letter}[ \t].*" for letter in "ANT"},
     **_OF_BOTH,
 }
 _HEPMC2 = {
@@ -106,10 +107,13 @@ class HepMCEvent:
         self._sort_lines()
         self._units = self._declared_units()
         words = self._words()
-        self.barcode, self.pdg, self.status, links = (
-            np.array(list(map(int, words[i])), dtype=np.int64)
-            for i in (self._form.barcode, self._form.pdg, self._form.status, self._form.link)
-        )
+        try:
+            self.barcode, self.pdg, self.status, links = (
+                np.array(list(map(int, words[i])), dtype=np.int64)
+                for i in (self._form.barcode, self._form.pdg, self._form.status, self._form.link)
+            )
+        except (ValueError, OverflowError):
+            raise self._wrong_particle() from None
         self._momenta = words[self._form.momentum : self._form.momentum + 3]
         self._positions: list[bytes | None] = []  # of vertices, as they are written; the first is the event's
         self._owner: NDArray[np.intp]  # the vertex that each particle comes from
@@ -120,12 +124,15 @@ class HepMCEvent:
         """Momentum [GeV/c] and the vertex where it was produced [cm], shape (len(rows), 6); raises FileFormatError."""
         out = np.empty((len(rows), 6))
         momentum, length = self._units
-        for place, row in enumerate(rows.tolist()):
-            try:
-                out[place, :3] = [float(words[row]) for words in self._momenta]
-            except ValueError:
-                raise self._wrong(self._at[row]) from None
-            out[place, 3:] = self._position(int(self._owner[row]))
+        chosen = rows.tolist()
+        try:
+            for axis, words in enumerate(self._momenta):
+                out[:, axis] = [float(words[row]) for row in chosen]
+        except ValueError:
+            raise self._wrong_particle() from None
+        vertices, of_row = np.unique(self._owner[rows], return_inverse=True)
+        positions = np.array([self._position(vertex) for vertex in vertices.tolist()]).reshape(-1, 3)
+        out[:, 3:] = positions[of_row]
         out[:, :3] *= momentum
         out[:, 3:] *= length
         return out
@@ -151,26 +158,25 @@ class HepMCEvent:
             elif line.strip():
                 raise self._wrong(place)
 
-    def _words(self) -> list[tuple[bytes, ...]]:
+    def _words(self) -> list[list[bytes]]:
         """The words of the particles' lines, column by column; raises FileFormatError."""
         lines = [self._lines[place] for place in self._at]
-        words = [line.split() for line in lines]
-        if self._form is _FORM3:
-            right = all(len(each) == _FORM3.words for each in words)
-            if not right or b"".join(lines).translate(None, _OF_NUMBERS).strip(b"P"):
-                self._find_wrong_particle()
-        try:
-            for each in words:
-                int(each[self._form.pdg]), int(each[self._form.status])
-        except ValueError:
-            self._find_wrong_particle()
         width = self._form.words
-        return list(zip(*(each[:width] for each in words), strict=True)) if words else [()] * width
+        if self._form is _FORM3:
+            text = b" ".join(lines)
+            words = text.split()
+            # One P in each line, and P as each tenth word: each line has ten words.
+            right = len(words) == width * len(lines) and all(word == b"P" for word in words[::width])
+            if not right or text.translate(None, _OF_NUMBERS) != b"P" * len(lines):
+                raise self._wrong_particle()
+            return [words[place::width] for place in range(width)]
+        split = [line.split(maxsplit=width) for line in lines]
+        return [[words[place] for words in split] for place in range(width)]
 
-    def _find_wrong_particle(self) -> None:
-        for place in self._at:
-            if not self._form.lines[b"P"].match(self._lines[place]):
-                raise self._wrong(place)
+    def _wrong_particle(self) -> FileFormatError:
+        """What is wrong with the first line of a particle that is not as it should be."""
+        right = self._form.lines[b"P"].match
+        return self._wrong(next((place for place in self._at if not right(self._lines[place])), self._at[0]))
 
     def _wrong(self, place: int, why: str = "") -> FileFormatError:
         """What is wrong with a line."""
@@ -221,17 +227,19 @@ class HepMCEvent:
             ends[names] = True
             self._incoming.append(names[0] if names else 0)
             self._positions.append(found[3])
+        different, of_row = np.unique(origins, return_inverse=True)
         owner = []
-        for row, origin in enumerate(origins.tolist()):
+        for origin in different.tolist():
             if origin not in index:
                 if not 0 < origin <= count:
+                    row = int(np.argmax(origins == origin))
                     raise self._wrong(self._at[row], f"comes from vertex or particle {origin}, which is not there")
                 index[origin] = len(self._positions)  # a vertex of one particle has no line
                 ends[origin] = True
                 self._incoming.append(origin)
                 self._positions.append(None)
             owner.append(index[origin])
-        self._owner = np.array(owner, dtype=np.intp)
+        self._owner = np.array(owner, dtype=np.intp)[of_row]
         self._check_counts("vertices", head[2], len(self._positions) - 1)
         self._check_counts("particles", head[3], count)
         return ends[1:]
@@ -256,7 +264,8 @@ class HepMCEvent:
         first = np.searchsorted(owner, np.arange(len(places)))
         orphan = np.arange(len(owner)) - first[owner] < np.array(orphans)[owner]
         self._owner = np.where(orphan, 0, owner)
-        self._incoming = [0] * len(places)
+        # Those from nowhere first, as HepMC3 takes them: a vertex without a place is where its first particle is from.
+        self._incoming = np.where(np.array(orphans) > 0, first + 1, 0).tolist()
         for row, end in enumerate(ends.tolist()):
             if end not in index:
                 raise self._wrong(self._at[row], f"ends at vertex {end}, which is not there")

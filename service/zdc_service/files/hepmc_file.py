@@ -1,8 +1,7 @@
 """Particles that reach a calorimeter, picked from complete generator events in a HepMC3 or HepMC2 file."""
 
 from collections import Counter
-from collections.abc import Iterator
-from itertools import chain
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -74,17 +73,17 @@ class HepMCReader(ParticleReader):
         return self._position, self._size
 
     def __iter__(self) -> Iterator[ParticleBlock]:
-        done = 0
+        done = candidates = 0
         try:
             gathered: list[_Columns] = []
             others: list[_Columns] = []
             for event in self._events():
-                self._sort(event, gathered, others)
+                candidates += self._sort(event, gathered, others)
                 done += 1
-                if sum(len(columns["pdg"]) for columns in chain(gathered, others)) >= _CANDIDATES:
+                if candidates >= _CANDIDATES:
                     yield from self._reaching(gathered)
                     self._count(others)
-                    gathered, others = [], []
+                    gathered, others, candidates = [], [], 0
             yield from self._reaching(gathered)
             self._count(others)
         except FileFormatError as error:
@@ -104,15 +103,19 @@ class HepMCReader(ParticleReader):
                 yield event
             self._position = raw.tell()
 
-    def _sort(self, event: HepMCEvent, gathered: list[_Columns], others: list[_Columns]) -> None:
-        """Add the event's neutral particles to those that are taken and to the others."""
-        taken = np.isin(event.status, self._statuses)
-        self.read += int(np.count_nonzero(taken))
-        rows = np.flatnonzero(taken)
-        gathered.append(_columns(event, rows[self._selection.neutral(event.pdg[rows])]))
-        rows = np.flatnonzero(~taken & ~event.ends & ~np.isin(event.status, _NEVER_FINAL))
-        if len(rows):
-            others.append(_columns(event, rows[self._other.neutral(event.pdg[rows])]))
+    def _sort(self, event: HepMCEvent, gathered: list[_Columns], others: list[_Columns]) -> int:
+        """Add the event's neutral particles to those that are taken and to the others; returns how many."""
+        rows = np.flatnonzero(_among(event.status, self._statuses.tolist()))
+        self.read += len(rows)
+        kept = rows[self._selection.neutral(event.pdg[rows])]
+        if len(kept):
+            gathered.append(_columns(event, kept))
+        not_final = event.ends | _among(event.status, (*_NEVER_FINAL, *self._statuses.tolist()))
+        rows = np.flatnonzero(~not_final)
+        other = rows[self._other.neutral(event.pdg[rows])] if len(rows) else rows
+        if len(other):
+            others.append(_columns(event, other))
+        return len(kept) + len(other)
 
     def _reaching(self, gathered: list[_Columns]) -> Iterator[ParticleBlock]:
         """Blocks of the gathered particles that meet the face."""
@@ -134,6 +137,14 @@ class HepMCReader(ParticleReader):
             for code, count in zip(codes.tolist(), counts.tolist(), strict=True):
                 self.read += count
                 self.skipped[f"{OF_STATUS} {code} that would reach the face"] += count
+
+
+def _among(values: NDArray[np.int64], few: Iterable[int]) -> NDArray[np.bool_]:
+    """As `numpy.isin`, faster for events of some hundred particles."""
+    found = np.zeros(len(values), dtype=bool)
+    for value in few:
+        found |= values == value
+    return found
 
 
 def _columns(event: HepMCEvent, rows: NDArray[np.intp]) -> _Columns:

@@ -14,8 +14,9 @@ _CHUNK = 1 << 20
 _MARKS = (b"\nE", b"\nHepMC::")
 _LISTING = re.compile(rb"HepMC::(Asciiv3|IO_GenEvent)-(START|END)_EVENT_LISTING\s*\n")
 _VERSION = re.compile(rb"HepMC::Version[^\n]*\n")
-#: First letters of lines about weights, tools and attributes of the whole run.
+#: First letters of lines about weights, tools and attributes of the whole run. Lines that begin with # are notes.
 _RUN_INFORMATION = (b"W", b"N", b"T", b"A")
+_ENDS = (b"HepMC::Asciiv3-END_EVENT_LISTING", b"HepMC::IO_GenEvent-END_EVENT_LISTING")
 _KNOWN = "HepMC3 (HepMC::Asciiv3) and HepMC2 (HepMC::IO_GenEvent)"
 
 
@@ -51,9 +52,11 @@ def event_texts(stream: BufferedReader) -> Iterator[EventText]:
         elif found := _LISTING.match(piece):
             begun, inside, hepmc2 = True, found[2] == b"START", found[1] == b"IO_GenEvent"
             _check_run_information(piece[found.end() :], line + 1, inside)
+        elif inside and any(end.startswith(piece.strip()) for end in _ENDS):
+            break  # within the line of the end
         elif piece.startswith(b"HepMC::") and not _VERSION.fullmatch(piece.rstrip() + b"\n"):
             raise FileFormatError(f"line {line}: {_shown(piece)} begins no listing that is read: {_KNOWN} are")
-        elif piece.strip() and not piece.startswith(b"HepMC::"):
+        elif not (piece.startswith(b"HepMC::") or _only_notes(piece)):
             raise FileFormatError(f"is no HepMC file: it begins with {_shown(piece)}; {_KNOWN} are read")
         line += piece.count(b"\n")
     if not begun:
@@ -65,9 +68,13 @@ def event_texts(stream: BufferedReader) -> Iterator[EventText]:
 def _check_run_information(text: bytes, line: int, inside: bool) -> None:
     """What is between the first line of a listing and its first event, or after its last line."""
     for number, row in enumerate(text.split(b"\n"), line):
-        if row.strip() and not (inside and row[:1] in _RUN_INFORMATION):
+        if row.strip() and not row.startswith(b"#") and not (inside and row[:1] in _RUN_INFORMATION):
             where = "before the first event" if inside else "after the end of the listing"
             raise FileFormatError(f"line {number}: {_shown(row)} {where}; remove it, or write the file again")
+
+
+def _only_notes(text: bytes) -> bool:
+    return all(row.startswith(b"#") or not row.strip() for row in text.split(b"\n"))
 
 
 def _known(begun: bool) -> str:
