@@ -97,16 +97,25 @@ class Ranges(_Strict):
         low, high = energies[place]
         if not low <= conditions[ENERGY] <= high:
             return (
-                f"energy: {conditions[ENERGY]:.6g} GeV is outside the trained range [{low:g}, {high:g}] GeV of "
-                f"{self.species[place].name}; energies are in GeV, did you send MeV?"
+                f"energy: {_outside(conditions[ENERGY], low, high, 'GeV')} of {self.species[place].name}; energies are "
+                "in GeV, did you send MeV?"
             )
         values = conditions[[VX, VY, VZ]]
         axis = int(np.argmax((values < vertex[:, 0]) | (values > vertex[:, 1])))
         low, high = vertex[axis]
+        sent = float(particles.conditions[row, VX + axis])
+        if sent != values[axis]:  # of a particle towards -z, for which everything is mirrored
+            low, high = -high, -low
         return (
-            f"vertex: {CONDITIONS[VX + axis]} = {values[axis]:.6g} cm is outside the trained range [{low:g}, {high:g}] "
-            "cm; vertices are in cm, did you send mm?"
+            f"vertex: {CONDITIONS[VX + axis]} = {_outside(sent, low, high, 'cm')}; vertices are in cm, did you send mm?"
         )
+
+
+def _outside(value: float, low: float, high: float, unit: str) -> str:
+    """What is wrong with a value, with so many digits that it is seen."""
+    digits = 6 if not float(f"{low:.6g}") <= float(f"{value:.6g}") <= float(f"{high:.6g}") else 9
+    low_text, high_text = f"{low:.{digits}g}", f"{high:.{digits}g}"
+    return f"{value:.{digits}g} {unit} is outside the trained range [{low_text}, {high_text}] {unit}"
 
 
 class ConditionSpec(_Strict):

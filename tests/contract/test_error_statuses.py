@@ -171,7 +171,7 @@ def test_http_bodies_and_headers(
     [
         ("/nowhere", 404, "not_found", "GET /nowhere: Not Found; /docs lists"),
         ("/simulate", 405, "method_not_allowed", "GET /simulate: Method Not Allowed; allowed is POST"),
-        ("/models/tiny/x", 404, "model_not_found", "version 'x' is none; versions are 1, 2"),
+        ("/models/tiny/x", 404, "model_not_found", "there is no version 'x': versions are 1, 2"),
         ("/models/tiny/9", 404, "model_not_found", "model 'tiny' has no version 9; loaded are [1, 2]"),
     ],
 )

@@ -231,7 +231,7 @@ def test_errors_of_facts(facts: Any) -> None:
     assert texts == (
         "model 'nope' is not loaded; loaded are strips, tiny",
         "model 'tiny' has no version 9; loaded are [1, 2]",
-        "version 'x' is none; versions are 1, 2, ..., and none at all means the newest",
+        "there is no version 'x': versions are 1, 2, ...; leave it out to take the newest",
     )
 
 

@@ -79,6 +79,23 @@ def test_reasons_name_species_energy_and_vertex(folder: Path) -> None:
     assert reasons[4].startswith("vertex: vx = 2 cm is outside the trained range [-0.1, 0.1] cm")
 
 
+@pytest.mark.parametrize(
+    ("pz", "vz", "message"),
+    [
+        (1500.0002, 0.0, "energy: 1500.00024 GeV is outside the trained range [10, 1500] GeV"),
+        (100.0, 30.00001, "vertex: vz = 30.0000095 cm is outside the trained range [-30, 30] cm"),
+        (-100.0, -40.0, "vertex: vz = -40 cm is outside the trained range [-30, 30] cm"),
+    ],
+)
+def test_what_is_wrong_is_seen_in_the_digits_and_the_signs_that_were_sent(
+    folder: Path, pz: float, vz: float, message: str
+) -> None:
+    ranges = ModelCard.read(folder).ranges
+    particles = Particles.from_columns({"pdg": [22], "px": [0.0], "py": [0.0], "pz": [pz], "vz": [vz]})
+    assert ranges.outside(particles).any()
+    assert ranges.message(particles, 0).startswith(message)
+
+
 @pytest.mark.parametrize("name", ["vx", "vy", "vz", "energy"])
 def test_a_bound_is_within_the_range(folder: Path, name: str) -> None:
     """Also where float32, as which particles are held, rounds it upwards: 0.1 cm once was outside [-0.1, 0.1] cm."""

@@ -96,7 +96,7 @@ def version_of(text: str) -> int | None:
     if _VERSION.fullmatch(text):
         return int(text)
     raise ModelNotFoundError(
-        f"version {excerpt(text)} is none; versions are 1, 2, ..., and none at all means the newest"
+        f"there is no version {excerpt(text)}: versions are 1, 2, ...; leave it out to take the newest"
     )
 
 
