@@ -39,7 +39,10 @@ def test_event_and_barcode_are_optional(tmp_path: Path) -> None:
         ("2112,0,0,,0,0,0,1,1", "line 5: pz = '' is not a number"),
         ("n0,0,0,100,0,0,0,1,1", "line 5: pdg = 'n0' is not a whole number"),
         ("2112,0,0,100,0,0,0,1.5,1", "line 5: event = '1.5' is not a whole number"),
-        ("2112,0,0,100,0,0,0,1,99999999999999999999", "line 5: barcode = '99999999999999999999' is not a whole number"),
+        (
+            "2112,0,0,100,0,0,0,1,99999999999999999999",
+            "line 5: barcode = '99999999999999999999' is beyond 9223372",
+        ),
         ("2112,0,0,100", "line 5 has 4 values; the header has 9 columns"),
         ("2112,0,0,0,0,0,0,1,1", "line 5: pz = 0 GeV/c must not be 0"),
         ("2112,0,0,nan,0,0,0,1,1", "line 5: pz = nan GeV/c must be finite"),

@@ -203,3 +203,18 @@ def test_a_vertex_of_hepmc2_without_a_place_is_where_its_first_particle_is_from(
     ((_, expected),) = theirs(path)
     assert sorted(found) == sorted(expected)
     assert (2112, 1, False, (0, 0, 6, 0, 0, 0)) in found
+
+
+@pytest.mark.parametrize("number", [-5, 2**31, 2**53 + 1, 2**63 - 1])
+def test_event_numbers_are_kept_whole(tmp_path: Path, number: int) -> None:
+    """HepMC3's own reader cuts them to 32 bits."""
+    path = tmp_path / "events.hepmc3"
+    path.write_text(TEXT.replace("E 2 ", f"E {number} "))
+    assert [found for found, _ in ours(path)] == [1, number]
+
+
+def test_an_event_number_beyond_int64_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "events.hepmc3"
+    path.write_text(TEXT.replace("E 2 ", f"E {2**63} "))
+    with pytest.raises(FileFormatError, match=f"line 15: event number {2**63} is beyond {2**63 - 1}, the largest"):
+        list(open_particles(path))

@@ -213,7 +213,7 @@ def test_hepmc3s_own_trees_are_called_what_they_are(tmp_path: Path) -> None:
         ("pdg,px,py,pz\n0x840,0,0,1\n", "line 2: pdg = '0x840' is not a whole number"),
         ("pdg,px,py,pz\nneutron,0,0,1\n", "line 2: pdg = 'neutron' is not a whole number"),
         ("pdg,px,py,pz\n2112,,0,1\n", "line 2: px = '' is not a number"),
-        ("pdg,px,py,pz,event\n2112,0,0,1,99999999999999999999\n", "event = '99999999999999999999' is not a whole"),
+        ("pdg,px,py,pz,event\n2112,0,0,1,99999999999999999999\n", "event = '99999999999999999999' is beyond 9223372"),
         ('pdg,px,py,pz\n"2112,0,0,1\n2112,0,0,1\n', "after line 3: unexpected end of data"),
         ("pdg,px,py,pz\n# a comment\n", "line 2 has 1 value; the header has 4 columns"),
         ("pdg,px,py,pz\n" + "x" * 9000 + ",0,0,1\n", "... is not a whole number"),

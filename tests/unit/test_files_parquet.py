@@ -55,7 +55,7 @@ def test_parquet_names_the_row_of_a_null_and_of_a_wrong_value(tmp_path: Path) ->
     [
         ({"event": [1.5]}, "row 0: event = 1.5 must be a whole number"),
         ({"event": np.array([2**24 + 2], dtype=np.float32)}, "may have been rounded: float32 holds each whole number"),
-        ({"event": np.array([2**63], dtype=np.uint64)}, "event = 9223372036854775808 is above 9223372036854775807"),
+        ({"event": np.array([2**63], dtype=np.uint64)}, "event = 9223372036854775808 is beyond 9223372036854775807"),
         ({"event": [float("nan")]}, "row 0: event = nan must be a whole number"),
         ({"pdg": [22.5]}, "row 0: pdg = 22.5 must be a whole number"),
         ({"vx": ["a"]}, "column 'vx' has type string; it needs numbers"),

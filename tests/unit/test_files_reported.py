@@ -53,7 +53,7 @@ def test_what_is_right_is_read(name: str, expected: list[int], said: str) -> Non
         ("nan.hepmc3", "event 7, particle 3: pz = nan must be finite"),
         ("too_few_vertices.hepmc3", "event 1, line 3: says 2 vertices and has 1; it is damaged or cut short"),
         ("empty.hepmc3", "empty.hepmc3: is empty"),
-        ("uint64_event.parquet", "row 0: event = 9223372036854775813 is above 9223372036854775807, the largest"),
+        ("uint64_event.parquet", "row 0: event = 9223372036854775813 is beyond 9223372036854775807, the largest"),
         ("list_null_inside.parquet", "entry 0: px is null for a number; fill it in or leave the particle out"),
     ],
 )

@@ -26,6 +26,9 @@ REQUIRED = ("pdg", "px", "py", "pz")
 #: Columns of whole numbers; all others are read as float64.
 INTEGER_COLUMNS = ("pdg", STATUS, *SOURCE_COLUMNS)
 
+#: What is said of a whole number beyond int64, also of one far below zero.
+LARGER_THAN_KEPT = f"is beyond {2**63 - 1}, the largest number that is kept (int64)"
+
 BLOCK_ROWS = 8192
 
 #: From the `SOURCE_COLUMNS` of a block to what its source calls row i.
@@ -193,7 +196,7 @@ def whole_numbers(
     if not right.all():
         row = int(np.argmin(right))
         if not floats:
-            why = f"is above {largest}, the largest number that is kept (int64)"
+            why = LARGER_THAN_KEPT
         elif not np.isfinite(values[row]) or values[row] != np.rint(values[row]):
             why = "must be a whole number"
         else:

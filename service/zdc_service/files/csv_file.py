@@ -15,6 +15,7 @@ from zdc_service.files.blocks import (
     BLOCK_ROWS,
     COLUMNS,
     INTEGER_COLUMNS,
+    LARGER_THAN_KEPT,
     ParticleBlock,
     ParticleReader,
     known_columns,
@@ -116,8 +117,9 @@ class CsvReader(ParticleReader):
                 try:
                     kind(parse(cell))
                 except (ValueError, OverflowError) as error:
+                    wrong = f"is not {what}" if isinstance(error, ValueError) else LARGER_THAN_KEPT
                     raise FileFormatError(
-                        f"{self.source}: line {number}: {name} = {short(repr(cell), 60)} is not {what}"
+                        f"{self.source}: line {number}: {name} = {short(repr(cell), 60)} {wrong}"
                     ) from error
             raise
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.errors import FileFormatError
 
+from zdc_service.files.blocks import LARGER_THAN_KEPT
 from zdc_service.files.hepmc_listing import EventText
 
 _GEV = {b"GEV": 1.0, b"MEV": 1e-3}
@@ -20,7 +21,7 @@ _CENTIMETRES = {b"MM": 0.1, b"CM": 1.0}
 
 _INTEGER = r"[ \t]+[+-]?\d{1,15}"
 _NUMBER = r"[ \t]+[+-]?(?:(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?|[nN][aA][nN]|[iI][nN][fF](?:inity)?)"
-_EVENT = r"E[ \t]+([+-]?\d{1,18})"
+_EVENT = r"E[ \t]+([+-]?\d{1,40})"
 _END = r"[ \t]*$"
 _POSITION = rf"(?:[ \t]+@({_NUMBER * 4}))?"
 
@@ -143,6 +144,8 @@ class HepMCEvent:
         if head is None:
             raise self._wrong(0)
         self.number = int(head[1])
+        if not -(2**63) <= self.number < 2**63:
+            raise FileFormatError(f"line {self._first}: event number {self.number} {LARGER_THAN_KEPT}")
         self._name = f"event {self.number}, "
         unchecked = b"P" if self._form is _FORM3 else b"none"
         for place, line in enumerate(self._lines):
