@@ -105,7 +105,7 @@ def test_what_is_no_npy_or_zstd_is_explained(http: httpx.Client) -> None:
         bomb = http.post("/simulate", content=zstandard.compress(bytes(30_000_000)), headers=packed)
     assert (npy.status_code, zstd.status_code, bomb.status_code) == (422, 422, 413)
     assert "the body is no npy file" in npy.json()["error"]["message"]
-    assert "the body is no whole Zstandard frame" in zstd.json()["error"]["message"]
+    assert "the body must be one whole Zstandard frame" in zstd.json()["error"]["message"]
     assert "the body unpacks to more than" in bomb.json()["error"]["message"]
 
 

@@ -39,7 +39,7 @@ def test_whole_bodies(coding: str, pack: Callable[[bytes], bytes]) -> None:
 def test_what_is_not_whole(coding: str, pack: Callable[[bytes], bytes]) -> None:
     packed = pack(BODY)
     for end in range(len(packed)):
-        with pytest.raises(InvalidInputError, match="the body is "):
+        with pytest.raises(InvalidInputError, match=r"the body (is|must be) "):
             unpacked(packed[:end], coding, 10_000)
     for more in (b"x", bytes(8), packed, pack(b"more")):
         with pytest.raises(InvalidInputError, match=f"{len(more)} (more bytes? behind|bytes of unused data)"):
@@ -73,7 +73,7 @@ def test_a_frame_that_says_too_little() -> None:
     assert zstandard.get_frame_parameters(bytes(bomb)).content_size == 50_000_000
     bomb[6:10] = (1000).to_bytes(4, "little")
     assert zstandard.get_frame_parameters(bytes(bomb)).content_size == 1000
-    with pytest.raises(InvalidInputError, match="no whole Zstandard frame"):
+    with pytest.raises(InvalidInputError, match="one whole Zstandard frame"):
         unpacked(bytes(bomb), "zstd", 1_000_000)
 
 

@@ -53,7 +53,7 @@ def _from_zlib(body: bytes, coding: str, limit: int) -> bytes:
     if len(plain) > limit:
         raise _too_large(limit)
     if not decoder.eof:
-        raise InvalidInputError(f"the body is not {coding}: it ends too early")
+        raise InvalidInputError(f"the body is not whole {coding}: it ends too early")
     if decoder.unused_data:
         raise _goes_on(coding, len(decoder.unused_data))
     return plain
@@ -69,7 +69,7 @@ def _from_zstd(body: bytes, limit: int) -> bytes:
             raise _too_large(limit)
         return bytes(decoder.decompress(body, allow_extra_data=False))
     except zstandard.ZstdError as error:
-        raise InvalidInputError(f"the body is no whole Zstandard frame, and nothing else: {error}") from error
+        raise InvalidInputError(f"the body must be one whole Zstandard frame: {error}") from error
 
 
 def _from_zstd_of_unknown_size(decoder: zstandard.ZstdDecompressor, body: bytes, limit: int) -> bytes:
