@@ -28,12 +28,17 @@ class RawCaller:
     open : Whether it has not ended the connection.
     """
 
-    def __init__(self, port: int, window: int | None = None):
-        """Connect; with `window` 0 the server may send no byte of an answer, and the default is never enlarged."""
+    def __init__(self, port: int, window: int | None = None, buffer: int | None = None):
+        """Connect; with `window` 0 the server may send no byte of an answer, and the default is never enlarged.
+
+        With `buffer` this system takes so many bytes ahead of what is read; the others wait in the server's.
+        """
         self.events: list[h2.events.Event] = []
         self.received = b""
         self.open = True
         self._socket = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        if buffer is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, buffer)
         self._connection = h2.connection.H2Connection(h2.config.H2Configuration(header_encoding="utf-8"))
         self._connection.initiate_connection()
         if window is not None:

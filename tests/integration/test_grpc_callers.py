@@ -44,7 +44,7 @@ def refusals(server: RunningServer, protocol: str, kind: str) -> float:
 
 
 def test_a_watcher_who_reads_nothing_holds_up_neither_the_others_nor_the_end(models_folder: Path) -> None:
-    with ExitStack() as callers, running(models_folder, shutdown_seconds=2.0) as server:
+    with ExitStack() as callers, running(models_folder, shutdown_seconds=60.0) as server:
         stub = health_pb2_grpc.HealthStub(callers.enter_context(grpc.insecure_channel(server.grpc)))
         watches = [stub.Watch(health_pb2.HealthCheckRequest(), timeout=PATIENCE) for _ in range(3)]
         assert [next(watch).status for watch in watches] == [1, 1, 1]
@@ -56,7 +56,7 @@ def test_a_watcher_who_reads_nothing_holds_up_neither_the_others_nor_the_end(mod
         server.drain()
         assert [next(watch).status for watch in (*watches, late)] == [2, 2, 2]
         began = time.monotonic()
-    assert time.monotonic() - began < 20  # --shutdown-seconds, on a busy machine
+    assert time.monotonic() - began < 20  # not --shutdown-seconds: who only watches is not waited for
 
 
 def test_all_services_are_listed_with_their_state(server: RunningServer) -> None:

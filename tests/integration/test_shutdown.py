@@ -13,9 +13,11 @@ from queue import SimpleQueue
 from typing import Any
 
 import grpc
+import h2.events
 import httpx
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from raw_grpc import RawCaller, framed
 from served_process import TIMEOUT, Process
 from tiny_model import some_particles
 from zdc_service.client.grpc_client import message_of_request
@@ -289,3 +291,21 @@ def test_callers_who_do_not_read_their_answers_do_not_hold_it_up(
         assert "1 HTTP connections are cut off: answers not computed or not read within 1 s" in err
         assert "gRPC calls are cut off: answers not computed or not read within 1 s" in err
         assert "Traceback" not in err
+
+
+def test_the_last_answer_is_read_before_grpc_closes_its_connection(
+    options: tuple[str, ...], started: list[Process]
+) -> None:
+    server = Process(*options)
+    started.append(server)
+    asked = message_of_request(SimulationRequest(some_particles(1), 1, repeats=100))
+    with RawCaller(int(server.grpc.rpartition(":")[2]), buffer=8192) as caller:
+        call = caller.call("/zdc.v1.Simulation/Simulate")
+        caller.read_on(call)
+        caller.send(call, framed(asked.SerializeToString()), end=True)
+        caller.wait_for(h2.events.ResponseReceived, call)
+        server.popen.send_signal(signal.SIGTERM)
+        time.sleep(2.0)  # the caller is busy elsewhere; what he then sends must not meet a closed connection
+        caller.ping()
+        assert caller.trailers(call)["grpc-status"] == "0"
+    assert server.popen.wait(TIMEOUT) == 0

@@ -1,8 +1,12 @@
-"""Ending a connection of gRPC's, for which gRPC itself has no function."""
+"""Connections of gRPC's: ending one, and what is not sent yet, for which gRPC itself has no functions."""
 
 import contextlib
+import fcntl
 import os
 import socket
+import sys
+import termios
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -21,12 +25,29 @@ def cut(peer: str) -> None:
     address = address_of(peer)
     if address is None:
         return
+    for one, (host, port) in _connections():
+        if (host.removeprefix("::ffff:"), port) == address:
+            with contextlib.suppress(OSError):  # has left
+                one.shutdown(socket.SHUT_RDWR)
+
+
+def unsent(port: int) -> int:
+    """Bytes that the systems of the callers of `port` have not acknowledged."""
+    size = 0
+    for one, _ in _connections():
+        with contextlib.suppress(OSError):
+            if one.getsockname()[1] == port:
+                found = fcntl.ioctl(one.fileno(), termios.TIOCOUTQ, bytes(4))
+                size += int.from_bytes(found, sys.byteorder)
+    return size
+
+
+def _connections() -> Iterator[tuple[socket.socket, tuple[str, int]]]:
+    """All TCP connections of this process, gRPC's among them, and the callers' addresses."""
     for path in Path("/dev/fd").iterdir():
         with contextlib.suppress(OSError):  # closed by now, or not connected
             if not path.is_socket():
                 continue
             with socket.socket(fileno=os.dup(int(path.name))) as one:
                 if one.family in (socket.AF_INET, socket.AF_INET6):
-                    host, port = one.getpeername()[:2]
-                    if (host.removeprefix("::ffff:"), port) == address:
-                        one.shutdown(socket.SHUT_RDWR)
+                    yield one, one.getpeername()[:2]

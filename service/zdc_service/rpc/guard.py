@@ -54,16 +54,21 @@ class Gate(grpc.GenericRpcHandler):
 
     Attributes
     ----------
-    last_call : When a call last arrived, on the clock of `time.monotonic`.
+    last_call, last_end : When a call last arrived, and was last answered, on the clock of `time.monotonic`.
     """
 
     def __init__(self, most: int, refused: Callable[[str], None]):
         """Let `most` calls be under way, and as many probes; `refused` is called with the kind of each refusal."""
-        self.last_call = -math.inf
+        self.last_call = self.last_end = -math.inf
         self._closed = False
         self._most = most
         self._refused = refused
         self._under_way = {False: 0, True: 0}  # calls, probes
+
+    @property
+    def calls(self) -> int:
+        """How many are under way, without probes."""
+        return self._under_way[False]
 
     def close(self) -> None:
         """Answer UNAVAILABLE from now on, except to probes."""
@@ -93,6 +98,7 @@ class Gate(grpc.GenericRpcHandler):
 
     def _call_ended(self, _: object) -> None:
         self._under_way[False] -= 1
+        self.last_end = time.monotonic()
 
     def _probe_ended(self, _: object) -> None:
         self._under_way[True] -= 1

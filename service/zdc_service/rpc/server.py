@@ -13,6 +13,7 @@ from zdc_service.access.tokens import Tokens
 from zdc_service.budget import ByteBudget
 from zdc_service.inference.models import Authorize
 from zdc_service.rpc.callers import Callers
+from zdc_service.rpc.connections import unsent
 from zdc_service.rpc.guard import Gate, RpcGuard
 from zdc_service.rpc.health import Health
 from zdc_service.rpc.inference import SERVICE_NAME as INFERENCE_NAME
@@ -36,6 +37,8 @@ log = logging.getLogger(__name__)
 #: Callers that have called lately hear within this time that they are to ask another server.
 _LINGER_SECONDS, _LATELY_SECONDS = 0.5, 10.0
 _POLL_SECONDS = 0.01
+#: Time for the reading of the last answers, once callers' systems have them; and for watches to end.
+_READ_SECONDS, _WATCH_SECONDS = 0.3, 1.0
 #: What a caller may send of a message that is not awaited yet.
 _LOOKAHEAD_BYTES = 256 * 1024
 #: Pings above the limit that are forgiven.
@@ -131,12 +134,24 @@ class RpcServer:
             await asyncio.sleep(min(_LINGER_SECONDS, grace))
         self._health.end()
         ending = asyncio.create_task(self._end_streams())
-        await self._server.stop(max(0.0, began + grace - time.monotonic()))
+        if not await self._answered(began + grace):
+            log.error("gRPC calls are cut off: answers not computed or not read within %g s", grace)
+        await self._server.stop(max(0.0, min(began + grace - time.monotonic(), _WATCH_SECONDS)))
         ending.cancel()
         if self._looking is not None:
             self._looking.cancel()
-        if time.monotonic() >= began + grace:
-            log.error("gRPC calls are cut off: answers not computed or not read within %g s", grace)
+
+    async def _answered(self, until: float) -> bool:
+        """Wait for the calls under way and the reading of their answers; False if it takes too long.
+
+        gRPC closes a connection together with its last call. A caller who has not read the answer by then, and sends
+        a byte, loses it.
+        """
+        while self._gate.calls or time.monotonic() < self._gate.last_end + _READ_SECONDS or unsent(self.port):
+            if time.monotonic() >= until:
+                return False
+            await asyncio.sleep(_POLL_SECONDS)
+        return True
 
     async def _end_streams(self) -> None:
         while True:
