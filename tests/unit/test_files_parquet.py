@@ -105,3 +105,11 @@ def test_only_some_rows_of_parquet_are_read(tmp_path: Path, group: int, start: i
     places = [block.place(i) for block in blocks for i in range(len(block.particles))]
     assert places == [f"row {row}" for row in range(start, min(stop, 100))]
     assert reader.progress == (len(found), len(found))
+
+
+def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({**FEW, "weight": [1.0] * len(FEW["pdg"])}), path, store_schema=False)
+    path.write_bytes(path.read_bytes().replace(b"weight", b"\xc3eight"))
+    with pytest.raises(FileFormatError, match=r"a\.parquet: cannot be read as Parquet: 'utf-8' codec"):
+        open_particles(path)

@@ -176,6 +176,15 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
             read_all(path)
 
 
+def test_branches_that_cannot_be_unpacked_are_refused(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.root", {"particles": table(5000)})
+    content = path.read_bytes()
+    assert b"ZL\x08" in content  # as ROOT marks what zlib packed
+    path.write_bytes(content.replace(b"ZL\x08", b"XX\x08"))
+    with pytest.raises(FileFormatError, match=r"a\.root: particles: .*; write the file again"):
+        read_all(path)
+
+
 def test_trees_of_floats_hold_codes_too(tmp_path: Path) -> None:
     """As ROOT's TNtuple."""
     columns = {name: values.astype(np.float32) for name, values in table(100).items()}

@@ -42,7 +42,7 @@ class ParquetReader(ParticleReader):
             # Read-ahead would hold whole row groups, of which a file may have only one.
             self._file = parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
             self._record, self._types = self._layout(self._file.schema_arrow)
-        except (self._arrow.ArrowException, OSError) as error:
+        except (self._arrow.ArrowException, OSError, UnicodeDecodeError) as error:
             raise FileFormatError(f"{path}: cannot be read as Parquet: {short(error)}") from error
         self._columns = known_columns(path, list(self._types), self.notes)
         self._check_types()
@@ -72,7 +72,7 @@ class ParquetReader(ParticleReader):
                     elif chosen.num_rows:
                         yield from self._block(chosen, first + skipped)
                     first += batch.num_rows
-            except (self._arrow.ArrowException, OSError) as error:
+            except (self._arrow.ArrowException, OSError, UnicodeDecodeError) as error:
                 raise FileFormatError(
                     f"{self.source}: after row {first - 1}: {short(error)}; write the file again"
                 ) from error

@@ -46,12 +46,14 @@ class RootReader(ParticleReader):
         tree: str | None = None,
     ):
         super().__init__(path, block_rows, statuses)
+        self._entries_read = 0
         self._uproot, self._awkward = (hep_package(name, "ROOT files") for name in ("uproot", "awkward"))
         try:
             self._file = self._uproot.open(path, array_cache=None)
             classes: dict[str, str] = self._file.classnames(cycle=False)
             name = _choose(path, [name for name, kind in classes.items() if kind in _CLASSES], tree)
             self._tree = self._file[name]
+            self._entries = int(self._tree.num_entries)
             names = [str(name) for name in self._tree.keys()]  # noqa: SIM118 (a tree is no dictionary)
         except ZdcError:
             raise
@@ -59,19 +61,18 @@ class RootReader(ParticleReader):
             raise FileFormatError(f"{path}: cannot be read as ROOT: {short(error)}") from error
         self._columns = self._known_branches(names)
         self.has_whole_events = self._is_list()
-        self._knows(self._columns, int(self._tree.num_entries))
-        self._entries_read = 0
+        self._knows(self._columns, self._entries)
 
     @property
     def progress(self) -> tuple[int, int]:
         """Entries."""
-        return self._entries_read, len(self._within(self._tree.num_entries))
+        return self._entries_read, len(self._within(self._entries))
 
     def __iter__(self) -> Iterator[ParticleBlock]:
         events = Events(self.source, self.skipped, self._block_rows, self._chosen)
         with self._file:
             for entries in self._steps():
-                first = self._within(self._tree.num_entries).start + self._entries_read
+                first = self._within(self._entries).start + self._entries_read
                 columns, counts = events.numbers({name: entries[name] for name in self._columns}, first)
                 self._entries_read += len(entries)
                 self.read += len(columns["pdg"])
@@ -99,7 +100,7 @@ class RootReader(ParticleReader):
         return bool(first.ndim > 1)
 
     def _steps(self) -> Iterator[Any]:
-        wanted = self._within(self._tree.num_entries)
+        wanted = self._within(self._entries)
         if not wanted:
             return
         steps = self._tree.iterate(
@@ -115,7 +116,7 @@ class RootReader(ParticleReader):
             yield step
 
     def _unreadable(self, error: Exception) -> FileFormatError:
-        last = self._within(self._tree.num_entries).start + self._entries_read - 1
+        last = self._within(self._entries).start + self._entries_read - 1
         after = f"after entry {last}: " if self.read else ""
         return FileFormatError(f"{self.source}: {self._tree.name}: {after}{short(error)}; write the file again")
 
