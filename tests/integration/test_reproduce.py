@@ -30,7 +30,7 @@ def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
         "optimiser.epochs": 1,
         "optimiser.batch_size": 30,
     }
-    return [word for key, value in tiny.items() for word in ("--set", f"{key}={value}")]
+    return ["--threads", "1", *(word for key, value in tiny.items() for word in ("--set", f"{key}={value}"))]
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,10 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import Silent, tiny_config, trained
 from zdc_detector.errors import ConfigError, TrainingError
@@ -44,6 +46,12 @@ def test_a_run_leaves_config_logs_checkpoints_and_the_best_model(tmp_path: Path)
     assert [e.step for e in board.Scalars("loss/sinkhorn")] == [1, 2, 3, 4]
     draw_curves(run.records(), tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_one_value_alone_is_seen_in_the_curves(tmp_path: Path) -> None:
+    draw_curves([{"epoch": 3, "validation/crps": 5.0}], tmp_path / "curves.png")
+    red, _, blue = np.moveaxis(imread(tmp_path / "curves.png")[:, :, :3], 2, 0)
+    assert np.count_nonzero(blue - red > 0.3) >= 4
 
 
 def test_training_lowers_the_loss(tmp_path: Path) -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FormatStrFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter
 from zdc_detector.whole_file import whole_file
 
 CURVES_FILE = "curves.png"
 
 _COLUMNS = 3
+_FEW_POINTS = 20  # are marked: a line through one is invisible
 _SHOWN = ("loss/", "validation/", "gradient_norm")
 #: Ranges of this ratio have a logarithmic axis; up to the second one, ticks at 1, 2 and 5 of each decade.
 _LOGARITHMIC, _FEW_DECADES = 10.0, 1000.0
@@ -34,7 +35,8 @@ def draw_curves(records: Sequence[dict[str, float]], picture: Path) -> None:
     for i, name in enumerate(shown):
         axes = figure.add_subplot(rows, _COLUMNS, i + 1)
         points = [(record["epoch"], record[name]) for record in records if name in record]
-        axes.plot(*zip(*points, strict=True), linewidth=1.2)
+        axes.plot(*zip(*points, strict=True), linewidth=1.2, marker="." if len(points) <= _FEW_POINTS else None)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         _scale([value for _, value in points], axes)
         axes.set_title(name.replace("/", ": ").replace("_", " "), fontsize=9)
         axes.set_xlabel("epoch", fontsize=8)
