@@ -158,6 +158,16 @@ def test_callers_who_do_not_read_make_room_for_others(models_folder: Path, metho
                 deaf.wait_for(h2.events.ConnectionTerminated)
 
 
+def test_a_caller_who_leaves_before_the_answer_is_sent_is_no_fault_of_the_server(
+    server: RunningServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    with RawCaller(server.server.grpc_port, window=0) as caller:
+        caller.wait_for(h2.events.ResponseReceived, caller.call(SIMULATE, many_rows(), end=True))
+    budget = server.server.budget
+    wait_until(lambda: budget.held == 0)
+    assert [record.getMessage() for record in caplog.records if record.levelname == "ERROR"] == []
+
+
 def test_streams_may_be_idle(hurried: RunningServer) -> None:
     with RawCaller(hurried.server.grpc_port) as caller:
         stream = caller.call(STREAM, many_rows(1))

@@ -41,8 +41,6 @@ def chunked(*parts: bytes) -> bytes:
         b"Content-Length: 99999999999999999999999999\r\n",
         b"Content-Length : 5\r\n",
         b" Content-Length: 5\r\n",
-        b"Transfer-Encoding: xchunked\r\n",
-        b"Transfer-Encoding: identity\r\n",
         b"Transfer-Encoding: chunked, identity\r\n",
         b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
         b"Transfer-Encoding : chunked\r\n",
@@ -61,6 +59,23 @@ def test_an_unclear_head_is_refused(server: RunningServer, head: bytes) -> None:
     (answer,) = exchanged(server, POST + head + b"\r\n" + HIDDEN)
     assert (answer.status, answer.headers["connection"]) == (400, "close")
     assert answer.message
+
+
+@pytest.mark.parametrize(
+    "codings",
+    [
+        b"Transfer-Encoding: xchunked\r\n",
+        b"Transfer-Encoding: identity\r\n",
+        b"Transfer-Encoding: gzip, chunked\r\n",
+        b"Transfer-Encoding: identity, chunked\r\n",
+        b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: , chunked\r\n",
+    ],
+)
+@pytest.mark.parametrize("offer", [b"", UPGRADES[0]])
+def test_a_body_in_another_coding_is_not_read_as_it_is(server: RunningServer, codings: bytes, offer: bytes) -> None:
+    (answer,) = exchanged(server, POST + offer + codings + b"\r\n" + chunked(BODY) + HIDDEN)
+    assert (answer.status, answer.headers["connection"]) == (501, "close")
 
 
 @pytest.mark.parametrize(

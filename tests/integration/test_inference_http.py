@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 import pytest
 from inference_requests import Arrays, http_body, http_outputs
+from raw_http import exchanged
 from running_server import RunningServer
 from tiny_model import NOISE, some_particles
 from waiting import wait_until
@@ -53,6 +54,29 @@ def test_probes(client: httpx.Client, path: str, body: dict[str, Any]) -> None:
 def test_slashes_at_the_end_do_no_harm(client: httpx.Client) -> None:
     assert client.get("/v2/").json() == client.get("/v2").json()
     assert client.get("/v2/models/tiny/").json() == client.get("/v2/models/tiny").json()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "//repository/models/strips/unload",
+        "/repository//models/strips/unload",
+        "/repository/models/strips//unload",
+        "%2frepository/models/strips/unload",
+        "/repository%2Fmodels/strips/unload",
+        "/repository/models/strips%2funload",
+        "/models//infer",
+        "/models/tiny/versions//infer",
+        "/./repository/models/strips/unload",
+        "/Repository/models/strips/unload",
+    ],
+)
+def test_a_path_that_a_proxy_may_read_differently_has_no_route(server: RunningServer, path: str) -> None:
+    """As one that lets all but ``/v2/repository`` pass, and joins no slashes."""
+    head = f"POST /v2{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    (answer,) = exchanged(server, head.encode())  # no library that sends another path
+    assert answer.status == 404
+    assert server.server.simulator.repository.get("strips").card.name == "strips"
 
 
 @pytest.mark.parametrize("binary", [False, True])

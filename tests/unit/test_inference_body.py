@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from zdc_detector.errors import InvalidInputError
+from zdc_detector.errors import InvalidInputError, TooLargeError
 from zdc_service.http.inference_body import Parsed, read_infer, read_object, read_parameters, write_infer
 from zdc_service.inference.reply import InferenceReply
 
@@ -18,7 +18,7 @@ PDG = {"name": "pdg", "datatype": "INT64", "shape": [2], "parameters": {"binary_
 def read(fields: Any, tail: bytes = b"", **options: Any) -> Parsed:
     head = orjson.dumps(fields)
     length = options.get("length", str(len(head)) if tail else None)
-    return read_infer("tiny", "2", head + tail, length)
+    return read_infer("tiny", "2", head + tail, length, most_rows=100)
 
 
 def test_a_request_in_json() -> None:
@@ -132,3 +132,27 @@ def test_bodies_of_administration() -> None:
     for body, text in ((b"[]", "body = .* must be an object"), (b"{", "not JSON"), (b'{"x": 1}', "'x': unknown")):
         with pytest.raises(InvalidInputError, match=text):
             read_parameters(body)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"parameters":{' + b",".join(b'"k%d":1' % number for number in range(2000)) + b"}}",
+        b'{"inputs":[' + b",".join([b"{}"] * 2000) + b"]}",
+    ],
+)
+def test_more_names_than_a_request_has_are_counted_and_not_read(body: bytes) -> None:
+    with pytest.raises(InvalidInputError, match=r"the JSON has 200\d objects and members; a request has at most 1000"):
+        read_infer("tiny", "2", body, None, most_rows=100)
+
+
+def test_more_lists_than_a_request_has_are_counted_and_not_read() -> None:
+    body = b'{"inputs":[' + b",".join([b"[]"] * 3000) + b"]}"
+    with pytest.raises(TooLargeError, match="the JSON has 3001 lists, more than a request of 100 particles"):
+        read_infer("tiny", "2", body, None, most_rows=100)
+
+
+def test_names_and_lists_are_not_counted_in_the_bytes_behind_the_json() -> None:
+    tail = b"[{:" * 10_000
+    noise = {"name": "noise", "datatype": "FP32", "shape": [7500], "parameters": {"binary_data_size": len(tail)}}
+    assert read({"inputs": [noise]}, tail).request.inputs[0].data == tail

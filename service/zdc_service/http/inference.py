@@ -69,6 +69,7 @@ class InferenceDoor:
         self._models = Models(simulator, administrator)
         self._ready = ready
         self._body_limit = body_limit
+        self._most_rows = simulator.max_request_rows
         self._request_seconds = request_seconds
         self._requests = simulator.metrics.requests
         self._succeeded = self._requests.labels(PROTOCOL, "ok")
@@ -80,10 +81,9 @@ class InferenceDoor:
             await self._app(scope, receive, send)
             return
         method, path = scope["method"], scope["path"]
-        route = ["GET" if method == "HEAD" else method, *path.removeprefix(PREFIX).strip("/").split("/")]
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         try:
-            reply = await self._answer([part for part in route if part], headers, receive)
+            reply = await self._answer(_route(scope), headers, receive)
         except Exception as error:
             log_internal(f"{method} {path}", error)
             kind = kind_of(error)
@@ -196,7 +196,7 @@ class InferenceDoor:
 
         def request() -> InferenceRequest:
             plain = unpacked(body, coding_of(headers.get("content-encoding")), self._body_limit)
-            parsed.append(read_infer(name, version, plain, headers.get(HEADER_LENGTH.lower())))
+            parsed.append(read_infer(name, version, plain, headers.get(HEADER_LENGTH.lower()), self._most_rows))
             return parsed[0].request
 
         asked = self._models.understand(name, version, request, deadline, check)
@@ -214,3 +214,15 @@ class InferenceDoor:
 
 def _json(value: Any) -> Reply:
     return Reply(200, orjson.dumps(value), _JSON)
+
+
+def _route(scope: Scope) -> list[str]:
+    """Method and parts of a path.
+
+    A path with an empty part or an encoded slash is not cut, and so has no route: a proxy that lets some paths alone
+    pass may read it differently.
+    """
+    method, path = "GET" if scope["method"] == "HEAD" else scope["method"], scope["path"][len(PREFIX) :]
+    parts = path.removesuffix("/").split("/")[1:]
+    encoded = b"%" in scope["raw_path"] and b"%2f" in scope["raw_path"].lower()
+    return [method, path] if encoded or "" in parts else [method, *parts]

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from zdc_detector.errors import InvalidInputError, excerpt
+from zdc_detector.errors import InvalidInputError, TooLargeError, excerpt
 
 from zdc_service.http.reply import Reply
 from zdc_service.inference.reply import OUTPUT_DATATYPE, InferenceReply
-from zdc_service.inference.request import CONTENT_TYPE, InferenceRequest, check_tensors
+from zdc_service.inference.request import CONTENT_TYPE, MOST_TENSORS, InferenceRequest, check_tensors
 from zdc_service.inference.tensors import Tensor
 
 #: Where the JSON ends and bytes begin; absent where all is JSON.
@@ -17,6 +17,9 @@ HEADER_LENGTH = "Inference-Header-Content-Length"
 
 #: Of a header that counts bytes.
 _MOST_DIGITS = 18
+
+#: Objects and members of a request's JSON, generously.
+_MOST_NAMES = 1000
 
 _FIELDS = frozenset(("id", "parameters", "inputs", "outputs", "model_name", "model_version"))
 
@@ -37,14 +40,16 @@ class Parsed:
     all_binary: bool
 
 
-def read_infer(model: str, version: str, body: bytes, header_length: str | None) -> Parsed:
+def read_infer(model: str, version: str, body: bytes, header_length: str | None, most_rows: int) -> Parsed:
     """The request of a body; `header_length` is the header `HEADER_LENGTH`, where there is one.
 
     Raises
     ------
     InvalidInputError : not a request of the protocol; names the field.
+    TooLargeError : more lists than a request of `most_rows` particles can have.
     """
     end = len(body) if header_length is None else _number(header_length, len(body))
+    _check_size(body, end, most_rows)
     try:
         fields = orjson.loads(memoryview(body)[:end])
     except orjson.JSONDecodeError as error:
@@ -69,6 +74,19 @@ def read_infer(model: str, version: str, body: bytes, header_length: str | None)
         outputs=names,
     )
     return Parsed(request, binary, all_binary)
+
+
+def _check_size(body: bytes, end: int, most_rows: int) -> None:
+    """Refuse more names and lists than a request can have, before each becomes an object of Python."""
+    names = body.count(b"{", 0, end) + body.count(b":", 0, end)
+    if names > _MOST_NAMES:
+        raise InvalidInputError(f"the JSON has {names} objects and members; a request has at most {_MOST_NAMES}")
+    lists = body.count(b"[", 0, end)
+    if lists > _MOST_NAMES + MOST_TENSORS * most_rows:
+        raise TooLargeError(
+            f"the JSON has {lists} lists, more than a request of {most_rows} particles, the most rows of one; "
+            "split the particles, and let first_row continue the count"
+        )
 
 
 def _read_inputs(items: list[Any], tail: memoryview) -> list[Tensor]:

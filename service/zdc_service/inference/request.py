@@ -24,7 +24,7 @@ from zdc_service.inference.tensors import (
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, check_rows
 
 #: Of a request, generously.
-_MOST_TENSORS = 16
+MOST_TENSORS = 16
 #: As folders of versions are called, with at most as many digits as `LARGEST_VERSION` has.
 _VERSION = re.compile("[1-9][0-9]{0,9}", re.ASCII)
 
@@ -77,10 +77,10 @@ class Prepared:
 
 def check_tensors(inputs: int, outputs: int) -> None:
     """Refuse a request with more tensors than any model has, before each of them is looked at."""
-    if max(inputs, outputs) > _MOST_TENSORS:
+    if max(inputs, outputs) > MOST_TENSORS:
         raise InvalidInputError(
             f"{counted(inputs, 'input')} and {counted(outputs, 'output')} are given; no model has more than "
-            f"{_MOST_TENSORS} of either"
+            f"{MOST_TENSORS} of either"
         )
 
 

@@ -84,6 +84,7 @@ class RpcServer:
             doors.append(RpcGuard(tokens, _count_refusals(simulator)))
         if tracing is not None:
             doors.append(TracedCalls(tracing, SIMULATING))
+        logging.getLogger("grpc._cython.cygrpc").addFilter(_is_a_fault)
         self._server = grpc.aio.server(interceptors=doors, options=_options(settings))
         self._ready = False
         self._callers = Callers(budget or ByteBudget(settings.max_held_bytes), settings.body_seconds)
@@ -162,6 +163,11 @@ class RpcServer:
         while True:
             await asyncio.sleep(self._look_seconds)
             self._callers.look()
+
+
+def _is_a_fault(record: logging.LogRecord) -> bool:
+    """Whether something is wrong; gRPC also logs a traceback of every caller who leaves before the answer is sent."""
+    return record.exc_info is None or getattr(record.exc_info[0], "__name__", "") != "ExecuteBatchError"
 
 
 def _count_refusals(simulator: Simulator) -> Callable[[], None]:

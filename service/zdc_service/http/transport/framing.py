@@ -100,6 +100,7 @@ class RequestReader:
         self._headers: list[tuple[bytes, bytes]] = []
         self._hosts = 0
         self._length: int | None = 0
+        self._codings: list[bytes] = []
         self._expects = False
 
     def _head_without_offer(self) -> bytes:
@@ -134,6 +135,7 @@ class RequestReader:
             self._length = int(value)
         elif name == b"transfer-encoding":
             self._length = None
+            self._codings.append(value.lower())
         elif name == b"expect":
             self._expects = value.lower() == b"100-continue"
         self._headers.append((name, value))
@@ -151,6 +153,8 @@ class RequestReader:
             return
         if self._hosts != 1 and (version == "1.1" or self._hosts):
             raise MalformedError(f"a request has one Host header; this one has {self._hosts}")
+        if self._codings and self._codings != [b"chunked"]:  # the parser looks at the last one alone
+            raise MalformedError("the only Transfer-Encoding that is read is chunked", 501, "not_implemented")
         self._in_head = False
         path, query = self._split_target()
         modern = version == "1.1"
