@@ -148,7 +148,7 @@ def test_a_compressed_request(client: httpx.Client) -> None:
         (INFER, {"outputs": [{"name": "hits"}]}, 422, "tiny has no output 'hits'"),
         ("/v2/models/nope/infer", {}, 404, "model 'nope' is not loaded; loaded are strips, tiny"),
         ("/v2/models/tiny/versions/9/infer", {}, 404, "model 'tiny' has no version 9"),
-        ("/v2/models/tiny/versions/x/infer", {}, 404, "version 'x' is none"),
+        ("/v2/models/tiny/versions/x/infer", {}, 404, "there is no version 'x'"),
         (INFER, {"parameters": {"timeout": 1}}, 504, "deadline"),
     ],
 )
