@@ -73,7 +73,7 @@ def test_the_card_says_what_is_true(run: Run, models: Path) -> None:
     config = run.config()
     assert isinstance(config, FastConfig)
     assert (card.takes_pdg, card.output, card.noise.dimension) == (True, "rate", config.model.noise)
-    data = {**json.loads(config.data.model_dump_json()), "train": "train.h5", "test": "test.h5"}  # no paths of a machine
+    data = {**json.loads(config.data.model_dump_json()), "train": "train.h5", "test": "test.h5"}  # no paths
     assert card.config == {**json.loads(config.model_dump_json()), "data": data}
     assert card.scaler == {"kind": "entry", "species": list(config.model.species)}
     assert card.ranges.vertex == ((-1, 1), (-1, 1), (-100, 100))
