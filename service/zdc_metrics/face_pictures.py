@@ -21,7 +21,7 @@ from zdc_detector.shower_rows import StoredRows
 from zdc_metrics.alignment import aligned_mean
 from zdc_metrics.plot_style import GENERATED_COLOR, plot_style
 
-#: What stands below pictures of single responses.
+#: Note below pictures of single responses.
 CIRCLE = "red circle: where the particle's straight line meets the face"
 
 _SHOWN = 3  # repeats of either kind

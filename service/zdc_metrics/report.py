@@ -161,7 +161,7 @@ class Report(_Frozen):
         elif sample_size(self.simulated_repeats) == 1:
             remarks.append(
                 f"With {self.simulated_repeats} simulations of a particle, one is compared with one: distances and "
-                "floors are larger than those of two against two, and do not stand beside them."
+                "floors are larger than those of two against two, and cannot be compared with them."
             )
         return [line for remark in remarks for line in ("", remark)]
 

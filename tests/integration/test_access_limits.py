@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import httpx
 import pytest
+from raw_http import opened, received
 from running_server import RunningServer
 from tiny_model import some_particles
 from zdc_service.client import ClientOptions, connect
@@ -39,18 +40,6 @@ def strict(models_folder: Path) -> Iterator[RunningServer]:
     running = RunningServer(settings)
     yield running
     running.stop()
-
-
-def opened(server: RunningServer) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.server.http_port), timeout=PATIENCE)
-
-
-def received(connection: socket.socket) -> bytes:
-    """All until the server closes."""
-    data = b""
-    while part := connection.recv(65536):
-        data += part
-    return data
 
 
 def error_in(answer: bytes) -> tuple[int, str]:

@@ -1,38 +1,18 @@
 """Proxies that the environment names: which are used, and that an error tells of them."""
 
-import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
 
 import pytest
+from client_calls import PARTICLES, Run, both
 from running_server import RunningServer
-from tiny_model import some_particles
-from zdc_service.client import Chunk, ClientOptions, ConfigError, ForbiddenError, NotReadyError, connect, connect_async
+from zdc_service.client import ConfigError, ForbiddenError, NotReadyError
 from zdc_service.client.proxies import grpc_proxy, http_proxy
 
-PARTICLES = some_particles(3)
 NAMES = ("http_proxy", "https_proxy", "all_proxy", "grpc_proxy", "no_proxy", "no_grpc_proxy")
 NOWHERE = "http://127.0.0.1:1"
-
-
-def run_sync(url: str, **options: Any) -> Chunk:
-    with connect(url, ClientOptions(**options)) as client:
-        return client.run(PARTICLES, seed=1)
-
-
-def run_async(url: str, **options: Any) -> Chunk:
-    async def job() -> Chunk:
-        async with connect_async(url, ClientOptions(**options)) as client:
-            return await client.run(PARTICLES, seed=1)
-
-    return asyncio.run(job())
-
-
-Run = Callable[..., Chunk]
-both = pytest.mark.parametrize("run", [run_sync, run_async])
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """The client over HTTP behind proxies and at wrong addresses: servers on real sockets that are not ours."""
 
-import asyncio
 import gzip
 import http.client
 import socket
@@ -9,16 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
 
 import pytest
 import zstandard
+from client_calls import Run, both
 from running_server import RunningServer
 from same_results import assert_same
-from tiny_model import some_particles
 from zdc_service.client import (
-    Chunk,
-    ClientOptions,
     DeadlineError,
     ForbiddenError,
     NotReadyError,
@@ -26,12 +22,8 @@ from zdc_service.client import (
     TooLargeError,
     UnauthenticatedError,
     ZdcError,
-    connect,
-    connect_async,
     http_client,
 )
-
-PARTICLES = some_particles(40)
 
 #: Status, headers and body that a proxy answers by itself.
 OWN = {
@@ -111,23 +103,6 @@ def proxy(server: RunningServer) -> Iterator[tuple[str, list[dict[str, str]]]]:
         yield f"http://127.0.0.1:{serving.server_port}", seen
         serving.shutdown()
         thread.join()
-
-
-def run_sync(url: str, **options: Any) -> Chunk:
-    with connect(url, ClientOptions(**options)) as client:
-        return client.run(PARTICLES, seed=1)
-
-
-def run_async(url: str, **options: Any) -> Chunk:
-    async def job() -> Chunk:
-        async with connect_async(url, ClientOptions(**options)) as client:
-            return await client.run(PARTICLES, seed=1)
-
-    return asyncio.run(job())
-
-
-both = pytest.mark.parametrize("run", [run_sync, run_async])
-Run = Callable[..., Chunk]
 
 
 @both

@@ -64,7 +64,7 @@ Vertices [cm]: {vertex}. Particles that fly to -z are simulated as their mirror 
 ## Figures of merit
 
 On {report.test_file or "the test file"}, which was not trained on, finished counts.{_floor(report)}
-These are not the paper's data, and its figures do not stand beside these.
+These are not the paper's data: the figures cannot be compared with the paper's.
 
 {report.to_markdown()}
 ## Pictures

@@ -102,7 +102,7 @@ class Table1:
             f"{one.overall.particles} particles of the test set, {one.simulated_repeats} simulated and "
             f"{one.generated_repeats} generated responses of each; counts finished: {one.finish}; mean ± standard "
             f"deviation over {seeds} training{'s' * (seeds > 1)}. Test file: {one.test_file} ({one.simulation}); "
-            "not the paper's data, whose figures do not stand beside these."
+            "not the paper's data: the figures cannot be compared with the paper's."
         )
 
     def write(self, folder: Path) -> None:
