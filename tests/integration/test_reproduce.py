@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from matplotlib.image import imread
+from shower_samples import toy_showers, write_showers
 from training_runs import tiny_config
 from zdc_metrics import Report
 from zdc_training.cli import main
@@ -19,10 +20,12 @@ from zdc_training.run import Run
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     """Overrides that make every configuration tiny."""
-    data = tiny_config(tmp_path_factory.mktemp("data")).data
+    folder = tmp_path_factory.mktemp("data")
+    data = tiny_config(folder).data
+    test = write_showers(folder / "few.h5", toy_showers(12, repeats=4, seed=2))  # few that have every figure
     tiny = {
         "data.train": f'"{data.train}"',
-        "data.test": f'"{data.test}"',
+        "data.test": f'"{test}"',
         "data.validation_share": 0.25,
         "model.latent": 4,
         "model.channels": [4, 4, 4, 4],
@@ -114,6 +117,16 @@ def test_several_trainings_have_a_mean_and_a_spread(folder: Path) -> None:
     cell = table.rows()[0][1 + FIGURES.index("mae")]
     assert cell.startswith(f"{statistics.fmean(values):.3g} ± {statistics.stdev(values):.2g}")
     assert "standard deviation over 3 trainings" in table.lead()
+
+
+def test_a_figure_that_few_particles_cannot_say_is_left_out(folder: Path) -> None:
+    report = next(shifted(folder))
+    nothing = report.overall.figures["auc"].model_copy(update={"value": None, "floor": None})
+    report.overall.figures["auc"] = nothing
+    table = Table1([Finished(TABLE1[0], 1, Run(folder), report, 1.0, 1)])
+    assert table.order("auc") == ()
+    assert table.rows()[0][1 + FIGURES.index("auc")] == "–"
+    assert table.draw().axes
 
 
 def shifted(folder: Path) -> Iterator[Report]:

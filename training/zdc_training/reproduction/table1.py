@@ -47,7 +47,7 @@ class Table1:
         return self.finished[0].report.overall.figures[name]
 
     def order(self, name: str) -> tuple[str, ...]:
-        """Models by the mean of a figure, best first."""
+        """Models by the mean of a figure, best first, without those of which a small test file cannot say it."""
         best = {"dispersion": 1.0, "auc": 0.5, "empty_share": self.floor("empty_share").floor or 0.0}
         target = best.get(name)
 
@@ -55,7 +55,7 @@ class Table1:
             mean = statistics.fmean(self.values(label, name))
             return mean if target is None else abs(mean - target)
 
-        return tuple(sorted(self.labels, key=badness))
+        return tuple(sorted((label for label in self.labels if self.values(label, name)), key=badness))
 
     def head(self) -> list[str]:
         """Headings of the columns."""
@@ -78,6 +78,8 @@ class Table1:
 
     def _cell(self, label: str, name: str) -> str:
         values = self.values(label, name)
+        if not values:
+            return number(None)
         spread = f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else ""
         mean, floor = statistics.fmean(values), self.floor(name).floor
         ratio = "" if name in (*WITHOUT_RATIO, "empty_share") or not floor else f" ({mean / floor:.2f} of the floor)"
