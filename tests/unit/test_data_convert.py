@@ -139,6 +139,13 @@ def test_one_npz_may_hold_both(tmp_path: Path) -> None:
     assert read_rows(read).attributes["title"] == "Toy showers"
 
 
+def test_a_table_of_text_is_not_called_a_pickle(tmp_path: Path) -> None:
+    table = tmp_path / "particles.csv"
+    table.write_text("energy,vx\n1,2\n")
+    with pytest.raises(FileFormatError, match=r"particles\.csv: is none of npz, npy and pickle; save its numbers"):
+        convert(table, table, tmp_path / "out.h5")
+
+
 def test_pickled_responses_need_permission(tmp_path: Path) -> None:
     particles, responses = save(tmp_path / "p.npz", WITH_PDG), tmp_path / "r.pkl"
     responses.write_bytes(pickle.dumps(SHOWERS.responses))

@@ -23,6 +23,7 @@ _ALIASES: dict[str, tuple[str, ...]] = {
     "charge": ("q",),
     "pdg": ("pdgid", "pdgcode", "pdgmc", "mcpdg", "pid", "pdgencoding"),
 }
+_BINARY = b"P", b"\x93", b"\x80"  # how npz, npy and the pickles of Python 3 begin
 _SHOWN = 12  # columns that a message lists
 
 
@@ -89,6 +90,11 @@ def read_array(path: Path, allow_pickle: bool, names: tuple[str, ...], dimension
         raise FileFormatError(f"{path}: is damaged or cut short: {error}; copy it again") from error
     except (OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
         if "allow_pickle" in str(error):
+            with path.open("rb") as file:
+                if path.suffix not in (".pkl", ".pickle") and not file.read(1).startswith(_BINARY):
+                    raise FileFormatError(
+                        f"{path}: is none of npz, npy and pickle; save its numbers with numpy.savez"
+                    ) from error
             raise _pickle_refused(path) from error
         raise FileFormatError(f"{path}: cannot be read as npz or npy: {error}; copy or save it again") from error
 
