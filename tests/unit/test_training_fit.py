@@ -152,7 +152,7 @@ def test_a_loss_that_is_not_finite_names_the_step_the_term_and_the_remedy(tmp_pa
     config = tiny_config(tmp_path, loss={"reconstruction_weight": 1e40}, optimiser={"epochs": 4, "batch_size": 30})
     with pytest.raises(
         TrainingError,
-        match=r"epoch 1, step 1: the reconstruction term is -?(inf|nan); begin again with --set .* or --set loss\.blur",
+        match=r"epoch 1, step 1: the reconstruction term is -?(inf|nan); begin again with --resume and --set .*\.blur",
     ):
         fit(config, Run(tmp_path / "run"), False, Silent())
 

@@ -131,6 +131,23 @@ def test_a_full_disk_at_a_checkpoint_keeps_the_last_epoch_and_says_how_to_go_on(
     assert load_state(copy.checkpoint)["epoch"] == 5
 
 
+def test_a_full_disk_in_the_first_epoch_says_that_none_is_kept(run: Run, tmp_path: Path) -> None:
+    fresh = Run(tmp_path / "run")
+    with (
+        no_file_above(run.checkpoint.stat().st_size // 2),
+        pytest.raises(OSError, match=r"no epoch is finished yet: make room, then go on with --resume"),
+    ):
+        fit(run.config(), fresh, False, Silent())
+    fit(run.config(), fresh, True, Silent())
+    assert fresh.checkpoint.exists()
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ConfigError, match=r"cannot be written: Not a directory; choose another folder by --run$"):
+        fit(run.config(), Run(tmp_path / "file" / "run"), False, Silent())
+
+
 @pytest.mark.parametrize("content", [b'{"seed": 1, "da', b"\xff\xfe{}", b"[1, 2]", b"null"])
 def test_a_damaged_configuration_is_one_line(run: Run, tmp_path: Path, content: bytes) -> None:
     copy = copied(run, tmp_path)
@@ -155,7 +172,7 @@ def test_half_a_line_in_the_middle_of_a_log_hinders_nothing(run: Run, tmp_path: 
 def test_weights_that_run_away_name_the_step_and_the_remedy(tmp_path: Path, name: str, rate: str) -> None:
     config = override_config(method_config(tmp_path, name), [f"optimiser.learning_rate={rate}"])
     with pytest.raises(
-        TrainingError, match=r"^epoch 1, step \d: [^\n]*; begin again with --set optimiser\.learning_ra"
+        TrainingError, match=r"^epoch 1, step \d: [^\n]*; begin again with --resume and --set optimiser\.learning_ra"
     ):
         fit(config, Run(tmp_path / "run"), False, Silent())
     assert not (tmp_path / "run" / "checkpoint.pt").exists()

@@ -113,7 +113,8 @@ class Run:
         try:
             yield
         except OSError as error:
-            what = f"{error.strerror or error}; the last finished epoch is kept: make room, then go on with --resume"
+            kept = "the last finished epoch is kept" if self.checkpoint.is_file() else "no epoch is finished yet"
+            what = f"{error.strerror or error}; {kept}: make room, then go on with --resume"
             raise OSError(error.errno, what, str(error.filename or self.folder)) from error
 
     @contextmanager

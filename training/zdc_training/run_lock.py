@@ -22,11 +22,15 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    ConfigError : another process holds it; names the process.
+    ConfigError : another process holds it, named in the message; or the folder cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    # Not truncated before it is ours: a holder's name is in it. Never removed: a second process may have opened it.
-    with (folder / LOCK_FILE).open("a+") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        # Not truncated before it is ours: a holder's name is in it. Never removed: a second process may have opened it.
+        opened = (folder / LOCK_FILE).open("a+")
+    except OSError as error:
+        raise ConfigError(f"{folder}: cannot be written: {error.strerror}; choose another folder by --run") from error
+    with opened as file:
         _take(file, folder)
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}")

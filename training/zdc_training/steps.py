@@ -193,7 +193,7 @@ class Training:
         if isinstance(self.config.loss, SinkhornCostConfig):
             keys["loss.blur"] = "higher"
         remedies = " or ".join(f"--set {key}=... ({change})" for key, change in keys.items())
-        kept = "go on from the last finished epoch with --resume and" if self.epoch else "begin again with"
+        kept = "go on from the last finished epoch with --resume and" if self.epoch else "begin again with --resume and"
         return TrainingError(f"epoch {self.epoch + 1}, step {self.steps + 1}: {what}; {kept} {remedies}")
 
     @torch.no_grad()
