@@ -75,6 +75,7 @@ def test_single_particles_over_both_protocols(models_folder: Path, model: str, c
         assert dense <= int(reply) < dense + 1000
 
 
+@pytest.mark.alone
 def test_bulk_production_with_all_its_processes(models_folder: Path) -> None:
     options = ("--model", "tiny", "--rows", "2000", "--formats", "root", "--what", "response", "--", "--workers", "2")
     ((what, ending, seconds, rate, *_, peak, size),) = table(run("bulk.py", models_folder, *options))

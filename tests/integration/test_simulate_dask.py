@@ -15,6 +15,8 @@ import pytest
 from simulate_runs import assert_same_content, run, start, write_particles
 from tiny_model import write_model
 
+pytestmark = pytest.mark.alone
+
 ROWS, PARTS = 6000, 60
 TIMEOUT = 240  # a busy machine takes long to start processes
 

@@ -48,6 +48,7 @@ def test_in_a_table_another_species_is_an_error_of_its_row(
     assert "line 3" in capsys.readouterr().err
 
 
+@pytest.mark.alone
 def test_workers_leave_out_the_same(tmp_path: Path, one_model: Path) -> None:
     common = ("--input", events(tmp_path), "--models", one_model, "--seed", 7, "--out-of-range", "extrapolate")
     assert run(*common, "--output", tmp_path / "alone.h5") == 0

@@ -185,6 +185,7 @@ def test_a_run_is_evaluated_and_exported(
     assert f"{folder} exists; add --overwrite" in err
 
 
+@pytest.mark.alone
 def test_under_torchrun_a_refusal_is_said_once(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

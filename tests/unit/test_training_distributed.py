@@ -22,6 +22,8 @@ from zdc_training.run import Run
 from zdc_training.run_lock import LOCK_FILE
 from zdc_training.steps import Draws, Training
 
+pytestmark = pytest.mark.alone
+
 #: Methods whose terms compare the showers of a batch with each other, or normalise over it. Of the discriminator's
 #: game only numbers that are drawn the same way can be compared, not Poisson counts.
 METHODS = ("e2esae", "cvae", "cwae", "swae", "sae-hypersphere", "cdcgan-round")
@@ -42,16 +44,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Showers and what two processes make of them."""
     folder = tmp_path_factory.mktemp("two")
     method_config(folder, "e2esae")  # writes the showers before two processes want to
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    with socket.socket() as free, socket.socket() as other:
+        for each in (free, other):
+            each.bind(("127.0.0.1", 0))
+        port, later = free.getsockname()[1], other.getsockname()[1]
     command = [sys.executable, __file__, str(folder)]
     started = [
         subprocess.Popen(
             command,
             env=os.environ
             | {"RANK": str(i), "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1"},
+            | {"PYTHONPATH": os.pathsep.join(sys.path), "OMP_NUM_THREADS": "1", "LATER_PORT": str(later)},
             stderr=subprocess.PIPE,
             text=True,
         )
@@ -155,6 +158,8 @@ def main(folder: Path) -> None:
         (folder / "refusal").write_text(str(error))
     destroy_process_group()
     # As `torchrun` starts them: they join within. The second one comes when the first holds the folder.
+    # At another port: whoever is early would meet what is left of the group before, and wait for ever.
+    os.environ["MASTER_PORT"] = os.environ["LATER_PORT"]
     run = Run(folder / "late")
     while rank_of_environment() and not (run.folder / LOCK_FILE).exists():
         time.sleep(0.01)

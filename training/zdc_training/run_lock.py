@@ -22,14 +22,15 @@ def locked(folder: Path) -> Iterator[None]:
 
     Raises
     ------
-    ConfigError : another process holds it, named in the message; or the folder cannot be written.
+    ConfigError : another process holds it; names the process.
+    OSError : the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         # Not truncated before it is ours: a holder's name is in it. Never removed: a second process may have opened it.
         opened = (folder / LOCK_FILE).open("a+")
     except OSError as error:
-        raise ConfigError(f"{folder}: cannot be written: {error.strerror}; choose another folder by --run") from error
+        raise OSError(error.errno, f"{error.strerror}; choose another folder by --run", str(folder)) from error
     with opened as file:
         _take(file, folder)
         file.truncate(0)

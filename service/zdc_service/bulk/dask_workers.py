@@ -125,7 +125,10 @@ class DaskWorkers(Workers):
         usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             return self._dask.LocalCluster(
-                n_workers=self._processes, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+                n_workers=self._processes,
+                threads_per_worker=1,
+                dashboard_address="127.0.0.1:0",  # None would try port 8787 all the same, which another job may have
+                silence_logs=logging.CRITICAL,
             )
         finally:
             signal.signal(signal.SIGINT, usual)
