@@ -80,7 +80,7 @@ class RawCaller:
             self._flush()
 
     def ping(self) -> None:
-        """As clients do that want to know whether the server is still there."""
+        """Ping the server, as clients do to find out whether it is still there."""
         self._connection.ping(bytes(8))
         self._flush()
 

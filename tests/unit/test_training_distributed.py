@@ -158,7 +158,7 @@ def main(folder: Path) -> None:
         (folder / "refusal").write_text(str(error))
     destroy_process_group()
     # As `torchrun` starts them: they join within. The second one comes when the first holds the folder.
-    # At another port: whoever is early would meet what is left of the group before, and wait for ever.
+    # At another port: at the first one, an early process joins the remains of the former group and waits for ever.
     os.environ["MASTER_PORT"] = os.environ["LATER_PORT"]
     run = Run(folder / "late")
     while rank_of_environment() and not (run.folder / LOCK_FILE).exists():

@@ -10,6 +10,7 @@ import torch
 from torch.utils.tensorboard import SummaryWriter
 from zdc_detector.errors import ConfigError
 from zdc_detector.showers import Showers
+from zdc_detector.words import counted
 
 from zdc_training.checkpoints import load_state, save_state
 from zdc_training.config import AnyConfig
@@ -110,7 +111,7 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
                     reporter.epoch(record)
                     _agree(training)
         if not training.patient:
-            waited = f"{training.waited} validation{'s' * (training.waited > 1)}"
+            waited = counted(training.waited, "validation")
             reporter.say(f"stopped after epoch {training.epoch}: no smaller CRPS in {waited} (optimiser.patience)")
 
 

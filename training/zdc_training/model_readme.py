@@ -1,6 +1,7 @@
 """The README beside an exported model: its card in words, for people."""
 
 from zdc_detector.card import ModelCard
+from zdc_detector.words import counted
 from zdc_metrics import Report
 
 from zdc_training.curves import CURVES_FILE
@@ -17,10 +18,10 @@ def _took(card: ModelCard) -> str:
     spent = card.training
     if spent is None:
         return ""
-    where = f"{spent.threads} thread{'s' * (spent.threads > 1)}" if spent.device == "cpu" else spent.device
+    where = counted(spent.threads, "thread") if spent.device == "cpu" else spent.device
     many = f" in each of {spent.processes} processes" if spent.processes > 1 else ""
     time = f"{spent.seconds / 60:.1f} minutes" if spent.seconds >= 60 else f"{spent.seconds:.0f} seconds"
-    epochs = f"{spent.epochs} epoch{'s' * (spent.epochs > 1)}"
+    epochs = counted(spent.epochs, "epoch")
     return f", {epochs} in {time} on {where}{many}"
 
 

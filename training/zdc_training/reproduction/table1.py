@@ -8,6 +8,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure as Drawing
 from zdc_detector.whole_file import write_whole
+from zdc_detector.words import counted
 from zdc_metrics.plot_style import REFERENCE_COLOR, plot_style
 from zdc_metrics.report import HEADINGS, WITHOUT_RATIO, Figure
 from zdc_metrics.tables import header, number, row
@@ -103,7 +104,7 @@ class Table1:
         return (
             f"{one.overall.particles} particles of the test set, {one.simulated_repeats} simulated and "
             f"{one.generated_repeats} generated responses of each; counts finished: {one.finish}; mean ± standard "
-            f"deviation over {seeds} training{'s' * (seeds > 1)}. Test file: {one.test_file} ({one.simulation}); "
+            f"deviation over {counted(seeds, 'training')}. Test file: {one.test_file} ({one.simulation}); "
             "not the paper's data: the figures cannot be compared with the paper's."
         )
 
