@@ -137,15 +137,30 @@ with connect(sys.argv[1]) as client:
 """
 
 
-def program(text: str, *arguments: str) -> "subprocess.Popen[str]":
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-    # Python 3.12 and later warn of forks where there are threads.
-    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", text, *arguments]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+Program = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def program() -> Iterator[Program]:
+    """Starts a Python program with arguments; one that still runs after the test is killed."""
+    started: list[subprocess.Popen[str]] = []
+
+    def start(text: str, *arguments: str) -> "subprocess.Popen[str]":
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+        # Python 3.12 and later warn of forks where there are threads.
+        command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", text, *arguments]
+        running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        started.append(running)
+        return running
+
+    yield start
+    for running in started:
+        running.kill()
+        running.communicate()
 
 
 @pytest.mark.parametrize("way", SERVED)
-def test_a_forked_process_is_told_and_disturbs_nobody(server: RunningServer, way: str) -> None:
+def test_a_forked_process_is_told_and_disturbs_nobody(server: RunningServer, program: Program, way: str) -> None:
     running = program(FORKED, url_of(server, way))
     said, errors = running.communicate(timeout=TIMEOUT)
     assert running.returncode == 0, errors
@@ -175,13 +190,14 @@ client.run(events())
 
 
 @pytest.mark.parametrize("way", SERVED)
-def test_an_interrupted_program_ends_though_its_client_was_not_closed(way: str) -> None:
+def test_an_interrupted_program_ends_though_its_client_was_not_closed(program: Program, way: str) -> None:
     _, errors = program(INTERRUPTED, NOBODY[way]).communicate(timeout=TIMEOUT)
     assert errors.rstrip().endswith("KeyboardInterrupt")
 
 
 STRUCK = """
-import signal, sys, threading
+import signal, sys, threading, time
+from concurrent.futures import ThreadPoolExecutor
 from zdc_service.client import connect
 
 photon = {"pdg": [22], "px": [0.0], "py": [0.0], "pz": [300.0]}
@@ -193,8 +209,16 @@ def strike(frame, event, _):
         signal.raise_signal(signal.SIGINT)
 
 
+def submit_late(pool, task):  # when the main thread has ended
+    time.sleep(0.1)
+    return submit(pool, task)
+
+
 signal.signal(signal.SIGINT, signal.default_int_handler)
-if sys.argv[2] == "connecting":
+submit = ThreadPoolExecutor.submit
+if sys.argv[2] == "connecting slowly":
+    ThreadPoolExecutor.submit = submit_late
+if sys.argv[2] != "asking":
     sys.setprofile(strike)
 client = connect(sys.argv[1])
 sys.setprofile(strike)
@@ -202,12 +226,14 @@ client.run(photon)
 """
 
 
-@pytest.mark.parametrize("when", ["connecting", "asking"])
+@pytest.mark.parametrize("when", ["connecting", "connecting slowly", "asking"])
 @pytest.mark.parametrize("way", SERVED)
-def test_a_program_ends_whichever_thread_it_was_starting(server: RunningServer, way: str, when: str) -> None:
+def test_a_program_ends_whichever_thread_it_was_starting(
+    server: RunningServer, program: Program, way: str, when: str
+) -> None:
     running = program(STRUCK, url_of(server, way), when)
     _, errors = running.communicate(timeout=TIMEOUT)
-    if when == "connecting":
+    if when != "asking":
         assert errors.rstrip().endswith("KeyboardInterrupt")
     else:  # it started none
         assert (running.returncode, errors) == (0, "")

@@ -33,8 +33,11 @@ def _started_pool(size: int) -> ThreadPoolExecutor:
     all_run = threading.Barrier(size)
 
     def start() -> None:
-        for _ in range(size):
-            pool.submit(all_run.wait)
+        try:
+            for _ in range(size):
+                pool.submit(all_run.wait)
+        except RuntimeError:  # the program ends meanwhile: the threads so far must not wait for the missing ones
+            all_run.abort()
 
     starting = threading.Thread(target=start, name="zdc-client-start")
     starting.start()
