@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from shower_samples import toy_showers, write_showers
-from zdc_training.config import AnyConfig, override_config, parse_config
-from zdc_training.fast_config import FastConfig, FastModelConfig
+from zdc_training.config.config import AnyConfig, override_config, parse_config
+from zdc_training.config.fast import FastConfig, FastModelConfig
+from zdc_training.config.images import SinkhornConfig
 from zdc_training.fit import fit
-from zdc_training.image_config import SinkhornConfig
 from zdc_training.run import Run
 
 SMALL_FAST = FastModelConfig(

@@ -18,7 +18,7 @@ from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
 from zdc_training.cli import main
-from zdc_training.config import override_config
+from zdc_training.config.config import override_config
 from zdc_training.data import load_split
 from zdc_training.export import export
 from zdc_training.generate import generate, network

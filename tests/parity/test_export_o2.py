@@ -22,7 +22,7 @@ from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
 from zdc_training.checkpoints import load_state, save_state
 from zdc_training.cli import main
-from zdc_training.config import override_config
+from zdc_training.config.config import override_config
 from zdc_training.export_o2 import IR_VERSION
 from zdc_training.geometry import FaceGeometry
 from zdc_training.graph import write_onnx

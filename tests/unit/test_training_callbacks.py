@@ -7,7 +7,7 @@ import pytest
 from training_runs import Silent, tiny_config
 from zdc_detector.errors import ConfigError
 from zdc_training.callbacks import Followed, load_callback
-from zdc_training.config import override_config
+from zdc_training.config.config import override_config
 from zdc_training.fit import fit
 from zdc_training.run import Run
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from zdc_detector.errors import ConfigError
 from zdc_detector.finish import Finish
-from zdc_training.config import (
+from zdc_training.config.config import (
     FIXED,
     changed_keys,
     check_resumable,
@@ -15,7 +15,7 @@ from zdc_training.config import (
     override_config,
     shipped_configs,
 )
-from zdc_training.image_config import SinkhornConfig
+from zdc_training.config.images import SinkhornConfig
 
 
 @pytest.mark.parametrize("name", sorted(shipped_configs()))

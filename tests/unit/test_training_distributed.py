@@ -13,7 +13,7 @@ import pytest
 import torch
 from training_runs import Silent, method_config
 from zdc_detector.errors import ConfigError
-from zdc_training.config import override_config
+from zdc_training.config.config import override_config
 from zdc_training.data import load_split
 from zdc_training.distributed import gather, processes, rank
 from zdc_training.fit import fit

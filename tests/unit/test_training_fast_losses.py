@@ -11,7 +11,7 @@ from zdc_detector.calorimeter import ZN
 from zdc_detector.showers import read_showers
 from zdc_metrics import fair_crps
 from zdc_metrics.classifier import FEATURES, shower_features
-from zdc_training.fast_config import FastLossConfig
+from zdc_training.config.fast import FastLossConfig
 from zdc_training.fast_learner import turned
 from zdc_training.fast_losses import (
     FastBatch,

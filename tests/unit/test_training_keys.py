@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 from zdc_training.cli import main
-from zdc_training.config import METHODS, load_config, parse_config, shipped_configs
-from zdc_training.config_keys import all_keys, as_toml, keys_of
+from zdc_training.config.config import METHODS, load_config, parse_config, shipped_configs
+from zdc_training.config.keys import all_keys, as_toml, keys_of
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -7,7 +7,7 @@ import numpy as np
 import ot
 import pytest
 import torch
-from zdc_training.image_config import LossConfig, ReconstructionConfig
+from zdc_training.config.images import LossConfig, ReconstructionConfig
 from zdc_training.learner import ObjectiveTerms
 from zdc_training.losses import (
     diameter,

@@ -9,7 +9,7 @@ import torch
 from shower_samples import face_particles
 from training_runs import METHODS, Silent, finished, method_config
 from zdc_detector.random import normals
-from zdc_training.config import AnyConfig, override_config
+from zdc_training.config.config import AnyConfig, override_config
 from zdc_training.data import load_split
 from zdc_training.fit import fit
 from zdc_training.learner import Generator

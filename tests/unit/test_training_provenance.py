@@ -15,7 +15,7 @@ from training_runs import Silent, tiny_config
 from zdc_detector.card import ModelCard, sha256_of
 from zdc_detector.errors import ConfigError
 from zdc_training.cli import main
-from zdc_training.config import override_config
+from zdc_training.config.config import override_config
 from zdc_training.data import load_split
 from zdc_training.export import export
 from zdc_training.fit import fit

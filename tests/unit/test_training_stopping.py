@@ -11,13 +11,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from training_runs import Silent, method_config, tiny_config
 from zdc_detector.finish import Finish
 from zdc_training.checkpoints import load_state
-from zdc_training.config import override_config
+from zdc_training.config.config import override_config
+from zdc_training.config.sections import OptimiserConfig
 from zdc_training.data import load_split
 from zdc_training.fit import fit
 from zdc_training.image_learner import AutoencoderLearner
 from zdc_training.methods import build_learner
 from zdc_training.run import Run
-from zdc_training.sections import OptimiserConfig
 from zdc_training.steps import learning_rate
 from zdc_training.validation import doubts
 

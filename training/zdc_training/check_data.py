@@ -10,9 +10,9 @@ from zdc_detector.checks import REQUIRED, Columns, Problem, find_problems, layou
 from zdc_detector.particles import ENERGY, MASS, PX, PZ, species_name
 from zdc_detector.showers import read_columns
 
-from zdc_training.config import load_config
+from zdc_training.config.config import load_config
+from zdc_training.config.fast import FastModelConfig
 from zdc_training.data_warnings import count_copies, data_warnings
-from zdc_training.fast_config import FastModelConfig
 
 _SPECIES_LINE = "  {:>6}  {:<10} {:>8} {:>9} {:>18} {:>9} {:>7}"
 

@@ -18,7 +18,7 @@ from zdc_detector.random import MAX_SEED
 from zdc_training.data_commands import CheckData, CheckSymmetries, Convert, Split
 
 if TYPE_CHECKING:
-    from zdc_training.config import AnyConfig
+    from zdc_training.config.config import AnyConfig
     from zdc_training.run import Run
 
 # torch, scikit-learn and matplotlib take seconds to load: commands that need them import them when they run, so that
@@ -79,7 +79,7 @@ class Fit(OnTorch, WithKeys):
 
     def cli_cmd(self) -> None:
         """Train; Ctrl-C keeps the last finished epoch."""
-        from zdc_training.config import changed_keys, load_config, override_config
+        from zdc_training.config.config import changed_keys, load_config, override_config
         from zdc_training.run import Run
 
         run = Run(self.run or Path("runs") / Path(self.config).stem)
@@ -142,8 +142,8 @@ class Keys(BaseModel):
 
     def cli_cmd(self) -> None:
         """Print them."""
-        from zdc_training.config import METHODS, load_config
-        from zdc_training.config_keys import all_keys, as_toml
+        from zdc_training.config.config import METHODS, load_config
+        from zdc_training.config.keys import all_keys, as_toml
 
         if self.of is None:
             print(all_keys(METHODS), end="")
@@ -159,7 +159,7 @@ class Profile(OnTorch, WithKeys):
 
     def cli_cmd(self) -> None:
         """Print the tables."""
-        from zdc_training.config import load_config
+        from zdc_training.config.config import load_config
         from zdc_training.profile import profile_training
 
         self.use_threads()

@@ -11,8 +11,8 @@ from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
 from zdc_detector.random import SPLIT_STREAM, raw_words
 from zdc_detector.showers import Showers, read_showers
 
-from zdc_training.config import data_path
-from zdc_training.sections import DataConfig
+from zdc_training.config.config import data_path
+from zdc_training.config.sections import DataConfig
 
 
 def load_split(config: DataConfig) -> tuple[Showers, Showers]:

@@ -83,6 +83,6 @@ class CheckSymmetries(BaseModel):
     def cli_cmd(self) -> None:
         """Print a table of p-values."""
         from zdc_training.check_symmetries import check_symmetries, format_tests
-        from zdc_training.config import data_path
+        from zdc_training.config.config import data_path
 
         print(format_tests(check_symmetries(data_path(self.file), self.seed)))

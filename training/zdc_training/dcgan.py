@@ -25,8 +25,8 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.finish import Finish
 from zdc_detector.showers import Showers
 
+from zdc_training.config.images import DcganConfig, NoisyNetworkConfig
 from zdc_training.distributed import normal, private, shared
-from zdc_training.image_config import DcganConfig, NoisyNetworkConfig
 from zdc_training.image_generator import MAX_LOG_PHOTONS, ImageGenerator
 from zdc_training.image_learner import ImageLearner
 from zdc_training.learner import Generator, ObjectiveTerms, Player

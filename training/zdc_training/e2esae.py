@@ -4,8 +4,8 @@ import torch
 from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
 
+from zdc_training.config.images import LossConfig, SinkhornModelConfig
 from zdc_training.distributed import gather, normal
-from zdc_training.image_config import LossConfig, SinkhornModelConfig
 from zdc_training.image_generator import ImageGenerator
 from zdc_training.learner import ObjectiveTerms
 from zdc_training.losses import diversity, reconstruction_loss, sinkhorn_divergence

@@ -22,9 +22,9 @@ from zdc_detector.particles import CONDITIONS, UNITS
 from zdc_detector.whole_file import whole_folder
 from zdc_metrics import Report
 
-from zdc_training.config import AnyConfig
+from zdc_training.config.config import AnyConfig
+from zdc_training.config.fast import FastConfig
 from zdc_training.data import load_split
-from zdc_training.fast_config import FastConfig
 from zdc_training.graph import OPSET, ExportedGraph, check_parity, flops, write_golden, write_graph
 from zdc_training.image_generator import ImageGenerator
 from zdc_training.learner import Generator

@@ -21,7 +21,7 @@ from zdc_detector.random import normals
 from zdc_detector.showers import Showers
 from zdc_detector.whole_file import whole_folder
 
-from zdc_training.config import AnyConfig
+from zdc_training.config.config import AnyConfig
 from zdc_training.data import load_split
 from zdc_training.geometry import FaceGeometry
 from zdc_training.graph import ExportedGraph, check_difference, write_onnx

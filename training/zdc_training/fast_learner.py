@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from zdc_detector.showers import Showers
 
+from zdc_training.config.fast import FastConfig
 from zdc_training.distributed import private, share, shared
-from zdc_training.fast_config import FastConfig
 from zdc_training.fast_losses import FastBatch, FastObjective, poisson_deviance
 from zdc_training.fast_model import FastAutoencoder
 from zdc_training.learner import Generator, ObjectiveTerms, Player

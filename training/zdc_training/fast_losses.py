@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from zdc_training.coarse_frame import CoarseFrame
-from zdc_training.fast_config import FastLossConfig
+from zdc_training.config.fast import FastLossConfig
 from zdc_training.fast_model import FastAutoencoder
 from zdc_training.learner import ObjectiveTerms
 from zdc_training.light import poisson_counts, spread_light

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
 
 from zdc_training.coarse_frame import CoarseFrame, Entry
+from zdc_training.config.fast import FastModelConfig
 from zdc_training.entry_features import EntryFeatures
-from zdc_training.fast_config import FastModelConfig
 from zdc_training.image_generator import MAX_LOG_PHOTONS
 from zdc_training.learner import Generator
 from zdc_training.light import STREAMS, FibreNumbers, light_line

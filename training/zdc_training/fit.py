@@ -13,11 +13,11 @@ from zdc_detector.showers import Showers
 from zdc_detector.words import counted
 
 from zdc_training.checkpoints import load_state, save_state
-from zdc_training.config import AnyConfig
+from zdc_training.config.config import AnyConfig
+from zdc_training.config.fast import FastConfig
 from zdc_training.data import load_split
 from zdc_training.data_warnings import data_warnings
 from zdc_training.distributed import first_process, from_first, joined, local_device, planned_processes, wait_for_all
-from zdc_training.fast_config import FastConfig
 from zdc_training.provenance import located, record_session
 from zdc_training.run import Run
 from zdc_training.run_lock import check_free, locked
@@ -54,7 +54,7 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
 
     Parameters
     ----------
-    config : Of a resumed run it may differ from the former one in all but `zdc_training.config.FIXED`.
+    config : Of a resumed run it may differ from the former one in all but `zdc_training.config.config.FIXED`.
     run : Where everything is written. A new best model removes the figures of the former one.
     resume : Go on from the last finished epoch, or begin where there is none.
 

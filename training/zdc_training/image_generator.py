@@ -5,8 +5,8 @@ from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import CONDITIONS
 
+from zdc_training.config.images import NetworkConfig
 from zdc_training.geometry import ConditionScaler, FaceGeometry
-from zdc_training.image_config import NetworkConfig
 from zdc_training.learner import Generator
 from zdc_training.networks import Decoder, NoiseGenerator
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from torch.profiler import record_function
 from zdc_detector.showers import Showers
 
+from zdc_training.config.images import ImageConfig, PriorConfig, SinkhornConfig
 from zdc_training.distributed import share, shared
 from zdc_training.e2esae import SinkhornAutoencoder, SinkhornObjective
-from zdc_training.image_config import ImageConfig, PriorConfig, SinkhornConfig
 from zdc_training.image_generator import ImageGenerator
 from zdc_training.learner import Generator, ObjectiveTerms, Player
 from zdc_training.losses import diameter, reconstruction_loss

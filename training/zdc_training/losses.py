@@ -20,7 +20,7 @@ import torch
 from geomloss import SamplesLoss
 from torch import Tensor, nn
 
-from zdc_training.image_config import ReconstructionConfig
+from zdc_training.config.images import ReconstructionConfig
 from zdc_training.precision import exact
 
 #: A cloud of latents should be so many blurs wide at least.

@@ -5,13 +5,13 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.finish import Finish
 from zdc_detector.showers import Showers
 
-from zdc_training.config import AnyConfig
+from zdc_training.config.config import AnyConfig
+from zdc_training.config.fast import FastConfig
+from zdc_training.config.images import DcganConfig, SinkhornConfig, VaeConfig
 from zdc_training.dcgan import ConditionalGan, DcganLearner
 from zdc_training.e2esae import SinkhornAutoencoder
-from zdc_training.fast_config import FastConfig
 from zdc_training.fast_learner import FastLearner
 from zdc_training.fast_model import FastAutoencoder
-from zdc_training.image_config import DcganConfig, SinkhornConfig, VaeConfig
 from zdc_training.image_learner import AutoencoderLearner
 from zdc_training.learner import Generator, Learner
 from zdc_training.prior_autoencoders import PriorAutoencoder

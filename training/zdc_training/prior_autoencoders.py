@@ -11,8 +11,7 @@ import torch
 from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
 
-from zdc_training.distributed import gather, normal
-from zdc_training.image_config import (
+from zdc_training.config.images import (
     NetworkConfig,
     PriorConfig,
     SaeConfig,
@@ -20,6 +19,7 @@ from zdc_training.image_config import (
     VaeConfig,
     WaeConfig,
 )
+from zdc_training.distributed import gather, normal
 from zdc_training.image_generator import ImageGenerator
 from zdc_training.learner import ObjectiveTerms
 from zdc_training.losses import mean_discrepancy, reconstruction_loss, sinkhorn_divergence, sliced_distance

@@ -7,7 +7,7 @@ import torch
 from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile
 
-from zdc_training.config import AnyConfig
+from zdc_training.config.config import AnyConfig
 from zdc_training.data import load_split
 from zdc_training.fit import check_settings, open_device
 from zdc_training.steps import Draws, Training

@@ -16,11 +16,11 @@ from zdc_detector.shower_rows import file_attributes
 from zdc_detector.showers import Showers
 from zdc_detector.whole_file import write_whole
 
-from zdc_training.config import AnyConfig, data_path
+from zdc_training.config.config import AnyConfig, data_path
+from zdc_training.config.sections import DataConfig
 from zdc_training.distributed import processes
 from zdc_training.ranges import ranges_of
 from zdc_training.run import Run
-from zdc_training.sections import DataConfig
 
 PROVENANCE_FILE = "provenance.json"
 _PACKAGES = ("zdc-fastsim", "torch", "numpy", "scipy", "h5py")

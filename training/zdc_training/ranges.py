@@ -9,8 +9,8 @@ from zdc_detector.card import Ranges, SpeciesRange
 from zdc_detector.particles import ENERGY, VX, VZ, by_frequency
 from zdc_detector.showers import Showers
 
-from zdc_training.config import AnyConfig
-from zdc_training.fast_config import FastConfig
+from zdc_training.config.config import AnyConfig
+from zdc_training.config.fast import FastConfig
 
 #: With `cell` scaling a vertex acts through the impact point (and vz a little, in the trained range): 1 cm across and
 #: 100 cm along the beam change the angle by at most 0.1 mrad, 0.1 mm over the metre of the calorimeter.

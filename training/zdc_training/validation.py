@@ -8,9 +8,9 @@ from zdc_detector.showers import Showers
 from zdc_metrics import channel_wasserstein, empty_share, fair_crps, mean_absolute_error
 from zdc_metrics.distances import crps_floor
 
-from zdc_training.config import AnyConfig
+from zdc_training.config.config import AnyConfig
+from zdc_training.config.images import SinkhornCostConfig
 from zdc_training.generate import generate, network
-from zdc_training.image_config import SinkhornCostConfig
 from zdc_training.learner import Generator, Learner
 from zdc_training.losses import CLEAR
 

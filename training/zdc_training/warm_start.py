@@ -19,7 +19,7 @@ from zdc_detector.errors import ConfigError, ModelError
 from zdc_detector.showers import Showers
 
 from zdc_training.checkpoints import load_state, save_state
-from zdc_training.config import AnyConfig, changed_keys, parse_config
+from zdc_training.config.config import AnyConfig, changed_keys, parse_config
 from zdc_training.graph import ExportedGraph, check_parity
 from zdc_training.image_generator import ImageGenerator
 from zdc_training.learner import Generator

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from zdc_detector.errors import ConfigError
 from zdc_metrics import Report
 
-from zdc_training.config import AnyConfig, data_path, held_out_path, load_config
+from zdc_training.config.config import AnyConfig, data_path, held_out_path, load_config
 from zdc_training.curves import CURVES_FILE, draw_curves
 from zdc_training.data import check_unseen, load_split
 from zdc_training.evaluate import evaluate_model
@@ -51,7 +51,7 @@ class Plan:
     ----------
     folder : Gets a run folder for each model and seed.
     seeds : Trainings of each model, with seeds from 1.
-    overrides, unset : See `zdc_training.config.load_config`, for all models.
+    overrides, unset : See `zdc_training.config.config.load_config`, for all models.
     device : Of torch.
     """
 

@@ -10,10 +10,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 from zdc_detector.errors import ConfigError
 
-from zdc_training.config_keys import did_you_mean, keys_of, unknown_key
-from zdc_training.fast_config import FastConfig
-from zdc_training.image_config import ImageConfig
-from zdc_training.sections import SHIPPED, DataConfig, Experiment
+from zdc_training.config.fast import FastConfig
+from zdc_training.config.images import ImageConfig
+from zdc_training.config.keys import did_you_mean, keys_of, unknown_key
+from zdc_training.config.sections import SHIPPED, DataConfig, Experiment
 
 #: Keys and sections that the weights and the split of a checkpoint depend on: a resumed run keeps them.
 FIXED = (

@@ -4,7 +4,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from zdc_training.sections import Experiment, Positive, Section, Weight
+from zdc_training.config.sections import Experiment, Positive, Section, Weight
 
 
 class FastModelConfig(Section):

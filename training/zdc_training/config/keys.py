@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from zdc_training.sections import Experiment
+from zdc_training.config.sections import Experiment
 
 _WIDTH = 100
 _BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "maximum": "<="}

@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 from zdc_detector.particles import CONDITIONS
 
-from zdc_training.sections import Experiment, OptimiserConfig, Positive, Section, Weight
+from zdc_training.config.sections import Experiment, OptimiserConfig, Positive, Section, Weight
 
 
 class NetworkConfig(Section):

@@ -1,0 +1,1 @@
+"""The configuration of a training run: sections of a TOML file and their keys."""
