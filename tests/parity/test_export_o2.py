@@ -24,8 +24,8 @@ from zdc_training.checkpoints import load_state, save_state
 from zdc_training.cli import main
 from zdc_training.config.config import override_config
 from zdc_training.export_o2 import IR_VERSION
-from zdc_training.geometry import FaceGeometry
 from zdc_training.graph import write_onnx
+from zdc_training.nn.geometry import FaceGeometry
 from zdc_training.o2_graph import O2Conditions, log_counts
 from zdc_training.run import Run
 

@@ -22,7 +22,7 @@ from zdc_training.fast_losses import (
     poisson_deviance,
 )
 from zdc_training.fast_model import FastAutoencoder
-from zdc_training.light import poisson_counts
+from zdc_training.nn.light import poisson_counts
 
 
 @pytest.fixture(scope="module")

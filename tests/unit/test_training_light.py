@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from zdc_training.light import STREAMS, FibreNumbers, spread_light
+from zdc_training.nn.light import STREAMS, FibreNumbers, spread_light
 
 CLUMPING = 0.17
 

@@ -8,7 +8,6 @@ import ot
 import pytest
 import torch
 from zdc_training.config.images import LossConfig, ReconstructionConfig
-from zdc_training.learner import ObjectiveTerms
 from zdc_training.losses import (
     diameter,
     diversity,
@@ -19,6 +18,7 @@ from zdc_training.losses import (
     sinkhorn_divergence,
     sliced_distance,
 )
+from zdc_training.nn.learner import ObjectiveTerms
 
 MSE = ReconstructionConfig(reconstruction="mse")
 POISSON = ReconstructionConfig(reconstruction="poisson")

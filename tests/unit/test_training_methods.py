@@ -12,8 +12,8 @@ from zdc_detector.random import normals
 from zdc_training.config.config import AnyConfig, override_config
 from zdc_training.data import load_split
 from zdc_training.fit import fit
-from zdc_training.learner import Generator
 from zdc_training.methods import build_learner, build_model
+from zdc_training.nn.learner import Generator
 from zdc_training.run import Run
 
 CPU = torch.device("cpu")

@@ -100,8 +100,8 @@ class Fit(OnTorch, WithKeys):
     def _train(self, run: "Run", config: "AnyConfig") -> None:
         from zdc_training.callbacks import Followed
         from zdc_training.curves import CURVES_FILE, draw_curves
-        from zdc_training.distributed import first_process
         from zdc_training.fit import fit
+        from zdc_training.nn.distributed import first_process
         from zdc_training.progress import ProgressReporter
 
         self.use_threads()
@@ -118,7 +118,7 @@ class Fit(OnTorch, WithKeys):
             print(f"trained {run.folder}; next: train-zdc evaluate {run.folder}")
 
     def _resume_command(self, run: "Run") -> str:
-        from zdc_training.distributed import planned_processes
+        from zdc_training.nn.distributed import planned_processes
 
         words = [PROG]
         if planned_processes() > 1:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import PX, PY, PZ
 
-from zdc_training.geometry import FaceGeometry
+from zdc_training.nn.geometry import FaceGeometry
 
 
 @dataclass(frozen=True)

@@ -26,13 +26,13 @@ from zdc_detector.finish import Finish
 from zdc_detector.showers import Showers
 
 from zdc_training.config.images import DcganConfig, NoisyNetworkConfig
-from zdc_training.distributed import normal, private, shared
 from zdc_training.image_generator import MAX_LOG_PHOTONS, ImageGenerator
 from zdc_training.image_learner import ImageLearner
-from zdc_training.learner import Generator, ObjectiveTerms, Player
-from zdc_training.light import poisson_counts
 from zdc_training.networks import Decoder, NoiseGenerator, image_sizes
-from zdc_training.precision import rounded, widened
+from zdc_training.nn.distributed import normal, private, shared
+from zdc_training.nn.learner import Generator, ObjectiveTerms, Player
+from zdc_training.nn.light import poisson_counts
+from zdc_training.nn.precision import rounded, widened
 
 _LEAK = 0.2
 _DARK = -5.0  # a sigmoid of it, times 6, is log(1 + 0.04 photons)

@@ -5,11 +5,11 @@ from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
 
 from zdc_training.config.images import LossConfig, SinkhornModelConfig
-from zdc_training.distributed import gather, normal
 from zdc_training.image_generator import ImageGenerator
-from zdc_training.learner import ObjectiveTerms
 from zdc_training.losses import diversity, reconstruction_loss, sinkhorn_divergence
 from zdc_training.networks import Decoder, Encoder, NoiseGenerator
+from zdc_training.nn.distributed import gather, normal
+from zdc_training.nn.learner import ObjectiveTerms
 
 
 class SinkhornAutoencoder(ImageGenerator):

@@ -10,10 +10,10 @@ from torch import Tensor
 from zdc_detector.showers import Showers
 
 from zdc_training.config.fast import FastConfig
-from zdc_training.distributed import private, share, shared
 from zdc_training.fast_losses import FastBatch, FastObjective, poisson_deviance
 from zdc_training.fast_model import FastAutoencoder
-from zdc_training.learner import Generator, ObjectiveTerms, Player
+from zdc_training.nn.distributed import private, share, shared
+from zdc_training.nn.learner import Generator, ObjectiveTerms, Player
 
 _BLOCK = 500  # showers that are turned at once, to bound the memory
 

@@ -14,9 +14,9 @@ from zdc_training.coarse_frame import CoarseFrame, Entry
 from zdc_training.config.fast import FastModelConfig
 from zdc_training.entry_features import EntryFeatures
 from zdc_training.image_generator import MAX_LOG_PHOTONS
-from zdc_training.learner import Generator
-from zdc_training.light import STREAMS, FibreNumbers, light_line
-from zdc_training.normalisation import BatchNorm1d
+from zdc_training.nn.learner import Generator
+from zdc_training.nn.light import STREAMS, FibreNumbers, light_line
+from zdc_training.nn.normalisation import BatchNorm1d
 
 #: Under the 65535 of the file layout.
 MAX_PHOTONS = math.expm1(MAX_LOG_PHOTONS)

@@ -17,7 +17,7 @@ from zdc_training.config.config import AnyConfig
 from zdc_training.config.fast import FastConfig
 from zdc_training.data import load_split
 from zdc_training.data_warnings import data_warnings
-from zdc_training.distributed import first_process, from_first, joined, local_device, planned_processes, wait_for_all
+from zdc_training.nn.distributed import first_process, from_first, joined, local_device, planned_processes, wait_for_all
 from zdc_training.provenance import located, record_session
 from zdc_training.run import Run
 from zdc_training.run_lock import check_free, locked

@@ -13,7 +13,7 @@ from zdc_detector.finish import Finish, finish_rates
 from zdc_detector.particles import Particles
 from zdc_detector.random import normals
 
-from zdc_training.learner import Generator
+from zdc_training.nn.learner import Generator
 
 _BLOCK = 1000
 

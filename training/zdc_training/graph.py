@@ -22,7 +22,7 @@ from zdc_detector.random import normals
 from zdc_detector.showers import Showers
 
 from zdc_training.image_generator import ImageGenerator
-from zdc_training.learner import Generator
+from zdc_training.nn.learner import Generator
 
 OPSET = 18
 PARITY_SIZES = (1, 2, 3, 7, 64, 255, 1000)

@@ -6,9 +6,9 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import CONDITIONS
 
 from zdc_training.config.images import NetworkConfig
-from zdc_training.geometry import ConditionScaler, FaceGeometry
-from zdc_training.learner import Generator
 from zdc_training.networks import Decoder, NoiseGenerator
+from zdc_training.nn.geometry import ConditionScaler, FaceGeometry
+from zdc_training.nn.learner import Generator
 
 #: log(1 + photons) is clamped here: exp(11) - 1 = 59873 photons a fibre, under the 65535 of the file layout.
 MAX_LOG_PHOTONS = 11.0

@@ -21,7 +21,7 @@ from geomloss import SamplesLoss
 from torch import Tensor, nn
 
 from zdc_training.config.images import ReconstructionConfig
-from zdc_training.precision import exact
+from zdc_training.nn.precision import exact
 
 #: A cloud of latents should be so many blurs wide at least.
 CLEAR = 10.0

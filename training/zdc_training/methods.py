@@ -13,7 +13,7 @@ from zdc_training.e2esae import SinkhornAutoencoder
 from zdc_training.fast_learner import FastLearner
 from zdc_training.fast_model import FastAutoencoder
 from zdc_training.image_learner import AutoencoderLearner
-from zdc_training.learner import Generator, Learner
+from zdc_training.nn.learner import Generator, Learner
 from zdc_training.prior_autoencoders import PriorAutoencoder
 
 

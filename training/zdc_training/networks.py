@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from zdc_training.normalisation import BatchNorm1d, BatchNorm2d
-from zdc_training.precision import widened
+from zdc_training.nn.normalisation import BatchNorm1d, BatchNorm2d
+from zdc_training.nn.precision import widened
 
 
 def image_sizes(shape: tuple[int, int], layers: int) -> list[tuple[int, int]]:

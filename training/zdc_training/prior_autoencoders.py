@@ -19,11 +19,11 @@ from zdc_training.config.images import (
     VaeConfig,
     WaeConfig,
 )
-from zdc_training.distributed import gather, normal
 from zdc_training.image_generator import ImageGenerator
-from zdc_training.learner import ObjectiveTerms
 from zdc_training.losses import mean_discrepancy, reconstruction_loss, sinkhorn_divergence, sliced_distance
 from zdc_training.networks import Decoder, Encoder, NoiseGenerator
+from zdc_training.nn.distributed import gather, normal
+from zdc_training.nn.learner import ObjectiveTerms
 
 
 class PriorAutoencoder(ImageGenerator):

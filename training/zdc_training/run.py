@@ -14,8 +14,8 @@ from zdc_detector.whole_file import write_whole
 
 from zdc_training.checkpoints import load_state
 from zdc_training.config.config import AnyConfig, changed_keys, check_resumable, parse_config
-from zdc_training.learner import Generator
 from zdc_training.methods import build_model
+from zdc_training.nn.learner import Generator
 
 
 @dataclass(frozen=True)

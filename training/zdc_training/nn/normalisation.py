@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor, nn
 
-from zdc_training.distributed import processes, total
-from zdc_training.precision import widened
+from zdc_training.nn.distributed import processes, total
+from zdc_training.nn.precision import widened
 
 
 def _normalised(layer: nn.BatchNorm1d | nn.BatchNorm2d, values: Tensor) -> Tensor:

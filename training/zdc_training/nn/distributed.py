@@ -17,7 +17,7 @@ import torch.distributed as torch_distributed
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from zdc_training.precision import rounded
+from zdc_training.nn.precision import rounded
 
 
 def processes() -> int:
