@@ -23,7 +23,7 @@ from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
 from zdc_training import graph as graph_module
 from zdc_training.cli import main
-from zdc_training.data import load_split
+from zdc_training.data.datasets import load_split
 from zdc_training.export import export
 from zdc_training.generate import generate, network
 from zdc_training.graph import ExportedGraph, check_parity, flops

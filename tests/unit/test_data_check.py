@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from shower_samples import DATA, toy_showers, write_showers
 from zdc_detector.errors import FileFormatError
-from zdc_training.check_data import check_data
+from zdc_training.data.check_data import check_data
 
 
 def test_a_good_file_is_described() -> None:

@@ -13,8 +13,8 @@ from zdc_detector.errors import ConfigError, FileFormatError
 from zdc_detector.particles import MASS, Particles
 from zdc_detector.shower_rows import read_rows
 from zdc_detector.showers import read_showers
-from zdc_training.convert import convert
-from zdc_training.species import infer_pdg
+from zdc_training.data.convert import convert
+from zdc_training.data.species import infer_pdg
 
 SHOWERS = toy_showers(12, 4)
 SUMS = SHOWERS.responses.sum(axis=(1, 2))

@@ -9,8 +9,8 @@ from zdc_detector.particles import ENERGY, PZ, VX, VZ
 from zdc_detector.shower_rows import read_rows
 from zdc_detector.showers import Showers, read_showers
 from zdc_training.config.sections import DataConfig
-from zdc_training.data import check_unseen, load_split, split_by_particle
-from zdc_training.split_file import split_file
+from zdc_training.data.datasets import check_unseen, load_split, split_by_particle
+from zdc_training.data.split import split_file
 
 
 def test_no_particle_is_on_both_sides() -> None:

@@ -9,14 +9,14 @@ from shower_samples import DATA, toy_showers, write_showers
 from zdc_detector.calorimeter import ZN
 from zdc_detector.errors import InvalidInputError
 from zdc_metrics.classifier import fibre_positions
-from zdc_training.check_symmetries import (
+from zdc_training.data.check_symmetries import (
     check_symmetries,
     format_tests,
     invariant_classes,
     observables,
     permutation_test,
 )
-from zdc_training.symmetries import NAMES, TRANSPOSE, apply_symmetry
+from zdc_training.data.symmetries import NAMES, TRANSPOSE, apply_symmetry
 
 SHOWERS = toy_showers(40)
 CONDITIONS, RESPONSES = SHOWERS.particles.conditions, SHOWERS.responses

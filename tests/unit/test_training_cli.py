@@ -19,7 +19,7 @@ from zdc_detector.card import GRAPH_FILE
 from zdc_detector.commands import FAILED, INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
 from zdc_training import cli
 from zdc_training.cli import Evaluate, Export, Fit, TrainZdc, main
-from zdc_training.data_commands import Convert
+from zdc_training.data.commands import Convert
 from zdc_training.run import Run
 
 DESCRIPTION = 'commas, and "quotes"'

@@ -14,7 +14,7 @@ import torch
 from training_runs import Silent, method_config
 from zdc_detector.errors import ConfigError
 from zdc_training.config.config import override_config
-from zdc_training.data import load_split
+from zdc_training.data.datasets import load_split
 from zdc_training.fit import fit
 from zdc_training.image_learner import ImageLearner
 from zdc_training.nn.distributed import gather, processes, rank

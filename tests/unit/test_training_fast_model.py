@@ -12,11 +12,11 @@ from zdc_detector.calorimeter import ZN, Calorimeter
 from zdc_detector.particles import PX, PZ
 from zdc_detector.showers import Showers, read_showers
 from zdc_training.coarse_frame import CoarseFrame, divisions
+from zdc_training.data.symmetries import apply_symmetry, turn_conditions, turn_responses
 from zdc_training.entry_features import EntryFeatures
 from zdc_training.fast_learner import turned
 from zdc_training.fast_model import FastAutoencoder
 from zdc_training.image_generator import MAX_LOG_PHOTONS
-from zdc_training.symmetries import apply_symmetry, turn_conditions, turn_responses
 
 OBLONG = Calorimeter(
     name="oblong",

@@ -10,7 +10,7 @@ from shower_samples import face_particles
 from training_runs import METHODS, Silent, finished, method_config
 from zdc_detector.random import normals
 from zdc_training.config.config import AnyConfig, override_config
-from zdc_training.data import load_split
+from zdc_training.data.datasets import load_split
 from zdc_training.fit import fit
 from zdc_training.methods import build_learner, build_model
 from zdc_training.nn.learner import Generator

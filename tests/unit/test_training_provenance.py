@@ -16,7 +16,7 @@ from zdc_detector.card import ModelCard, sha256_of
 from zdc_detector.errors import ConfigError
 from zdc_training.cli import main
 from zdc_training.config.config import override_config
-from zdc_training.data import load_split
+from zdc_training.data.datasets import load_split
 from zdc_training.export import export
 from zdc_training.fit import fit
 from zdc_training.provenance import PROVENANCE_FILE, located, read_provenance

@@ -13,7 +13,7 @@ from zdc_detector.finish import Finish
 from zdc_training.checkpoints import load_state
 from zdc_training.config.config import override_config
 from zdc_training.config.sections import OptimiserConfig
-from zdc_training.data import load_split
+from zdc_training.data.datasets import load_split
 from zdc_training.fit import fit
 from zdc_training.image_learner import AutoencoderLearner
 from zdc_training.methods import build_learner

@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubComm
 from zdc_detector.commands import INTERRUPTED, ListedText, command_config, end, run_command, warn
 from zdc_detector.random import MAX_SEED
 
-from zdc_training.data_commands import CheckData, CheckSymmetries, Convert, Split
+from zdc_training.data.commands import CheckData, CheckSymmetries, Convert, Split
 
 if TYPE_CHECKING:
     from zdc_training.config.config import AnyConfig

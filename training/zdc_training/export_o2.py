@@ -22,7 +22,7 @@ from zdc_detector.showers import Showers
 from zdc_detector.whole_file import whole_folder
 
 from zdc_training.config.config import AnyConfig
-from zdc_training.data import load_split
+from zdc_training.data.datasets import load_split
 from zdc_training.graph import ExportedGraph, check_difference, write_onnx
 from zdc_training.nn.geometry import FaceGeometry
 from zdc_training.o2_graph import CHARGE_UNITS, O2Classifier, O2Conditions, O2Graph

@@ -15,8 +15,8 @@ from zdc_detector.words import counted
 from zdc_training.checkpoints import load_state, save_state
 from zdc_training.config.config import AnyConfig
 from zdc_training.config.fast import FastConfig
-from zdc_training.data import load_split
-from zdc_training.data_warnings import data_warnings
+from zdc_training.data.datasets import load_split
+from zdc_training.data.warnings_ import data_warnings
 from zdc_training.nn.distributed import first_process, from_first, joined, local_device, planned_processes, wait_for_all
 from zdc_training.provenance import located, record_session
 from zdc_training.run import Run

@@ -11,13 +11,13 @@ from torch.profiler import record_function
 from zdc_detector.showers import Showers
 
 from zdc_training.config.images import ImageConfig, PriorConfig, SinkhornConfig
+from zdc_training.data.symmetries import NAMES, apply_symmetry
 from zdc_training.e2esae import SinkhornAutoencoder, SinkhornObjective
 from zdc_training.image_generator import ImageGenerator
 from zdc_training.losses import diameter, reconstruction_loss
 from zdc_training.nn.distributed import share, shared
 from zdc_training.nn.learner import Generator, ObjectiveTerms, Player
 from zdc_training.prior_autoencoders import PriorAutoencoder, PriorObjective
-from zdc_training.symmetries import NAMES, apply_symmetry
 
 
 class ImageLearner:

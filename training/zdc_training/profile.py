@@ -8,7 +8,7 @@ from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile
 
 from zdc_training.config.config import AnyConfig
-from zdc_training.data import load_split
+from zdc_training.data.datasets import load_split
 from zdc_training.fit import check_settings, open_device
 from zdc_training.steps import Draws, Training
 from zdc_training.validation import validate

@@ -15,7 +15,7 @@ from zdc_detector.random import normals
 from zdc_detector.showers import Showers
 from zdc_metrics.plot_style import plot_style
 
-from zdc_training.data import load_split
+from zdc_training.data.datasets import load_split
 from zdc_training.e2esae import SinkhornAutoencoder
 from zdc_training.prior_autoencoders import PriorAutoencoder
 from zdc_training.provenance import located

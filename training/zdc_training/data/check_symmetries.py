@@ -21,7 +21,7 @@ from zdc_detector.particles import ENERGY
 from zdc_detector.showers import Showers, read_showers
 from zdc_metrics.classifier import FEATURES, shower_features
 
-from zdc_training.symmetries import MIRROR_X, NAMES, TRANSPOSE, turn_conditions, turn_responses
+from zdc_training.data.symmetries import MIRROR_X, NAMES, TRANSPOSE, turn_conditions, turn_responses
 
 PERMUTATIONS = 2000
 _PERMUTED_AT_ONCE = 100

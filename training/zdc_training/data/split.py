@@ -12,8 +12,8 @@ from zdc_detector.shower_rows import file_attributes
 from zdc_detector.showers import Showers, ShowerWriter, read_showers
 from zdc_metrics.splits import SAMPLE
 
-from zdc_training.convert import check_output
-from zdc_training.data import same_particles, split_by_particle
+from zdc_training.data.convert import check_output
+from zdc_training.data.datasets import same_particles, split_by_particle
 
 _BLOCK = 2000
 

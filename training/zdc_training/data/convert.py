@@ -16,8 +16,8 @@ from zdc_detector.errors import ConfigError, FileFormatError
 from zdc_detector.particles import Particles
 from zdc_detector.showers import ShowerWriter
 
-from zdc_training.collaboration import read_array, read_particles
-from zdc_training.data_warnings import PHOTON_FILTER, data_warnings
+from zdc_training.data.collaboration import read_array, read_particles
+from zdc_training.data.warnings_ import PHOTON_FILTER, data_warnings
 
 _BLOCK = 2000
 _SUFFIXES = (".h5", ".hdf5")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zdc_detector.errors import FileFormatError
 from zdc_detector.particles import CONDITIONS
 
-from zdc_training.species import infer_pdg, looks_like_pdg
+from zdc_training.data.species import infer_pdg, looks_like_pdg
 
 #: Other names of a column, without capitals, spaces and punctuation.
 _ALIASES: dict[str, tuple[str, ...]] = {

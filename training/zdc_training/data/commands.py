@@ -6,8 +6,8 @@ from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
 from zdc_detector.random import MAX_SEED
 
-from zdc_training.check_data import check_data
-from zdc_training.convert import convert
+from zdc_training.data.check_data import check_data
+from zdc_training.data.convert import convert
 
 
 class Convert(BaseModel):
@@ -52,7 +52,7 @@ class Split(BaseModel):
 
     def cli_cmd(self) -> None:
         """Write the files and say what is in them."""
-        from zdc_training.split_file import split_file
+        from zdc_training.data.split import split_file
 
         train, test = (
             given or self.file.with_name(f"{self.file.stem}_{part}.h5")
@@ -82,7 +82,7 @@ class CheckSymmetries(BaseModel):
 
     def cli_cmd(self) -> None:
         """Print a table of p-values."""
-        from zdc_training.check_symmetries import check_symmetries, format_tests
         from zdc_training.config.config import data_path
+        from zdc_training.data.check_symmetries import check_symmetries, format_tests
 
         print(format_tests(check_symmetries(data_path(self.file), self.seed)))

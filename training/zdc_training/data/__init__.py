@@ -1,0 +1,1 @@
+"""Showers for training: read, converted, checked, split, mirrored."""
