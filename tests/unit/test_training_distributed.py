@@ -16,7 +16,7 @@ from zdc_detector.errors import ConfigError
 from zdc_training.config.config import override_config
 from zdc_training.data.datasets import load_split
 from zdc_training.fit import fit
-from zdc_training.image_learner import ImageLearner
+from zdc_training.images.learner import ImageLearner
 from zdc_training.nn.distributed import gather, processes, rank
 from zdc_training.run import Run
 from zdc_training.run_lock import LOCK_FILE

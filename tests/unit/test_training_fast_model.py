@@ -16,7 +16,7 @@ from zdc_training.data.symmetries import apply_symmetry, turn_conditions, turn_r
 from zdc_training.entry_features import EntryFeatures
 from zdc_training.fast_learner import turned
 from zdc_training.fast_model import FastAutoencoder
-from zdc_training.image_generator import MAX_LOG_PHOTONS
+from zdc_training.images.generator import MAX_LOG_PHOTONS
 
 OBLONG = Calorimeter(
     name="oblong",

@@ -14,8 +14,8 @@ from zdc_training.checkpoints import former
 from zdc_training.config.config import override_config, parse_config
 from zdc_training.config.sections import OptimiserConfig
 from zdc_training.curves import draw_curves
-from zdc_training.e2esae import SinkhornAutoencoder
 from zdc_training.fit import fit
+from zdc_training.images.e2esae import SinkhornAutoencoder
 from zdc_training.run import Run
 from zdc_training.steps import learning_rate
 

@@ -8,7 +8,7 @@ import ot
 import pytest
 import torch
 from zdc_training.config.images import LossConfig, ReconstructionConfig
-from zdc_training.losses import (
+from zdc_training.images.losses import (
     diameter,
     diversity,
     laplacian_distance,

@@ -10,8 +10,8 @@ from zdc_detector.calorimeter import ZN, Calorimeter
 from zdc_detector.particles import CONDITIONS, PX, PZ, VX, VZ
 from zdc_detector.showers import read_showers
 from zdc_training.config.images import LossConfig, SinkhornConfig, SinkhornModelConfig
-from zdc_training.e2esae import SinkhornAutoencoder, SinkhornObjective
-from zdc_training.image_generator import MAX_LOG_PHOTONS
+from zdc_training.images.e2esae import SinkhornAutoencoder, SinkhornObjective
+from zdc_training.images.generator import MAX_LOG_PHOTONS
 from zdc_training.methods import build_model
 from zdc_training.nn.geometry import ConditionScaler, FaceGeometry
 

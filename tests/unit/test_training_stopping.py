@@ -15,7 +15,7 @@ from zdc_training.config.config import override_config
 from zdc_training.config.sections import OptimiserConfig
 from zdc_training.data.datasets import load_split
 from zdc_training.fit import fit
-from zdc_training.image_learner import AutoencoderLearner
+from zdc_training.images.learner import AutoencoderLearner
 from zdc_training.methods import build_learner
 from zdc_training.run import Run
 from zdc_training.steps import learning_rate

@@ -21,7 +21,7 @@ from zdc_detector.particles import Particles
 from zdc_detector.random import normals
 from zdc_detector.showers import Showers
 
-from zdc_training.image_generator import ImageGenerator
+from zdc_training.images.generator import ImageGenerator
 from zdc_training.nn.learner import Generator
 
 OPSET = 18

@@ -8,13 +8,13 @@ from zdc_detector.showers import Showers
 from zdc_training.config.config import AnyConfig
 from zdc_training.config.fast import FastConfig
 from zdc_training.config.images import DcganConfig, SinkhornConfig, VaeConfig
-from zdc_training.dcgan import ConditionalGan, DcganLearner
-from zdc_training.e2esae import SinkhornAutoencoder
 from zdc_training.fast_learner import FastLearner
 from zdc_training.fast_model import FastAutoencoder
-from zdc_training.image_learner import AutoencoderLearner
+from zdc_training.images.dcgan import ConditionalGan, DcganLearner
+from zdc_training.images.e2esae import SinkhornAutoencoder
+from zdc_training.images.learner import AutoencoderLearner
+from zdc_training.images.prior_autoencoders import PriorAutoencoder
 from zdc_training.nn.learner import Generator, Learner
-from zdc_training.prior_autoencoders import PriorAutoencoder
 
 
 def build_model(config: AnyConfig, calorimeter: Calorimeter) -> Generator:

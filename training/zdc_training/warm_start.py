@@ -21,7 +21,7 @@ from zdc_detector.showers import Showers
 from zdc_training.checkpoints import load_state, save_state
 from zdc_training.config.config import AnyConfig, changed_keys, parse_config
 from zdc_training.graph import ExportedGraph, check_parity
-from zdc_training.image_generator import ImageGenerator
+from zdc_training.images.generator import ImageGenerator
 from zdc_training.nn.learner import Generator
 from zdc_training.run import Run
 

@@ -19,9 +19,9 @@ from zdc_training.config.images import (
     VaeConfig,
     WaeConfig,
 )
-from zdc_training.image_generator import ImageGenerator
-from zdc_training.losses import mean_discrepancy, reconstruction_loss, sinkhorn_divergence, sliced_distance
-from zdc_training.networks import Decoder, Encoder, NoiseGenerator
+from zdc_training.images.generator import ImageGenerator
+from zdc_training.images.losses import mean_discrepancy, reconstruction_loss, sinkhorn_divergence, sliced_distance
+from zdc_training.images.networks import Decoder, Encoder, NoiseGenerator
 from zdc_training.nn.distributed import gather, normal
 from zdc_training.nn.learner import ObjectiveTerms
 

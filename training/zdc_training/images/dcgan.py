@@ -26,9 +26,9 @@ from zdc_detector.finish import Finish
 from zdc_detector.showers import Showers
 
 from zdc_training.config.images import DcganConfig, NoisyNetworkConfig
-from zdc_training.image_generator import MAX_LOG_PHOTONS, ImageGenerator
-from zdc_training.image_learner import ImageLearner
-from zdc_training.networks import Decoder, NoiseGenerator, image_sizes
+from zdc_training.images.generator import MAX_LOG_PHOTONS, ImageGenerator
+from zdc_training.images.learner import ImageLearner
+from zdc_training.images.networks import Decoder, NoiseGenerator, image_sizes
 from zdc_training.nn.distributed import normal, private, shared
 from zdc_training.nn.learner import Generator, ObjectiveTerms, Player
 from zdc_training.nn.light import poisson_counts

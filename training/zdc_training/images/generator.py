@@ -6,7 +6,7 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import CONDITIONS
 
 from zdc_training.config.images import NetworkConfig
-from zdc_training.networks import Decoder, NoiseGenerator
+from zdc_training.images.networks import Decoder, NoiseGenerator
 from zdc_training.nn.geometry import ConditionScaler, FaceGeometry
 from zdc_training.nn.learner import Generator
 

@@ -12,12 +12,12 @@ from zdc_detector.showers import Showers
 
 from zdc_training.config.images import ImageConfig, PriorConfig, SinkhornConfig
 from zdc_training.data.symmetries import NAMES, apply_symmetry
-from zdc_training.e2esae import SinkhornAutoencoder, SinkhornObjective
-from zdc_training.image_generator import ImageGenerator
-from zdc_training.losses import diameter, reconstruction_loss
+from zdc_training.images.e2esae import SinkhornAutoencoder, SinkhornObjective
+from zdc_training.images.generator import ImageGenerator
+from zdc_training.images.losses import diameter, reconstruction_loss
+from zdc_training.images.prior_autoencoders import PriorAutoencoder, PriorObjective
 from zdc_training.nn.distributed import share, shared
 from zdc_training.nn.learner import Generator, ObjectiveTerms, Player
-from zdc_training.prior_autoencoders import PriorAutoencoder, PriorObjective
 
 
 class ImageLearner:

@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
 
 from zdc_training.config.images import LossConfig, SinkhornModelConfig
-from zdc_training.image_generator import ImageGenerator
-from zdc_training.losses import diversity, reconstruction_loss, sinkhorn_divergence
-from zdc_training.networks import Decoder, Encoder, NoiseGenerator
+from zdc_training.images.generator import ImageGenerator
+from zdc_training.images.losses import diversity, reconstruction_loss, sinkhorn_divergence
+from zdc_training.images.networks import Decoder, Encoder, NoiseGenerator
 from zdc_training.nn.distributed import gather, normal
 from zdc_training.nn.learner import ObjectiveTerms
 
