@@ -23,7 +23,7 @@ from zdc_service.simulator import Simulator
 from zdc_training.cli import main
 from zdc_training.config.fast import FastConfig
 from zdc_training.export import export
-from zdc_training.fast_model import FastAutoencoder
+from zdc_training.fast.model import FastAutoencoder
 from zdc_training.generate import generate, network
 from zdc_training.graph import ExportedGraph, flops
 from zdc_training.run import Run

@@ -10,7 +10,7 @@ from zdc_detector.errors import ConfigError
 from zdc_training.config.config import check_resumable, load_config, override_config
 from zdc_training.config.fast import FastConfig
 from zdc_training.config.images import SinkhornConfig
-from zdc_training.fast_model import FastAutoencoder
+from zdc_training.fast.model import FastAutoencoder
 from zdc_training.fit import fit
 from zdc_training.run import Run
 

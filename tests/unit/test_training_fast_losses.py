@@ -12,8 +12,8 @@ from zdc_detector.showers import read_showers
 from zdc_metrics import fair_crps
 from zdc_metrics.classifier import FEATURES, shower_features
 from zdc_training.config.fast import FastLossConfig
-from zdc_training.fast_learner import turned
-from zdc_training.fast_losses import (
+from zdc_training.fast.learner import turned
+from zdc_training.fast.losses import (
     FastBatch,
     FastObjective,
     channel_score,
@@ -21,7 +21,7 @@ from zdc_training.fast_losses import (
     energy_score,
     poisson_deviance,
 )
-from zdc_training.fast_model import FastAutoencoder
+from zdc_training.fast.model import FastAutoencoder
 from zdc_training.nn.light import poisson_counts
 
 

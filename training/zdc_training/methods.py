@@ -8,8 +8,8 @@ from zdc_detector.showers import Showers
 from zdc_training.config.config import AnyConfig
 from zdc_training.config.fast import FastConfig
 from zdc_training.config.images import DcganConfig, SinkhornConfig, VaeConfig
-from zdc_training.fast_learner import FastLearner
-from zdc_training.fast_model import FastAutoencoder
+from zdc_training.fast.learner import FastLearner
+from zdc_training.fast.model import FastAutoencoder
 from zdc_training.images.dcgan import ConditionalGan, DcganLearner
 from zdc_training.images.e2esae import SinkhornAutoencoder
 from zdc_training.images.learner import AutoencoderLearner

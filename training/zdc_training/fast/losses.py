@@ -14,12 +14,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from zdc_training.coarse_frame import CoarseFrame
 from zdc_training.config.fast import FastLossConfig
-from zdc_training.fast_model import FastAutoencoder
+from zdc_training.fast.coarse_frame import CoarseFrame
+from zdc_training.fast.model import FastAutoencoder
+from zdc_training.fast.shower_scores import ShowerScores
 from zdc_training.nn.learner import ObjectiveTerms
 from zdc_training.nn.light import poisson_counts, spread_light
-from zdc_training.shower_scores import ShowerScores
 
 _TINY = 1e-6
 

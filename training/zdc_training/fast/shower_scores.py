@@ -6,7 +6,7 @@ Square roots of counts have a Poisson deviation of 1/2 at any brightness, so tha
 import torch
 from torch import Tensor, nn
 
-from zdc_training.coarse_frame import CoarseFrame
+from zdc_training.fast.coarse_frame import CoarseFrame
 
 _BRIGHTEST = 10
 

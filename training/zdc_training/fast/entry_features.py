@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import ENERGY, MASS, PZ, VZ
 
-from zdc_training.coarse_frame import Entry
 from zdc_training.config.fast import FastModelConfig
+from zdc_training.fast.coarse_frame import Entry
 
 #: Slopes below it [groove half sides per depth] are taken as it: 1 um across in a metre changes nothing.
 _SMALLEST_SLOPE = 1e-3

@@ -10,8 +10,8 @@ from torch import Tensor
 from zdc_detector.showers import Showers
 
 from zdc_training.config.fast import FastConfig
-from zdc_training.fast_losses import FastBatch, FastObjective, poisson_deviance
-from zdc_training.fast_model import FastAutoencoder
+from zdc_training.fast.losses import FastBatch, FastObjective, poisson_deviance
+from zdc_training.fast.model import FastAutoencoder
 from zdc_training.nn.distributed import private, share, shared
 from zdc_training.nn.learner import Generator, ObjectiveTerms, Player
 

@@ -1,0 +1,1 @@
+"""The fast generator: photon rates on grids around the entry point."""
