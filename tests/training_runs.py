@@ -7,7 +7,7 @@ from zdc_training.config.config import AnyConfig, override_config, parse_config
 from zdc_training.config.fast import FastConfig, FastModelConfig
 from zdc_training.config.images import SinkhornConfig
 from zdc_training.fit import fit
-from zdc_training.run import Run
+from zdc_training.runs.run import Run
 
 SMALL_FAST = FastModelConfig(
     noise=5, latent=4, condition_width=16, generator_width=16, decoder_width=16, encoder_width=16, gate_width=16

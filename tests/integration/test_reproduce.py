@@ -14,7 +14,7 @@ from zdc_metrics import Report
 from zdc_training.cli import main
 from zdc_training.reproduction.runs import TABLE1, Finished
 from zdc_training.reproduction.table1 import FIGURES, Table1
-from zdc_training.run import Run
+from zdc_training.runs.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -20,8 +20,8 @@ from zdc_detector.showers import Showers, read_showers
 from zdc_metrics import Report
 from zdc_service.client import connect
 from zdc_training.cli import main
-from zdc_training.provenance import read_provenance
-from zdc_training.run import Run
+from zdc_training.runs.provenance import read_provenance
+from zdc_training.runs.run import Run
 
 README = Path(__file__).parents[2] / "README.md"
 COLUMNS = ["Energy", "Vx", "Vy", "Vz", "Px", "Py", "Pz", "mass", "charge", "pdg"]

@@ -21,15 +21,15 @@ from zdc_metrics import Report
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
-from zdc_training import graph as graph_module
 from zdc_training.cli import main
 from zdc_training.data.datasets import load_split
 from zdc_training.export import export
 from zdc_training.generate import generate, network
-from zdc_training.graph import ExportedGraph, check_parity, flops
-from zdc_training.provenance import git_commit
-from zdc_training.ranges import trained_ranges
-from zdc_training.run import Run
+from zdc_training.runs import graph as graph_module
+from zdc_training.runs.graph import ExportedGraph, check_parity, flops
+from zdc_training.runs.provenance import git_commit
+from zdc_training.runs.ranges import trained_ranges
+from zdc_training.runs.run import Run
 
 
 @pytest.fixture(scope="module")

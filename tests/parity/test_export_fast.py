@@ -25,8 +25,8 @@ from zdc_training.config.fast import FastConfig
 from zdc_training.export import export
 from zdc_training.fast.model import FastAutoencoder
 from zdc_training.generate import generate, network
-from zdc_training.graph import ExportedGraph, flops
-from zdc_training.run import Run
+from zdc_training.runs.graph import ExportedGraph, flops
+from zdc_training.runs.run import Run
 
 
 @pytest.fixture(scope="module")

@@ -22,9 +22,9 @@ from zdc_training.config.config import override_config
 from zdc_training.data.datasets import load_split
 from zdc_training.export import export
 from zdc_training.generate import generate, network
-from zdc_training.methods import build_learner
-from zdc_training.run import Run
-from zdc_training.warm_start import WEIGHTS_FILE, save_weights, start_from
+from zdc_training.runs.methods import build_learner
+from zdc_training.runs.run import Run
+from zdc_training.runs.warm_start import WEIGHTS_FILE, save_weights, start_from
 
 #: Those that no other file exports.
 NAMES = [name for name in METHODS if name not in ("e2esae", "fast")]

@@ -20,14 +20,14 @@ from zdc_detector.particles import CHARGE, PX, PY, PZ, VX, VY, VZ, Particles
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
-from zdc_training.checkpoints import load_state, save_state
 from zdc_training.cli import main
 from zdc_training.config.config import override_config
 from zdc_training.export_o2 import IR_VERSION
-from zdc_training.graph import write_onnx
 from zdc_training.nn.geometry import FaceGeometry
 from zdc_training.o2_graph import O2Conditions, log_counts
-from zdc_training.run import Run
+from zdc_training.runs.checkpoints import load_state, save_state
+from zdc_training.runs.graph import write_onnx
+from zdc_training.runs.run import Run
 
 #: Drawn once from a normal distribution.
 NOISE = np.array([0.52, -1.31, 0.08, 1.77, -0.44, -0.93, 0.21, 1.06, -2.02, 0.35], dtype=np.float32)

@@ -11,12 +11,12 @@ from training_runs import Silent, tiny_config, trained
 from zdc_detector.card import GOLDEN_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.errors import ConfigError
 from zdc_detector.showers import Showers, read_showers
-from zdc_training.checkpoints import load_state
 from zdc_training.config.config import data_path, override_config, parse_config
 from zdc_training.fit import fit
-from zdc_training.methods import build_learner
-from zdc_training.run import Run
-from zdc_training.warm_start import start_from
+from zdc_training.runs.checkpoints import load_state
+from zdc_training.runs.methods import build_learner
+from zdc_training.runs.run import Run
+from zdc_training.runs.warm_start import start_from
 
 MODELS = Path(__file__).parents[2] / "models"
 

@@ -9,7 +9,7 @@ from zdc_detector.errors import ConfigError
 from zdc_training.callbacks import Followed, load_callback
 from zdc_training.config.config import override_config
 from zdc_training.fit import fit
-from zdc_training.run import Run
+from zdc_training.runs.run import Run
 
 MODULE = """
 import json

@@ -20,7 +20,7 @@ from zdc_detector.commands import FAILED, INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
 from zdc_training import cli
 from zdc_training.cli import Evaluate, Export, Fit, TrainZdc, main
 from zdc_training.data.commands import Convert
-from zdc_training.run import Run
+from zdc_training.runs.run import Run
 
 DESCRIPTION = 'commas, and "quotes"'
 COMMAND = [sys.executable, "-m", "zdc_training.cli"]

@@ -18,8 +18,8 @@ from zdc_training.data.datasets import load_split
 from zdc_training.fit import fit
 from zdc_training.images.learner import ImageLearner
 from zdc_training.nn.distributed import gather, processes, rank
-from zdc_training.run import Run
-from zdc_training.run_lock import LOCK_FILE
+from zdc_training.runs.run import Run
+from zdc_training.runs.run_lock import LOCK_FILE
 from zdc_training.steps import Draws, Training
 
 pytestmark = pytest.mark.alone

@@ -12,7 +12,7 @@ from zdc_training.config.fast import FastConfig
 from zdc_training.config.images import SinkhornConfig
 from zdc_training.fast.model import FastAutoencoder
 from zdc_training.fit import fit
-from zdc_training.run import Run
+from zdc_training.runs.run import Run
 
 
 def test_the_shipped_configuration_is_of_the_fast_method() -> None:

@@ -10,13 +10,13 @@ from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import Silent, tiny_config, trained
 from zdc_detector.errors import ConfigError, TrainingError
-from zdc_training.checkpoints import former
 from zdc_training.config.config import override_config, parse_config
 from zdc_training.config.sections import OptimiserConfig
 from zdc_training.curves import draw_curves
 from zdc_training.fit import fit
 from zdc_training.images.e2esae import SinkhornAutoencoder
-from zdc_training.run import Run
+from zdc_training.runs.checkpoints import former
+from zdc_training.runs.run import Run
 from zdc_training.steps import learning_rate
 
 

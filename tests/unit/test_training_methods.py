@@ -12,9 +12,9 @@ from zdc_detector.random import normals
 from zdc_training.config.config import AnyConfig, override_config
 from zdc_training.data.datasets import load_split
 from zdc_training.fit import fit
-from zdc_training.methods import build_learner, build_model
 from zdc_training.nn.learner import Generator
-from zdc_training.run import Run
+from zdc_training.runs.methods import build_learner, build_model
+from zdc_training.runs.run import Run
 
 CPU = torch.device("cpu")
 

@@ -12,15 +12,15 @@ import pytest
 import torch
 from training_runs import Silent, method_config, tiny_config, trained
 from zdc_detector.errors import ConfigError, TrainingError
-from zdc_training.checkpoints import former, load_state
 from zdc_training.config.config import override_config
 from zdc_training.fit import fit
-from zdc_training.run import Run
+from zdc_training.runs.checkpoints import former, load_state
+from zdc_training.runs.run import Run
 
 HOLDER = """
 import sys
 from pathlib import Path
-from zdc_training.run_lock import locked
+from zdc_training.runs.run_lock import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -10,14 +10,14 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import Silent, method_config, tiny_config
 from zdc_detector.finish import Finish
-from zdc_training.checkpoints import load_state
 from zdc_training.config.config import override_config
 from zdc_training.config.sections import OptimiserConfig
 from zdc_training.data.datasets import load_split
 from zdc_training.fit import fit
 from zdc_training.images.learner import AutoencoderLearner
-from zdc_training.methods import build_learner
-from zdc_training.run import Run
+from zdc_training.runs.checkpoints import load_state
+from zdc_training.runs.methods import build_learner
+from zdc_training.runs.run import Run
 from zdc_training.steps import learning_rate
 from zdc_training.validation import doubts
 

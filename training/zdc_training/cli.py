@@ -19,7 +19,7 @@ from zdc_training.data.commands import CheckData, CheckSymmetries, Convert, Spli
 
 if TYPE_CHECKING:
     from zdc_training.config.config import AnyConfig
-    from zdc_training.run import Run
+    from zdc_training.runs.run import Run
 
 # torch, scikit-learn and matplotlib take seconds to load: commands that need them import them when they run, so that
 # --help, a mistyped option and the commands on data files answer at once.
@@ -80,7 +80,7 @@ class Fit(OnTorch, WithKeys):
     def cli_cmd(self) -> None:
         """Train; Ctrl-C keeps the last finished epoch."""
         from zdc_training.config.config import changed_keys, load_config, override_config
-        from zdc_training.run import Run
+        from zdc_training.runs.run import Run
 
         run = Run(self.run or Path("runs") / Path(self.config).stem)
         begun = self.resume and run.config_file.is_file()
@@ -223,7 +223,7 @@ class Export(BaseModel):
         """Export, compare ONNX with torch, and say where it went."""
         from zdc_training.export import export
         from zdc_training.export_o2 import export_o2
-        from zdc_training.run import Run
+        from zdc_training.runs.run import Run
 
         run = Run(self.run)
         if self.format == "o2":

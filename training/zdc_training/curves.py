@@ -23,7 +23,7 @@ def draw_curves(records: Sequence[dict[str, float]], picture: Path) -> None:
 
     Parameters
     ----------
-    records : One an epoch, as `zdc_training.run.Run.records` reads them; of none nothing is drawn.
+    records : One an epoch, as `zdc_training.runs.run.Run.records` reads them; of none nothing is drawn.
     """
     names = sorted({name for record in records for name in record if name.startswith(_SHOWN)})
     shown = [name for name in names if any(record.get(name) for record in records)]

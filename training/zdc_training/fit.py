@@ -12,18 +12,18 @@ from zdc_detector.errors import ConfigError
 from zdc_detector.showers import Showers
 from zdc_detector.words import counted
 
-from zdc_training.checkpoints import load_state, save_state
 from zdc_training.config.config import AnyConfig
 from zdc_training.config.fast import FastConfig
 from zdc_training.data.datasets import load_split
 from zdc_training.data.warnings_ import data_warnings
 from zdc_training.nn.distributed import first_process, from_first, joined, local_device, planned_processes, wait_for_all
-from zdc_training.provenance import located, record_session
-from zdc_training.run import Run
-from zdc_training.run_lock import check_free, locked
+from zdc_training.runs.checkpoints import load_state, save_state
+from zdc_training.runs.provenance import located, record_session
+from zdc_training.runs.run import Run
+from zdc_training.runs.run_lock import check_free, locked
+from zdc_training.runs.warm_start import start_from
 from zdc_training.steps import GRADIENT_NORM, Draws, Training, learning_rate
 from zdc_training.validation import doubts, response_strip, validate
-from zdc_training.warm_start import start_from
 
 
 class Reporter(Protocol):

@@ -18,9 +18,9 @@ from zdc_detector.showers import Showers
 from zdc_training.config.config import AnyConfig
 from zdc_training.config.images import SinkhornCostConfig
 from zdc_training.config.sections import OptimiserConfig
-from zdc_training.methods import build_learner
 from zdc_training.nn.distributed import processes, total
 from zdc_training.nn.learner import Generator, Learner, ObjectiveTerms, Player
+from zdc_training.runs.methods import build_learner
 
 #: Norm of the gradient before it is clipped, of the first player; those of others have a number behind.
 GRADIENT_NORM = "gradient_norm"

@@ -9,8 +9,8 @@ from zdc_metrics.trimming import even_repeats
 
 from zdc_training.config.config import held_out_path
 from zdc_training.generate import generate, network
-from zdc_training.provenance import located
 from zdc_training.reproduction.runs import Finished
+from zdc_training.runs.provenance import located
 
 _SEED = 1
 _PARTICLES = 8

@@ -18,8 +18,8 @@ from zdc_metrics.plot_style import plot_style
 from zdc_training.data.datasets import load_split
 from zdc_training.images.e2esae import SinkhornAutoencoder
 from zdc_training.images.prior_autoencoders import PriorAutoencoder
-from zdc_training.provenance import located
 from zdc_training.reproduction.runs import Finished
+from zdc_training.runs.provenance import located
 
 _SEED = 1
 _MARKER = 6

@@ -15,7 +15,7 @@ from zdc_training.data.datasets import check_unseen, load_split
 from zdc_training.evaluate import evaluate_model
 from zdc_training.fit import check_settings, fit, open_device
 from zdc_training.progress import ProgressReporter
-from zdc_training.run import Run
+from zdc_training.runs.run import Run
 from zdc_training.subjects import subject_of_run
 
 

@@ -8,12 +8,12 @@ from matplotlib.figure import Figure
 from zdc_metrics.html_report import Block, Picture, Section, Table, Text, markdown_blocks, write_report
 from zdc_metrics.plot_style import save_figure
 
-from zdc_training.provenance import read_provenance
 from zdc_training.reproduction.examples import draw_fig3
 from zdc_training.reproduction.latents import draw_fig1, draw_fig8, latents_of
 from zdc_training.reproduction.runs import CVAE, E2ESAE, TABLE1, Entry, Finished, Plan, prepare
 from zdc_training.reproduction.table1 import Table1
-from zdc_training.run import Run
+from zdc_training.runs.provenance import read_provenance
+from zdc_training.runs.run import Run
 
 Target = Literal["table1", "fig1", "fig3", "fig8"]
 TARGETS: tuple[Target, ...] = get_args(Target)

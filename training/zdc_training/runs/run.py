@@ -12,9 +12,9 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.errors import ConfigError
 from zdc_detector.whole_file import write_whole
 
-from zdc_training.checkpoints import load_state
+from zdc_training.runs.checkpoints import load_state
 from zdc_training.config.config import AnyConfig, changed_keys, check_resumable, parse_config
-from zdc_training.methods import build_model
+from zdc_training.runs.methods import build_model
 from zdc_training.nn.learner import Generator
 
 

@@ -18,16 +18,16 @@ from zdc_detector.card import CARD_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.errors import ConfigError, ModelError
 from zdc_detector.showers import Showers
 
-from zdc_training.checkpoints import load_state, save_state
+from zdc_training.runs.checkpoints import load_state, save_state
 from zdc_training.config.config import AnyConfig, changed_keys, parse_config
-from zdc_training.graph import ExportedGraph, check_parity
+from zdc_training.runs.graph import ExportedGraph, check_parity
 from zdc_training.images.generator import ImageGenerator
 from zdc_training.nn.learner import Generator
-from zdc_training.run import Run
+from zdc_training.runs.run import Run
 
 WEIGHTS_FILE = "weights.pt"
 
-_PREFIX = "model."  # of the names in a graph, see `zdc_training.graph.ExportedGraph`
+_PREFIX = "model."  # of the names in a graph, see `zdc_training.runs.graph.ExportedGraph`
 _SAMPLE = 2000  # training particles whose responses give the statistics of normalisations
 
 

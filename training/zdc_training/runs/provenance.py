@@ -19,8 +19,8 @@ from zdc_detector.whole_file import write_whole
 from zdc_training.config.config import AnyConfig, data_path
 from zdc_training.config.sections import DataConfig
 from zdc_training.nn.distributed import processes
-from zdc_training.ranges import ranges_of
-from zdc_training.run import Run
+from zdc_training.runs.ranges import ranges_of
+from zdc_training.runs.run import Run
 
 PROVENANCE_FILE = "provenance.json"
 _PACKAGES = ("zdc-fastsim", "torch", "numpy", "scipy", "h5py")
