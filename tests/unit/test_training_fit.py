@@ -12,7 +12,7 @@ from training_runs import Silent, tiny_config, trained
 from zdc_detector.errors import ConfigError, TrainingError
 from zdc_training.config.config import override_config, parse_config
 from zdc_training.config.sections import OptimiserConfig
-from zdc_training.curves import draw_curves
+from zdc_training.evaluation.curves import draw_curves
 from zdc_training.fit import fit
 from zdc_training.images.e2esae import SinkhornAutoencoder
 from zdc_training.runs.checkpoints import former

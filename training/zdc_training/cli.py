@@ -99,7 +99,7 @@ class Fit(OnTorch, WithKeys):
 
     def _train(self, run: "Run", config: "AnyConfig") -> None:
         from zdc_training.callbacks import Followed
-        from zdc_training.curves import CURVES_FILE, draw_curves
+        from zdc_training.evaluation.curves import CURVES_FILE, draw_curves
         from zdc_training.fit import fit
         from zdc_training.nn.distributed import first_process
         from zdc_training.progress import ProgressReporter
@@ -187,8 +187,8 @@ class Evaluate(BaseModel):
 
     def cli_cmd(self) -> None:
         """Write metrics.json, metrics.md and pictures and print the tables."""
-        from zdc_training.evaluate import evaluate_model
-        from zdc_training.subjects import open_subject
+        from zdc_training.evaluation.evaluate import evaluate_model
+        from zdc_training.evaluation.subjects import open_subject
 
         subject = open_subject(self.model, self.test)
         report = evaluate_model(

@@ -4,8 +4,8 @@ from zdc_detector.card import ModelCard
 from zdc_detector.words import counted
 from zdc_metrics import Report
 
-from zdc_training.curves import CURVES_FILE
-from zdc_training.evaluate import DISTRIBUTIONS_FILE, RESPONSES_FILE
+from zdc_training.evaluation.curves import CURVES_FILE
+from zdc_training.evaluation.evaluate import DISTRIBUTIONS_FILE, RESPONSES_FILE
 
 _CAPTIONS = {
     RESPONSES_FILE: "Rows: test particles; columns: simulated and generated responses, logarithmic colours",

@@ -9,9 +9,9 @@ from torch.profiler import ProfilerActivity, profile
 
 from zdc_training.config.config import AnyConfig
 from zdc_training.data.datasets import load_split
+from zdc_training.evaluation.validation import validate
 from zdc_training.fit import check_settings, open_device
 from zdc_training.steps import Draws, Training
-from zdc_training.validation import validate
 
 _WARM_UP = 2
 _OPERATORS = 12

@@ -8,7 +8,7 @@ from zdc_metrics.face_pictures import Column, choose_examples, draw_columns
 from zdc_metrics.trimming import even_repeats
 
 from zdc_training.config.config import held_out_path
-from zdc_training.generate import generate, network
+from zdc_training.evaluation.generate import generate, network
 from zdc_training.reproduction.runs import Finished
 from zdc_training.runs.provenance import located
 

@@ -10,13 +10,13 @@ from zdc_detector.errors import ConfigError
 from zdc_metrics import Report
 
 from zdc_training.config.config import AnyConfig, data_path, held_out_path, load_config
-from zdc_training.curves import CURVES_FILE, draw_curves
 from zdc_training.data.datasets import check_unseen, load_split
-from zdc_training.evaluate import evaluate_model
+from zdc_training.evaluation.curves import CURVES_FILE, draw_curves
+from zdc_training.evaluation.evaluate import evaluate_model
+from zdc_training.evaluation.subjects import subject_of_run
 from zdc_training.fit import check_settings, fit, open_device
 from zdc_training.progress import ProgressReporter
 from zdc_training.runs.run import Run
-from zdc_training.subjects import subject_of_run
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from zdc_metrics.distances import crps_floor
 
 from zdc_training.config.config import AnyConfig
 from zdc_training.config.images import SinkhornCostConfig
-from zdc_training.generate import generate, network
+from zdc_training.evaluation.generate import generate, network
 from zdc_training.images.losses import CLEAR
 from zdc_training.nn.learner import Generator, Learner
 

@@ -15,9 +15,9 @@ from zdc_detector.whole_file import write_whole
 from zdc_metrics import Report, evaluate
 from zdc_metrics.trimming import even_repeats, simulation_of
 
-from zdc_training.generate import generate
-from zdc_training.pictures import draw_distributions, draw_responses
-from zdc_training.subjects import Subject
+from zdc_training.evaluation.generate import generate
+from zdc_training.evaluation.pictures import draw_distributions, draw_responses
+from zdc_training.evaluation.subjects import Subject
 
 METRICS_FILE, TABLE_FILE = "metrics.json", "metrics.md"
 RESPONSES_FILE, DISTRIBUTIONS_FILE = "responses.png", "distributions.png"

@@ -9,7 +9,7 @@ from zdc_detector.finish import Finish
 
 from zdc_training.config.config import data_path, held_out_path, parse_config
 from zdc_training.data.datasets import check_unseen
-from zdc_training.generate import RateSource, exported_graph, network
+from zdc_training.evaluation.generate import RateSource, exported_graph, network
 from zdc_training.runs.provenance import located, read_provenance
 from zdc_training.runs.run import Run
 

@@ -1,0 +1,1 @@
+"""Figures of merit, pictures and curves of a trained model."""
