@@ -6,7 +6,7 @@ from shower_samples import toy_showers, write_showers
 from zdc_training.config.config import AnyConfig, override_config, parse_config
 from zdc_training.config.fast import FastConfig, FastModelConfig
 from zdc_training.config.images import SinkhornConfig
-from zdc_training.fit import fit
+from zdc_training.loop.fit import fit
 from zdc_training.runs.run import Run
 
 SMALL_FAST = FastModelConfig(

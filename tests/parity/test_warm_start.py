@@ -12,7 +12,7 @@ from zdc_detector.card import GOLDEN_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.errors import ConfigError
 from zdc_detector.showers import Showers, read_showers
 from zdc_training.config.config import data_path, override_config, parse_config
-from zdc_training.fit import fit
+from zdc_training.loop.fit import fit
 from zdc_training.runs.checkpoints import load_state
 from zdc_training.runs.methods import build_learner
 from zdc_training.runs.run import Run

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 from training_runs import Silent, tiny_config
 from zdc_detector.errors import ConfigError
-from zdc_training.callbacks import Followed, load_callback
 from zdc_training.config.config import override_config
-from zdc_training.fit import fit
+from zdc_training.loop.callbacks import Followed, load_callback
+from zdc_training.loop.fit import fit
 from zdc_training.runs.run import Run
 
 MODULE = """

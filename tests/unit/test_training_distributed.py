@@ -15,12 +15,12 @@ from training_runs import Silent, method_config
 from zdc_detector.errors import ConfigError
 from zdc_training.config.config import override_config
 from zdc_training.data.datasets import load_split
-from zdc_training.fit import fit
 from zdc_training.images.learner import ImageLearner
+from zdc_training.loop.fit import fit
+from zdc_training.loop.steps import Draws, Training
 from zdc_training.nn.distributed import gather, processes, rank
 from zdc_training.runs.run import Run
 from zdc_training.runs.run_lock import LOCK_FILE
-from zdc_training.steps import Draws, Training
 
 pytestmark = pytest.mark.alone
 

@@ -11,7 +11,7 @@ from zdc_training.config.config import check_resumable, load_config, override_co
 from zdc_training.config.fast import FastConfig
 from zdc_training.config.images import SinkhornConfig
 from zdc_training.fast.model import FastAutoencoder
-from zdc_training.fit import fit
+from zdc_training.loop.fit import fit
 from zdc_training.runs.run import Run
 
 

@@ -13,11 +13,11 @@ from zdc_detector.errors import ConfigError, TrainingError
 from zdc_training.config.config import override_config, parse_config
 from zdc_training.config.sections import OptimiserConfig
 from zdc_training.evaluation.curves import draw_curves
-from zdc_training.fit import fit
 from zdc_training.images.e2esae import SinkhornAutoencoder
+from zdc_training.loop.fit import fit
+from zdc_training.loop.steps import learning_rate
 from zdc_training.runs.checkpoints import former
 from zdc_training.runs.run import Run
-from zdc_training.steps import learning_rate
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:

@@ -11,7 +11,7 @@ from training_runs import METHODS, Silent, finished, method_config
 from zdc_detector.random import normals
 from zdc_training.config.config import AnyConfig, override_config
 from zdc_training.data.datasets import load_split
-from zdc_training.fit import fit
+from zdc_training.loop.fit import fit
 from zdc_training.nn.learner import Generator
 from zdc_training.runs.methods import build_learner, build_model
 from zdc_training.runs.run import Run

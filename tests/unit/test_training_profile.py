@@ -6,7 +6,7 @@ import pytest
 from training_runs import method_config
 from zdc_detector.errors import ConfigError
 from zdc_training.config.config import override_config
-from zdc_training.profile import profile_training
+from zdc_training.loop.profile import profile_training
 
 
 @pytest.mark.parametrize("name", ["e2esae", "cdcgan", "fast"])

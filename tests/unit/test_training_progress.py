@@ -4,7 +4,7 @@ import signal
 import time
 
 import pytest
-from zdc_training.progress import ProgressReporter
+from zdc_training.loop.progress import ProgressReporter
 
 TERMS = {"reconstruction": 2.0, "diversity": 0.0}
 

@@ -13,7 +13,7 @@ import torch
 from training_runs import Silent, method_config, tiny_config, trained
 from zdc_detector.errors import ConfigError, TrainingError
 from zdc_training.config.config import override_config
-from zdc_training.fit import fit
+from zdc_training.loop.fit import fit
 from zdc_training.runs.checkpoints import former, load_state
 from zdc_training.runs.run import Run
 

@@ -14,12 +14,12 @@ from zdc_training.config.config import override_config
 from zdc_training.config.sections import OptimiserConfig
 from zdc_training.data.datasets import load_split
 from zdc_training.evaluation.validation import doubts
-from zdc_training.fit import fit
 from zdc_training.images.learner import AutoencoderLearner
+from zdc_training.loop.fit import fit
+from zdc_training.loop.steps import learning_rate
 from zdc_training.runs.checkpoints import load_state
 from zdc_training.runs.methods import build_learner
 from zdc_training.runs.run import Run
-from zdc_training.steps import learning_rate
 
 PATIENT = ["validate_every=1", "optimiser.epochs=12", "optimiser.patience=1", "optimiser.learning_rate=0.05"]
 

@@ -73,7 +73,7 @@ class Fit(OnTorch, WithKeys):
         description="begin with the weights of a model's folder (models/zn-fast/1) or of another run",
     )
     callback: list[ListedText] = Field(
-        [], description="follow the run with MODULE:CLASS (repeatable), see `zdc_training.callbacks`"
+        [], description="follow the run with MODULE:CLASS (repeatable), see `zdc_training.loop.callbacks`"
     )
     resume: bool = Field(False, description="go on from the last finished epoch with the run's own configuration")
 
@@ -98,11 +98,11 @@ class Fit(OnTorch, WithKeys):
         self._train(run, config)
 
     def _train(self, run: "Run", config: "AnyConfig") -> None:
-        from zdc_training.callbacks import Followed
         from zdc_training.evaluation.curves import CURVES_FILE, draw_curves
-        from zdc_training.fit import fit
+        from zdc_training.loop.callbacks import Followed
+        from zdc_training.loop.fit import fit
+        from zdc_training.loop.progress import ProgressReporter
         from zdc_training.nn.distributed import first_process
-        from zdc_training.progress import ProgressReporter
 
         self.use_threads()
         try:
@@ -160,7 +160,7 @@ class Profile(OnTorch, WithKeys):
     def cli_cmd(self) -> None:
         """Print the tables."""
         from zdc_training.config.config import load_config
-        from zdc_training.profile import profile_training
+        from zdc_training.loop.profile import profile_training
 
         self.use_threads()
         print(profile_training(load_config(self.config, self.set, self.unset), self.device, self.steps))

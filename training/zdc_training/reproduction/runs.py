@@ -14,8 +14,8 @@ from zdc_training.data.datasets import check_unseen, load_split
 from zdc_training.evaluation.curves import CURVES_FILE, draw_curves
 from zdc_training.evaluation.evaluate import evaluate_model
 from zdc_training.evaluation.subjects import subject_of_run
-from zdc_training.fit import check_settings, fit, open_device
-from zdc_training.progress import ProgressReporter
+from zdc_training.loop.fit import check_settings, fit, open_device
+from zdc_training.loop.progress import ProgressReporter
 from zdc_training.runs.run import Run
 
 
@@ -97,7 +97,7 @@ def prepare(plan: Plan, entries: Sequence[Entry], seeds: Sequence[int]) -> list[
     Raises
     ------
     ConfigError : a key is wrong for one of the models, or a run there was made with another configuration.
-    FileFormatError, TrainingError : see `zdc_training.fit.fit`.
+    FileFormatError, TrainingError : see `zdc_training.loop.fit.fit`.
     """
     jobs = [(entry, seed) for seed in seeds for entry in entries]
     place = open_device(plan.device)

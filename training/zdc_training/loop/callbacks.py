@@ -29,7 +29,7 @@ from typing import Protocol
 from zdc_detector.errors import ConfigError
 
 from zdc_training.config.config import AnyConfig
-from zdc_training.fit import Reporter
+from zdc_training.loop.fit import Reporter
 
 
 class Callback(Protocol):

@@ -11,7 +11,7 @@ from zdc_detector.interrupts import Interrupts
 
 
 class ProgressReporter:
-    """Follows `zdc_training.fit.fit` and stops it between two steps on Ctrl-C.
+    """Follows `zdc_training.loop.fit.fit` and stops it between two steps on Ctrl-C.
 
     A context manager, because a terminal needs its cursor back.
     """

@@ -17,13 +17,13 @@ from zdc_training.config.fast import FastConfig
 from zdc_training.data.datasets import load_split
 from zdc_training.data.warnings_ import data_warnings
 from zdc_training.evaluation.validation import doubts, response_strip, validate
+from zdc_training.loop.steps import GRADIENT_NORM, Draws, Training, learning_rate
 from zdc_training.nn.distributed import first_process, from_first, joined, local_device, planned_processes, wait_for_all
 from zdc_training.runs.checkpoints import load_state, save_state
 from zdc_training.runs.provenance import located, record_session
 from zdc_training.runs.run import Run
 from zdc_training.runs.run_lock import check_free, locked
 from zdc_training.runs.warm_start import start_from
-from zdc_training.steps import GRADIENT_NORM, Draws, Training, learning_rate
 
 
 class Reporter(Protocol):

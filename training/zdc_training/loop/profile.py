@@ -10,8 +10,8 @@ from torch.profiler import ProfilerActivity, profile
 from zdc_training.config.config import AnyConfig
 from zdc_training.data.datasets import load_split
 from zdc_training.evaluation.validation import validate
-from zdc_training.fit import check_settings, open_device
-from zdc_training.steps import Draws, Training
+from zdc_training.loop.fit import check_settings, open_device
+from zdc_training.loop.steps import Draws, Training
 
 _WARM_UP = 2
 _OPERATORS = 12
@@ -27,7 +27,7 @@ def profile_training(config: AnyConfig, device: str = "cpu", steps: int = 10) ->
 
     Raises
     ------
-    ConfigError : see `zdc_training.fit.fit`.
+    ConfigError : see `zdc_training.loop.fit.fit`.
     """
     place = open_device(device)
     showers, validation = load_split(config.data)
