@@ -21,7 +21,7 @@ from zdc_training.cli import main
 from zdc_training.config.config import override_config
 from zdc_training.data.datasets import load_split
 from zdc_training.evaluation.generate import generate, network
-from zdc_training.export import export
+from zdc_training.export.service import export
 from zdc_training.runs.methods import build_learner
 from zdc_training.runs.run import Run
 from zdc_training.runs.warm_start import WEIGHTS_FILE, save_weights, start_from

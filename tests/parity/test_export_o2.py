@@ -22,9 +22,9 @@ from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
 from zdc_training.cli import main
 from zdc_training.config.config import override_config
-from zdc_training.export_o2 import IR_VERSION
+from zdc_training.export.o2 import IR_VERSION
+from zdc_training.export.o2_graph import O2Conditions, log_counts
 from zdc_training.nn.geometry import FaceGeometry
-from zdc_training.o2_graph import O2Conditions, log_counts
 from zdc_training.runs.checkpoints import load_state, save_state
 from zdc_training.runs.graph import write_onnx
 from zdc_training.runs.run import Run

@@ -18,7 +18,7 @@ from zdc_training.cli import main
 from zdc_training.config.config import override_config
 from zdc_training.data.datasets import load_split
 from zdc_training.evaluation.subjects import open_subject
-from zdc_training.export import export
+from zdc_training.export.service import export
 from zdc_training.loop.fit import fit
 from zdc_training.runs.provenance import PROVENANCE_FILE, located, read_provenance
 from zdc_training.runs.ranges import trained_ranges

@@ -221,8 +221,8 @@ class Export(BaseModel):
 
     def cli_cmd(self) -> None:
         """Export, compare ONNX with torch, and say where it went."""
-        from zdc_training.export import export
-        from zdc_training.export_o2 import export_o2
+        from zdc_training.export.o2 import export_o2
+        from zdc_training.export.service import export
         from zdc_training.runs.run import Run
 
         run = Run(self.run)

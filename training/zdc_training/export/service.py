@@ -25,8 +25,8 @@ from zdc_metrics import Report
 from zdc_training.config.config import AnyConfig
 from zdc_training.config.fast import FastConfig
 from zdc_training.data.datasets import load_split
+from zdc_training.export.model_readme import model_readme
 from zdc_training.images.generator import ImageGenerator
-from zdc_training.model_readme import model_readme
 from zdc_training.nn.learner import Generator
 from zdc_training.runs.graph import OPSET, ExportedGraph, check_parity, flops, write_golden, write_graph
 from zdc_training.runs.provenance import Provenance, located, read_provenance

@@ -23,8 +23,8 @@ from zdc_detector.whole_file import whole_folder
 
 from zdc_training.config.config import AnyConfig
 from zdc_training.data.datasets import load_split
+from zdc_training.export.o2_graph import CHARGE_UNITS, O2Classifier, O2Conditions, O2Graph
 from zdc_training.nn.geometry import FaceGeometry
-from zdc_training.o2_graph import CHARGE_UNITS, O2Classifier, O2Conditions, O2Graph
 from zdc_training.runs.graph import ExportedGraph, check_difference, write_onnx
 from zdc_training.runs.provenance import located
 from zdc_training.runs.ranges import trained_ranges
