@@ -9,9 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from zdc_common.errors import ModelError
 
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.errors import ModelError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VY, VZ, Particles
 

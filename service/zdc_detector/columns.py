@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-
-from zdc_detector.errors import InvalidInputError
+from zdc_common.errors import InvalidInputError
 
 #: Complex numbers, times and records: NumPy would make floats of some, and lose what they say.
 _NO_NUMBERS = "cmMV"

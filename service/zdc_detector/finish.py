@@ -4,9 +4,9 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import ModelError
 
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.errors import ModelError
 from zdc_detector.random import block_keys, poisson_of
 
 

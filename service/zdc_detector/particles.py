@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from particle import InvalidParticle, ParticleNotFound
 from particle import Particle as PdgEntry
+from zdc_common.errors import InvalidInputError, OutOfRangeError, cut, excerpt
+from zdc_common.words import counted
 
 from zdc_detector.columns import as_column
-from zdc_detector.errors import InvalidInputError, OutOfRangeError, cut, excerpt
 from zdc_detector.pdg_table import as_nucleons, look_up, mass_and_charge, pdg_table
-from zdc_detector.words import counted
 
 CONDITIONS = ("energy", "vx", "vy", "vz", "px", "py", "pz", "mass", "charge")
 UNITS = ("GeV", "cm", "cm", "cm", "GeV/c", "GeV/c", "GeV/c", "MeV", "e")

@@ -6,8 +6,7 @@ from typing import SupportsFloat
 import numpy as np
 from numpy.typing import NDArray
 from particle import Particle as PdgEntry
-
-from zdc_detector.errors import OutOfRangeError
+from zdc_common.errors import OutOfRangeError
 
 _NEUTRINOS = (12, 14, 16)
 #: Codes of nuclei are +-10LZZZAAAI.

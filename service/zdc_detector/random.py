@@ -26,8 +26,7 @@ import os
 
 import numpy as np
 from numpy.typing import NDArray
-
-from zdc_detector.errors import InvalidInputError, ModelError
+from zdc_common.errors import InvalidInputError, ModelError
 
 #: Streams under one seed. A new use takes a new number; numbers are never reused.
 NOISE_STREAM = 1

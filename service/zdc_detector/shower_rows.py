@@ -8,10 +8,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import FileFormatError, InvalidInputError
 
 from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
 from zdc_detector.checks import Columns, layout_problems
-from zdc_detector.errors import FileFormatError, InvalidInputError
 from zdc_detector.particles import Particles
 
 #: From the `particle_id` of all rows to the wanted ones, ascending.

@@ -16,10 +16,10 @@ from types import TracebackType
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import FileFormatError
 
 from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
 from zdc_detector.checks import REQUIRED, Columns, find_problems
-from zdc_detector.errors import FileFormatError
 from zdc_detector.particles import CONDITIONS, UNITS, Particles
 
 #: Bytes of a disk left free: more than HDF5 holds back in its caches, compressed blocks and tables.

@@ -16,7 +16,7 @@ from typing import ClassVar, Literal
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
-from zdc_detector.whole_file import write_whole
+from zdc_common.whole_file import write_whole
 
 from zdc_metrics.plot_style import encoded
 

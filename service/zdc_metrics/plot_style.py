@@ -11,7 +11,7 @@ import matplotlib as mpl
 import mplhep
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from zdc_detector.whole_file import whole_file
+from zdc_common.whole_file import whole_file
 
 #: Of the reference and of what is compared with it.
 REFERENCE_COLOR, GENERATED_COLOR = "tab:blue", "tab:orange"

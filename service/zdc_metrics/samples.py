@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import FileFormatError, InvalidInputError
 from zdc_detector.checks import Columns, find_problems, particle_numbers
-from zdc_detector.errors import FileFormatError, InvalidInputError
 from zdc_detector.particles import CONDITIONS, KINEMATICS, species_name
 from zdc_detector.shower_rows import read_rows
 from zdc_detector.showers import Showers

@@ -7,7 +7,7 @@ A way is a pair of tuples of repeat numbers, `sample_size` on either side. Where
 from itertools import combinations
 
 import numpy as np
-from zdc_detector.errors import InvalidInputError
+from zdc_common.errors import InvalidInputError
 
 #: Repeats on either side of a comparison, see `sample_size`.
 SAMPLE = 2

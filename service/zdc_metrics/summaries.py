@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import InvalidInputError
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.errors import InvalidInputError
 from zdc_detector.particles import Particles
 
 from zdc_metrics.classifier import shower_features

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import wasserstein_distance
-from zdc_detector.errors import InvalidInputError
+from zdc_common.errors import InvalidInputError
 
 from zdc_metrics.copies import count_copies
 from zdc_metrics.evaluate import evaluate

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import uvloop
 from starlette.types import ASGIApp
-from zdc_detector.errors import ConfigError, UnauthenticatedError
+from zdc_common.errors import ConfigError, UnauthenticatedError
 
 from zdc_service.access.exposure import check_exposure
 from zdc_service.access.tls import Certificates

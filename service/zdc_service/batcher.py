@@ -6,9 +6,9 @@ import time
 import weakref
 from collections import deque
 
-from zdc_detector.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
+from zdc_common.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
+from zdc_common.words import counted, counted_are
 from zdc_detector.finish import Finish, finish_and_sum
-from zdc_detector.words import counted, counted_are
 
 from zdc_service.batch import Batch, Slice
 from zdc_service.engine import Engine

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from zdc_detector.errors import ConfigError, InvalidInputError
+from zdc_common.errors import ConfigError, InvalidInputError
 
 _RATIO = "_ratio"
 

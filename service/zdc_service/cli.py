@@ -4,8 +4,8 @@ import os
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, CliApp, CliSubCommand, SettingsConfigDict
-from zdc_detector.commands import command_config, run_command, warn
-from zdc_detector.errors import ConfigError, ModelError
+from zdc_common.commands import command_config, run_command, warn
+from zdc_common.errors import ConfigError, ModelError
 
 from zdc_service.allocator import keep_large_buffers
 from zdc_service.merge_command import Merge
@@ -53,7 +53,7 @@ class Zdc(BaseSettings):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run ``zdc``; what goes wrong is one line on stderr and an exit code of `zdc_detector.commands`."""
+    """Run ``zdc``; what goes wrong is one line on stderr and an exit code of `zdc_common.commands`."""
     for line in warnings_about(os.environ, Zdc):
         warn("zdc", line)
     keep_large_buffers()

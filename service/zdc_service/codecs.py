@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 import zstandard
 from numpy.typing import NDArray
-from zdc_detector.errors import NotAcceptableError, cut, excerpt
+from zdc_common.errors import NotAcceptableError, cut, excerpt
 
 from zdc_service.simulation import Output, SimulationResult
 

@@ -3,7 +3,7 @@
 import math
 import time
 
-from zdc_detector.errors import InvalidInputError, excerpt
+from zdc_common.errors import InvalidInputError, excerpt
 
 #: Milliseconds that an HTTP caller waits, from the arrival of its request; gRPC has deadlines of its own.
 TIMEOUT_HEADER = "X-Zdc-Timeout-Ms"

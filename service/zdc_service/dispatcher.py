@@ -8,7 +8,7 @@ from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from typing import NamedTuple
 
-from zdc_detector.errors import DeadlineError, ZdcError
+from zdc_common.errors import DeadlineError, ZdcError
 
 from zdc_service.batcher import LATE, WORTH_SHARING, Batcher
 from zdc_service.engine import Engine

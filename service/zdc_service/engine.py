@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import ModelError
 from zdc_detector.card import GOLDEN_FILE, GOLDEN_TOLERANCE, GRAPH_FILE, ModelCard
-from zdc_detector.errors import ModelError
 from zdc_detector.particles import CONDITIONS
 
 from zdc_service.cuda import BoundRuns, Feeds

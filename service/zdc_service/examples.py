@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import FileFormatError
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.errors import FileFormatError
 from zdc_detector.particles import ENERGY, VZ, Particles
 from zdc_detector.showers import Showers, read_showers
 

@@ -11,7 +11,7 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import ZdcError
+from zdc_common.errors import ZdcError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
 

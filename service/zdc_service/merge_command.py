@@ -4,9 +4,9 @@ from pathlib import Path
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from zdc_detector.commands import INTERRUPTED, end, exit_code
-from zdc_detector.errors import ConfigError, ZdcError
-from zdc_detector.interrupts import Interrupts
+from zdc_common.commands import INTERRUPTED, end, exit_code
+from zdc_common.errors import ConfigError, ZdcError
+from zdc_common.interrupts import Interrupts
 
 from zdc_service.bulk.folder import PartsFolder
 from zdc_service.bulk.production import merge

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
-from zdc_detector.errors import DeadlineError, InvalidInputError, NotReadyError, OutOfRangeError, OverloadedError
+from zdc_common.errors import DeadlineError, InvalidInputError, NotReadyError, OutOfRangeError, OverloadedError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
 from zdc_detector.random import MAX_ROW, check_seed, fresh_seed

@@ -3,7 +3,7 @@
 import os
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 
 from zdc_service.triton_metrics import as_triton_writes
 

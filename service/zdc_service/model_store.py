@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 
+from zdc_common.errors import ConfigError, ModelError
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, NAME_PATTERN, ModelCard, content_of
-from zdc_detector.errors import ConfigError, ModelError
 
 from zdc_service.onnx_weights import check_self_contained
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
-from zdc_detector.errors import ModelError
+from zdc_common.errors import ModelError
 
 #: Every way from a model to its tensors, by the numbers of onnx.proto; fields that are not here are passed over.
 _MESSAGES: dict[str, dict[int, str]] = {

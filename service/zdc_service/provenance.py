@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
+from zdc_common.commands import installed_version
 from zdc_detector.card import sha256_of
-from zdc_detector.commands import installed_version
 
 if TYPE_CHECKING:
     from zdc_metrics.html_report import Section

@@ -5,8 +5,8 @@ import os
 from dataclasses import dataclass
 from functools import cache
 
+from zdc_common.errors import ConfigError, ModelError
 from zdc_detector.card import GRAPH_FILE, ModelCard
-from zdc_detector.errors import ConfigError, ModelError
 from zdc_detector.particles import CONDITIONS
 
 from zdc_service.model_store import StoredModel

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from zdc_detector.errors import ConfigError, ModelError, ModelNotFoundError, ZdcError, excerpt
+from zdc_common.errors import ConfigError, ModelError, ModelNotFoundError, ZdcError, excerpt
 
 from zdc_service.engine import Engine
 from zdc_service.metrics import Metrics

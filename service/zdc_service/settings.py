@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from zdc_detector.commands import ListedNames, ListedPaths
+from zdc_common.commands import ListedNames, ListedPaths
 
 #: Longest JSON text of one particle with all its columns, generously.
 _BYTES_PER_ROW = 512

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 from pydantic_settings import BaseSettings, CliPositionalArg, SettingsConfigDict
-from zdc_detector.errors import ConfigError, InvalidInputError
+from zdc_common.errors import ConfigError, InvalidInputError
+from zdc_common.words import counted
 from zdc_detector.shower_rows import Choose, read_rows
-from zdc_detector.words import counted
 
 from zdc_service.validate_extra import need_validate_extra
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from zdc_detector.errors import OverloadedError
+from zdc_common.errors import OverloadedError
 
 _Result = TypeVar("_Result")
 

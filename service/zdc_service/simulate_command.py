@@ -6,11 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from zdc_detector.commands import FAILED, INTERRUPTED, ListedText, end, exit_code, installed_version
-from zdc_detector.errors import ConfigError, ZdcError
-from zdc_detector.interrupts import Interrupts
+from zdc_common.commands import FAILED, INTERRUPTED, ListedText, end, exit_code, installed_version
+from zdc_common.errors import ConfigError, ZdcError
+from zdc_common.interrupts import Interrupts
+from zdc_common.words import counted_are
 from zdc_detector.random import check_seed, fresh_seed
-from zdc_detector.words import counted_are
 
 from zdc_service.bulk.dask_workers import DaskWorkers
 from zdc_service.bulk.engines import Source, Wanted

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import TooLargeError
+from zdc_common.errors import TooLargeError
+from zdc_common.words import counted, counted_are
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
-from zdc_detector.words import counted, counted_are
 
 from zdc_service.statistics import NO_TIMING, Timing
 

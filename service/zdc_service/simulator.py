@@ -8,8 +8,8 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import InvalidInputError, OutOfRangeError, ZdcError
 from zdc_detector.card import RANGES, SPECIES, ModelCard
-from zdc_detector.errors import InvalidInputError, OutOfRangeError, ZdcError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import LARGEST, PX, VX, Particles
 from zdc_detector.random import LARGEST_NORMAL, MAX_ROW, check_seed, fresh_seed

@@ -4,7 +4,7 @@ import json
 from http import HTTPStatus
 
 import grpc
-from zdc_detector.errors import ZdcError
+from zdc_common.errors import ZdcError
 
 #: What `ZdcError.kind` means to an HTTP and to a gRPC caller.
 STATUSES: dict[str, tuple[HTTPStatus, grpc.StatusCode]] = {
@@ -22,7 +22,7 @@ STATUSES: dict[str, tuple[HTTPStatus, grpc.StatusCode]] = {
     "internal": (HTTPStatus.INTERNAL_SERVER_ERROR, grpc.StatusCode.INTERNAL),
 }
 
-#: Messages repeat little of what was sent (`zdc_detector.errors.excerpt`). Should one forget to, this is all that a
+#: Messages repeat little of what was sent (`zdc_common.errors.excerpt`). Should one forget to, this is all that a
 #: caller gets of it: a gRPC client drops an answer whose metadata are above 8 KiB.
 _LONGEST_MESSAGE = 2000
 

@@ -15,7 +15,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 
 from zdc_service.simulation import SimulationResult
 

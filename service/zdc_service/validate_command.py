@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, CliPositionalArg, SettingsConfigDict
-from zdc_detector.commands import ListedText, end
-from zdc_detector.errors import ConfigError, InvalidInputError
-from zdc_detector.whole_file import write_whole
+from zdc_common.commands import ListedText, end
+from zdc_common.errors import ConfigError, InvalidInputError
+from zdc_common.whole_file import write_whole
 
 from zdc_service.bounds import Bound, Kind
 from zdc_service.provenance import origin_of, origin_section
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zdc_metrics.samples import Sample
     from zdc_metrics.validation import Validation
 
-#: Exit code beside those of `zdc_detector.commands`: the report is written, and a figure is beyond its bound.
+#: Exit code beside those of `zdc_common.commands`: the report is written, and a figure is beyond its bound.
 BEYOND = 3
 
 

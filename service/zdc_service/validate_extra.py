@@ -2,7 +2,7 @@
 
 from importlib import import_module
 
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 
 #: What `zdc_metrics` imports beside numpy.
 _PACKAGES = ("scipy", "sklearn", "threadpoolctl", "matplotlib", "mplhep", "jinja2")

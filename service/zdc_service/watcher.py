@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Callable
 
-from zdc_detector.errors import ZdcError
+from zdc_common.errors import ZdcError
 
 log = logging.getLogger(__name__)
 

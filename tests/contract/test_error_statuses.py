@@ -10,8 +10,8 @@ import pytest
 from full_queue import ROWS, FullQueueServer
 from running_server import RunningServer
 from tiny_model import some_particles
-from zdc_detector import errors
-from zdc_detector.errors import ZdcError
+from zdc_common import errors
+from zdc_common.errors import ZdcError
 from zdc_detector.particles import Particles
 from zdc_service.client.grpc_client import message_of_request
 from zdc_service.rpc import simulation_pb2 as pb

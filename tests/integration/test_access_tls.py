@@ -13,7 +13,7 @@ import pytest
 from certificates import Authority, Pair
 from running_server import RunningServer
 from tiny_model import some_particles
-from zdc_detector.errors import ConfigError, NotReadyError
+from zdc_common.errors import ConfigError, NotReadyError
 from zdc_service.app import Server
 from zdc_service.client import ClientOptions, concatenate, connect
 from zdc_service.settings import ServerSettings

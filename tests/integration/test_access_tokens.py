@@ -15,7 +15,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from running_server import RunningServer
 from tiny_model import some_particles
-from zdc_detector.errors import ConfigError, UnauthenticatedError
+from zdc_common.errors import ConfigError, UnauthenticatedError
 from zdc_service.app import Server
 from zdc_service.cli import main
 from zdc_service.client import Chunk, ClientOptions, concatenate, connect, connect_async

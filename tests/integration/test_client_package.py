@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from zdc_detector import errors
+from zdc_common import errors
 from zdc_service import client
 from zdc_service.status import STATUSES
 

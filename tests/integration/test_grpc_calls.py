@@ -9,7 +9,7 @@ import grpc
 import grpc.aio
 import pytest
 from waiting import PATIENCE
-from zdc_detector.errors import OverloadedError
+from zdc_common.errors import OverloadedError
 from zdc_service.budget import ByteBudget
 from zdc_service.rpc.callers import Callers
 from zdc_service.rpc.calls import Context, abort

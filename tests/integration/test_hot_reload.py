@@ -13,8 +13,8 @@ import pytest
 from running_server import RunningServer
 from tiny_model import TinyModel, some_particles, write_model
 from waiting import PATIENCE, wait_until
+from zdc_common.errors import ModelNotFoundError
 from zdc_detector.card import GOLDEN_FILE
-from zdc_detector.errors import ModelNotFoundError
 from zdc_service.client import ClientOptions, concatenate, connect
 from zdc_service.settings import EngineSettings, ServerSettings
 from zdc_service.simulation import Output, SimulationRequest

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 from running_server import RunningServer
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_service.app import Server
 from zdc_service.settings import ServerSettings
 

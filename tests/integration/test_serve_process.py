@@ -23,7 +23,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from running_server import running
 from served_process import TIMEOUT, Process
 from tiny_model import some_particles
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_service.app import Server
 from zdc_service.client import ClientOptions, concatenate, connect
 from zdc_service.client.grpc_client import message_of_request

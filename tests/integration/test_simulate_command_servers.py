@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 from running_server import RunningServer
 from tiny_model import some_particles
-from zdc_detector.card import ModelCard
-from zdc_detector.errors import (
+from zdc_common.errors import (
     ConfigError,
     DeadlineError,
     InvalidInputError,
@@ -23,6 +22,7 @@ from zdc_detector.errors import (
     TooLargeError,
     ZdcError,
 )
+from zdc_detector.card import ModelCard
 from zdc_detector.particles import Particles
 from zdc_service.client import Chunk, Client, ClientOptions, concatenate, connect
 from zdc_service.settings import EngineSettings, ServerSettings

@@ -16,7 +16,7 @@ from inference_requests import CODING, INFER, STREAM_CODING, STREAM_INFER, grpc_
 from running_server import RunningServer
 from tiny_model import some_particles
 from trace_receiver import Received, Receiver, receiving
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_service.app import Server
 from zdc_service.client.grpc_client import message_of_request
 from zdc_service.rpc import simulation_pb2 as pb

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from machine import machine, versions
-from zdc_detector.errors import ConfigError, ZdcError
+from zdc_common.errors import ConfigError, ZdcError
 from zdc_service.model_store import StoredModel, find_models
 from zdc_service.providers import Placement, place
 from zdc_service.settings import EngineSettings

@@ -13,8 +13,8 @@ import pytest
 import torch
 from shower_samples import face_particles
 from training_runs import trained
+from zdc_common.errors import ConfigError, ModelError
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, ModelCard, sha256_of
-from zdc_detector.errors import ConfigError, ModelError
 from zdc_detector.particles import ENERGY, PX, PZ, VX, VZ
 from zdc_detector.random import normals
 from zdc_metrics import Report

@@ -10,8 +10,8 @@ import pytest
 import torch
 from shower_samples import face_particles
 from training_runs import METHODS, finished, method_config
+from zdc_common.errors import ConfigError
 from zdc_detector.card import GRAPH_FILE, ModelCard
-from zdc_detector.errors import ConfigError
 from zdc_detector.particles import PX, PZ
 from zdc_detector.random import normals
 from zdc_service.settings import EngineSettings

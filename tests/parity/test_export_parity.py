@@ -8,7 +8,7 @@ import torch
 from numpy.typing import NDArray
 from shower_samples import face_particles
 from torch import Tensor, nn
-from zdc_detector.errors import ModelError
+from zdc_common.errors import ModelError
 from zdc_detector.particles import VX, Particles
 from zdc_training.runs.graph import check_parity, write_onnx
 

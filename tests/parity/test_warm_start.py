@@ -8,8 +8,8 @@ import pytest
 import torch
 from shower_samples import DATA
 from training_runs import Silent, tiny_config, trained
+from zdc_common.errors import ConfigError
 from zdc_detector.card import GOLDEN_FILE, GRAPH_FILE, ModelCard
-from zdc_detector.errors import ConfigError
 from zdc_detector.showers import Showers, read_showers
 from zdc_training.config.config import data_path, override_config, parse_config
 from zdc_training.loop.fit import fit

@@ -10,7 +10,7 @@ import pytest
 from gated_engine import GatedEngine
 from tiny_model import NOISE, some_particles
 from waiting import wait_until
-from zdc_detector.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
+from zdc_common.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
 from zdc_detector.finish import finish_rates
 from zdc_detector.particles import Particles
 from zdc_detector.random import normals

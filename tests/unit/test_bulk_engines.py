@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tiny_model import TinyModel, write_model
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_service.bulk.engines import Kept, Source, Wanted
 from zdc_service.client import ClientOptions
 from zdc_service.settings import EngineSettings

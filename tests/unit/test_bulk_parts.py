@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_model import some_particles
-from zdc_detector.errors import ConfigError, FileFormatError, IncompleteError
+from zdc_common.errors import ConfigError, FileFormatError, IncompleteError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
 from zdc_service.bulk.cutting import Cutting

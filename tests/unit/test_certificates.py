@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import trustme
 from certificates import TODAY, Authority
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_service.access.tls import Certificates
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from onnxruntime import InferenceSession
 from tiny_model import write_model
-from zdc_detector.commands import PIPE_CLOSED, installed_version
+from zdc_common.commands import PIPE_CLOSED, installed_version
 from zdc_service.cli import main
 from zdc_service.settings import ServerSettings, usable_cores
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from zdc_detector.errors import (
+from zdc_common.errors import (
     ConfigError,
     InvalidInputError,
     ModelNotFoundError,

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_service.client import ClientOptions, OverloadedError
 from zdc_service.client.credentials import Credentials
 from zdc_service.client.errors import error_of, unreachable

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.ma.mrecords
 import pandas as pd
 import pytest
-from zdc_detector.errors import InvalidInputError, OutOfRangeError
+from zdc_common.errors import InvalidInputError, OutOfRangeError
 from zdc_detector.particles import Particles
 from zdc_service.client import ParticlesLike
 from zdc_service.client.particles import as_particles, blocks_of

@@ -4,7 +4,7 @@ from email.utils import formatdate
 
 import pytest
 from tenacity import RetryCallState, Retrying
-from zdc_detector.errors import NotReadyError, OverloadedError, ZdcError
+from zdc_common.errors import NotReadyError, OverloadedError, ZdcError
 from zdc_service.client import ClientOptions
 from zdc_service.client.http_client import retry_after_seconds
 from zdc_service.client.patience import Patience

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import zstandard
 from tiny_model import some_particles
-from zdc_detector.errors import NotAcceptableError
+from zdc_common.errors import NotAcceptableError
 from zdc_service.codecs import (
     ARRAYS,
     ARRAYS_HEADER,

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 from pydantic_settings import BaseSettings, CliApp, CliSubCommand
-from zdc_detector.commands import FAILED, INTERRUPTED, WRONG_INPUT, ListedText, command_config, run_command
-from zdc_detector.errors import ConfigError, FileFormatError, InvalidInputError, ModelError, ModelNotFoundError
+from zdc_common.commands import FAILED, INTERRUPTED, WRONG_INPUT, ListedText, command_config, run_command
+from zdc_common.errors import ConfigError, FileFormatError, InvalidInputError, ModelError, ModelNotFoundError
 
 
 class Repeat(BaseModel):

@@ -14,10 +14,10 @@ from types import ModuleType
 import numba
 import numba.core.caching
 import pytest
-from zdc_detector import compiled as module
+from zdc_common import compiled as module
 
 SOURCE = """
-from zdc_detector.compiled import compiled
+from zdc_common.compiled import compiled
 
 @compiled
 def plus(x: int) -> int:

@@ -4,7 +4,7 @@ import h5py
 import numpy as np
 import pytest
 from shower_samples import DATA, toy_showers, write_showers
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 from zdc_training.data.check_data import check_data
 
 

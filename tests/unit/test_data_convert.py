@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 from shower_samples import toy_showers
-from zdc_detector.errors import ConfigError, FileFormatError
+from zdc_common.errors import ConfigError, FileFormatError
 from zdc_detector.particles import MASS, Particles
 from zdc_detector.shower_rows import read_rows
 from zdc_detector.showers import read_showers

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from shower_samples import DATA, toy_showers, write_showers
-from zdc_detector.errors import ConfigError, FileFormatError
+from zdc_common.errors import ConfigError, FileFormatError
 from zdc_detector.particles import ENERGY, PZ, VX, VZ
 from zdc_detector.shower_rows import read_rows
 from zdc_detector.showers import Showers, read_showers

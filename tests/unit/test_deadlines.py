@@ -3,7 +3,7 @@
 import time
 
 import pytest
-from zdc_detector.errors import InvalidInputError
+from zdc_common.errors import InvalidInputError
 from zdc_service.deadlines import deadline_from, within
 
 

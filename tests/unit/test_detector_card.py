@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_model import TinyModel, write_model
+from zdc_common.errors import ModelError
 from zdc_detector.card import CARD_FILE, GRAPH_FILE, RANGES, ModelCard, sha256_of
-from zdc_detector.errors import ModelError
 from zdc_detector.particles import Particles
 
 

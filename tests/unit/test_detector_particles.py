@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 from particle import Particle as PdgEntry
-from zdc_detector.errors import InvalidInputError, OutOfRangeError
+from zdc_common.errors import InvalidInputError, OutOfRangeError
 from zdc_detector.particles import (
     CHARGE,
     CONDITIONS,

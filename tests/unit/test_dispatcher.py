@@ -14,7 +14,7 @@ from dispatcher_desk import BAD, Desk, check, in_a_loop, rows, small, turn
 from same_results import assert_same
 from tiny_model import some_particles
 from waiting import until
-from zdc_detector.errors import DeadlineError, OutOfRangeError, OverloadedError
+from zdc_common.errors import DeadlineError, OutOfRangeError, OverloadedError
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest
 from zdc_service.simulator import Simulator
 

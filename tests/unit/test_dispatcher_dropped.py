@@ -8,7 +8,7 @@ import pytest
 from dispatcher_desk import Desk, check, in_a_loop, rows, small, turn
 from tiny_model import some_particles
 from waiting import PATIENCE, until
-from zdc_detector.errors import DeadlineError, ModelError
+from zdc_common.errors import DeadlineError, ModelError
 from zdc_detector.particles import MASS
 from zdc_service.job import Job
 from zdc_service.simulation import SimulationRequest

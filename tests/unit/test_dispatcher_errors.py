@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from dispatcher_desk import BAD, QUEUE_ROWS, Desk, check, in_a_loop, small, turn
 from tiny_model import some_particles
-from zdc_detector.errors import (
+from zdc_common.errors import (
     InvalidInputError,
     ModelError,
     ModelNotFoundError,

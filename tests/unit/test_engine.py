@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 from tiny_model import NOISE, STRIPS, TinyModel, some_particles, write_model
+from zdc_common.errors import ConfigError, ModelError
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, sha256_of
-from zdc_detector.errors import ConfigError, ModelError
 from zdc_service.engine import Engine
 from zdc_service.model_store import find_models, shipped_models
 from zdc_service.providers import CPU, CUDA, GPU_BATCH_ROWS, ON_CPU, Placement, open_session, place

@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 from tiny_model import STRIPS, TinyModel, some_particles, write_model
+from zdc_common.errors import ModelError
 from zdc_detector.card import CARD_FILE, GRAPH_FILE, sha256_of
-from zdc_detector.errors import ModelError
 from zdc_detector.particles import Particles
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, SimulationRequest

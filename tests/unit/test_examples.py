@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tiny_model import STRIPS
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 from zdc_detector.particles import ENERGY, VZ
 from zdc_detector.showers import Showers, ShowerWriter, read_showers
 from zdc_service.examples import EXAMPLES_FILE, Examples, distance, pack, shipped_examples

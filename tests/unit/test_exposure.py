@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_service.access.exposure import check_exposure
 from zdc_service.settings import ServerSettings
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from table_files import FEW, read_all, table, write_csv, write_zipped_csv
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 from zdc_detector.particles import Particles
 from zdc_service.files import open_particles
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pyhepmc
 import pytest
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 from zdc_detector.particles import PX, PZ, VX, VZ
 from zdc_service.files import ParticleBlock, open_particles
 

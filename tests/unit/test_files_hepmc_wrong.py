@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pyhepmc
 import pytest
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 from zdc_service.files import open_particles
 from zdc_service.files.hepmc_event import HepMCEvent
 from zdc_service.files.hepmc_listing import event_texts

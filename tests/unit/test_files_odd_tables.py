@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import uproot
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 from zdc_service.files import ParticleReader, open_particles
 
 TWO: dict[str, Any] = {"pdg": [2112, 22], "px": [0.1, 0.0], "py": [0.0, 0.05], "pz": [1500.0, -300.0]}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import zstandard
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 from zdc_service.files import open_particles
 
 TABLE = b"pdg,px,py,pz\n" + b"2112,0,0,1000\n" * 2000

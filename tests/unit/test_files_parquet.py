@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from table_files import FEW, read_all, table
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 from zdc_service.files import open_particles
 
 #: Prints how much more memory [kB] reading all blocks of a file takes than reading the first.

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from zdc_detector.errors import ConfigError, FileFormatError
+from zdc_common.errors import ConfigError, FileFormatError
 from zdc_detector.particles import VX
 from zdc_service.bulk.report import read_line
 from zdc_service.files import ParticleReader, open_particles

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import uproot
 from numpy.typing import NDArray
+from zdc_common.errors import ConfigError, FileFormatError
 from zdc_detector.calorimeter import ZN
-from zdc_detector.errors import ConfigError, FileFormatError
 from zdc_detector.particles import Particles
 from zdc_service.files import ParticleBlock, open_particles
 

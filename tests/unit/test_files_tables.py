@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from table_files import table, write_csv, write_parquet, write_zipped_csv
-from zdc_detector.errors import ConfigError, FileFormatError, InvalidInputError
+from zdc_common.errors import ConfigError, FileFormatError, InvalidInputError
 from zdc_detector.particles import Particles
 from zdc_service.files import open_particles
 from zdc_service.files.arguments import ArgumentReader

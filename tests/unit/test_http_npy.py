@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from zdc_detector.errors import InvalidInputError, TooLargeError, ZdcError
+from zdc_common.errors import InvalidInputError, TooLargeError, ZdcError
 from zdc_detector.particles import Particles
 from zdc_service.codecs import NPY, RAW
 from zdc_service.http.binary import parse_binary

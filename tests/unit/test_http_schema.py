@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from zdc_detector.errors import InvalidInputError, OutOfRangeError, TooLargeError
+from zdc_common.errors import InvalidInputError, OutOfRangeError, TooLargeError
 from zdc_detector.particles import CHARGE, ENERGY, MASS
 from zdc_service.http.schema import EXAMPLES, SimulateBody, parse_request
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from zdc_detector.errors import InvalidInputError, TooLargeError
+from zdc_common.errors import InvalidInputError, TooLargeError
 from zdc_service.http.inference_body import Parsed, read_infer, read_object, read_parameters, write_infer
 from zdc_service.inference.reply import InferenceReply
 

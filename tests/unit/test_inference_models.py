@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tiny_model import write_model
-from zdc_detector.errors import InvalidInputError, ModelNotFoundError
+from zdc_common.errors import InvalidInputError, ModelNotFoundError
 from zdc_service.inference.models import Models
 from zdc_service.inference.request import InferenceRequest
 from zdc_service.settings import EngineSettings

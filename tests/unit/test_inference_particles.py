@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_model import TinyModel, some_particles, write_model
+from zdc_common.errors import InvalidInputError, OutOfRangeError
 from zdc_detector.card import ModelCard
-from zdc_detector.errors import InvalidInputError, OutOfRangeError
 from zdc_detector.particles import CHARGE, ENERGY, MASS, PZ, Particles
 from zdc_detector.pdg_table import mass_and_charge
 from zdc_service.inference.particles import read_particles, species_of

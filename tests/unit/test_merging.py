@@ -9,7 +9,7 @@ import pytest
 from gated_engine import GatedEngine
 from same_results import assert_same
 from tiny_model import NOISE, some_particles
-from zdc_detector.errors import InvalidInputError, OutOfRangeError, ZdcError
+from zdc_common.errors import InvalidInputError, OutOfRangeError, ZdcError
 from zdc_detector.particles import Particles
 from zdc_detector.random import MAX_ROW, MAX_SEED
 from zdc_service.batcher import Batcher

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from shower_samples import DATA, draw_responses, face_particles, toy_showers
+from zdc_common.errors import InvalidInputError
 from zdc_detector.calorimeter import ZN
-from zdc_detector.errors import InvalidInputError
 from zdc_detector.showers import read_showers
 from zdc_metrics import Report, by_particle, channel_wasserstein, evaluate
 from zdc_metrics.splits import floor_ways

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_service.metrics import Metrics
 
 

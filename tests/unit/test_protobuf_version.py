@@ -7,7 +7,7 @@ from pathlib import Path
 import google.protobuf
 import pytest
 import zdc_service.rpc
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_service.rpc import OLDEST_PROTOBUF, check_protobuf
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import stats
-from zdc_detector.errors import InvalidInputError, ModelError
+from zdc_common.errors import InvalidInputError, ModelError
 from zdc_detector.random import (
     FINISH_STREAM,
     MAX_ROW,

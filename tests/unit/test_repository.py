@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from opened_repository import TWO, opened, versions
 from tiny_model import NOISE, TinyModel, some_particles, write_model
+from zdc_common.errors import ConfigError, ModelError, ModelNotFoundError
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE
-from zdc_detector.errors import ConfigError, ModelError, ModelNotFoundError
 from zdc_service.engine import Engine
 from zdc_service.model_store import StoredModel
 from zdc_service.repository import IndexEntry, Repository

@@ -5,8 +5,8 @@ import h5py
 import numpy as np
 import pytest
 from shower_samples import DATA, toy_showers, write_showers
+from zdc_common.errors import FileFormatError
 from zdc_detector.calorimeter import ZN
-from zdc_detector.errors import FileFormatError
 from zdc_detector.showers import ShowerWriter, read_showers
 
 

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 from waiting import PATIENCE, until
-from zdc_detector.errors import ModelError, OverloadedError
+from zdc_common.errors import ModelError, OverloadedError
 from zdc_service.side_threads import SideThreads
 
 HANGING = """

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_model import some_particles
-from zdc_detector.errors import InvalidInputError, ModelNotFoundError, NotReadyError, OutOfRangeError, TooLargeError
+from zdc_common.errors import InvalidInputError, ModelNotFoundError, NotReadyError, OutOfRangeError, TooLargeError
 from zdc_detector.particles import PZ, VZ, Particles
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest

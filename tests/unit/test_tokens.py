@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 import pytest
-from zdc_detector.errors import ConfigError, UnauthenticatedError
+from zdc_common.errors import ConfigError, UnauthenticatedError
 from zdc_service.access import files
 from zdc_service.access.tokens import Tokens
 

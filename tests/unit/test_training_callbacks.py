@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from training_runs import Silent, tiny_config
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_training.config.config import override_config
 from zdc_training.loop.callbacks import Followed, load_callback
 from zdc_training.loop.fit import fit

@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from shower_samples import DATA, toy_showers, write_showers
 from training_runs import tiny_config
+from zdc_common.commands import FAILED, INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
 from zdc_detector.card import GRAPH_FILE
-from zdc_detector.commands import FAILED, INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
 from zdc_training import cli
 from zdc_training.cli import Evaluate, Export, Fit, TrainZdc, main
 from zdc_training.data.commands import Convert

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_detector.finish import Finish
 from zdc_training.config.config import (
     FIXED,

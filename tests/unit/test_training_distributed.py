@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 from training_runs import Silent, method_config
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_training.config.config import override_config
 from zdc_training.data.datasets import load_split
 from zdc_training.images.learner import ImageLearner

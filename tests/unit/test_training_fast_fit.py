@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from training_runs import Silent, finished, tiny_fast_config
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_training.config.config import check_resumable, load_config, override_config
 from zdc_training.config.fast import FastConfig
 from zdc_training.config.images import SinkhornConfig

@@ -9,7 +9,7 @@ import torch
 from matplotlib.image import imread
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from training_runs import Silent, tiny_config, trained
-from zdc_detector.errors import ConfigError, TrainingError
+from zdc_common.errors import ConfigError, TrainingError
 from zdc_training.config.config import override_config, parse_config
 from zdc_training.config.sections import OptimiserConfig
 from zdc_training.evaluation.curves import draw_curves

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from training_runs import method_config
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_training.config.config import override_config
 from zdc_training.loop.profile import profile_training
 

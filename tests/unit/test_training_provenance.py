@@ -12,8 +12,8 @@ import pytest
 import torch
 from shower_samples import toy_showers, write_showers
 from training_runs import Silent, tiny_config
+from zdc_common.errors import ConfigError
 from zdc_detector.card import ModelCard, sha256_of
-from zdc_detector.errors import ConfigError
 from zdc_training.cli import main
 from zdc_training.config.config import override_config
 from zdc_training.data.datasets import load_split

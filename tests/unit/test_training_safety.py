@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from training_runs import Silent, method_config, tiny_config, trained
-from zdc_detector.errors import ConfigError, TrainingError
+from zdc_common.errors import ConfigError, TrainingError
 from zdc_training.config.config import override_config
 from zdc_training.loop.fit import fit
 from zdc_training.runs.checkpoints import former, load_state

@@ -1,7 +1,7 @@
 from dataclasses import dataclass
 
 import pytest
-from zdc_detector.errors import ConfigError, InvalidInputError
+from zdc_common.errors import ConfigError, InvalidInputError
 from zdc_service.bounds import Bound, Kind
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from shower_samples import toy_showers, write_showers
 from tiny_model import STRIPS
-from zdc_detector.errors import FileFormatError, InvalidInputError
+from zdc_common.errors import FileFormatError, InvalidInputError
 from zdc_detector.particles import ENERGY, VX, Particles
 from zdc_detector.showers import Showers
 from zdc_metrics.samples import compare, read_sample, repeated

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from waiting import PATIENCE, wait_until
-from zdc_detector.errors import ModelError
+from zdc_common.errors import ModelError
 from zdc_service.watcher import Watcher
 
 

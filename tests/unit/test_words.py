@@ -1,9 +1,9 @@
 """Numbers in messages."""
 
 import pytest
-from zdc_detector.errors import InvalidInputError
+from zdc_common.errors import InvalidInputError
+from zdc_common.words import counted, counted_are
 from zdc_detector.particles import Particles
-from zdc_detector.words import counted, counted_are
 
 
 @pytest.mark.parametrize(("number", "said"), [(0, "0 rows are"), (1, "1 row is"), (2, "2 rows are")])

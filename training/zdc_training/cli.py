@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import AliasChoices, BaseModel, Field
 from pydantic_settings import BaseSettings, CliApp, CliPositionalArg, CliSubCommand
-from zdc_detector.commands import INTERRUPTED, ListedText, command_config, end, run_command, warn
+from zdc_common.commands import INTERRUPTED, ListedText, command_config, end, run_command, warn
 from zdc_detector.random import MAX_SEED
 
 from zdc_training.data.commands import CheckData, CheckSymmetries, Convert, Split
@@ -282,7 +282,7 @@ class TrainZdc(BaseSettings):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run ``train-zdc``; what goes wrong is one line on stderr and an exit code of `zdc_detector.commands`."""
+    """Run ``train-zdc``; what goes wrong is one line on stderr and an exit code of `zdc_common.commands`."""
     if int(os.environ.get("RANK", "0")) == 0:
         run_command(TrainZdc, arguments)
         return

@@ -4,7 +4,7 @@ import ipaddress
 import logging
 import socket
 
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 
 from zdc_service.settings import ServerSettings
 

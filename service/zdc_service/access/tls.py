@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import grpc
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 
 from zdc_service.access.files import WatchedFiles
 

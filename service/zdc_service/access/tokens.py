@@ -7,8 +7,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from zdc_detector.errors import ConfigError, UnauthenticatedError
-from zdc_detector.words import counted
+from zdc_common.errors import ConfigError, UnauthenticatedError
+from zdc_common.words import counted
 
 from zdc_service.access.files import WatchedFiles
 

@@ -4,7 +4,7 @@ import threading
 from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
 

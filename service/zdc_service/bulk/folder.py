@@ -11,8 +11,8 @@ from types import TracebackType
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
-from zdc_detector.errors import ConfigError, FileFormatError, IncompleteError
-from zdc_detector.words import counted
+from zdc_common.errors import ConfigError, FileFormatError, IncompleteError
+from zdc_common.words import counted
 
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import PartHead, read_head, read_rows

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from zdc_common.errors import ConfigError, FileFormatError
 from zdc_detector.card import sha256_of
-from zdc_detector.errors import ConfigError, FileFormatError
 from zdc_detector.finish import Finish
 
 from zdc_service.files import About

@@ -18,7 +18,7 @@ import numpy as np
 import zstandard
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 from zdc_detector.particles import CONDITIONS, Particles
 
 from zdc_service.bulk.job import BulkJob

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
-from zdc_detector.errors import ZdcError, rename_row
+from zdc_common.errors import ZdcError, rename_row
 
 from zdc_service.bulk.cutting import Cutting, chosen_rows
 from zdc_service.bulk.engines import Wanted

@@ -8,8 +8,8 @@ from datetime import timedelta
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from zdc_detector.commands import warn
-from zdc_detector.words import counted
+from zdc_common.commands import warn
+from zdc_common.words import counted
 
 from zdc_service.bulk.folder import PartsFolder
 from zdc_service.bulk.job import BulkJob

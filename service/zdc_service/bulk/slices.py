@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 
 
 @dataclass(frozen=True)

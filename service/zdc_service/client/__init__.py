@@ -8,7 +8,7 @@
 `connect_async` is the same for event loops; `simulate` gives what does not fit into memory in chunks.
 """
 
-from zdc_detector.errors import (
+from zdc_common.errors import (
     ConfigError,
     DeadlineError,
     ForbiddenError,

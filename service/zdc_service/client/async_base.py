@@ -10,7 +10,7 @@ from contextlib import aclosing
 from typing import Any, Self
 
 from tenacity import AsyncRetrying
-from zdc_detector.errors import ZdcError
+from zdc_common.errors import ZdcError
 
 from zdc_service.client.chunks import Chunk, Part, concatenate
 from zdc_service.client.errors import client_is_closed, client_is_elsewhere

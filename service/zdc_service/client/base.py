@@ -12,7 +12,7 @@ from typing import Self
 
 from tenacity import Retrying
 from tenacity.nap import sleep_using_event
-from zdc_detector.errors import NotReadyError, ZdcError
+from zdc_common.errors import NotReadyError, ZdcError
 
 from zdc_service.client.chunks import Chunk, Part, concatenate
 from zdc_service.client.errors import client_is_closed, client_is_elsewhere

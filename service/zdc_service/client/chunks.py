@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import InvalidInputError
+from zdc_common.errors import InvalidInputError
+from zdc_common.words import counted
 from zdc_detector.particles import Particles
-from zdc_detector.words import counted
 
 from zdc_service.simulation import SimulationRequest, SimulationResult, join_hits
 

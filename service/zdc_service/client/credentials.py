@@ -4,7 +4,7 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 
 from zdc_service.access.tokens import read_tokens
 from zdc_service.client.options import ClientOptions

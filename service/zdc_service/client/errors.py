@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
-from zdc_detector.errors import ConfigError, DeadlineError, NotReadyError, ZdcError
+from zdc_common.errors import ConfigError, DeadlineError, NotReadyError, ZdcError
 
 from zdc_service.client.proxies import Proxy
 

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 import grpc
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import NotReadyError, ZdcError
+from zdc_common.errors import NotReadyError, ZdcError
 from zdc_detector.finish import Finish
 
 from zdc_service.client.base import Client

@@ -13,7 +13,7 @@ from weakref import WeakSet
 
 import httpx
 import orjson
-from zdc_detector.errors import (
+from zdc_common.errors import (
     ConfigError,
     DeadlineError,
     ForbiddenError,

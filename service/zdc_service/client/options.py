@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 
 
 @dataclass(frozen=True)

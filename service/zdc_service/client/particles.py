@@ -6,8 +6,8 @@ from typing import Any, Protocol, cast
 import numpy as np
 from numpy.ma.core import MaskedConstant
 from numpy.typing import NDArray
+from zdc_common.errors import InvalidInputError
 from zdc_detector.columns import as_column, refuse_missing
-from zdc_detector.errors import InvalidInputError
 from zdc_detector.particles import CONDITIONS, UNITS, Particles
 
 from zdc_service.client.chunks import NO_PARTICLES

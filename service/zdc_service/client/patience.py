@@ -4,7 +4,7 @@ import logging
 import threading
 
 from tenacity import RetryCallState, retry_if_exception_type, wait_random_exponential
-from zdc_detector.errors import NotReadyError, OverloadedError, ZdcError
+from zdc_common.errors import NotReadyError, OverloadedError, ZdcError
 
 from zdc_service.client.options import ClientOptions
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal, TypeVar
 
-from zdc_detector.errors import InvalidInputError, ZdcError, rename_row
+from zdc_common.errors import InvalidInputError, ZdcError, rename_row
 from zdc_detector.random import check_seed, fresh_seed
 
 from zdc_service.client.chunks import NO_PARTICLES, Chunk, Part, chunk_of, split

@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import ZdcError
-from zdc_detector.words import counted
+from zdc_common.errors import ZdcError
+from zdc_common.words import counted
 
 from zdc_service.simulation import Hits, OutOfRange, Output, SimulationRequest, SimulationResult
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from zdc_detector.errors import InvalidInputError
+from zdc_common.errors import InvalidInputError
 from zdc_detector.particles import Particles
 
 from zdc_service.files.blocks import ParticleBlock, ParticleReader

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import ConfigError, FileFormatError, InvalidInputError, rename_row
+from zdc_common.errors import ConfigError, FileFormatError, InvalidInputError, rename_row
 from zdc_detector.particles import CONDITIONS, Particles
 
 #: Columns that name a particle in its source; they travel to the output unchanged.

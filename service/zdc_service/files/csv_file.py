@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import FileFormatError
-from zdc_detector.words import counted
+from zdc_common.errors import FileFormatError
+from zdc_common.words import counted
 
 from zdc_service.files.blocks import (
     BLOCK_ROWS,

@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 from zdc_detector.particles import CONDITIONS
 
 from zdc_service.files.blocks import (

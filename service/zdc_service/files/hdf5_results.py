@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import ConfigError
 from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
-from zdc_detector.errors import ConfigError
 from zdc_detector.showers import ShowerWriter
 
 from zdc_service.files.results import ResultWriter

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 
 from zdc_service.files.blocks import LARGER_THAN_KEPT
 from zdc_service.files.hepmc_listing import EventText

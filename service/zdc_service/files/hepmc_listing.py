@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 
 #: An event of lead ions has some 10 MB; this much is never one.
 LARGEST_EVENT = 256 << 20

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol
 
 import zstandard
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 
 #: Packed bytes that are unpacked at a time. Zstandard, which packs tightest, makes at most 2^15 times as much of them.
 _PACKED_BYTES = 2048

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from zdc_detector.errors import ConfigError, FileFormatError
+from zdc_common.errors import ConfigError, FileFormatError
 
 from zdc_service.files.blocks import BLOCK_ROWS, ParticleBlock, ParticleReader
 from zdc_service.files.csv_file import CsvReader

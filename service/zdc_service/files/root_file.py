@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import ConfigError, FileFormatError, ZdcError
+from zdc_common.errors import ConfigError, FileFormatError, ZdcError
 
 from zdc_service.files.blocks import (
     BLOCK_ROWS,

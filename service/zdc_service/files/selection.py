@@ -6,8 +6,8 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import FileFormatError, OutOfRangeError
 from zdc_detector.calorimeter import ZN, Calorimeter
-from zdc_detector.errors import FileFormatError, OutOfRangeError
 from zdc_detector.particles import CONDITIONS, SMALLEST_PZ
 from zdc_detector.pdg_table import mass_and_charge
 

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 
 from zdc_service.files.hdf5_results import Hdf5Writer
 from zdc_service.files.npz_results import NpzWriter

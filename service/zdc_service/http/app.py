@@ -10,8 +10,8 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from zdc_common.errors import NotReadyError, ZdcError, cut
 from zdc_detector.card import Metric, ModelCard, SpeciesRange
-from zdc_detector.errors import NotReadyError, ZdcError, cut
 
 from zdc_service.engine import Engine
 from zdc_service.http.errors import ErrorReply, error_reply, log_internal, plain_error

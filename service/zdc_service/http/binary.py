@@ -9,10 +9,10 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import InvalidInputError, cut, excerpt
+from zdc_common.errors import InvalidInputError, cut, excerpt
+from zdc_common.words import counted
 from zdc_detector.kernels import split_rows
 from zdc_detector.particles import KINEMATICS, Particles
-from zdc_detector.words import counted
 
 from zdc_service.codecs import NPY, RAW
 from zdc_service.http.schema import ROW_COLUMNS, SimulateQuery, check_names, explained

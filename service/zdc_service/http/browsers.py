@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
-from zdc_detector.errors import ForbiddenError, UnsupportedMediaError, ZdcError, excerpt
+from zdc_common.errors import ForbiddenError, UnsupportedMediaError, ZdcError, excerpt
 
 from zdc_service.access.exposure import is_loopback
 from zdc_service.http.guard import PROBES, refuse

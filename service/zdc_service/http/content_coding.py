@@ -3,8 +3,8 @@
 import zlib
 
 import zstandard
-from zdc_detector.errors import InvalidInputError, TooLargeError, UnsupportedMediaError, excerpt
-from zdc_detector.words import counted
+from zdc_common.errors import InvalidInputError, TooLargeError, UnsupportedMediaError, excerpt
+from zdc_common.words import counted
 
 from zdc_service.codecs import ZSTD
 

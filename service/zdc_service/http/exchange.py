@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from starlette.types import Receive
-from zdc_detector.errors import TooLargeError
+from zdc_common.errors import TooLargeError
 
 from zdc_service.codecs import ZSTD, Form, check_form, choose_form, compress, encode
 from zdc_service.deadlines import TIMEOUT_HEADER, deadline_from

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
-from zdc_detector.errors import NotReadyError, UnauthenticatedError, ZdcError
-from zdc_detector.words import counted_are
+from zdc_common.errors import NotReadyError, UnauthenticatedError, ZdcError
+from zdc_common.words import counted_are
 
 from zdc_service.access.tokens import Tokens
 from zdc_service.http.page import PAGE_PATHS

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
-from zdc_detector.errors import NotReadyError, TooLargeError, cut
+from zdc_common.errors import NotReadyError, TooLargeError, cut
 
 from zdc_service.deadlines import TIMEOUT_HEADER, deadline_from
 from zdc_service.http.content_coding import coding_of, unpacked

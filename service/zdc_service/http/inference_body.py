@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import orjson
-from zdc_detector.errors import InvalidInputError, TooLargeError, excerpt
+from zdc_common.errors import InvalidInputError, TooLargeError, excerpt
 
 from zdc_service.http.reply import Reply
 from zdc_service.inference.reply import OUTPUT_DATATYPE, InferenceReply

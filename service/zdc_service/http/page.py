@@ -12,7 +12,7 @@ from typing import Annotated
 import numpy as np
 from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel, Field
-from zdc_detector.errors import OutOfRangeError
+from zdc_common.errors import OutOfRangeError
 from zdc_detector.particles import LARGEST, species_name
 from zdc_detector.pdg_table import mass_and_charge
 

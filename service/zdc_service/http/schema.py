@@ -7,7 +7,7 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
-from zdc_detector.errors import InvalidInputError, OutOfRangeError, TooLargeError, cut, excerpt
+from zdc_common.errors import InvalidInputError, OutOfRangeError, TooLargeError, cut, excerpt
 from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
 from zdc_detector.pdg_table import look_up
 

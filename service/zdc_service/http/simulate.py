@@ -5,7 +5,7 @@ from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
-from zdc_detector.errors import InvalidInputError, UnsupportedMediaError, excerpt
+from zdc_common.errors import InvalidInputError, UnsupportedMediaError, excerpt
 
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, NPY, NPZ, RAW, ZSTD
 from zdc_service.http.binary import MEDIA_TYPES, parse_binary

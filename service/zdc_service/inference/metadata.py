@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
+from zdc_common.commands import installed_version
 from zdc_detector.card import GRAPH_FILE, ModelCard
-from zdc_detector.commands import installed_version
 
 from zdc_service.inference.tensors import TensorSpec, inputs_of, outputs_of
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from zdc_detector.errors import (
+from zdc_common.errors import (
     ForbiddenError,
     InvalidInputError,
     ModelError,

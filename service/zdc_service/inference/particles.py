@@ -5,8 +5,8 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import InvalidInputError, OutOfRangeError, ZdcError
 from zdc_detector.card import ModelCard
-from zdc_detector.errors import InvalidInputError, OutOfRangeError, ZdcError
 from zdc_detector.particles import (
     CHARGE,
     CONDITIONS,

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from zdc_common.errors import InvalidInputError, ModelNotFoundError, excerpt
+from zdc_common.words import counted
 from zdc_detector.card import ModelCard
-from zdc_detector.errors import InvalidInputError, ModelNotFoundError, excerpt
-from zdc_detector.words import counted
 
 from zdc_service.inference.particles import read_particles
 from zdc_service.inference.tensors import (

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import InvalidInputError, excerpt
+from zdc_common.words import counted
 from zdc_detector.card import ModelCard
-from zdc_detector.errors import InvalidInputError, excerpt
 from zdc_detector.particles import CONDITIONS
-from zdc_detector.words import counted
 
 PARTICLES, NOISE, PDG = "particles", "noise", "pdg"
 RESPONSE, CHANNELS = "response", "channels"

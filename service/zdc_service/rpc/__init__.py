@@ -7,7 +7,7 @@ tritonclient's: only what serves imports ours, and no client of this project doe
 import re
 
 import google.protobuf
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 
 #: With which the committed messages were made; an older one cannot load them.
 OLDEST_PROTOBUF = "6.31.1"

@@ -10,7 +10,7 @@ from typing import Any, TypeAlias, TypeVar
 
 import grpc.aio
 from google.protobuf.message import DecodeError
-from zdc_detector.errors import (
+from zdc_common.errors import (
     DeadlineError,
     InvalidInputError,
     NotReadyError,

@@ -6,10 +6,10 @@ from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import InvalidInputError
+from zdc_common.errors import InvalidInputError
+from zdc_common.words import counted
 from zdc_detector.finish import Finish
 from zdc_detector.particles import KINEMATICS, Particles
-from zdc_detector.words import counted
 
 from zdc_service.codecs import little_endian
 from zdc_service.rpc import simulation_pb2 as pb

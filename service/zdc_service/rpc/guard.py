@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
-from zdc_detector.errors import NotReadyError, OverloadedError, UnauthenticatedError, ZdcError
+from zdc_common.errors import NotReadyError, OverloadedError, UnauthenticatedError, ZdcError
 
 from zdc_service.access.tokens import Tokens
 from zdc_service.rpc.calls import abort, authorization

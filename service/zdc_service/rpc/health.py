@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import grpc
-from zdc_detector.errors import ModelNotFoundError, NotReadyError, excerpt
+from zdc_common.errors import ModelNotFoundError, NotReadyError, excerpt
 
 from zdc_service.metrics import Metrics
 from zdc_service.rpc.callers import Callers

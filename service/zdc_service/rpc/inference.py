@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 from google.protobuf.json_format import ParseDict
 from google.protobuf.message import Message
-from zdc_detector.errors import InvalidInputError, ModelNotFoundError, TooLargeError, ZdcError, excerpt
+from zdc_common.errors import InvalidInputError, ModelNotFoundError, TooLargeError, ZdcError, excerpt
 
 from zdc_service.deadlines import within
 from zdc_service.inference.metadata import server_metadata

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from zdc_detector.errors import InvalidInputError, excerpt
-from zdc_detector.words import counted
+from zdc_common.errors import InvalidInputError, excerpt
+from zdc_common.words import counted
 
 from zdc_service.inference.reply import OUTPUT_DATATYPE, InferenceReply
 from zdc_service.inference.request import CONTENT_TYPE, InferenceRequest, check_tensors

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import grpc
 import grpc.aio
-from zdc_detector.errors import ConfigError, UnauthenticatedError
+from zdc_common.errors import ConfigError, UnauthenticatedError
 
 from zdc_service.access.tokens import Tokens
 from zdc_service.budget import ByteBudget

@@ -7,7 +7,7 @@ from typing import NoReturn, TypeAlias
 
 import grpc
 import grpc.aio
-from zdc_detector.errors import TooLargeError, ZdcError
+from zdc_common.errors import TooLargeError, ZdcError
 
 from zdc_service.deadlines import within
 from zdc_service.job import Plan

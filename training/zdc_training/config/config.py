@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_args
 
 from pydantic import Field, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 
 from zdc_training.config.fast import FastConfig
 from zdc_training.config.images import ImageConfig

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import InvalidInputError
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.errors import InvalidInputError
 from zdc_detector.particles import ENERGY
 from zdc_detector.showers import Showers, read_showers
 from zdc_metrics.classifier import FEATURES, shower_features

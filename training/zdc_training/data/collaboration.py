@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 from zdc_detector.particles import CONDITIONS
 
 from zdc_training.data.species import infer_pdg, looks_like_pdg

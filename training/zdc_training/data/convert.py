@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import ConfigError, FileFormatError
 from zdc_detector.calorimeter import ZN, Calorimeter
 from zdc_detector.checks import Columns, find_problems, particle_numbers
-from zdc_detector.errors import ConfigError, FileFormatError
 from zdc_detector.particles import Particles
 from zdc_detector.showers import ShowerWriter
 

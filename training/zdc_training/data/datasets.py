@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import ConfigError
 from zdc_detector.checks import particle_numbers
-from zdc_detector.errors import ConfigError
 from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
 from zdc_detector.random import SPLIT_STREAM, raw_words
 from zdc_detector.showers import Showers, read_showers

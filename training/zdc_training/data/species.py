@@ -2,7 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import FileFormatError
+from zdc_common.errors import FileFormatError
 from zdc_detector.particles import CHARGE, MASS, species_name
 from zdc_detector.pdg_table import mass_and_charge
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import h5py
 import numpy as np
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_detector.random import TEST_STREAM
 from zdc_detector.shower_rows import file_attributes
 from zdc_detector.showers import Showers, ShowerWriter, read_showers

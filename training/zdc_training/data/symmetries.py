@@ -7,7 +7,7 @@ ones, so channel sums are computed from the turned image.
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.errors import InvalidInputError
+from zdc_common.errors import InvalidInputError
 from zdc_detector.particles import PX, PY, VX, VY
 
 MIRROR_X, MIRROR_Y, TRANSPOSE = 1, 2, 4

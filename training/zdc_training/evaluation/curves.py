@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullFormatter
-from zdc_detector.whole_file import whole_file
+from zdc_common.whole_file import whole_file
 
 CURVES_FILE = "curves.png"
 

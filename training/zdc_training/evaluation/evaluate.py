@@ -6,12 +6,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import InvalidInputError
+from zdc_common.whole_file import write_whole
 from zdc_detector.card import Ranges, sha256_of
-from zdc_detector.errors import InvalidInputError
 from zdc_detector.particles import Particles
 from zdc_detector.shower_rows import file_attributes
 from zdc_detector.showers import read_showers
-from zdc_detector.whole_file import write_whole
 from zdc_metrics import Report, evaluate
 from zdc_metrics.trimming import even_repeats, simulation_of
 

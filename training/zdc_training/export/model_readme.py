@@ -1,7 +1,7 @@
 """The README beside an exported model: its card in words, for people."""
 
+from zdc_common.words import counted
 from zdc_detector.card import ModelCard
-from zdc_detector.words import counted
 from zdc_metrics import Report
 
 from zdc_training.evaluation.curves import CURVES_FILE

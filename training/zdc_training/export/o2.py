@@ -14,12 +14,12 @@ import onnxruntime as ort
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
+from zdc_common.whole_file import whole_folder
 from zdc_detector.finish import Finish
 from zdc_detector.particles import CHARGE, PZ, VZ, Particles
 from zdc_detector.random import normals
 from zdc_detector.showers import Showers
-from zdc_detector.whole_file import whole_folder
 
 from zdc_training.config.config import AnyConfig
 from zdc_training.data.datasets import load_split

@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from pydantic import ValidationError
+from zdc_common.errors import ConfigError
+from zdc_common.whole_file import whole_folder
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.card import (
     CARD_FILE,
@@ -17,9 +19,7 @@ from zdc_detector.card import (
     TrainingSpec,
     sha256_of,
 )
-from zdc_detector.errors import ConfigError
 from zdc_detector.particles import CONDITIONS, UNITS
-from zdc_detector.whole_file import whole_folder
 from zdc_metrics import Report
 
 from zdc_training.config.config import AnyConfig

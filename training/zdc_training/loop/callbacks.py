@@ -26,7 +26,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Protocol
 
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 
 from zdc_training.config.config import AnyConfig
 from zdc_training.loop.fit import Reporter

@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 import torch
 from torch.utils.tensorboard import SummaryWriter
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
+from zdc_common.words import counted
 from zdc_detector.showers import Showers
-from zdc_detector.words import counted
 
 from zdc_training.config.config import AnyConfig
 from zdc_training.config.fast import FastConfig

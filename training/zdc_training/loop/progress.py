@@ -7,7 +7,7 @@ from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from zdc_detector.interrupts import Interrupts
+from zdc_common.interrupts import Interrupts
 
 
 class ProgressReporter:

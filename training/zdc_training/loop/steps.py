@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.profiler import record_function
-from zdc_detector.errors import TrainingError
+from zdc_common.errors import TrainingError
 from zdc_detector.showers import Showers
 
 from zdc_training.config.config import AnyConfig

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from sklearn.manifold import TSNE
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_detector.particles import ENERGY, by_frequency, species_name
 from zdc_detector.random import normals
 from zdc_detector.showers import Showers

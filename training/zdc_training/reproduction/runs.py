@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import ValidationError
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 from zdc_metrics import Report
 
 from zdc_training.config.config import AnyConfig, data_path, held_out_path, load_config

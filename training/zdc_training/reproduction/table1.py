@@ -7,8 +7,8 @@ from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure as Drawing
-from zdc_detector.whole_file import write_whole
-from zdc_detector.words import counted
+from zdc_common.whole_file import write_whole
+from zdc_common.words import counted
 from zdc_metrics.plot_style import REFERENCE_COLOR, plot_style
 from zdc_metrics.report import HEADINGS, WITHOUT_RATIO, Figure
 from zdc_metrics.tables import header, number, row

@@ -9,8 +9,8 @@ from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from zdc_detector.errors import ConfigError
-from zdc_detector.whole_file import whole_file
+from zdc_common.errors import ConfigError
+from zdc_common.whole_file import whole_file
 
 
 def former(path: Path) -> Path:

@@ -9,8 +9,8 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.errors import ConfigError
-from zdc_detector.whole_file import write_whole
+from zdc_common.errors import ConfigError
+from zdc_common.whole_file import write_whole
 
 from zdc_training.runs.checkpoints import load_state
 from zdc_training.config.config import AnyConfig, changed_keys, check_resumable, parse_config

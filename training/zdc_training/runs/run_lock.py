@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from zdc_detector.errors import ConfigError
+from zdc_common.errors import ConfigError
 
 LOCK_FILE = ".lock"
 #: What a file system without locks answers.

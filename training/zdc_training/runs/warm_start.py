@@ -15,7 +15,7 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.card import CARD_FILE, GRAPH_FILE, ModelCard
-from zdc_detector.errors import ConfigError, ModelError
+from zdc_common.errors import ConfigError, ModelError
 from zdc_detector.showers import Showers
 
 from zdc_training.runs.checkpoints import load_state, save_state

@@ -6,7 +6,7 @@ from email.utils import formatdate
 from typing import TYPE_CHECKING
 
 from starlette.types import ASGIApp
-from zdc_detector.errors import OverloadedError
+from zdc_common.errors import OverloadedError
 
 from zdc_service.budget import ByteBudget
 from zdc_service.http.guard import refusal

@@ -16,7 +16,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, NoDecode, SettingsConfigDict, SettingsError
 
-from zdc_detector.errors import ConfigError, FileFormatError, InvalidInputError, ModelNotFoundError, ZdcError
+from zdc_common.errors import ConfigError, FileFormatError, InvalidInputError, ModelNotFoundError, ZdcError
 
 #: Exit codes, beside 0: the machine or a server refused; an option or a file is wrong; Ctrl-C; nobody reads the output.
 FAILED, WRONG_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
