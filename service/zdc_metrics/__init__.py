@@ -7,10 +7,16 @@ sample size: nothing but simulation against simulation. `evaluate` gives all fig
 """
 
 from zdc_metrics.bins import Bin, Bins, Comparison
-from zdc_metrics.distances import channel_wasserstein, dispersion, empty_share, fair_crps, mean_absolute_error
 from zdc_metrics.evaluate import evaluate
 from zdc_metrics.grouping import RepeatedShowers, by_particle
 from zdc_metrics.report import Figure, Group, Report
+from zdc_metrics.statistics.distances import (
+    channel_wasserstein,
+    dispersion,
+    empty_share,
+    fair_crps,
+    mean_absolute_error,
+)
 
 __all__ = [
     "Bin",

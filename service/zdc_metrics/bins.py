@@ -5,11 +5,11 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from zdc_detector.particles import Particles
 
-from zdc_metrics.bootstrap import draw_particles
-from zdc_metrics.distances import photon_sum_variance
 from zdc_metrics.groups import energy_groups, species_groups
-from zdc_metrics.splits import Way
-from zdc_metrics.tables import Interval, header, number, row
+from zdc_metrics.statistics.bootstrap import draw_particles
+from zdc_metrics.statistics.distances import photon_sum_variance
+from zdc_metrics.statistics.splits import Way
+from zdc_metrics.statistics.tables import Interval, header, number, row
 
 #: Between the bins of a species [GeV].
 EDGES = (30.0, 100.0, 300.0, 1000.0)

@@ -13,8 +13,8 @@ from threadpoolctl import threadpool_limits
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import CONDITIONS, ENERGY
 
-from zdc_metrics.bootstrap import Resampled
-from zdc_metrics.splits import Way
+from zdc_metrics.statistics.bootstrap import Resampled
+from zdc_metrics.statistics.splits import Way
 
 FOLDS = 5
 _LEAF = 20  # showers in a leaf, at least: fewer than two leaves full teach a tree nothing

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestNeighbors
 
-from zdc_metrics.bootstrap import Resampled, mean_over_particles
-from zdc_metrics.splits import Way
+from zdc_metrics.statistics.bootstrap import Resampled, mean_over_particles
+from zdc_metrics.statistics.splits import Way
 
 NEIGHBOURS = 5
 #: Fewer particles fill so many features too thinly.

@@ -9,8 +9,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from zdc_metrics.bootstrap import Resampled, mean_over_particles
-from zdc_metrics.distances import (
+from zdc_metrics.statistics.bootstrap import Resampled, mean_over_particles
+from zdc_metrics.statistics.distances import (
     DISPERSION_MINIMUM,
     cross_distance,
     crps_floor,
@@ -18,7 +18,7 @@ from zdc_metrics.distances import (
     photon_sum_variance,
     self_distance,
 )
-from zdc_metrics.splits import Way
+from zdc_metrics.statistics.splits import Way
 
 Sums = NDArray[np.int64]
 Draws = NDArray[np.intp]

@@ -15,8 +15,8 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from zdc_metrics.bootstrap import Resampled
-from zdc_metrics.splits import Way
+from zdc_metrics.statistics.bootstrap import Resampled
+from zdc_metrics.statistics.splits import Way
 
 PARTS = 4
 #: Fewer particles make parts whose covariances are mostly noise: there a straight line no longer describes the bias.

@@ -12,10 +12,10 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 from zdc_detector.particles import CONDITIONS, ENERGY
 
-from zdc_metrics.bootstrap import Resampled, mean_over_particles
 from zdc_metrics.classifier import ClassifierScores, HeldOutScores
 from zdc_metrics.physics import physics_features
-from zdc_metrics.splits import Way
+from zdc_metrics.statistics.bootstrap import Resampled, mean_over_particles
+from zdc_metrics.statistics.splits import Way
 
 #: One is the test part, the next one the validation part.
 PARTS = 5

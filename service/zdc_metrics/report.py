@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from zdc_detector.card import Metric
 
 from zdc_metrics.bins import Bins
-from zdc_metrics.bootstrap import LEVEL, Resampled, interval
 from zdc_metrics.coverage import NEIGHBOURS
 from zdc_metrics.separation import BINS
-from zdc_metrics.splits import sample_size
-from zdc_metrics.tables import Interval, header, number, row, span
+from zdc_metrics.statistics.bootstrap import LEVEL, Resampled, interval
+from zdc_metrics.statistics.splits import sample_size
+from zdc_metrics.statistics.tables import Interval, header, number, row, span
 
 #: Name in reports and cards -> heading and what a perfect generator would get.
 HEADINGS = {

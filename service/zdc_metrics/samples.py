@@ -12,7 +12,7 @@ from zdc_detector.shower_rows import read_rows
 from zdc_detector.showers import Showers
 
 from zdc_metrics.grouping import RepeatedShowers, by_particle
-from zdc_metrics.splits import SAMPLE
+from zdc_metrics.statistics.splits import SAMPLE
 from zdc_metrics.trimming import simulation_of
 
 _KINEMATICS = [CONDITIONS.index(name) for name in KINEMATICS]

@@ -8,9 +8,9 @@ are biased upwards, and the floor has the same bias.
 import numpy as np
 from numpy.typing import NDArray
 
-from zdc_metrics.bootstrap import Resampled
 from zdc_metrics.classifier import FEATURES
-from zdc_metrics.splits import Way
+from zdc_metrics.statistics.bootstrap import Resampled
+from zdc_metrics.statistics.splits import Way
 
 #: Bins hold equal numbers of the simulated showers.
 BINS = 20

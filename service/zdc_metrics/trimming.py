@@ -7,7 +7,7 @@ import numpy as np
 from zdc_detector.showers import Showers
 
 from zdc_metrics.grouping import RepeatedShowers, by_particle
-from zdc_metrics.splits import SAMPLE
+from zdc_metrics.statistics.splits import SAMPLE
 
 #: Simulation programs that a file's title may name.
 _PROGRAMS = ("Geant4", "Geant3", "FLUKA")

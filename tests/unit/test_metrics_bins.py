@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 from shower_samples import face_particles
 from zdc_detector.particles import ENERGY
 from zdc_metrics.bins import LIMIT, MINIMUM, Bins, compare_bins
-from zdc_metrics.splits import floor_ways
+from zdc_metrics.statistics.splits import floor_ways
 
 Sums = NDArray[np.int64]
 PARTICLES = face_particles(400, seed=3)

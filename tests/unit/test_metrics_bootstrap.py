@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from zdc_metrics import figures
-from zdc_metrics.bootstrap import draw_particles, interval
 from zdc_metrics.report import Figure
-from zdc_metrics.splits import floor_ways, model_ways
+from zdc_metrics.statistics.bootstrap import draw_particles, interval
+from zdc_metrics.statistics.splits import floor_ways, model_ways
 
 
 def test_percentiles() -> None:

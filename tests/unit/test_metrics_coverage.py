@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from zdc_metrics.bootstrap import Resampled, draw_particles
 from zdc_metrics.coverage import MINIMUM, NAMES, NEIGHBOURS, coverage, shares
-from zdc_metrics.splits import floor_ways, model_ways
+from zdc_metrics.statistics.bootstrap import Resampled, draw_particles
+from zdc_metrics.statistics.splits import floor_ways, model_ways
 
 Features = NDArray[np.float64]
 

@@ -6,7 +6,7 @@ from zdc_common.errors import InvalidInputError
 from zdc_detector.calorimeter import ZN
 from zdc_detector.showers import read_showers
 from zdc_metrics import Report, by_particle, channel_wasserstein, evaluate
-from zdc_metrics.splits import floor_ways
+from zdc_metrics.statistics.splits import floor_ways
 
 Counts = NDArray[np.generic]
 

@@ -1,6 +1,6 @@
 import numpy as np
 from zdc_metrics import dispersion
-from zdc_metrics.null_band import null_dispersion
+from zdc_metrics.statistics.null_band import null_dispersion
 
 
 def test_the_band_holds_nine_in_ten_dispersions_of_a_right_generator() -> None:

@@ -10,7 +10,7 @@ from zdc_common.errors import ConfigError
 from zdc_detector.random import TEST_STREAM
 from zdc_detector.shower_rows import file_attributes
 from zdc_detector.showers import Showers, ShowerWriter, read_showers
-from zdc_metrics.splits import SAMPLE
+from zdc_metrics.statistics.splits import SAMPLE
 
 from zdc_training.data.convert import check_output
 from zdc_training.data.datasets import same_particles, split_by_particle

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 from zdc_detector.finish import Finish
 from zdc_detector.showers import Showers
 from zdc_metrics import channel_wasserstein, empty_share, fair_crps, mean_absolute_error
-from zdc_metrics.distances import crps_floor
+from zdc_metrics.statistics.distances import crps_floor
 
 from zdc_training.config.config import AnyConfig
 from zdc_training.config.images import SinkhornCostConfig

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zdc_metrics.bootstrap import LEVEL
-from zdc_metrics.distances import DISPERSION_MINIMUM, photon_sum_variance
+from zdc_metrics.statistics.bootstrap import LEVEL
+from zdc_metrics.statistics.distances import DISPERSION_MINIMUM, photon_sum_variance
 
 _DRAWS = 400
 

@@ -1,0 +1,1 @@
+"""Statistics below every score: splits, bootstrap, distances, null bands, tables."""
