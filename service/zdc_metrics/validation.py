@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import wasserstein_distance
 from zdc_common.errors import InvalidInputError
 
-from zdc_metrics.copies import count_copies
 from zdc_metrics.evaluate import evaluate
-from zdc_metrics.grouping import RepeatedShowers
 from zdc_metrics.groups import groups_of
 from zdc_metrics.quantities import Measured, Quantity, measure
 from zdc_metrics.report import Figure, Report
-from zdc_metrics.samples import Compared, Sample, compare, repeated
+from zdc_metrics.samples.copies import count_copies
+from zdc_metrics.samples.grouping import RepeatedShowers
+from zdc_metrics.samples.samples import Compared, Sample, compare, repeated
 
 Values = NDArray[np.float64]
 Numbers = NDArray[np.int64]
@@ -190,7 +190,7 @@ def validate(
 
     Raises
     ------
-    InvalidInputError : the samples have nothing in common, see `zdc_metrics.samples.compare`.
+    InvalidInputError : the samples have nothing in common, see `zdc_metrics.samples.samples.compare`.
     """
     compared = compare(reference.showers, generated.showers)
     pairs, report, why = None, None, ""

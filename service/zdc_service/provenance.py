@@ -13,7 +13,7 @@ from zdc_detector.card import sha256_of
 
 if TYPE_CHECKING:
     from zdc_metrics.html_report import Section
-    from zdc_metrics.samples import Sample
+    from zdc_metrics.samples.samples import Sample
 
 #: Those that numbers and pictures may depend on.
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib", "mplhep", "h5py")

@@ -17,7 +17,7 @@ from zdc_service.validate_extra import need_validate_extra
 
 if TYPE_CHECKING:
     from zdc_metrics.html_report import Section
-    from zdc_metrics.samples import Sample
+    from zdc_metrics.samples.samples import Sample
     from zdc_metrics.validation import Validation
 
 #: Exit code beside those of `zdc_common.commands`: the report is written, and a figure is beyond its bound.
@@ -81,7 +81,7 @@ def run(command: Validate) -> tuple[list[str], list[str]]:
     """
     from zdc_metrics.html_report import write_report
     from zdc_metrics.report import HEADINGS, WITHOUT_RATIO
-    from zdc_metrics.samples import read_sample
+    from zdc_metrics.samples.samples import read_sample
     from zdc_metrics.validation import validate
     from zdc_metrics.validation_page import sections
 

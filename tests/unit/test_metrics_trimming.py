@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from shower_samples import toy_showers
 from zdc_detector.showers import Showers
-from zdc_metrics.trimming import even_repeats, simulation_of
+from zdc_metrics.samples.trimming import even_repeats, simulation_of
 
 
 def with_repeats(counts: list[int]) -> Showers:

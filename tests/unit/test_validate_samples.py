@@ -9,7 +9,7 @@ from tiny_model import STRIPS
 from zdc_common.errors import FileFormatError, InvalidInputError
 from zdc_detector.particles import ENERGY, VX, Particles
 from zdc_detector.showers import Showers
-from zdc_metrics.samples import compare, read_sample, repeated
+from zdc_metrics.samples.samples import compare, read_sample, repeated
 
 
 def shuffled(showers: Showers, seed: int = 1) -> Showers:

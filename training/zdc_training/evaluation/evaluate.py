@@ -13,7 +13,7 @@ from zdc_detector.particles import Particles
 from zdc_detector.shower_rows import file_attributes
 from zdc_detector.showers import read_showers
 from zdc_metrics import Report, evaluate
-from zdc_metrics.trimming import even_repeats, simulation_of
+from zdc_metrics.samples.trimming import even_repeats, simulation_of
 
 from zdc_training.evaluation.generate import generate
 from zdc_training.evaluation.pictures import draw_distributions, draw_responses

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from zdc_detector.showers import read_showers
 from zdc_metrics.face_pictures import Column, choose_examples, draw_columns
-from zdc_metrics.trimming import even_repeats
+from zdc_metrics.samples.trimming import even_repeats
 
 from zdc_training.config.config import held_out_path
 from zdc_training.evaluation.generate import generate, network

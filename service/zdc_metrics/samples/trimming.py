@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 from zdc_detector.showers import Showers
 
-from zdc_metrics.grouping import RepeatedShowers, by_particle
+from zdc_metrics.samples.grouping import RepeatedShowers, by_particle
 from zdc_metrics.statistics.splits import SAMPLE
 
 #: Simulation programs that a file's title may name.

@@ -11,9 +11,9 @@ from zdc_detector.particles import CONDITIONS, KINEMATICS, species_name
 from zdc_detector.shower_rows import read_rows
 from zdc_detector.showers import Showers
 
-from zdc_metrics.grouping import RepeatedShowers, by_particle
+from zdc_metrics.samples.grouping import RepeatedShowers, by_particle
+from zdc_metrics.samples.trimming import simulation_of
 from zdc_metrics.statistics.splits import SAMPLE
-from zdc_metrics.trimming import simulation_of
 
 _KINEMATICS = [CONDITIONS.index(name) for name in KINEMATICS]
 #: Least repeats for figures with a floor.
@@ -41,7 +41,7 @@ def read_sample(path: Path, otherwise: str = "") -> Sample:
 
     Parameters
     ----------
-    otherwise : Name of the sample if the file names no model; default: see `zdc_metrics.trimming.simulation_of`.
+    otherwise : Name of the sample if the file names no model; default: see `zdc_metrics.samples.trimming.simulation_of`.
 
     Raises
     ------

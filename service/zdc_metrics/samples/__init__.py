@@ -1,0 +1,1 @@
+"""Generated and reference showers, particle by particle."""
