@@ -6,10 +6,10 @@ sample size: nothing but simulation against simulation. `evaluate` gives all fig
 `separation` and, by species and energy, `bins`.
 """
 
-from zdc_metrics.bins import Bin, Bins, Comparison
-from zdc_metrics.evaluate import evaluate
-from zdc_metrics.report import Figure, Group, Report
 from zdc_metrics.samples.grouping import RepeatedShowers, by_particle
+from zdc_metrics.scores.bins import Bin, Bins, Comparison
+from zdc_metrics.scores.evaluate import evaluate
+from zdc_metrics.scores.report import Figure, Group, Report
 from zdc_metrics.statistics.distances import (
     channel_wasserstein,
     dispersion,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from zdc_metrics.quantities import Quantity
+from zdc_metrics.scores.quantities import Quantity
 
 Values = NDArray[np.float64]
 

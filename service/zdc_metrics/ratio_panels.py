@@ -14,7 +14,7 @@ from zdc_detector.showers import Showers
 
 from zdc_metrics.histograms import Histogram, common_edges, ratio
 from zdc_metrics.plot_style import GENERATED_COLOR, REFERENCE_COLOR, plot_style
-from zdc_metrics.quantities import Quantity
+from zdc_metrics.scores.quantities import Quantity
 
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 

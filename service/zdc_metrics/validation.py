@@ -9,13 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from scipy.stats import wasserstein_distance
 from zdc_common.errors import InvalidInputError
 
-from zdc_metrics.evaluate import evaluate
-from zdc_metrics.groups import groups_of
-from zdc_metrics.quantities import Measured, Quantity, measure
-from zdc_metrics.report import Figure, Report
 from zdc_metrics.samples.copies import count_copies
 from zdc_metrics.samples.grouping import RepeatedShowers
 from zdc_metrics.samples.samples import Compared, Sample, compare, repeated
+from zdc_metrics.scores.evaluate import evaluate
+from zdc_metrics.scores.groups import groups_of
+from zdc_metrics.scores.quantities import Measured, Quantity, measure
+from zdc_metrics.scores.report import Figure, Report
 
 Values = NDArray[np.float64]
 Numbers = NDArray[np.int64]

@@ -80,8 +80,8 @@ def run(command: Validate) -> tuple[list[str], list[str]]:
         written then.
     """
     from zdc_metrics.html_report import write_report
-    from zdc_metrics.report import HEADINGS, WITHOUT_RATIO
     from zdc_metrics.samples.samples import read_sample
+    from zdc_metrics.scores.report import HEADINGS, WITHOUT_RATIO
     from zdc_metrics.validation import validate
     from zdc_metrics.validation_page import sections
 

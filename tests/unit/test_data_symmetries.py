@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from shower_samples import DATA, toy_showers, write_showers
 from zdc_common.errors import InvalidInputError
 from zdc_detector.calorimeter import ZN
-from zdc_metrics.classifier import fibre_positions
+from zdc_metrics.scores.classifier import fibre_positions
 from zdc_training.data.check_symmetries import (
     check_symmetries,
     format_tests,

@@ -3,7 +3,7 @@ import pytest
 from numpy.typing import NDArray
 from shower_samples import face_particles
 from zdc_detector.particles import ENERGY
-from zdc_metrics.bins import LIMIT, MINIMUM, Bins, compare_bins
+from zdc_metrics.scores.bins import LIMIT, MINIMUM, Bins, compare_bins
 from zdc_metrics.statistics.splits import floor_ways
 
 Sums = NDArray[np.int64]

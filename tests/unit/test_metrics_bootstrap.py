@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from zdc_metrics import figures
-from zdc_metrics.report import Figure
+from zdc_metrics.scores import figures
+from zdc_metrics.scores.report import Figure
 from zdc_metrics.statistics.bootstrap import draw_particles, interval
 from zdc_metrics.statistics.splits import floor_ways, model_ways
 

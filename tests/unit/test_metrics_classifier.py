@@ -4,7 +4,7 @@ from numpy.typing import NDArray
 from shower_samples import draw_responses, face_particles
 from sklearn.metrics import roc_auc_score
 from zdc_detector.calorimeter import ZN
-from zdc_metrics.classifier import (
+from zdc_metrics.scores.classifier import (
     FEATURES,
     FOLDS,
     HeldOutScores,

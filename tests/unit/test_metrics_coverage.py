@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from zdc_metrics.coverage import MINIMUM, NAMES, NEIGHBOURS, coverage, shares
+from zdc_metrics.scores.coverage import MINIMUM, NAMES, NEIGHBOURS, coverage, shares
 from zdc_metrics.statistics.bootstrap import Resampled, draw_particles
 from zdc_metrics.statistics.splits import floor_ways, model_ways
 

@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.linalg import sqrtm
-from zdc_metrics.classifier import FEATURES
-from zdc_metrics.frechet import MINIMUM, extrapolated, frechet, gaussian_distance
-from zdc_metrics.physics import PHYSICS, physics_features
+from zdc_metrics.scores.classifier import FEATURES
+from zdc_metrics.scores.frechet import MINIMUM, extrapolated, frechet, gaussian_distance
+from zdc_metrics.scores.physics import PHYSICS, physics_features
 from zdc_metrics.statistics.bootstrap import draw_particles, interval
 from zdc_metrics.statistics.splits import floor_ways, model_ways
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from zdc_metrics.classifier import FEATURES, auc
-from zdc_metrics.neural import PARTS, NeuralScores, NeuralSeparation
+from zdc_metrics.scores.classifier import FEATURES, auc
+from zdc_metrics.scores.neural import PARTS, NeuralScores, NeuralSeparation
 from zdc_metrics.statistics.bootstrap import draw_particles
 
 Features = NDArray[np.float64]

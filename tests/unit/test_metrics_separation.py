@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from zdc_metrics.classifier import FEATURES
-from zdc_metrics.separation import BINS, MINIMUM, QUANTITIES, separation_power, separation_powers
+from zdc_metrics.scores.classifier import FEATURES
+from zdc_metrics.scores.separation import BINS, MINIMUM, QUANTITIES, separation_power, separation_powers
 from zdc_metrics.statistics.bootstrap import Resampled, draw_particles
 from zdc_metrics.statistics.splits import floor_ways, model_ways
 

@@ -10,7 +10,7 @@ from training_runs import SMALL_FAST
 from zdc_detector.calorimeter import ZN
 from zdc_detector.showers import read_showers
 from zdc_metrics import fair_crps
-from zdc_metrics.classifier import FEATURES, shower_features
+from zdc_metrics.scores.classifier import FEATURES, shower_features
 from zdc_training.config.fast import FastLossConfig
 from zdc_training.fast.learner import turned
 from zdc_training.fast.losses import (

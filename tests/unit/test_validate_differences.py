@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from shower_samples import toy_showers
-from zdc_metrics.report import Figure
 from zdc_metrics.samples.copies import count_copies
+from zdc_metrics.scores.report import Figure
 from zdc_metrics.validation import difference_error, is_beyond_chance
 
 Values = NDArray[np.float64]

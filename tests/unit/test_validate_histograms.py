@@ -3,7 +3,7 @@ import pytest
 from shower_samples import toy_showers
 from zdc_detector.calorimeter import ZN
 from zdc_metrics.histograms import Histogram, common_edges, ratio
-from zdc_metrics.quantities import Quantity, measure, measure_particles
+from zdc_metrics.scores.quantities import Quantity, measure, measure_particles
 
 COUNTS = Quantity("n", "n", "photons", "counts")
 LENGTHS = Quantity("x", "x", "cm", "lengths")

@@ -19,7 +19,7 @@ from zdc_common.errors import InvalidInputError
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import ENERGY
 from zdc_detector.showers import Showers, read_showers
-from zdc_metrics.classifier import FEATURES, shower_features
+from zdc_metrics.scores.classifier import FEATURES, shower_features
 
 from zdc_training.data.symmetries import MIRROR_X, NAMES, TRANSPOSE, turn_conditions, turn_responses
 

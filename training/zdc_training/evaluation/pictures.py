@@ -8,8 +8,8 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import Particles
 from zdc_metrics import face_pictures
 from zdc_metrics.plot_style import save_figure
-from zdc_metrics.quantities import measure_sums
 from zdc_metrics.ratio_panels import draw_histograms
+from zdc_metrics.scores.quantities import measure_sums
 
 _GENERATED = "generated"
 

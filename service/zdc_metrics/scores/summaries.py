@@ -8,7 +8,7 @@ from zdc_common.errors import InvalidInputError
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import Particles
 
-from zdc_metrics.classifier import shower_features
+from zdc_metrics.scores.classifier import shower_features
 
 #: Responses that are held as floats at once; a few copies of 8 kB each.
 _BLOCK = 2000

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.particles import CONDITIONS
 
-from zdc_metrics.classifier import FEATURES
+from zdc_metrics.scores.classifier import FEATURES
 
 #: The classifier's features without the conditions, which are the same on both sides.
 PHYSICS = FEATURES[: -len(CONDITIONS)]

@@ -5,20 +5,20 @@ from numpy.typing import NDArray
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import Particles
 
-from zdc_metrics import figures
-from zdc_metrics.bins import compare_bins
-from zdc_metrics.classifier import separate
-from zdc_metrics.coverage import coverage
-from zdc_metrics.frechet import frechet
-from zdc_metrics.groups import groups_of
-from zdc_metrics.neural import NeuralSeparation
-from zdc_metrics.physics import physics_features
-from zdc_metrics.report import Figure, Group, Report
-from zdc_metrics.separation import separation_powers
+from zdc_metrics.scores import figures
+from zdc_metrics.scores.bins import compare_bins
+from zdc_metrics.scores.classifier import separate
+from zdc_metrics.scores.coverage import coverage
+from zdc_metrics.scores.frechet import frechet
+from zdc_metrics.scores.groups import groups_of
+from zdc_metrics.scores.neural import NeuralSeparation
+from zdc_metrics.scores.physics import physics_features
+from zdc_metrics.scores.report import Figure, Group, Report
+from zdc_metrics.scores.separation import separation_powers
+from zdc_metrics.scores.summaries import summarise
 from zdc_metrics.statistics.bootstrap import draw_particles
 from zdc_metrics.statistics.null_band import null_dispersion
 from zdc_metrics.statistics.splits import floor_ways, model_ways
-from zdc_metrics.summaries import summarise
 
 #: Each trains ten classifiers.
 FEW_WAYS = 5

@@ -12,8 +12,8 @@ from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 from zdc_detector.particles import CONDITIONS, ENERGY
 
-from zdc_metrics.classifier import ClassifierScores, HeldOutScores
-from zdc_metrics.physics import physics_features
+from zdc_metrics.scores.classifier import ClassifierScores, HeldOutScores
+from zdc_metrics.scores.physics import physics_features
 from zdc_metrics.statistics.bootstrap import Resampled, mean_over_particles
 from zdc_metrics.statistics.splits import Way
 

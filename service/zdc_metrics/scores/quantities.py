@@ -9,7 +9,7 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import ENERGY
 from zdc_detector.showers import Showers
 
-from zdc_metrics.classifier import FEATURES, shower_features
+from zdc_metrics.scores.classifier import FEATURES, shower_features
 
 _BLOCK = 4096  # rows turned to floats together
 
@@ -36,7 +36,7 @@ class Quantity:
         return f"{self.label} [{self.unit}]" if self.unit else self.label
 
 
-#: Columns of `zdc_metrics.classifier.shower_features` that are shown.
+#: Columns of `zdc_metrics.scores.classifier.shower_features` that are shown.
 _SHAPES = (
     Quantity("lit_fibres", "lit fibres", "", "counts"),
     Quantity("centroid_x_minus_impact", "centroid x - impact point", "cm", "lengths"),

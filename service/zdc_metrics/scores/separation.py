@@ -8,7 +8,7 @@ are biased upwards, and the floor has the same bias.
 import numpy as np
 from numpy.typing import NDArray
 
-from zdc_metrics.classifier import FEATURES
+from zdc_metrics.scores.classifier import FEATURES
 from zdc_metrics.statistics.bootstrap import Resampled
 from zdc_metrics.statistics.splits import Way
 

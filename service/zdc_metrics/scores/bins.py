@@ -5,7 +5,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from zdc_detector.particles import Particles
 
-from zdc_metrics.groups import energy_groups, species_groups
+from zdc_metrics.scores.groups import energy_groups, species_groups
 from zdc_metrics.statistics.bootstrap import draw_particles
 from zdc_metrics.statistics.distances import photon_sum_variance
 from zdc_metrics.statistics.splits import Way

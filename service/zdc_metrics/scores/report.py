@@ -6,9 +6,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 from zdc_detector.card import Metric
 
-from zdc_metrics.bins import Bins
-from zdc_metrics.coverage import NEIGHBOURS
-from zdc_metrics.separation import BINS
+from zdc_metrics.scores.bins import Bins
+from zdc_metrics.scores.coverage import NEIGHBOURS
+from zdc_metrics.scores.separation import BINS
 from zdc_metrics.statistics.bootstrap import LEVEL, Resampled, interval
 from zdc_metrics.statistics.splits import sample_size
 from zdc_metrics.statistics.tables import Interval, header, number, row, span
