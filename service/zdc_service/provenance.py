@@ -12,7 +12,7 @@ from zdc_common.commands import installed_version
 from zdc_detector.card import sha256_of
 
 if TYPE_CHECKING:
-    from zdc_metrics.html_report import Section
+    from zdc_metrics.reports.html_report import Section
     from zdc_metrics.samples.samples import Sample
 
 #: Those that numbers and pictures may depend on.
@@ -59,7 +59,7 @@ def _record(path: Path, sample: "Sample") -> FileRecord:
 
 def origin_section(origin: Provenance) -> "Section":
     """The same as the last section of the report."""
-    from zdc_metrics.html_report import Section, Table, Text
+    from zdc_metrics.reports.html_report import Section, Table, Text
 
     files = origin.reference, origin.generated
     rows = [(name, *(str(getattr(file, name)) for file in files)) for name in ("file", "sha256", "responses")]

@@ -55,8 +55,8 @@ def run(command: Show) -> str:
     FileFormatError : the file holds no responses in the project's layout.
     InvalidInputError : it has no such rows.
     """
-    from zdc_metrics.face_pictures import draw_rows
-    from zdc_metrics.plot_style import save_figure
+    from zdc_metrics.reports.face_pictures import draw_rows
+    from zdc_metrics.reports.plot_style import save_figure
 
     output = command.output or command.file.with_suffix(".png")
     if output.suffix.lower() not in (".png", ".pdf"):

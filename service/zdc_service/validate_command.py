@@ -16,9 +16,9 @@ from zdc_service.provenance import origin_of, origin_section
 from zdc_service.validate_extra import need_validate_extra
 
 if TYPE_CHECKING:
-    from zdc_metrics.html_report import Section
+    from zdc_metrics.reports.html_report import Section
+    from zdc_metrics.reports.validation import Validation
     from zdc_metrics.samples.samples import Sample
-    from zdc_metrics.validation import Validation
 
 #: Exit code beside those of `zdc_common.commands`: the report is written, and a figure is beyond its bound.
 BEYOND = 3
@@ -79,11 +79,11 @@ def run(command: Validate) -> tuple[list[str], list[str]]:
     InvalidInputError : the files have nothing in common, or a figure with a bound cannot be computed; nothing is
         written then.
     """
-    from zdc_metrics.html_report import write_report
+    from zdc_metrics.reports.html_report import write_report
+    from zdc_metrics.reports.validation import validate
+    from zdc_metrics.reports.validation_page import sections
     from zdc_metrics.samples.samples import read_sample
     from zdc_metrics.scores.report import HEADINGS, WITHOUT_RATIO
-    from zdc_metrics.validation import validate
-    from zdc_metrics.validation_page import sections
 
     bounds = [
         *(Bound.parse(text, Kind.ABOVE) for texts in command.fail_above for text in texts.split(",")),
@@ -142,7 +142,7 @@ def _check_bounds(bounds: list[Bound], found: "Validation") -> list[str]:
 
 
 def _bounds_section(bounds: list[Bound], beyond: list[str]) -> "list[Section]":
-    from zdc_metrics.html_report import Section, Text
+    from zdc_metrics.reports.html_report import Section, Text
 
     if not bounds:
         return []

@@ -9,7 +9,7 @@ from shower_samples import draw_responses, toy_showers, write_showers
 from zdc_detector.card import sha256_of
 from zdc_detector.particles import ENERGY, Particles
 from zdc_metrics import Report, by_particle, mean_absolute_error
-from zdc_metrics.face_pictures import choose_examples
+from zdc_metrics.reports.face_pictures import choose_examples
 from zdc_training.evaluation.evaluate import evaluate_responses
 from zdc_training.runs.ranges import trained_ranges
 

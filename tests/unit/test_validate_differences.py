@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from shower_samples import toy_showers
+from zdc_metrics.reports.validation import difference_error, is_beyond_chance
 from zdc_metrics.samples.copies import count_copies
 from zdc_metrics.scores.report import Figure
-from zdc_metrics.validation import difference_error, is_beyond_chance
 
 Values = NDArray[np.float64]
 Ids = NDArray[np.int64]

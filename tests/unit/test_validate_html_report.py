@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from report_page import ReportPage
-from zdc_metrics.html_report import Block, Picture, Section, Table, Text, markdown_blocks, unbroken, write_report
-from zdc_metrics.plot_style import encoded
+from zdc_metrics.reports.html_report import (
+    Block,
+    Picture,
+    Section,
+    Table,
+    Text,
+    markdown_blocks,
+    unbroken,
+    write_report,
+)
+from zdc_metrics.reports.plot_style import encoded
 
 
 def curve() -> Figure:

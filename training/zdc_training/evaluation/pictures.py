@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import Particles
-from zdc_metrics import face_pictures
-from zdc_metrics.plot_style import save_figure
-from zdc_metrics.ratio_panels import draw_histograms
+from zdc_metrics.reports import face_pictures
+from zdc_metrics.reports.plot_style import save_figure
+from zdc_metrics.reports.ratio_panels import draw_histograms
 from zdc_metrics.scores.quantities import measure_sums
 
 _GENERATED = "generated"
@@ -22,7 +22,7 @@ def draw_responses(
     calorimeter: Calorimeter,
     simulation: str,
 ) -> None:
-    """Particles with simulated and generated responses, see `zdc_metrics.face_pictures.draw_responses`."""
+    """Particles with simulated and generated responses, see `zdc_metrics.reports.face_pictures.draw_responses`."""
     names = simulation, _GENERATED
     save_figure(face_pictures.draw_responses(simulated, generated, particles, calorimeter, names=names), path)
 

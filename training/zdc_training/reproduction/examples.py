@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 from zdc_detector.showers import read_showers
-from zdc_metrics.face_pictures import Column, choose_examples, draw_columns
+from zdc_metrics.reports.face_pictures import Column, choose_examples, draw_columns
 from zdc_metrics.samples.trimming import even_repeats
 
 from zdc_training.config.config import held_out_path

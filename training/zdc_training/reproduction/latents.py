@@ -13,7 +13,7 @@ from zdc_common.errors import ConfigError
 from zdc_detector.particles import ENERGY, by_frequency, species_name
 from zdc_detector.random import normals
 from zdc_detector.showers import Showers
-from zdc_metrics.plot_style import plot_style
+from zdc_metrics.reports.plot_style import plot_style
 
 from zdc_training.data.datasets import load_split
 from zdc_training.images.e2esae import SinkhornAutoencoder

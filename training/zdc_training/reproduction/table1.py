@@ -9,7 +9,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure as Drawing
 from zdc_common.whole_file import write_whole
 from zdc_common.words import counted
-from zdc_metrics.plot_style import REFERENCE_COLOR, plot_style
+from zdc_metrics.reports.plot_style import REFERENCE_COLOR, plot_style
 from zdc_metrics.scores.report import HEADINGS, WITHOUT_RATIO, Figure
 from zdc_metrics.statistics.tables import header, number, row
 

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from matplotlib.figure import Figure
-from zdc_metrics.html_report import Block, Picture, Section, Table, Text, markdown_blocks, write_report
-from zdc_metrics.plot_style import save_figure
+from zdc_metrics.reports.html_report import Block, Picture, Section, Table, Text, markdown_blocks, write_report
+from zdc_metrics.reports.plot_style import save_figure
 
 from zdc_training.reproduction.examples import draw_fig3
 from zdc_training.reproduction.latents import draw_fig1, draw_fig8, latents_of

@@ -18,8 +18,8 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import ENERGY, Particles, by_frequency, species_name
 from zdc_detector.shower_rows import StoredRows
 
-from zdc_metrics.alignment import aligned_mean
-from zdc_metrics.plot_style import GENERATED_COLOR, plot_style
+from zdc_metrics.reports.alignment import aligned_mean
+from zdc_metrics.reports.plot_style import GENERATED_COLOR, plot_style
 
 #: Note below pictures of single responses.
 CIRCLE = "red circle: where the particle's straight line meets the face"

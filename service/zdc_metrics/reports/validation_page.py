@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from zdc_detector.showers import Showers
 
-from zdc_metrics.face_pictures import draw_means, draw_responses
-from zdc_metrics.histograms import MISSED
-from zdc_metrics.html_report import Block, Picture, Section, Table, Text, markdown_blocks
-from zdc_metrics.ratio_panels import Pair, draw_histograms, draw_profiles
+from zdc_metrics.reports.face_pictures import draw_means, draw_responses
+from zdc_metrics.reports.histograms import MISSED
+from zdc_metrics.reports.html_report import Block, Picture, Section, Table, Text, markdown_blocks
+from zdc_metrics.reports.ratio_panels import Pair, draw_histograms, draw_profiles
+from zdc_metrics.reports.validation import LIMIT, Difference, Validation
 from zdc_metrics.scores.quantities import Quantity, measure_particles
 from zdc_metrics.scores.report import HEADINGS
-from zdc_metrics.validation import LIMIT, Difference, Validation
 
 _EXAMPLES = 6
 

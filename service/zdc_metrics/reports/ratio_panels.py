@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from zdc_detector.particles import ENERGY, by_frequency, species_name
 from zdc_detector.showers import Showers
 
-from zdc_metrics.histograms import Histogram, common_edges, ratio
-from zdc_metrics.plot_style import GENERATED_COLOR, REFERENCE_COLOR, plot_style
+from zdc_metrics.reports.histograms import Histogram, common_edges, ratio
+from zdc_metrics.reports.plot_style import GENERATED_COLOR, REFERENCE_COLOR, plot_style
 from zdc_metrics.scores.quantities import Quantity
 
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]

@@ -18,7 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.figure import Figure
 from zdc_common.whole_file import write_whole
 
-from zdc_metrics.plot_style import encoded
+from zdc_metrics.reports.plot_style import encoded
 
 #: Begins like a number, an interval or a dash for what is undefined, and holds no word.
 _NUMBER = re.compile(r"[-+\[\d–](?:[^A-Za-z]|(?<=\d)e(?=[-+]\d))*$")

@@ -1,0 +1,1 @@
+"""Validation reports: histograms, ratios, pictures of the face, HTML pages."""
