@@ -14,10 +14,10 @@ from zdc_detector.particles import Particles
 from zdc_service.batcher import Batcher
 from zdc_service.dispatcher import Dispatcher, Waiting
 from zdc_service.engine import Engine
-from zdc_service.metrics import Metrics
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
-from zdc_service.statistics import Totals
+from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.statistics import Totals
 
 QUEUE_ROWS, REQUEST_ROWS = 200, 100
 #: Long enough for nobody to meet it.

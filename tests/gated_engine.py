@@ -5,7 +5,7 @@ import threading
 import numpy as np
 from zdc_service.engine import Engine
 from zdc_service.model_store import StoredModel
-from zdc_service.statistics import Statistics
+from zdc_service.telemetry.statistics import Statistics
 
 
 class GatedEngine(Engine):

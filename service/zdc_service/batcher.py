@@ -13,8 +13,8 @@ from zdc_detector.finish import Finish, finish_and_sum
 from zdc_service.batch import Batch, Slice
 from zdc_service.engine import Engine
 from zdc_service.job import Job
-from zdc_service.metrics import Metrics
-from zdc_service.statistics import Timing
+from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.statistics import Timing
 
 log = logging.getLogger(__name__)
 

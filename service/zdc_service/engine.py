@@ -16,7 +16,7 @@ from zdc_detector.particles import CONDITIONS
 from zdc_service.cuda import BoundRuns, Feeds
 from zdc_service.model_store import StoredModel
 from zdc_service.providers import CPU, CUDA, ON_CPU, Placement, open_session
-from zdc_service.statistics import Statistics
+from zdc_service.telemetry.statistics import Statistics
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from zdc_detector.particles import Particles
 
 from zdc_service.engine import Engine
 from zdc_service.simulation import Hits, Output, SimulationResult, join_hits, to_hits
-from zdc_service.statistics import NO_TIMING, Statistics, Timing
+from zdc_service.telemetry.statistics import NO_TIMING, Statistics, Timing
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import Literal, TypeVar
 from zdc_common.errors import ConfigError, ModelError, ModelNotFoundError, ZdcError, excerpt
 
 from zdc_service.engine import Engine
-from zdc_service.metrics import Metrics
 from zdc_service.model_store import (
     Fingerprint,
     StoredModel,
@@ -23,6 +22,7 @@ from zdc_service.model_store import (
 )
 from zdc_service.providers import place
 from zdc_service.settings import EngineSettings
+from zdc_service.telemetry.metrics import Metrics
 from zdc_service.warm_up import warm_up
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ from zdc_common.words import counted, counted_are
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
 
-from zdc_service.statistics import NO_TIMING, Timing
+from zdc_service.telemetry.statistics import NO_TIMING, Timing
 
 
 class Output(StrEnum):

@@ -18,14 +18,14 @@ from zdc_service.batcher import Batcher
 from zdc_service.dispatcher import Dispatcher
 from zdc_service.engine import Engine
 from zdc_service.job import Job, Plan, Tally
-from zdc_service.metrics import Metrics
-from zdc_service.model_metrics import ModelMetrics
 from zdc_service.repository import Repository, open_repository
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, SimulationRequest, SimulationResult, check_rows
-from zdc_service.statistics import Totals
 from zdc_service.status import kind_of
-from zdc_service.triton_metrics import TritonMetrics
+from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.model_metrics import ModelMetrics
+from zdc_service.telemetry.statistics import Totals
+from zdc_service.telemetry.triton_metrics import TritonMetrics
 
 _NAMED_PARTICLES = 3  # an error message names this many and counts the rest
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
-from zdc_service.statistics import Statistics, Timing, Totals
-from zdc_service.triton_metrics import TritonMetrics, as_triton_writes
+from zdc_service.telemetry.statistics import Statistics, Timing, Totals
+from zdc_service.telemetry.triton_metrics import TritonMetrics, as_triton_writes
 
 
 @pytest.fixture

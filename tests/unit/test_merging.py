@@ -15,11 +15,11 @@ from zdc_detector.random import MAX_ROW, MAX_SEED
 from zdc_service.batcher import Batcher
 from zdc_service.job import Job
 from zdc_service.merging import Merged, merge, merging_key
-from zdc_service.metrics import Metrics
 from zdc_service.model_store import find_models
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 from zdc_service.simulator import Simulator
-from zdc_service.statistics import NO_TIMING, Totals
+from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.statistics import NO_TIMING, Totals
 
 SIZES = (1, 8, 3, 1, 5, 2)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from zdc_common.errors import ConfigError
-from zdc_service.metrics import Metrics
+from zdc_service.telemetry.metrics import Metrics
 
 
 def test_a_folder_of_metrics_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

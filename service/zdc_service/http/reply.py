@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Response
 from starlette.types import Send
 
-from zdc_service.statistics import Timing
+from zdc_service.telemetry.statistics import Timing
 
 SERVER_TIMING = "Server-Timing"
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from zdc_detector.card import ModelCard
 
-from zdc_service.statistics import Timing, Totals
+from zdc_service.telemetry.statistics import Timing, Totals
 
 
 def model_statistics(card: ModelCard, totals: Totals) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 import grpc
 from zdc_common.errors import ModelNotFoundError, NotReadyError, excerpt
 
-from zdc_service.metrics import Metrics
 from zdc_service.rpc.callers import Callers
 from zdc_service.rpc.calls import Context
 from zdc_service.rpc.methods import MOST_BYTES, failed, unary
@@ -19,6 +18,7 @@ from zdc_service.rpc.published import (
     HealthListRequest,
     HealthListResponse,
 )
+from zdc_service.telemetry.metrics import Metrics
 
 _SERVING, _NOT_SERVING, _UNKNOWN = (
     HealthCheckResponse.ServingStatus.Value(name) for name in ("SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
-from zdc_service.model_metrics import Sums
-from zdc_service.statistics import Totals
+from zdc_service.telemetry.model_metrics import Sums
+from zdc_service.telemetry.statistics import Totals
 
 _REASONS = ("OTHER", "BACKEND", "CANCELED", "REJECTED")
 #: Triton counts a request as rejected when its scheduler turns it away or lets its time run out.

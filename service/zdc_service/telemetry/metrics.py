@@ -5,7 +5,7 @@ import os
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from zdc_common.errors import ConfigError
 
-from zdc_service.triton_metrics import as_triton_writes
+from zdc_service.telemetry.triton_metrics import as_triton_writes
 
 #: With it prometheus_client keeps its numbers in files.
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"

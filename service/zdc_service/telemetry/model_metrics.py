@@ -6,7 +6,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from zdc_service.statistics import NO_TIMING, Totals
+from zdc_service.telemetry.statistics import NO_TIMING, Totals
 
 #: Name and version of a model, and what it has done.
 Sums = Iterable[tuple[str, int, Totals]]

@@ -1,0 +1,1 @@
+"""Counters and times of the running service, as Prometheus and Triton name them."""
