@@ -13,7 +13,7 @@ from waiting import PATIENCE, until
 from zdc_detector.particles import Particles
 from zdc_service.batcher import Batcher
 from zdc_service.dispatcher import Dispatcher, Waiting
-from zdc_service.engine import Engine
+from zdc_service.engine.engine import Engine
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
 from zdc_service.telemetry.metrics import Metrics

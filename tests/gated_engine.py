@@ -3,8 +3,8 @@
 import threading
 
 import numpy as np
-from zdc_service.engine import Engine
-from zdc_service.model_store import StoredModel
+from zdc_service.engine.engine import Engine
+from zdc_service.engine.model_store import StoredModel
 from zdc_service.telemetry.statistics import Statistics
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tiny_model import TinyModel
-from zdc_service.engine import Engine
-from zdc_service.model_store import StoredModel
-from zdc_service.repository import Repository
+from zdc_service.engine.engine import Engine
+from zdc_service.engine.model_store import StoredModel
+from zdc_service.engine.repository import Repository
 from zdc_service.telemetry.metrics import Metrics
 
 TWO = TinyModel(version=2, seed=2)

@@ -21,6 +21,7 @@ from zdc_service.access.exposure import check_exposure
 from zdc_service.access.tls import Certificates
 from zdc_service.access.tokens import Tokens
 from zdc_service.budget import ByteBudget
+from zdc_service.engine.watcher import Watcher
 from zdc_service.http.app import create_http_app, create_management_app
 from zdc_service.http.browsers import for_browsers
 from zdc_service.http.guard import Guard
@@ -30,7 +31,6 @@ from zdc_service.rpc.server import RpcServer
 from zdc_service.settings import ServerSettings
 from zdc_service.simulator import Simulator
 from zdc_service.tracing import Tracing
-from zdc_service.watcher import Watcher
 
 log = logging.getLogger(__name__)
 

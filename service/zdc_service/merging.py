@@ -14,7 +14,7 @@ from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
 from zdc_detector.random import MAX_ROW, check_seed, fresh_seed
 
-from zdc_service.engine import Engine
+from zdc_service.engine.engine import Engine
 from zdc_service.job import Plan, Tally
 from zdc_service.simulation import Hits, OutOfRange, SimulationRequest, SimulationResult
 

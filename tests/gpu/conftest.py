@@ -2,7 +2,7 @@
 
 import onnxruntime
 import pytest
-from zdc_service.providers import CUDA
+from zdc_service.engine.providers import CUDA
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from tiny_model import some_particles
 from zdc_detector.card import GOLDEN_TOLERANCE
-from zdc_service.cuda import batch_sizes
-from zdc_service.engine import Engine
-from zdc_service.model_store import StoredModel, find_models
-from zdc_service.providers import CUDA, GPU_BATCH_ROWS, Placement, open_session, place
+from zdc_service.engine.cuda import batch_sizes
+from zdc_service.engine.engine import Engine
+from zdc_service.engine.model_store import StoredModel, find_models
+from zdc_service.engine.providers import CUDA, GPU_BATCH_ROWS, Placement, open_session, place
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest
 from zdc_service.simulator import Simulator

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from zdc_service.providers import CUDA
-from zdc_service.repository import SHIPPED_MODEL
+from zdc_service.engine.providers import CUDA
+from zdc_service.engine.repository import SHIPPED_MODEL
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import Output, SimulationRequest
 from zdc_service.simulator import Simulator

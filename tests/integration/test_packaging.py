@@ -14,7 +14,7 @@ import h5py
 import pytest
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE
 from zdc_detector.showers import read_showers
-from zdc_service.repository import SHIPPED_MODEL
+from zdc_service.engine.repository import SHIPPED_MODEL
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

@@ -23,8 +23,8 @@ from commands import chosen_model, common_parser, facts, markdown, one_line_erro
 from usage import descendants, resident_bytes
 from workload import particles_for
 from zdc_detector.particles import CONDITIONS, KINEMATICS
-from zdc_service.model_store import StoredModel
-from zdc_service.repository import SHIPPED_MODEL
+from zdc_service.engine.model_store import StoredModel
+from zdc_service.engine.repository import SHIPPED_MODEL
 from zdc_service.settings import EngineSettings
 
 _BLOCK = 100_000

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from machine import machine, versions
 from zdc_common.errors import ConfigError, ZdcError
-from zdc_service.model_store import StoredModel, find_models
-from zdc_service.providers import Placement, place
+from zdc_service.engine.model_store import StoredModel, find_models
+from zdc_service.engine.providers import Placement, place
 from zdc_service.settings import EngineSettings
 
 #: What is measured unless another is asked for: of the shipped models the one that figures have been taken with so far.

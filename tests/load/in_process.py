@@ -7,8 +7,8 @@ from itertools import cycle
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.random import normals
-from zdc_service.model_store import StoredModel
-from zdc_service.providers import Placement, open_session
+from zdc_service.engine.model_store import StoredModel
+from zdc_service.engine.providers import Placement, open_session
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator
 

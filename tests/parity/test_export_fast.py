@@ -15,8 +15,8 @@ from training_runs import finished, tiny_fast_config
 from zdc_detector.card import GOLDEN_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.particles import PX, PZ
 from zdc_detector.random import normals
-from zdc_service.engine import Engine
-from zdc_service.model_store import find_models
+from zdc_service.engine.engine import Engine
+from zdc_service.engine.model_store import find_models
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.simulator import Simulator

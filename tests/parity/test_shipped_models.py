@@ -5,8 +5,8 @@ import pytest
 from tiny_model import some_particles
 from zdc_detector.particles import LARGEST, PX, VX, VZ
 from zdc_detector.random import normals
-from zdc_service.engine import Engine
-from zdc_service.model_store import StoredModel, find_models
+from zdc_service.engine.engine import Engine
+from zdc_service.engine.model_store import StoredModel, find_models
 
 
 @pytest.mark.parametrize("model", find_models(), ids=lambda model: model.folder.parent.name)

@@ -1,4 +1,4 @@
-"""The parts of `zdc_service.cuda` that need no GPU, on the CPU: sizes, padding, buffers used again, one thread."""
+"""The parts of `zdc_service.engine.cuda` that need no GPU, on the CPU: sizes, padding, buffers used again, one thread."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tiny_model import NOISE, STRIPS, TinyModel, some_particles, write_model
-from zdc_service.cuda import BoundRuns, Feeds, batch_sizes, padded_size
-from zdc_service.engine import Engine
-from zdc_service.model_store import find_models
-from zdc_service.providers import ON_CPU, open_session
+from zdc_service.engine.cuda import BoundRuns, Feeds, batch_sizes, padded_size
+from zdc_service.engine.engine import Engine
+from zdc_service.engine.model_store import find_models
+from zdc_service.engine.providers import ON_CPU, open_session
 
 SIZES = (1, 2, 8, 9, 63, 64, 65, 100, 256)
 

@@ -10,11 +10,11 @@ import pytest
 from tiny_model import NOISE, STRIPS, TinyModel, some_particles, write_model
 from zdc_common.errors import ConfigError, ModelError
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, sha256_of
-from zdc_service.engine import Engine
-from zdc_service.model_store import find_models, shipped_models
-from zdc_service.providers import CPU, CUDA, GPU_BATCH_ROWS, ON_CPU, Placement, open_session, place
+from zdc_service.engine.engine import Engine
+from zdc_service.engine.model_store import find_models, shipped_models
+from zdc_service.engine.providers import CPU, CUDA, GPU_BATCH_ROWS, ON_CPU, Placement, open_session, place
+from zdc_service.engine.warm_up import warm_up
 from zdc_service.settings import EngineSettings
-from zdc_service.warm_up import warm_up
 
 SIZES = (1, 2, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 33, 64, 255, 256, 257, 1000)
 ROWS = 1000
@@ -161,7 +161,7 @@ def test_a_gpu_that_cannot_be_had_is_refused(models_folder: Path, device: Any) -
 
 
 def test_auto_says_what_it_took(models_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", logger="zdc_service.providers"):
+    with caplog.at_level("INFO", logger="zdc_service.engine.providers"):
         placement = place(EngineSettings(device="auto"), find_models(models_folder)[0])
     assert placement.provider in (CPU, CUDA)
     assert f"device auto: took {placement.provider}" in caplog.text

@@ -13,9 +13,9 @@ from zdc_common.errors import InvalidInputError, OutOfRangeError, ZdcError
 from zdc_detector.particles import Particles
 from zdc_detector.random import MAX_ROW, MAX_SEED
 from zdc_service.batcher import Batcher
+from zdc_service.engine.model_store import find_models
 from zdc_service.job import Job
 from zdc_service.merging import Merged, merge, merging_key
-from zdc_service.model_store import find_models
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 from zdc_service.simulator import Simulator
 from zdc_service.telemetry.metrics import Metrics

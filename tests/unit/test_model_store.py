@@ -10,9 +10,9 @@ from onnx import TensorProto, helper, numpy_helper
 from tiny_model import NOISE, TinyModel, some_particles, write_model
 from zdc_common.errors import ModelError
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, sha256_of
-from zdc_service.engine import Engine
-from zdc_service.model_store import read_model, shipped_models
-from zdc_service.onnx_weights import check_self_contained
+from zdc_service.engine.engine import Engine
+from zdc_service.engine.model_store import read_model, shipped_models
+from zdc_service.engine.onnx_weights import check_self_contained
 
 WEIGHTS = "weights.bin"
 

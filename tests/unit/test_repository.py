@@ -12,9 +12,9 @@ from opened_repository import TWO, opened, versions
 from tiny_model import NOISE, TinyModel, some_particles, write_model
 from zdc_common.errors import ConfigError, ModelError, ModelNotFoundError
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE
-from zdc_service.engine import Engine
-from zdc_service.model_store import StoredModel
-from zdc_service.repository import IndexEntry, Repository
+from zdc_service.engine.engine import Engine
+from zdc_service.engine.model_store import StoredModel
+from zdc_service.engine.repository import IndexEntry, Repository
 
 
 @pytest.fixture

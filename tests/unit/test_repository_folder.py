@@ -8,10 +8,10 @@ from opened_repository import TWO, opened, versions
 from tiny_model import TinyModel, write_model
 from zdc_common.errors import ModelError, ModelNotFoundError
 from zdc_detector.card import CARD_FILE
-from zdc_service.engine import Engine
+from zdc_service.engine.engine import Engine
+from zdc_service.engine.model_store import StoredModel
+from zdc_service.engine.repository import IndexEntry
 from zdc_service.inference.request import version_of
-from zdc_service.model_store import StoredModel
-from zdc_service.repository import IndexEntry
 
 
 @pytest.fixture

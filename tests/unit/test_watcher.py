@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from waiting import PATIENCE, wait_until
 from zdc_common.errors import ModelError
-from zdc_service.watcher import Watcher
+from zdc_service.engine.watcher import Watcher
 
 
 class Looks:
@@ -54,7 +54,7 @@ def test_stopping_interrupts_the_wait_and_not_a_call() -> None:
 
 
 def test_a_call_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
-    monkeypatch.setattr("zdc_service.watcher._PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("zdc_service.engine.watcher._PATIENCE_SECONDS", 0.05)
     began, go_on = threading.Event(), threading.Event()
 
     def hang() -> None:

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zdc_common.errors import NotReadyError, ZdcError, cut
 from zdc_detector.card import Metric, ModelCard, SpeciesRange
 
-from zdc_service.engine import Engine
+from zdc_service.engine.engine import Engine
 from zdc_service.http.errors import ErrorReply, error_reply, log_internal, plain_error
 from zdc_service.http.exchange import Exchange
 from zdc_service.http.inference import InferenceDoor

@@ -16,9 +16,9 @@ from zdc_common.errors import OutOfRangeError
 from zdc_detector.particles import LARGEST, species_name
 from zdc_detector.pdg_table import mass_and_charge
 
+from zdc_service.engine.repository import Repository
 from zdc_service.examples import SOURCE, Nearest, shipped_examples
 from zdc_service.http.documented import HitsReply
-from zdc_service.repository import Repository
 
 _FOLDER = Path(__file__).parents[1] / "page"
 _INDEX, _README = "index.html", "/README.md"

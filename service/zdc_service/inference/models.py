@@ -17,7 +17,7 @@ from zdc_common.errors import (
     excerpt,
 )
 
-from zdc_service.engine import Engine
+from zdc_service.engine.engine import Engine
 from zdc_service.inference.metadata import model_config, model_metadata
 from zdc_service.inference.reply import OUTPUT_DATATYPE
 from zdc_service.inference.request import InferenceRequest, prepare, version_of

@@ -8,7 +8,7 @@ from pathlib import Path
 from zdc_common.errors import ConfigError, ModelError
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, NAME_PATTERN, ModelCard, content_of
 
-from zdc_service.onnx_weights import check_self_contained
+from zdc_service.engine.onnx_weights import check_self_contained
 
 #: Of the files of a version; changes whenever one of them does.
 Fingerprint = tuple[tuple[int, ...] | None, ...]

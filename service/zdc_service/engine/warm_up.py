@@ -7,7 +7,7 @@ from zdc_detector.finish import Finish, finish_rows
 from zdc_detector.particles import KINEMATICS, Particles
 from zdc_detector.random import normals_of
 
-from zdc_service.engine import Engine
+from zdc_service.engine.engine import Engine
 from zdc_service.simulation import to_hits
 
 

@@ -13,9 +13,9 @@ from zdc_common.errors import ModelError
 from zdc_detector.card import GOLDEN_FILE, GOLDEN_TOLERANCE, GRAPH_FILE, ModelCard
 from zdc_detector.particles import CONDITIONS
 
-from zdc_service.cuda import BoundRuns, Feeds
-from zdc_service.model_store import StoredModel
-from zdc_service.providers import CPU, CUDA, ON_CPU, Placement, open_session
+from zdc_service.engine.cuda import BoundRuns, Feeds
+from zdc_service.engine.model_store import StoredModel
+from zdc_service.engine.providers import CPU, CUDA, ON_CPU, Placement, open_session
 from zdc_service.telemetry.statistics import Statistics
 
 log = logging.getLogger(__name__)

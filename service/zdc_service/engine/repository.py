@@ -10,8 +10,8 @@ from typing import Literal, TypeVar
 
 from zdc_common.errors import ConfigError, ModelError, ModelNotFoundError, ZdcError, excerpt
 
-from zdc_service.engine import Engine
-from zdc_service.model_store import (
+from zdc_service.engine.engine import Engine
+from zdc_service.engine.model_store import (
     Fingerprint,
     StoredModel,
     find_models,
@@ -20,10 +20,10 @@ from zdc_service.model_store import (
     read_model,
     version_folders,
 )
-from zdc_service.providers import place
+from zdc_service.engine.providers import place
+from zdc_service.engine.warm_up import warm_up
 from zdc_service.settings import EngineSettings
 from zdc_service.telemetry.metrics import Metrics
-from zdc_service.warm_up import warm_up
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from zdc_common.errors import ConfigError, ModelError
 from zdc_detector.card import GRAPH_FILE, ModelCard
 from zdc_detector.particles import CONDITIONS
 
-from zdc_service.model_store import StoredModel
+from zdc_service.engine.model_store import StoredModel
 from zdc_service.settings import EngineSettings
 
 try:

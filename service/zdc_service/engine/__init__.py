@@ -1,0 +1,1 @@
+"""Models in memory: found, loaded, warmed up, run by onnxruntime on a CPU or a GPU."""
