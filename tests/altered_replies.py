@@ -9,7 +9,7 @@ import grpc
 import numpy as np
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.rpc.convert import read_request, write_response
-from zdc_service.simulator import Simulator
+from zdc_service.simulating.simulator import Simulator
 
 Change = Callable[[pb.SimulateResponse], None]
 

@@ -14,7 +14,7 @@ from running_server import RunningServer
 from tiny_model import STRIPS, TinyModel, write_model
 from zdc_detector.finish import Finish
 from zdc_service.settings import EngineSettings, ServerSettings
-from zdc_service.simulator import Simulator
+from zdc_service.simulating.simulator import Simulator
 
 # The first example may compile kernels, which takes seconds; `timeout` of pytest ends what hangs.
 hypothesis.settings.register_profile("without deadlines", deadline=None)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from tiny_model import some_particles
 from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
 from zdc_service.client import Chunk
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import Output, SimulationRequest
-from zdc_service.simulator import Simulator
 
 CLIENT = Path(__file__).parents[1] / "service" / "cpp"
 #: Without optimisation: compiling takes longer than all tests.

@@ -11,11 +11,11 @@ from same_results import assert_same
 from tiny_model import some_particles
 from waiting import PATIENCE, until
 from zdc_detector.particles import Particles
-from zdc_service.batcher import Batcher
-from zdc_service.dispatcher import Dispatcher, Waiting
 from zdc_service.engine.engine import Engine
+from zdc_service.simulating.batcher import Batcher
+from zdc_service.simulating.dispatcher import Dispatcher, Waiting
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
-from zdc_service.simulator import Simulator
 from zdc_service.telemetry.metrics import Metrics
 from zdc_service.telemetry.statistics import Totals
 

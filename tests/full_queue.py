@@ -6,8 +6,8 @@ from pathlib import Path
 
 from running_server import RunningServer
 from tiny_model import some_particles
-from zdc_service.job import Plan
 from zdc_service.settings import ServerSettings
+from zdc_service.simulating.job import Plan
 from zdc_service.simulation import Output, SimulationRequest, SimulationResult
 
 #: Rows that a request may have, and the queue.

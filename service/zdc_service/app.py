@@ -29,7 +29,7 @@ from zdc_service.http.traced import TracedDoor
 from zdc_service.http.transport.server import HttpServer
 from zdc_service.rpc.server import RpcServer
 from zdc_service.settings import ServerSettings
-from zdc_service.simulator import Simulator
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.tracing import Tracing
 
 log = logging.getLogger(__name__)

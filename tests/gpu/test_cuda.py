@@ -15,8 +15,8 @@ from zdc_service.engine.engine import Engine
 from zdc_service.engine.model_store import StoredModel, find_models
 from zdc_service.engine.providers import CUDA, GPU_BATCH_ROWS, Placement, open_session, place
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest
-from zdc_service.simulator import Simulator
 
 ON_GPU = Placement(CUDA, GPU_BATCH_ROWS)
 SIZES = (*batch_sizes(GPU_BATCH_ROWS), 2, 100, 1000, 3000)

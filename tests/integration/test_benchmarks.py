@@ -12,8 +12,8 @@ import pytest
 from zdc_service.engine.providers import CUDA
 from zdc_service.engine.repository import SHIPPED_MODEL
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import Output, SimulationRequest
-from zdc_service.simulator import Simulator
 
 MOMENT = ("--rounds", "1", "--seconds", "0.05")
 LOAD = Path(__file__).parents[1] / "load"

@@ -14,7 +14,7 @@ from altered_replies import BROKEN, Elsewhere, N, put, serving_elsewhere
 from running_server import RunningServer
 from tiny_model import some_particles
 from zdc_service.client import Chunk, ClientOptions, NotReadyError, ZdcError, connect, connect_async
-from zdc_service.simulator import Simulator
+from zdc_service.simulating.simulator import Simulator
 
 PARTICLES = some_particles(N)
 

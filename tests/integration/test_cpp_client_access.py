@@ -13,7 +13,7 @@ from certificates import Authority
 from cpp_build import PARTICLES, TINY, Answer, BuiltClient, assert_channels, built_client, needs_tools
 from running_server import RunningServer, running
 from tiny_model import some_particles
-from zdc_service.simulator import Simulator
+from zdc_service.simulating.simulator import Simulator
 
 pytestmark = [pytest.mark.slow, needs_tools]
 

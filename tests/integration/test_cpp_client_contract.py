@@ -6,7 +6,7 @@ import pytest
 from altered_replies import BROKEN, Elsewhere, put, serving_elsewhere
 from cpp_build import PARTICLES, TINY, BuiltClient, built_client, needs_tools
 from zdc_service.rpc import simulation_pb2 as pb
-from zdc_service.simulator import Simulator
+from zdc_service.simulating.simulator import Simulator
 
 pytestmark = [pytest.mark.slow, needs_tools]
 

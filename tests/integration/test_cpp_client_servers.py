@@ -32,8 +32,8 @@ from tiny_model import TinyModel, some_particles, write_model
 from waiting import wait_until
 from zdc_detector.particles import Particles
 from zdc_service.client import Chunk, Client, concatenate, connect
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import Output
-from zdc_service.simulator import Simulator
 
 pytestmark = [pytest.mark.slow, needs_tools]
 

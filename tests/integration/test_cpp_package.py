@@ -11,8 +11,8 @@ import pytest
 from cpp_build import CLIENT, BuiltClient, built_client, make, needs_tools
 from running_server import RunningServer
 from zdc_detector.particles import Particles
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import Output, SimulationRequest, SimulationResult
-from zdc_service.simulator import Simulator
 
 pytestmark = [pytest.mark.slow, needs_tools]
 

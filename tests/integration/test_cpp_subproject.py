@@ -8,8 +8,8 @@ import pytest
 from cpp_build import BuiltClient, built_client, needs_tools
 from running_server import RunningServer, running
 from zdc_detector.particles import Particles
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import Output, SimulationRequest
-from zdc_service.simulator import Simulator
 
 pytestmark = [pytest.mark.slow, needs_tools]
 

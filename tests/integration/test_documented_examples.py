@@ -11,8 +11,8 @@ from tiny_model import some_particles
 from zdc_service.codecs import ARRAYS, JSON, NPY, NPZ, RAW
 from zdc_service.http.binary import MEDIA_TYPES
 from zdc_service.settings import ServerSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
-from zdc_service.simulator import Simulator
 from zdc_service.status import STATUSES
 
 ROOT = Path(__file__).parents[2]

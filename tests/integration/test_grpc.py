@@ -17,8 +17,8 @@ from waiting import wait_until
 from zdc_detector.particles import Particles
 from zdc_service.client.grpc_client import message_of_request
 from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest
-from zdc_service.simulator import Simulator
 
 Stream = Callable[..., Any]
 

@@ -17,8 +17,8 @@ from zdc_common.errors import ModelNotFoundError
 from zdc_detector.card import GOLDEN_FILE
 from zdc_service.client import ClientOptions, concatenate, connect
 from zdc_service.settings import EngineSettings, ServerSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import Output, SimulationRequest
-from zdc_service.simulator import Simulator
 
 CLIENTS = 6
 

@@ -18,8 +18,8 @@ from tiny_model import some_particles
 from waiting import wait_until
 from zdc_service.rpc import inference_pb2 as pb
 from zdc_service.settings import ServerSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
-from zdc_service.simulator import Simulator
 from zdc_service.status import GRPC_KIND_KEY
 
 SERVICE = "inference.GRPCInferenceService"

@@ -17,8 +17,8 @@ from running_server import RunningServer
 from tiny_model import NOISE, some_particles
 from waiting import wait_until
 from zdc_detector.particles import Particles
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, SimulationRequest
-from zdc_service.simulator import Simulator
 
 PARTICLES = some_particles(5)
 TENSORS: Arrays = {"particles": PARTICLES.conditions, "pdg": PARTICLES.pdg}

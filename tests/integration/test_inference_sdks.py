@@ -15,8 +15,8 @@ from inference_requests import CODING, INFER, Arrays, grpc_message, grpc_outputs
 from running_server import RunningServer
 from tiny_model import some_particles
 from zdc_service.rpc import inference_pb2 as pb
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
-from zdc_service.simulator import Simulator
 
 PARTICLES = some_particles(2)
 FLAT = PARTICLES.conditions.ravel().tolist()

@@ -15,8 +15,8 @@ from running_server import RunningServer
 from tiny_model import NOISE, TinyModel, some_particles, write_model
 from zdc_detector.finish import Finish
 from zdc_service.settings import ServerSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest, SimulationResult
-from zdc_service.simulator import Simulator
 
 CLIENT = Path(__file__).resolve().parents[1] / "triton_client.py"
 ROWS = 40

@@ -21,8 +21,8 @@ from wire import SIMULATE_STREAM, simulate_grpc, simulate_http
 from workload import particles_for
 from zdc_service.codecs import NPZ, RAW
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import Output, SimulationRequest
-from zdc_service.simulator import Simulator
 
 OUTPUTS = (Output.RESPONSE, Output.HITS)
 COMPILED, PYTHON = "compiled", "Python"

@@ -26,8 +26,8 @@ from zdc_service.http.binary import parse_binary
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.rpc.convert import read_request, write_response
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import Output, SimulationRequest, to_hits
-from zdc_service.simulator import Simulator
 
 OUTPUTS = (Output.RESPONSE, Output.HITS)
 HTTP, GRPC = "HTTP octet-stream", "gRPC stream"

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from zdc_detector.random import normals
 from zdc_service.engine.model_store import StoredModel
 from zdc_service.engine.providers import Placement, open_session
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
-from zdc_service.simulator import Simulator
 
 
 def onnxruntime_alone(model: StoredModel, placement: Placement, request: SimulationRequest) -> Callable[[], int]:

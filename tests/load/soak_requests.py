@@ -11,8 +11,8 @@ from zdc_detector.card import ModelCard
 from zdc_detector.particles import PZ, VX, VZ, Particles
 from zdc_service.codecs import arrays_of
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import Hits, Output, SimulationRequest, SimulationResult
-from zdc_service.simulator import Simulator
 
 #: Particles, repeats, and whether rates are asked for, of the jobs from which requests are cut.
 _JOBS = ((3000, 1, False), (3000, 1, False), (1000, 3, False), (1000, 1, True))

@@ -19,8 +19,8 @@ from zdc_detector.particles import ENERGY, PX, PZ, VX, VZ
 from zdc_detector.random import normals
 from zdc_metrics import Report
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
-from zdc_service.simulator import Simulator
 from zdc_training.cli import main
 from zdc_training.data.datasets import load_split
 from zdc_training.evaluation.generate import generate, network

@@ -18,8 +18,8 @@ from zdc_detector.random import normals
 from zdc_service.engine.engine import Engine
 from zdc_service.engine.model_store import find_models
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
-from zdc_service.simulator import Simulator
 from zdc_training.cli import main
 from zdc_training.config.fast import FastConfig
 from zdc_training.evaluation.generate import generate, network

@@ -15,8 +15,8 @@ from zdc_detector.card import GRAPH_FILE, ModelCard
 from zdc_detector.particles import PX, PZ
 from zdc_detector.random import normals
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
-from zdc_service.simulator import Simulator
 from zdc_training.cli import main
 from zdc_training.config.config import override_config
 from zdc_training.data.datasets import load_split

@@ -18,8 +18,8 @@ from zdc_detector.calorimeter import ZN
 from zdc_detector.finish import MAX_COUNT
 from zdc_detector.particles import CHARGE, PX, PY, PZ, VX, VY, VZ, Particles
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
-from zdc_service.simulator import Simulator
 from zdc_training.cli import main
 from zdc_training.config.config import override_config
 from zdc_training.export.o2 import IR_VERSION

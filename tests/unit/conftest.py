@@ -8,7 +8,7 @@ from dispatcher_desk import REQUEST_ROWS, Desk
 from gated_engine import GatedEngine
 from zdc_service.engine.repository import Repository
 from zdc_service.settings import EngineSettings
-from zdc_service.simulator import Simulator
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.telemetry.metrics import Metrics
 
 

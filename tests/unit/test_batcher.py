@@ -14,10 +14,10 @@ from zdc_common.errors import DeadlineError, ModelError, NotReadyError, Overload
 from zdc_detector.finish import finish_rates
 from zdc_detector.particles import Particles
 from zdc_detector.random import normals
-from zdc_service.batcher import Batcher
 from zdc_service.engine.engine import Engine
 from zdc_service.engine.model_store import find_models
-from zdc_service.job import Job, Plan, Tally
+from zdc_service.simulating.batcher import Batcher
+from zdc_service.simulating.job import Job, Plan, Tally
 from zdc_service.simulation import Output
 from zdc_service.telemetry.metrics import Metrics
 from zdc_service.telemetry.statistics import Timing

@@ -23,8 +23,8 @@ from zdc_service.codecs import (
     encode,
     split_arrays,
 )
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
-from zdc_service.simulator import Simulator
 
 
 def simulate(simulator: Simulator, output: Output = Output.RESPONSE, rates: bool = False) -> SimulationResult:

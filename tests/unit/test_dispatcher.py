@@ -15,8 +15,8 @@ from same_results import assert_same
 from tiny_model import some_particles
 from waiting import until
 from zdc_common.errors import DeadlineError, OutOfRangeError, OverloadedError
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest
-from zdc_service.simulator import Simulator
 
 
 @in_a_loop

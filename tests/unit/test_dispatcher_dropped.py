@@ -10,9 +10,9 @@ from tiny_model import some_particles
 from waiting import PATIENCE, until
 from zdc_common.errors import DeadlineError, ModelError
 from zdc_detector.particles import MASS
-from zdc_service.job import Job
+from zdc_service.simulating.job import Job
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
-from zdc_service.simulator import Simulator
 
 
 @in_a_loop

@@ -19,11 +19,11 @@ from zdc_common.errors import (
     TooLargeError,
 )
 from zdc_detector.particles import MASS
-from zdc_service.dispatcher import Dispatcher
-from zdc_service.job import Job, Plan
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.dispatcher import Dispatcher
+from zdc_service.simulating.job import Job, Plan
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
-from zdc_service.simulator import Simulator
 
 
 @in_a_loop

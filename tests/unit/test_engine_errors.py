@@ -12,8 +12,8 @@ from zdc_common.errors import ModelError
 from zdc_detector.card import CARD_FILE, GRAPH_FILE, sha256_of
 from zdc_detector.particles import Particles
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, SimulationRequest
-from zdc_service.simulator import Simulator
 
 #: Of the table in which the model below looks energies up.
 _ROWS = 3000

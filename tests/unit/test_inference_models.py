@@ -9,7 +9,7 @@ from zdc_common.errors import InvalidInputError, ModelNotFoundError
 from zdc_service.inference.models import Models
 from zdc_service.inference.request import InferenceRequest
 from zdc_service.settings import EngineSettings
-from zdc_service.simulator import Simulator
+from zdc_service.simulating.simulator import Simulator
 
 
 @pytest.fixture

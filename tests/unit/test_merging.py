@@ -12,12 +12,12 @@ from tiny_model import NOISE, some_particles
 from zdc_common.errors import InvalidInputError, OutOfRangeError, ZdcError
 from zdc_detector.particles import Particles
 from zdc_detector.random import MAX_ROW, MAX_SEED
-from zdc_service.batcher import Batcher
 from zdc_service.engine.model_store import find_models
-from zdc_service.job import Job
-from zdc_service.merging import Merged, merge, merging_key
+from zdc_service.simulating.batcher import Batcher
+from zdc_service.simulating.job import Job
+from zdc_service.simulating.merging import Merged, merge, merging_key
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
-from zdc_service.simulator import Simulator
 from zdc_service.telemetry.metrics import Metrics
 from zdc_service.telemetry.statistics import NO_TIMING, Totals
 

@@ -8,8 +8,8 @@ from tiny_model import some_particles
 from zdc_common.errors import InvalidInputError, ModelNotFoundError, NotReadyError, OutOfRangeError, TooLargeError
 from zdc_detector.particles import PZ, VZ, Particles
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest
-from zdc_service.simulator import Simulator
 
 #: Species that was not trained, energy above, vertex outside, energy above again; between them two that fit.
 MIXED = Particles.from_columns(

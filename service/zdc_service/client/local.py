@@ -6,8 +6,8 @@ from zdc_service.client.async_base import AsyncClient
 from zdc_service.client.base import Client
 from zdc_service.client.options import ClientOptions
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest, SimulationResult
-from zdc_service.simulator import Simulator
 
 
 class LocalClient(Client):

@@ -21,7 +21,7 @@ from zdc_service.http.page import add_page
 from zdc_service.http.simulate import BinaryDoor, simulate_router
 from zdc_service.inference.models import Authorize
 from zdc_service.inference.request import version_of
-from zdc_service.simulator import Simulator
+from zdc_service.simulating.simulator import Simulator
 
 #: Of the HTTP interface, as in the name of the gRPC package.
 _API_VERSION = "1"

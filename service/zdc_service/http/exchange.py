@@ -13,8 +13,8 @@ from zdc_service.deadlines import TIMEOUT_HEADER, deadline_from
 from zdc_service.http.content_coding import IDENTITY, coding_of, unpacked
 from zdc_service.http.errors import error_reply, log_internal
 from zdc_service.http.reply import SERVER_TIMING, Reply, server_timing
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest, SimulationResult
-from zdc_service.simulator import Simulator
 from zdc_service.status import kind_of
 from zdc_service.tracing import trace_reply
 

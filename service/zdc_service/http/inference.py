@@ -27,8 +27,8 @@ from zdc_service.inference.metadata import server_metadata
 from zdc_service.inference.models import Asked, Authorize, Models
 from zdc_service.inference.reply import reply_of
 from zdc_service.inference.request import InferenceRequest
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationResult
-from zdc_service.simulator import Simulator
 from zdc_service.status import STATUSES, error_body, kind_of, message_of
 from zdc_service.tracing import trace_reply
 

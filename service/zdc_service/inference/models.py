@@ -23,10 +23,10 @@ from zdc_service.inference.reply import OUTPUT_DATATYPE
 from zdc_service.inference.request import InferenceRequest, prepare, version_of
 from zdc_service.inference.statistics import model_statistics
 from zdc_service.inference.tensors import DATATYPES, outputs_of
-from zdc_service.job import Plan
 from zdc_service.side_threads import SideThreads
+from zdc_service.simulating.job import Plan
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest, SimulationResult
-from zdc_service.simulator import Simulator
 from zdc_service.status import kind_of
 
 #: Loads and unloads, which wait for each other, and looks at the folder, each at a time.

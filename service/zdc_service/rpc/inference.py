@@ -30,8 +30,8 @@ from zdc_service.rpc.inference_convert import (
 )
 from zdc_service.rpc.methods import failed, unary, whole
 from zdc_service.rpc.window import Window
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationResult
-from zdc_service.simulator import Simulator
 from zdc_service.status import kind_of, message_of
 from zdc_service.tracing import trace_reply
 

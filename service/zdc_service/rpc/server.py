@@ -23,7 +23,7 @@ from zdc_service.rpc.reflection import Reflection
 from zdc_service.rpc.service import SERVICE_NAME, SimulationService
 from zdc_service.rpc.traced import TracedCalls
 from zdc_service.settings import ServerSettings
-from zdc_service.simulator import Simulator
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.tracing import Tracing
 
 #: Methods that simulate.

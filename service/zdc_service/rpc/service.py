@@ -10,15 +10,15 @@ import grpc.aio
 from zdc_common.errors import TooLargeError, ZdcError
 
 from zdc_service.deadlines import within
-from zdc_service.job import Plan
 from zdc_service.rpc import simulation_pb2 as pb
 from zdc_service.rpc.callers import Callers
 from zdc_service.rpc.calls import Context, deadline_of
 from zdc_service.rpc.convert import read_request, write_response
 from zdc_service.rpc.methods import failed, whole
 from zdc_service.rpc.window import Window
+from zdc_service.simulating.job import Plan
+from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest, SimulationResult
-from zdc_service.simulator import Simulator
 from zdc_service.tracing import trace_reply
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Simulation"].full_name

@@ -10,9 +10,9 @@ from zdc_common.errors import DeadlineError, ModelError, NotReadyError, Overload
 from zdc_common.words import counted, counted_are
 from zdc_detector.finish import Finish, finish_and_sum
 
-from zdc_service.batch import Batch, Slice
 from zdc_service.engine.engine import Engine
-from zdc_service.job import Job
+from zdc_service.simulating.batch import Batch, Slice
+from zdc_service.simulating.job import Job
 from zdc_service.telemetry.metrics import Metrics
 from zdc_service.telemetry.statistics import Timing
 

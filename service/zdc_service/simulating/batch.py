@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.random import normals_of
 
-from zdc_service.job import Job
+from zdc_service.simulating.job import Job
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 from zdc_common.errors import DeadlineError, ZdcError
 
-from zdc_service.batcher import LATE, WORTH_SHARING, Batcher
 from zdc_service.engine.engine import Engine
-from zdc_service.job import Job, Plan
-from zdc_service.merging import REFUSALS, SMALL_ROWS, merge, merging_key
+from zdc_service.simulating.batcher import LATE, WORTH_SHARING, Batcher
+from zdc_service.simulating.job import Job, Plan
+from zdc_service.simulating.merging import REFUSALS, SMALL_ROWS, merge, merging_key
 from zdc_service.simulation import SimulationRequest, SimulationResult
 
 Waiting = asyncio.Future[SimulationResult]

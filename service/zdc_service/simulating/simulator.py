@@ -14,12 +14,12 @@ from zdc_detector.finish import Finish
 from zdc_detector.particles import LARGEST, PX, VX, Particles
 from zdc_detector.random import LARGEST_NORMAL, MAX_ROW, check_seed, fresh_seed
 
-from zdc_service.batcher import Batcher
-from zdc_service.dispatcher import Dispatcher
 from zdc_service.engine.engine import Engine
 from zdc_service.engine.repository import Repository, open_repository
-from zdc_service.job import Job, Plan, Tally
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.batcher import Batcher
+from zdc_service.simulating.dispatcher import Dispatcher
+from zdc_service.simulating.job import Job, Plan, Tally
 from zdc_service.simulation import OutOfRange, SimulationRequest, SimulationResult, check_rows
 from zdc_service.status import kind_of
 from zdc_service.telemetry.metrics import Metrics

@@ -15,7 +15,7 @@ from zdc_detector.particles import Particles
 from zdc_detector.random import MAX_ROW, check_seed, fresh_seed
 
 from zdc_service.engine.engine import Engine
-from zdc_service.job import Plan, Tally
+from zdc_service.simulating.job import Plan, Tally
 from zdc_service.simulation import Hits, OutOfRange, SimulationRequest, SimulationResult
 
 #: Most rows of a request that is worth merging; larger ones hardly notice what a request costs.
