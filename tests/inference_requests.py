@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import numpy as np
 import orjson
-from zdc_service.rpc import inference_pb2 as pb
+from zdc_service.messages import inference_pb2 as pb
 
 INFER, STREAM_INFER = "/inference.GRPCInferenceService/ModelInfer", "/inference.GRPCInferenceService/ModelStreamInfer"
 CODING = (pb.ModelInferRequest.SerializeToString, pb.ModelInferResponse.FromString)

@@ -14,7 +14,7 @@ from zdc_common import errors
 from zdc_common.errors import ZdcError
 from zdc_detector.particles import Particles
 from zdc_service.client.grpc_client import message_of_request
-from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.simulation import Output, SimulationRequest
 from zdc_service.status import GRPC_KIND_KEY, STATUSES, kind_of, message_of
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto
-from zdc_service.rpc import inference_pb2 as pb
+from zdc_service.messages import inference_pb2 as pb
 
 CLIENT = Path(__file__).resolve().parents[1] / "triton_client.py"
 
@@ -80,6 +80,6 @@ def test_messages_that_requests_and_replies_are_made_of_are_whole(
 
 
 def test_a_process_may_use_our_client_and_tritonclient() -> None:
-    code = "import tritonclient.grpc, zdc_service.client, zdc_service.rpc.simulation_pb2"
+    code = "import tritonclient.grpc, zdc_service.client, zdc_service.messages.simulation_pb2"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -9,7 +9,7 @@ from google.protobuf.descriptor import Descriptor, FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
-from zdc_service.rpc.published import POOL
+from zdc_service.messages.published import POOL
 
 COMMITTED = FileDescriptorSet.FromString(files("zdc_service.rpc").joinpath("published.binpb").read_bytes()).file
 

@@ -30,7 +30,7 @@ from tiny_model import some_particles
 from zdc_detector.particles import CONDITIONS, KINEMATICS
 from zdc_service.client.grpc_client import message_of_request
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, NPY, NPZ, RAW, split_arrays
-from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
 

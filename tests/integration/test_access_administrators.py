@@ -7,7 +7,7 @@ import grpc
 import httpx
 import pytest
 from running_server import RunningServer
-from zdc_service.rpc import inference_pb2 as pb
+from zdc_service.messages import inference_pb2 as pb
 from zdc_service.settings import ServerSettings
 from zdc_service.status import GRPC_KIND_KEY
 

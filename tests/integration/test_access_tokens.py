@@ -20,8 +20,8 @@ from zdc_service.app import Server
 from zdc_service.cli import main
 from zdc_service.client import Chunk, ClientOptions, concatenate, connect, connect_async
 from zdc_service.client.grpc_client import message_of_request
-from zdc_service.rpc import inference_pb2 as inference
-from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.messages import inference_pb2 as inference
+from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.settings import ServerSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.status import GRPC_KIND_KEY

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from altered_replies import BROKEN, Elsewhere, put, serving_elsewhere
 from cpp_build import PARTICLES, TINY, BuiltClient, built_client, needs_tools
-from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.simulating.simulator import Simulator
 
 pytestmark = [pytest.mark.slow, needs_tools]

@@ -16,7 +16,7 @@ from tiny_model import some_particles
 from waiting import wait_until
 from zdc_detector.particles import Particles
 from zdc_service.client.grpc_client import message_of_request
-from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest
 

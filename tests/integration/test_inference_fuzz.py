@@ -15,7 +15,7 @@ import pytest
 from inference_requests import CODING, INFER, STREAM_CODING, STREAM_INFER, Arrays, grpc_message, http_body
 from running_server import RunningServer
 from tiny_model import NOISE, some_particles
-from zdc_service.rpc import inference_pb2 as pb
+from zdc_service.messages import inference_pb2 as pb
 
 PATH = "/v2/models/strips/infer"
 ROUTES = (

@@ -16,7 +16,7 @@ from running_server import RunningServer
 from stopped_reader import assert_stopped_reader_is_cheap
 from tiny_model import some_particles
 from waiting import wait_until
-from zdc_service.rpc import inference_pb2 as pb
+from zdc_service.messages import inference_pb2 as pb
 from zdc_service.settings import ServerSettings
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest

@@ -14,7 +14,7 @@ import pytest
 from inference_requests import CODING, INFER, Arrays, grpc_message, grpc_outputs, http_outputs
 from running_server import RunningServer
 from tiny_model import some_particles
-from zdc_service.rpc import inference_pb2 as pb
+from zdc_service.messages import inference_pb2 as pb
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
 

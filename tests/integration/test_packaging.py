@@ -104,7 +104,7 @@ def test_the_wheel_holds_the_four_packages_the_models_and_nothing_else(wheel: Pa
     assert names == expected
     assert names >= {
         *(f"{package}/py.typed" for package in PACKAGES),
-        "zdc_service/rpc/simulation_pb2.py",
+        "zdc_service/messages/simulation_pb2.py",
         "zdc_training/configs/smoke.toml",
         f"zdc_service/models/{SHIPPED_MODEL}/1/{GRAPH_FILE}",
     }

@@ -13,7 +13,7 @@ import pytest
 from running_server import RunningServer
 from tiny_model import write_model
 from waiting import PATIENCE, wait_until
-from zdc_service.rpc import inference_pb2 as pb
+from zdc_service.messages import inference_pb2 as pb
 from zdc_service.settings import ServerSettings
 
 CALLERS = 60

@@ -27,7 +27,7 @@ from zdc_common.errors import ConfigError
 from zdc_service.app import Server
 from zdc_service.client import ClientOptions, concatenate, connect
 from zdc_service.client.grpc_client import message_of_request
-from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.settings import EngineSettings, ServerSettings
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest

@@ -19,7 +19,7 @@ from trace_receiver import Received, Receiver, receiving
 from zdc_common.errors import ConfigError
 from zdc_service.app import Server
 from zdc_service.client.grpc_client import message_of_request
-from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.settings import ServerSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.tracing import Tracing

@@ -16,8 +16,8 @@ from soak_requests import Asked
 from wire import MODEL_INFER, SIMULATE, SIMULATE_STREAM
 from zdc_service.client.grpc_client import message_of_request, result_from_messages
 from zdc_service.codecs import arrays_of
-from zdc_service.rpc import inference_pb2 as inference
-from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.messages import inference_pb2 as inference
+from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.status import GRPC_KIND_KEY, STATUSES
 
 #: Fits a unary reply with any output.

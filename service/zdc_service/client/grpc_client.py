@@ -17,8 +17,8 @@ from zdc_service.client.errors import error_of, too_late, unreachable
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.proxies import grpc_proxy, is_this_machine
 from zdc_service.client.replies import broken, check_reply
-from zdc_service.rpc import inference_pb2 as inference
-from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.messages import inference_pb2 as inference
+from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.simulation import Hits, Output, SimulationRequest, SimulationResult, join_hits
 from zdc_service.status import GRPC_KIND_KEY
 

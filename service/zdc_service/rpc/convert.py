@@ -12,7 +12,7 @@ from zdc_detector.finish import Finish
 from zdc_detector.particles import KINEMATICS, Particles
 
 from zdc_service.codecs import little_endian
-from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.rpc.wire import bytes_field, varint_field
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult, check_rows
 

@@ -8,16 +8,16 @@ from typing import Any
 import grpc
 from zdc_common.errors import ModelNotFoundError, NotReadyError, excerpt
 
-from zdc_service.rpc.callers import Callers
-from zdc_service.rpc.calls import Context
-from zdc_service.rpc.methods import MOST_BYTES, failed, unary
-from zdc_service.rpc.published import (
+from zdc_service.messages.published import (
     HEALTH,
     HealthCheckRequest,
     HealthCheckResponse,
     HealthListRequest,
     HealthListResponse,
 )
+from zdc_service.rpc.callers import Callers
+from zdc_service.rpc.calls import Context
+from zdc_service.rpc.methods import MOST_BYTES, failed, unary
 from zdc_service.telemetry.metrics import Metrics
 
 _SERVING, _NOT_SERVING, _UNKNOWN = (

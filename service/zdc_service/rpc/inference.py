@@ -18,7 +18,7 @@ from zdc_service.deadlines import within
 from zdc_service.inference.metadata import server_metadata
 from zdc_service.inference.models import Asked, Authorize, Models
 from zdc_service.inference.reply import InferenceReply, reply_of
-from zdc_service.rpc import inference_pb2 as pb
+from zdc_service.messages import inference_pb2 as pb
 from zdc_service.rpc.callers import Callers
 from zdc_service.rpc.calls import Context, authorization, deadline_of
 from zdc_service.rpc.inference_convert import (

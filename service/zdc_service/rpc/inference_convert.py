@@ -9,7 +9,7 @@ from zdc_common.words import counted
 from zdc_service.inference.reply import OUTPUT_DATATYPE, InferenceReply
 from zdc_service.inference.request import CONTENT_TYPE, InferenceRequest, check_tensors
 from zdc_service.inference.tensors import Tensor
-from zdc_service.rpc import inference_pb2 as pb
+from zdc_service.messages import inference_pb2 as pb
 from zdc_service.rpc.wire import bytes_field
 
 #: Marks the last reply to a request of a stream; each has one reply, which is marked whether or not that is asked for.

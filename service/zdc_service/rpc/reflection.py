@@ -8,10 +8,10 @@ import grpc
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
+from zdc_service.messages.published import POOL, REFLECTIONS, ServerReflectionRequest, ServerReflectionResponse
 from zdc_service.rpc.callers import Callers
 from zdc_service.rpc.calls import Context
 from zdc_service.rpc.methods import failed
-from zdc_service.rpc.published import POOL, REFLECTIONS, ServerReflectionRequest, ServerReflectionResponse
 from zdc_service.telemetry.metrics import Metrics
 
 _INVALID, _NOT_FOUND = (code.value[0] for code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND))

@@ -12,13 +12,13 @@ from zdc_common.errors import ConfigError, UnauthenticatedError
 from zdc_service.access.tokens import Tokens
 from zdc_service.budget import ByteBudget
 from zdc_service.inference.models import Authorize
+from zdc_service.messages.published import HEALTH, REFLECTIONS
 from zdc_service.rpc.callers import Callers
 from zdc_service.rpc.connections import unsent
 from zdc_service.rpc.guard import Gate, RpcGuard
 from zdc_service.rpc.health import Health
 from zdc_service.rpc.inference import SERVICE_NAME as INFERENCE_NAME
 from zdc_service.rpc.inference import InferenceService
-from zdc_service.rpc.published import HEALTH, REFLECTIONS
 from zdc_service.rpc.reflection import Reflection
 from zdc_service.rpc.service import SERVICE_NAME, SimulationService
 from zdc_service.rpc.traced import TracedCalls

@@ -10,7 +10,7 @@ import grpc.aio
 from zdc_common.errors import TooLargeError, ZdcError
 
 from zdc_service.deadlines import within
-from zdc_service.rpc import simulation_pb2 as pb
+from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.rpc.callers import Callers
 from zdc_service.rpc.calls import Context, deadline_of
 from zdc_service.rpc.convert import read_request, write_response
