@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import numpy as np
 from zdc_service.messages import simulation_pb2 as pb
-from zdc_service.rpc.convert import read_request, write_response
+from zdc_service.serving.rpc.convert import read_request, write_response
 from zdc_service.simulating.simulator import Simulator
 
 Change = Callable[[pb.SimulateResponse], None]

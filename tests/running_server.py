@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import uvloop
-from zdc_service.app import Server
+from zdc_service.serving.server import Server
 from zdc_service.settings import ServerSettings
 
 

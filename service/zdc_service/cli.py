@@ -24,7 +24,7 @@ class Serve(ServerSettings):
 
     def cli_cmd(self) -> None:
         """Run until a signal ends it."""
-        from zdc_service.app import serve
+        from zdc_service.serving.server import serve
 
         try:
             serve(self)

@@ -14,8 +14,8 @@ from certificates import Authority, Pair
 from running_server import RunningServer
 from tiny_model import some_particles
 from zdc_common.errors import ConfigError, NotReadyError
-from zdc_service.app import Server
 from zdc_service.client import ClientOptions, concatenate, connect
+from zdc_service.serving.server import Server
 from zdc_service.settings import ServerSettings
 
 PROTOCOLS = ["https", "grpcs"]

@@ -16,12 +16,12 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from running_server import RunningServer
 from tiny_model import some_particles
 from zdc_common.errors import ConfigError, UnauthenticatedError
-from zdc_service.app import Server
 from zdc_service.cli import main
 from zdc_service.client import Chunk, ClientOptions, concatenate, connect, connect_async
 from zdc_service.client.grpc_client import message_of_request
 from zdc_service.messages import inference_pb2 as inference
 from zdc_service.messages import simulation_pb2 as pb
+from zdc_service.serving.server import Server
 from zdc_service.settings import ServerSettings
 from zdc_service.simulation import SimulationRequest
 from zdc_service.status import GRPC_KIND_KEY

@@ -9,7 +9,7 @@ import pytest
 from documented_examples import Session, blocks_of
 from tiny_model import some_particles
 from zdc_service.codecs import ARRAYS, JSON, NPY, NPZ, RAW
-from zdc_service.http.binary import MEDIA_TYPES
+from zdc_service.serving.http.binary import MEDIA_TYPES
 from zdc_service.settings import ServerSettings
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest

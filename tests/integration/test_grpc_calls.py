@@ -10,9 +10,9 @@ import grpc.aio
 import pytest
 from waiting import PATIENCE
 from zdc_common.errors import OverloadedError
-from zdc_service.budget import ByteBudget
-from zdc_service.rpc.callers import Callers
-from zdc_service.rpc.calls import Context, abort
+from zdc_service.serving.budget import ByteBudget
+from zdc_service.serving.rpc.callers import Callers
+from zdc_service.serving.rpc.calls import Context, abort
 
 ENDINGS: dict[str, Callable[[Context], Awaitable[None]]] = {
     "abort": lambda context: abort(context, OverloadedError("too many rows wait")),

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from running_server import RunningServer
 from waiting import wait_until
-from zdc_service.http.documented import SimulateReply
-from zdc_service.http.schema import EXAMPLES
+from zdc_service.serving.http.documented import SimulateReply
+from zdc_service.serving.http.schema import EXAMPLES
 
 NEUTRONS = {"particles": [{"pdg": 2112, "px": 0.1, "py": 0, "pz": s * 1500, "vz": 2.0} for s in (1, -1)], "seed": 7}
 

@@ -7,7 +7,7 @@ import httpx
 import pytest
 from running_server import RunningServer
 from zdc_common.errors import ConfigError
-from zdc_service.app import Server
+from zdc_service.serving.server import Server
 from zdc_service.settings import ServerSettings
 
 

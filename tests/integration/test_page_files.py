@@ -12,8 +12,8 @@ from running_server import RunningServer
 from waiting import wait_until
 from zdc_detector.calorimeter import ZN
 from zdc_detector.pdg_table import mass_and_charge
-from zdc_service.examples import shipped_examples
-from zdc_service.http.page import PAGE_PATHS, NearestReply
+from zdc_service.serving.examples import shipped_examples
+from zdc_service.serving.http.page import PAGE_PATHS, NearestReply
 from zdc_service.settings import ServerSettings
 
 FOLDER = Path(__file__).parents[2] / "service" / "zdc_service" / "page"

@@ -81,7 +81,7 @@ def test_a_folder_that_hangs_does_not_keep_the_server_from_ending(tmp_path: Path
 def test_a_folder_that_does_not_answer_is_said_to(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     go_on = threading.Event()
     repository = server.server.simulator.repository
-    monkeypatch.setattr("zdc_service.inference.models._FOLDER_SECONDS", 0.1)
+    monkeypatch.setattr("zdc_service.serving.inference.models._FOLDER_SECONDS", 0.1)
     monkeypatch.setattr(repository, "index", lambda: go_on.wait(PATIENCE))  # no file system here can be made to hang
     reply = httpx.post(f"{server.http}/v2/repository/index", timeout=PATIENCE)
     go_on.set()

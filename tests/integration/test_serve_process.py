@@ -24,10 +24,10 @@ from running_server import running
 from served_process import TIMEOUT, Process
 from tiny_model import some_particles
 from zdc_common.errors import ConfigError
-from zdc_service.app import Server
 from zdc_service.client import ClientOptions, concatenate, connect
 from zdc_service.client.grpc_client import message_of_request
 from zdc_service.messages import simulation_pb2 as pb
+from zdc_service.serving.server import Server
 from zdc_service.settings import EngineSettings, ServerSettings
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
@@ -184,7 +184,7 @@ def test_nothing_is_left_of_a_server_that_cannot_be_made(models_folder: Path, mo
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no application")
 
-    monkeypatch.setattr("zdc_service.app.create_http_app", fail)
+    monkeypatch.setattr("zdc_service.serving.server.create_http_app", fail)
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

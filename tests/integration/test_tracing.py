@@ -17,12 +17,12 @@ from running_server import RunningServer
 from tiny_model import some_particles
 from trace_receiver import Received, Receiver, receiving
 from zdc_common.errors import ConfigError
-from zdc_service.app import Server
 from zdc_service.client.grpc_client import message_of_request
 from zdc_service.messages import simulation_pb2 as pb
+from zdc_service.serving.server import Server
+from zdc_service.serving.tracing import Tracing
 from zdc_service.settings import ServerSettings
 from zdc_service.simulation import SimulationRequest
-from zdc_service.tracing import Tracing
 
 PARTICLES = some_particles(3)
 STAGES = ["queue", "prepare", "model", "finish", "encode"]
@@ -282,7 +282,7 @@ def test_without_the_extra_the_option_is_refused(models_folder: Path, monkeypatc
 
 def test_a_server_that_traces_nothing_loads_nothing_of_it() -> None:
     of_the_extra = "('opentelemetry.sdk', 'opentelemetry.exporter')"  # libraries look whether there is the API
-    program = f"import sys, zdc_service.app; print([name for name in sys.modules if name.startswith({of_the_extra})])"
+    program = f"import sys, zdc_service.serving.server; print([name for name in sys.modules if name.startswith({of_the_extra})])"
     path = ":".join(name for name in sys.path if name)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": path}

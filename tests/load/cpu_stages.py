@@ -22,9 +22,9 @@ from workload import particles_for
 from zdc_detector.finish import finish_and_sum
 from zdc_detector.random import block_keys, normals_of
 from zdc_service.codecs import RAW, Form, encode
-from zdc_service.http.binary import parse_binary
 from zdc_service.messages import simulation_pb2 as pb
-from zdc_service.rpc.convert import read_request, write_response
+from zdc_service.serving.http.binary import parse_binary
+from zdc_service.serving.rpc.convert import read_request, write_response
 from zdc_service.settings import EngineSettings
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import Output, SimulationRequest, to_hits

@@ -17,8 +17,8 @@ from wire import SIMULATE_STREAM, json_body, rows_of, simulate_grpc, simulate_pa
 from zdc_detector.particles import Particles
 from zdc_service.client import connect
 from zdc_service.codecs import JSON, RAW
-from zdc_service.http.simulate import SIMULATE_PATH
 from zdc_service.messages import simulation_pb2 as pb
+from zdc_service.serving.http.simulate import SIMULATE_PATH
 from zdc_service.simulation import SimulationRequest
 
 TIMEOUT = 120.0

@@ -17,8 +17,8 @@ from wire import post, rows_of
 from zdc_service.client.columns import columns_to_send
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, RAW, ZSTD, split_arrays
 from zdc_service.deadlines import TIMEOUT_HEADER
-from zdc_service.http.inference_body import HEADER_LENGTH
-from zdc_service.http.simulate import SIMULATE_PATH
+from zdc_service.serving.http.inference_body import HEADER_LENGTH
+from zdc_service.serving.http.simulate import SIMULATE_PATH
 from zdc_service.simulation import Output
 
 _STATUSES = {"deadline": 504, "overloaded": 429, "out_of_range": 422}

@@ -10,8 +10,8 @@ from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
 from zdc_service.client.columns import columns_to_send
 from zdc_service.client.grpc_client import message_of_request
 from zdc_service.codecs import JSON, RAW
-from zdc_service.http.simulate import SIMULATE_PATH
 from zdc_service.messages import inference_pb2 as inference
+from zdc_service.serving.http.simulate import SIMULATE_PATH
 from zdc_service.simulation import SimulationRequest
 
 SIMULATE = "/zdc.v1.Simulation/Simulate"

@@ -1,6 +1,6 @@
 """The bytes that callers may make the server hold."""
 
-from zdc_service.budget import ByteBudget
+from zdc_service.serving.budget import ByteBudget
 
 
 def test_what_has_no_room_is_not_counted() -> None:

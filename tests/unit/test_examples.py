@@ -10,7 +10,7 @@ from tiny_model import STRIPS
 from zdc_common.errors import FileFormatError
 from zdc_detector.particles import ENERGY, VZ
 from zdc_detector.showers import Showers, ShowerWriter, read_showers
-from zdc_service.examples import EXAMPLES_FILE, Examples, distance, pack, shipped_examples
+from zdc_service.serving.examples import EXAMPLES_FILE, Examples, distance, pack, shipped_examples
 
 DATA = Path(__file__).parents[2] / "training" / "data" / "zn_geant4_test.h5"
 

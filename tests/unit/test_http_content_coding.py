@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import zstandard
 from zdc_common.errors import InvalidInputError, TooLargeError, UnsupportedMediaError
-from zdc_service.http.content_coding import coding_of, unpacked
+from zdc_service.serving.http.content_coding import coding_of, unpacked
 
 BODY = b"particle" * 125
 

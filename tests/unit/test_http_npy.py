@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError, TooLargeError, ZdcError
 from zdc_detector.particles import Particles
 from zdc_service.codecs import NPY, RAW
-from zdc_service.http.binary import parse_binary
+from zdc_service.serving.http.binary import parse_binary
 
 NAMES = ("pdg", "px", "py", "pz", "vx", "vy", "vz")
 ROWS = np.array([[2112, 0.1, 0, 1500, 0, 0, 2.0], [22, 0, 0.05, -300, 0.5, 0, 0]])

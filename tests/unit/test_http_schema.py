@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from zdc_common.errors import InvalidInputError, OutOfRangeError, TooLargeError
 from zdc_detector.particles import CHARGE, ENERGY, MASS
-from zdc_service.http.schema import EXAMPLES, SimulateBody, parse_request
+from zdc_service.serving.http.schema import EXAMPLES, SimulateBody, parse_request
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest
 
 NEUTRON: dict[str, Any] = {"pdg": 2112, "px": 0.1, "py": 0, "pz": 1500, "vz": 2.0}

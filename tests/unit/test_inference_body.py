@@ -6,8 +6,8 @@ import numpy as np
 import orjson
 import pytest
 from zdc_common.errors import InvalidInputError, TooLargeError
-from zdc_service.http.inference_body import Parsed, read_infer, read_object, read_parameters, write_infer
-from zdc_service.inference.reply import InferenceReply
+from zdc_service.serving.http.inference_body import Parsed, read_infer, read_object, read_parameters, write_infer
+from zdc_service.serving.inference.reply import InferenceReply
 
 DATA = np.arange(18, dtype="<f4").tobytes()
 CODES = np.array([22, 2112], dtype="<i8").tobytes()

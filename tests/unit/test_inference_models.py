@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from tiny_model import write_model
 from zdc_common.errors import InvalidInputError, ModelNotFoundError
-from zdc_service.inference.models import Models
-from zdc_service.inference.request import InferenceRequest
+from zdc_service.serving.inference.models import Models
+from zdc_service.serving.inference.request import InferenceRequest
 from zdc_service.settings import EngineSettings
 from zdc_service.simulating.simulator import Simulator
 

@@ -9,7 +9,7 @@ from zdc_common.errors import InvalidInputError, OutOfRangeError
 from zdc_detector.card import ModelCard
 from zdc_detector.particles import CHARGE, ENERGY, MASS, PZ, Particles
 from zdc_detector.pdg_table import mass_and_charge
-from zdc_service.inference.particles import read_particles, species_of
+from zdc_service.serving.inference.particles import read_particles, species_of
 
 ALIKE = TinyModel(
     name="alike",

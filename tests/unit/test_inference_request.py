@@ -8,8 +8,8 @@ import pytest
 from tiny_model import NOISE, TinyModel, some_particles, write_model
 from zdc_common.errors import InvalidInputError, ModelNotFoundError, TooLargeError
 from zdc_detector.card import ModelCard
-from zdc_service.inference.request import InferenceRequest, prepare, version_of
-from zdc_service.inference.tensors import Tensor
+from zdc_service.serving.inference.request import InferenceRequest, prepare, version_of
+from zdc_service.serving.inference.tensors import Tensor
 from zdc_service.simulation import OutOfRange, Output
 
 PARTICLES = some_particles(3)

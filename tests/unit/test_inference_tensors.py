@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from zdc_common.errors import InvalidInputError
-from zdc_service.inference.tensors import Tensor, TensorSpec, read_tensor
+from zdc_service.serving.inference.tensors import Tensor, TensorSpec, read_tensor
 
 ROWS = TensorSpec("particles", "FP32", (-1, 3))
 CODES = TensorSpec("pdg", "INT64", (-1,))

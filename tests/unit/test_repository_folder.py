@@ -11,7 +11,7 @@ from zdc_detector.card import CARD_FILE
 from zdc_service.engine.engine import Engine
 from zdc_service.engine.model_store import StoredModel
 from zdc_service.engine.repository import IndexEntry
-from zdc_service.inference.request import version_of
+from zdc_service.serving.inference.request import version_of
 
 
 @pytest.fixture

@@ -1,0 +1,185 @@
+"""Geant4 responses that came with the service, for whoever wants to see a generated one beside them.
+
+``geant4_examples.npz`` holds the 300 test particles, each simulated five times, as the fibres that have light. It is
+made anew with
+
+    python -m zdc_service.serving.examples training/data/zn_geant4_test.h5
+"""
+
+import argparse
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_common.errors import FileFormatError
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.particles import ENERGY, VZ, Particles
+from zdc_detector.showers import Showers, read_showers
+
+EXAMPLES_FILE = Path(__file__).with_name("geant4_examples.npz")
+SOURCE = "simulated with Geant4 on ALICE's ZN geometry; not the ALICE data set (zdc-fastsim developers, CC BY 4.0)"
+
+#: Up to a quarter of the energy, or a centimetre on the face, or less of both, counts as near.
+NEAR_ENERGY_RATIO, NEAR_CM = 1.25, 1.0
+
+#: What a square face and the physics in it do not feel: (name, whether x and y change places, then the signs of both).
+_TURNS = tuple(
+    (", ".join(filter(None, ("transpose" * swap, mirror))) or "none", swap, signs)
+    for swap in (False, True)
+    for mirror, signs in (("", (1, 1)), ("mirror x", (-1, 1)), ("mirror y", (1, -1)), ("half turn", (-1, -1)))
+)
+
+
+@dataclass(frozen=True)
+class Nearest:
+    """The test particle that is nearest to a wanted one, turned to it, and its responses.
+
+    Attributes
+    ----------
+    index : Of the particle in the file.
+    pdg, energy : Species, and total energy [GeV].
+    point : Where its line meets the face, turned [cm].
+    vz : Its vertex along the beam [cm]; across the beam it is within 0.1 mm of it.
+    turn : Which symmetry of the face was applied: particle and image together.
+    energy_ratio : Its energy over the wanted one.
+    distance_cm : Between the two points on the face.
+    on_face : Whether the wanted point is on the face at all; Geant4's particles all hit it.
+    responses : Photons of each fibre, turned, uint16, shape (5, rows, columns).
+    """
+
+    index: int
+    pdg: int
+    energy: float
+    point: tuple[float, float]
+    vz: float
+    turn: str
+    energy_ratio: float
+    distance_cm: float
+    on_face: bool
+    responses: NDArray[np.uint16]
+
+    @property
+    def near(self) -> bool:
+        """Whether a comparison makes sense."""
+        return self.on_face and distance(self.energy_ratio, self.distance_cm) <= 1.0
+
+
+def distance(energy_ratio: float, cm: float) -> float:
+    """How far two particles of one species are apart; above 1 they are not near."""
+    return math.hypot(math.log(energy_ratio) / math.log(NEAR_ENERGY_RATIO), cm / NEAR_CM)
+
+
+class Examples:
+    """Test particles with the responses that Geant4 gave for them."""
+
+    def __init__(self, showers: Showers):
+        """Rows of one particle stand together, and each has equally many of them."""
+        ids, first = np.unique(showers.particle_id, return_index=True)
+        self.calorimeter = showers.calorimeter
+        self.particles = showers.particles[np.sort(first)]
+        self.points = self.calorimeter.impact_points(self.particles.conditions)
+        self._responses = showers.responses.reshape(len(ids), -1, *self.calorimeter.shape)
+        (rows, columns), (half_x, half_y) = self.calorimeter.shape, self.calorimeter.half_width
+        square = rows == columns and half_x == half_y
+        self._turns = [turn for turn in _TURNS if square or not turn[1]]
+
+    def nearest(self, pdg: int, energy: float, point: tuple[float, float]) -> Nearest | None:
+        """The nearest particle of a species, None where there is none of it.
+
+        Parameters
+        ----------
+        pdg : Species.
+        energy : Total energy [GeV], above 0.
+        point : Where the particle's line meets the face [cm].
+        """
+        (same,) = np.nonzero(self.particles.pdg == pdg)
+        if not len(same):
+            return None
+        energies = self.particles.conditions[same, ENERGY].astype(np.float64)
+        in_energy = np.log(energies / energy) / math.log(NEAR_ENERGY_RATIO)
+        best = (math.inf, 0, 0)
+        for number, (_, swap, signs) in enumerate(self._turns):
+            away = _turned_points(self.points[same], swap, signs) - np.array(point)
+            far = np.hypot(in_energy, np.hypot(*away.T) / NEAR_CM)
+            row = int(np.argmin(far))
+            if far[row] < best[0] - 1e-9:  # where a turn makes no difference, it is not made
+                best = (float(far[row]), number, row)
+        _, number, row = best
+        name, swap, signs = self._turns[number]
+        index = int(same[row])
+        x, y = _turned_points(self.points[index : index + 1], swap, signs)[0]
+        return Nearest(
+            index=index,
+            pdg=pdg,
+            energy=float(energies[row]),
+            point=(float(x), float(y)),
+            vz=float(self.particles.conditions[index, VZ]),
+            turn=name,
+            energy_ratio=float(energies[row] / energy),
+            distance_cm=math.hypot(x - point[0], y - point[1]),
+            on_face=all(abs(at) < half for at, half in zip(point, self.calorimeter.half_width, strict=True)),
+            responses=_turned_images(self._responses[index], swap, signs),
+        )
+
+
+def _turned_points(points: NDArray[np.float64], swap: bool, signs: tuple[int, int]) -> NDArray[np.float64]:
+    turned: NDArray[np.float64] = (points[:, ::-1] if swap else points) * np.array(signs)
+    return turned
+
+
+def _turned_images(images: NDArray[np.uint16], swap: bool, signs: tuple[int, int]) -> NDArray[np.uint16]:
+    turned = images.transpose(0, 2, 1) if swap else images
+    return np.ascontiguousarray(turned[:, :: signs[0], :: signs[1]])
+
+
+@lru_cache(maxsize=1)
+def shipped_examples() -> Examples:
+    """Those in the package."""
+    return Examples(_unpacked(EXAMPLES_FILE))
+
+
+def pack(source: Path, output: Path) -> None:
+    """Write the showers of a file as the fibres that have light.
+
+    Raises
+    ------
+    FileFormatError : the source is not in the project's layout, or not every particle was simulated equally often,
+        one time after the other.
+    """
+    showers = read_showers(source)
+    ids, counts = np.unique(showers.particle_id, return_counts=True)
+    if len(set(counts)) != 1 or np.count_nonzero(np.diff(showers.particle_id)) != len(ids) - 1:
+        raise FileFormatError(f"{source}: every particle must have equally many rows, one after the other")
+    flat = showers.responses.reshape(len(showers), -1)
+    row, fibre = np.nonzero(flat)
+    np.savez_compressed(
+        output,
+        calorimeter=np.array(showers.calorimeter.model_dump_json()),
+        particles=showers.particles.conditions,
+        pdg=showers.particles.pdg.astype(np.int32),
+        particle_id=showers.particle_id,
+        lit=np.bincount(row, minlength=len(flat)).astype(np.uint16),
+        fibre=fibre.astype(np.uint16),
+        photons=flat[row, fibre],
+    )
+
+
+def _unpacked(path: Path) -> Showers:
+    with np.load(path) as file:
+        calorimeter = Calorimeter.model_validate_json(str(file["calorimeter"]))
+        lit = file["lit"]
+        responses = np.zeros((len(lit), calorimeter.fibres), dtype=np.uint16)
+        responses[np.repeat(np.arange(len(lit)), lit), file["fibre"]] = file["photons"]
+        particles = Particles(file["pdg"].astype(np.int64), file["particles"])
+        return Showers(particles, responses.reshape(-1, *calorimeter.shape), file["particle_id"], calorimeter)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description="Pack a file of Geant4 showers for the page of `zdc serve`.")
+    parser.add_argument("source", type=Path, help="HDF5, as training/data/zn_geant4_test.h5")
+    parser.add_argument("output", type=Path, nargs="?", default=EXAMPLES_FILE, help="default: %(default)s")
+    named = parser.parse_args()
+    pack(named.source, named.output)

@@ -1,0 +1,281 @@
+"""One request and its answer: ASGI's receive and send."""
+
+import asyncio
+import logging
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from starlette.types import ASGIApp, Message, Scope
+
+from zdc_service.serving.http.guard import refusal
+from zdc_service.serving.http.reply import Reply
+
+if TYPE_CHECKING:
+    from zdc_service.serving.http.transport.connection import HttpConnection
+
+log = logging.getLogger(__name__)
+
+#: Bodies and answers up to this size are not counted in the budget; above it an answer is written in pieces.
+SMALL_BYTES = 64 * 1024
+_PIECE_BYTES = 512 * 1024
+#: What every answer begins with.
+_VERSION = b"HTTP/1.1 "
+_STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Cycle:
+    """A request, from its head to the end of its answer.
+
+    Attributes
+    ----------
+    keep_alive : Whether the connection outlives the answer.
+    refusal : The answer in place of the application's.
+    unread : Bytes of the body that the application has not asked for.
+    size : Bytes of the body that have arrived.
+    started, complete : Whether the answer has begun, is written.
+    gone : Whether nobody waits for the answer.
+    """
+
+    def __init__(self, connection: "HttpConnection", scope: Scope, keep_alive: bool, expects_continue: bool = False):
+        self._connection = connection
+        self._scope = scope
+        self.keep_alive = keep_alive
+        self.refusal: Reply | None = None
+        self.unread = self.size = 0
+        self.started = self.complete = self.gone = False
+        self._expects_continue = expects_continue
+        self._parts: list[bytes] = []
+        self._more, self._told_end = True, False
+        self._waiter: asyncio.Future[None] | None = None
+        self._held = 0  # bytes of the body in the budget
+        self._head: tuple[int, Headers] | None = None  # goes out with the first bytes of the body
+        self._chunked = False
+        self._left: int | None = None  # bytes of the answer that are still to come, where that is known
+        self._probed = 0  # bytes of `_VERSION` that are already sent
+
+    @property
+    def path(self) -> str:
+        """What is asked for."""
+        return str(self._scope["path"])
+
+    # The connection's side.
+
+    def start(self, app: ASGIApp) -> None:
+        """Answer, by the application or with the refusal."""
+        if self.refusal is not None:
+            self.refuse(self.refusal)
+            return
+        tasks = self._connection.rules.tasks
+        task = self._connection.loop.create_task(self._run(app))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    def body(self, data: bytes) -> bool:
+        """Take a part of the request's body; False if there is no room for it."""
+        size = len(data)
+        self.size += size
+        if self.complete or self.gone:
+            return True
+        if self.size > SMALL_BYTES:
+            if not self._connection.rules.budget.take(size):
+                return False
+            self._held += size
+        self.unread += size
+        self._parts.append(data)
+        self._wake()
+        return True
+
+    def end(self) -> None:
+        """Know that the request is whole."""
+        self._more = False
+        self._wake()
+
+    def hang_up(self) -> None:
+        """Know that nobody waits for the answer."""
+        self.gone = True
+        self._release()
+        self._wake()
+
+    def cut_off(self) -> None:
+        """End the connection at once."""
+        self._connection.transport.abort()
+
+    def refuse(self, reply: Reply) -> None:
+        """Answer in place of the application, which learns that nobody waits, and let the connection end."""
+        self.keep_alive = False
+        self.refusal = reply
+        self.gone = True
+        self._write_small(reply.status, reply.wire_headers(), reply.body)
+        self._finish()
+
+    def probe(self) -> bool:
+        """Send a byte of what every answer begins with; whether there are more of them.
+
+        A caller who has left altogether cannot be told from one who has only finished sending, until he is sent
+        something.
+        """
+        if self.started or self._probed == len(_VERSION):
+            return False
+        self._connection.transport.write(_VERSION[self._probed : self._probed + 1])
+        self._probed += 1
+        return True
+
+    # The application's side.
+
+    async def _run(self, app: ASGIApp) -> None:
+        try:
+            await app(self._scope, self.receive, self)
+        except Exception:
+            log.exception("%s %s: the application failed", self._scope["method"], self.path[:100])
+        else:
+            if self.complete or self.gone:
+                return
+            log.error("%s %s: not answered", self._scope["method"], self.path[:100])
+        if self.complete or self.gone:
+            return
+        if self.started:
+            self.cut_off()  # the caller must not take a part for the whole
+        else:
+            message = "internal error; the server's log has the details"
+            self.refuse(refusal(self.path, 500, "internal", message))
+
+    async def receive(self) -> Message:
+        """ASGI's receive: a part of the body, or that the caller has left or is answered."""
+        if self._expects_continue and not self.started:
+            self._expects_continue = False
+            if self._more and not self.size and not self.gone:
+                self._connection.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while not (self.gone or self.complete):
+            if self._parts or not (self._more or self._told_end):
+                body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+                self._parts.clear()
+                self.unread = 0
+                self._told_end = not self._more
+                self._connection.steer()
+                return {"type": "http.request", "body": body, "more_body": self._more}
+            self._waiter = self._connection.loop.create_future()
+            await self._waiter
+        return {"type": "http.disconnect"}
+
+    async def __call__(self, message: Message) -> None:
+        """ASGI's send."""
+        if self.gone or self.complete:
+            return
+        if message["type"] == "http.response.start":
+            self._head = message["status"], list(message.get("headers", ()))
+            return
+        body: bytes | memoryview[Any] = b"" if self._scope["method"] == "HEAD" else message.get("body", b"")
+        await self._connection.writable()
+        if self.gone:
+            return
+        rules = self._connection.rules
+        if len(body) <= SMALL_BYTES:
+            self._connection.transport.write(b"".join(self._framed(body, message)))
+        elif rules.budget.take(len(body)):
+            rules.unread[self] = self._connection.loop.time()
+            try:
+                await self._write_large(*self._framed(body, message))
+            finally:
+                del rules.unread[self]
+                rules.budget.give_back(len(body))
+        else:
+            rules.make_room(self._connection.loop.time())  # for those who try again
+            if self.started:
+                self.cut_off()
+            else:
+                self.refuse(rules.full(self.path))
+        if not message.get("more_body", False) and not self.gone:
+            if self._left:
+                raise RuntimeError(f"{self._left} bytes of the answer are missing")
+            self._finish()
+
+    def whole(self, status: int, headers: Headers, body: "bytes | memoryview[Any]") -> bool:
+        """Send a small answer at once; False, and nothing sent, if it is large or the caller reads too slowly."""
+        if self.gone or self.complete:
+            return True
+        if len(body) > SMALL_BYTES or self._connection.write_paused:
+            return False
+        self._write_small(status, headers, body)
+        self._finish()
+        return True
+
+    def _write_small(self, status: int, headers: Headers, body: "bytes | memoryview[Any]") -> None:
+        head = self._start_answer(status, headers)
+        self._connection.transport.write(head if self._scope["method"] == "HEAD" else b"".join((head, body)))
+
+    async def _write_large(self, before: bytes, body: "bytes | memoryview[Any]", after: bytes) -> None:
+        connection = self._connection
+        connection.transport.write(before)
+        view = memoryview(body)
+        for at in range(0, len(view), _PIECE_BYTES):
+            await connection.writable()
+            if self.gone:
+                return
+            connection.transport.write(view[at : at + _PIECE_BYTES])
+        if after:
+            connection.transport.write(after)
+
+    def _framed(
+        self, body: "bytes | memoryview[Any]", message: Message
+    ) -> "tuple[bytes, bytes | memoryview[Any], bytes]":
+        """A part of the body, and what goes out before and after it."""
+        before, after = self._begin(), b""
+        if self._chunked:
+            if body:
+                before, after = before + b"%x\r\n" % len(body), b"\r\n"
+            if not message.get("more_body", False):
+                after += b"0\r\n\r\n"
+        elif self._left is not None:
+            if len(body) > self._left:
+                raise RuntimeError("the answer is longer than its Content-Length")
+            self._left -= len(body)
+        return before, body, after
+
+    def _begin(self) -> bytes:
+        """The head, if it is not written yet."""
+        if self.started:
+            return b""
+        if self._head is None:
+            raise RuntimeError("an answer begins with http.response.start")
+        status, headers = self._head
+        if self._scope["method"] == "HEAD" or status in (204, 304):
+            self._left = 0
+        else:
+            self._left = next((int(value) for name, value in headers if name == b"content-length"), None)
+            self._chunked = self._left is None and self._scope["http_version"] == "1.1"
+        if self._chunked:
+            headers.append((b"transfer-encoding", b"chunked"))
+        return self._start_answer(status, headers)
+
+    def _start_answer(self, status: int, headers: Headers) -> bytes:
+        if self._expects_continue:  # whether the body comes after all is open
+            self.keep_alive = False
+        parts = [_STATUS_LINES[status][self._probed :], self._connection.rules.date]
+        for name, value in headers:
+            parts += (name, b": ", value, b"\r\n")
+        parts.append(b"\r\n" if self.keep_alive else b"connection: close\r\n\r\n")
+        head = b"".join(parts)
+        if head.count(b"\n") != len(headers) + (3 if self.keep_alive else 4):
+            raise RuntimeError("a header of the answer has a line break")
+        self.started = True
+        return head
+
+    def _finish(self) -> None:
+        """Know that the answer is written."""
+        self.complete = True
+        self._release()
+        self._wake()
+        self._connection.answered(self)
+
+    def _release(self) -> None:
+        self._parts.clear()
+        self.unread = 0
+        self._connection.rules.budget.give_back(self._held)
+        self._held = 0
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        self._waiter = None

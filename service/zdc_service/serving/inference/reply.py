@@ -1,0 +1,54 @@
+"""Results as the Open Inference Protocol has them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zdc_service.serving.inference.tensors import DATATYPES, RESPONSE
+from zdc_service.simulation import SimulationResult
+
+#: Of every output.
+OUTPUT_DATATYPE = "FP32"
+
+
+@dataclass(frozen=True)
+class InferenceReply:
+    """An answer, before it has a form.
+
+    Attributes
+    ----------
+    model, version : What answered.
+    id : The request's.
+    parameters : `parameters_of` the result.
+    outputs : Arrays by name, float32, little-endian in C order, in the order in which they were asked for.
+    """
+
+    model: str
+    version: str
+    id: str
+    parameters: Mapping[str, int | str]
+    outputs: Mapping[str, NDArray[np.float32]]
+
+
+def reply_of(result: SimulationResult, request_id: str, outputs: Sequence[str]) -> InferenceReply:
+    """The answer to a request."""
+    return InferenceReply(
+        result.model,
+        str(result.version),
+        request_id,
+        _parameters_of(result),
+        {name: _floats(result.response if name == RESPONSE else result.channels) for name in outputs},
+    )
+
+
+def _floats(array: NDArray[np.generic] | None) -> NDArray[np.float32]:
+    floats: NDArray[np.float32] = np.ascontiguousarray(array, dtype=DATATYPES[OUTPUT_DATATYPE])
+    return floats
+
+
+def _parameters_of(result: SimulationResult) -> Mapping[str, int | str]:
+    """Seed, first row and finish, and how many particles are outside the trained range, by reason."""
+    extrapolated = {f"extrapolated_{reason}": count for reason, count in result.extrapolated.items()}
+    return {"seed": result.seed, "first_row": result.first_row, "finish": result.finish.value, **extrapolated}
