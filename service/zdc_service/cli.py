@@ -8,11 +8,11 @@ from zdc_common.commands import command_config, run_command, warn
 from zdc_common.errors import ConfigError, ModelError
 
 from zdc_service.allocator import keep_large_buffers
-from zdc_service.merge_command import Merge
+from zdc_service.commands.merge import Merge
+from zdc_service.commands.show import Show
+from zdc_service.commands.simulate import Simulate
+from zdc_service.commands.validate import Validate
 from zdc_service.settings import ServerSettings
-from zdc_service.show_command import Show
-from zdc_service.simulate_command import Simulate
-from zdc_service.validate_command import Validate
 from zdc_service.variables import warnings_about
 
 

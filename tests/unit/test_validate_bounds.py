@@ -2,7 +2,7 @@ from dataclasses import dataclass
 
 import pytest
 from zdc_common.errors import ConfigError, InvalidInputError
-from zdc_service.bounds import Bound, Kind
+from zdc_service.commands.bounds import Bound, Kind
 
 
 @dataclass(frozen=True)

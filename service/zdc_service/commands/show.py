@@ -11,7 +11,7 @@ from zdc_common.errors import ConfigError, InvalidInputError
 from zdc_common.words import counted
 from zdc_detector.shower_rows import Choose, read_rows
 
-from zdc_service.validate_extra import need_validate_extra
+from zdc_service.commands.validate_extra import need_validate_extra
 
 #: Rows that one picture can hold, and how many it does unless told otherwise.
 MOST, SHOWN = 100, 12

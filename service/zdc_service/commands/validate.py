@@ -11,9 +11,9 @@ from zdc_common.commands import ListedText, end
 from zdc_common.errors import ConfigError, InvalidInputError
 from zdc_common.whole_file import write_whole
 
-from zdc_service.bounds import Bound, Kind
-from zdc_service.provenance import origin_of, origin_section
-from zdc_service.validate_extra import need_validate_extra
+from zdc_service.commands.bounds import Bound, Kind
+from zdc_service.commands.provenance import origin_of, origin_section
+from zdc_service.commands.validate_extra import need_validate_extra
 
 if TYPE_CHECKING:
     from zdc_metrics.reports.html_report import Section

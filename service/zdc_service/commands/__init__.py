@@ -1,0 +1,1 @@
+"""Commands of `zdc` besides `serve`."""
