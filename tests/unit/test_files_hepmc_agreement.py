@@ -10,9 +10,9 @@ import pyhepmc.io
 import pytest
 from zdc_common.errors import FileFormatError
 from zdc_service.files import open_particles
-from zdc_service.files.hepmc_event import HepMCEvent
-from zdc_service.files.hepmc_listing import event_texts
-from zdc_service.files.opening import open_bytes
+from zdc_service.files.readers.hepmc_event import HepMCEvent
+from zdc_service.files.readers.hepmc_listing import event_texts
+from zdc_service.files.readers.opening import open_bytes
 
 #: PDG code, status, whether it ends, momentum [GeV/c] and vertex [cm] of each particle.
 Rows = list[tuple[int, int, bool, tuple[float, ...]]]

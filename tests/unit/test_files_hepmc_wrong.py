@@ -8,9 +8,9 @@ import pyhepmc
 import pytest
 from zdc_common.errors import FileFormatError
 from zdc_service.files import open_particles
-from zdc_service.files.hepmc_event import HepMCEvent
-from zdc_service.files.hepmc_listing import event_texts
-from zdc_service.files.opening import open_bytes
+from zdc_service.files.readers.hepmc_event import HepMCEvent
+from zdc_service.files.readers.hepmc_listing import event_texts
+from zdc_service.files.readers.opening import open_bytes
 
 _HEAD = "HepMC::Version 3.02.05\nHepMC::Asciiv3-START_EVENT_LISTING\n"
 _END = "HepMC::Asciiv3-END_EVENT_LISTING\n"

@@ -18,7 +18,7 @@ from zdc_service.files.blocks import (
     short,
     whole_numbers,
 )
-from zdc_service.files.selection import Selection
+from zdc_service.files.readers.selection import Selection
 
 Columns = dict[str, NDArray[np.generic]]
 Chosen = Callable[[Columns, Callable[[int], str]], NDArray[np.intp] | None]

@@ -18,7 +18,7 @@ from zdc_service.files.blocks import (
     known_columns,
     short,
 )
-from zdc_service.files.events import Events
+from zdc_service.files.readers.events import Events
 
 #: Trees that are taken without being named where a file has several, in this order.
 DEFAULT_TREES = ("particles", "events")

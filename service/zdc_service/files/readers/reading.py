@@ -6,11 +6,11 @@ from pathlib import Path
 from zdc_common.errors import ConfigError, FileFormatError
 
 from zdc_service.files.blocks import BLOCK_ROWS, ParticleBlock, ParticleReader
-from zdc_service.files.csv_file import CsvReader
-from zdc_service.files.hdf5_file import Hdf5Reader
-from zdc_service.files.hepmc_file import HepMCReader
-from zdc_service.files.parquet_file import ParquetReader
-from zdc_service.files.root_file import RootReader
+from zdc_service.files.readers.csv_file import CsvReader
+from zdc_service.files.readers.hdf5_file import Hdf5Reader
+from zdc_service.files.readers.hepmc_file import HepMCReader
+from zdc_service.files.readers.parquet_file import ParquetReader
+from zdc_service.files.readers.root_file import RootReader
 
 __all__ = ["READERS", "ParticleBlock", "ParticleReader", "open_particles"]
 

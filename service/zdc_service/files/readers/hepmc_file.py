@@ -20,10 +20,10 @@ from zdc_service.files.blocks import (
     ParticleReader,
     place_by_event,
 )
-from zdc_service.files.hepmc_event import HepMCEvent
-from zdc_service.files.hepmc_listing import event_texts
-from zdc_service.files.opening import open_bytes
-from zdc_service.files.selection import Selection
+from zdc_service.files.readers.hepmc_event import HepMCEvent
+from zdc_service.files.readers.hepmc_listing import event_texts
+from zdc_service.files.readers.opening import open_bytes
+from zdc_service.files.readers.selection import Selection
 
 #: Neutral particles that are gathered from many small events before one vectorised check against the face.
 _CANDIDATES = 32768

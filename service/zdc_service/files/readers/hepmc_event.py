@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError
 
 from zdc_service.files.blocks import LARGER_THAN_KEPT
-from zdc_service.files.hepmc_listing import EventText
+from zdc_service.files.readers.hepmc_listing import EventText
 
 _GEV = {b"GEV": 1.0, b"MEV": 1e-3}
 _CENTIMETRES = {b"MM": 0.1, b"CM": 1.0}

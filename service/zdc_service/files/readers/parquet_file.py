@@ -17,7 +17,7 @@ from zdc_service.files.blocks import (
     known_columns,
     short,
 )
-from zdc_service.files.events import Events
+from zdc_service.files.readers.events import Events
 
 _BUFFER = 1 << 18  # bytes of each column
 

@@ -21,7 +21,7 @@ from zdc_service.files.blocks import (
     known_columns,
     short,
 )
-from zdc_service.files.opening import open_bytes
+from zdc_service.files.readers.opening import open_bytes
 
 #: Characters; a line of particles has some hundred.
 LONGEST_LINE = 1 << 20

@@ -1,0 +1,1 @@
+"""Particles from files: HepMC3, ROOT, Parquet, CSV, HDF5."""
