@@ -15,7 +15,7 @@ from simulate_runs import EXCERPT, NEUTRON, assert_same_content, content, run
 from tiny_model import STRIPS, TinyModel, write_model
 from zdc_detector.particles import CONDITIONS
 from zdc_service.files import open_particles
-from zdc_service.files.parquet_results import COUNTS, METADATA
+from zdc_service.files.writers.parquet_results import COUNTS, METADATA
 
 
 def root_content(path: Path) -> dict[str, Any]:
@@ -74,8 +74,8 @@ def test_small_blocks_make_the_same_files(tmp_path: Path, one_model: Path, monke
     paths = [tmp_path / f"{size}.{ending}" for size in ("large", "small") for ending in ("h5", "root", "parquet")]
     for path in paths[:3]:
         assert run(*common, "--output", path) == 0
-    monkeypatch.setattr("zdc_service.files.results.ResultWriter.block_bytes", 1)
-    monkeypatch.setattr("zdc_service.files.hdf5_results.Hdf5Writer.block_bytes", 1)
+    monkeypatch.setattr("zdc_service.files.writers.results.ResultWriter.block_bytes", 1)
+    monkeypatch.setattr("zdc_service.files.writers.hdf5_results.Hdf5Writer.block_bytes", 1)
     for path in paths[3:]:
         assert run(*common, "--output", path) == 0
     assert_same_content(paths[0], paths[3])

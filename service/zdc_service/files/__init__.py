@@ -1,9 +1,9 @@
 """Files of particles in, files of responses out: readers and writers behind `zdc simulate`."""
 
 from zdc_service.files.readers.reading import ParticleBlock, ParticleReader, open_particles
-from zdc_service.files.results import ResultWriter
-from zdc_service.files.rows import About, Rows
-from zdc_service.files.writing import check_output, create_results
+from zdc_service.files.writers.results import ResultWriter
+from zdc_service.files.writers.rows import About, Rows
+from zdc_service.files.writers.writing import check_output, create_results
 
 __all__ = [
     "About",

@@ -4,8 +4,8 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.particles import CONDITIONS
 
-from zdc_service.files.results import ResultWriter
-from zdc_service.files.rows import Rows
+from zdc_service.files.writers.results import ResultWriter
+from zdc_service.files.writers.rows import Rows
 
 
 class NpzWriter(ResultWriter):

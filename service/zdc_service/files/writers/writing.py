@@ -5,12 +5,12 @@ from pathlib import Path
 
 from zdc_common.errors import ConfigError
 
-from zdc_service.files.hdf5_results import Hdf5Writer
-from zdc_service.files.npz_results import NpzWriter
-from zdc_service.files.parquet_results import ParquetWriter
-from zdc_service.files.results import ResultWriter
-from zdc_service.files.root_results import RootWriter
-from zdc_service.files.rows import About
+from zdc_service.files.writers.hdf5_results import Hdf5Writer
+from zdc_service.files.writers.npz_results import NpzWriter
+from zdc_service.files.writers.parquet_results import ParquetWriter
+from zdc_service.files.writers.results import ResultWriter
+from zdc_service.files.writers.root_results import RootWriter
+from zdc_service.files.writers.rows import About
 
 #: Endings of file names, and who writes them.
 WRITERS: dict[str, type[ResultWriter]] = {

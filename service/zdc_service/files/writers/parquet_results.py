@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from zdc_detector.particles import CONDITIONS
 
 from zdc_service.files.blocks import hep_package
-from zdc_service.files.results import ResultWriter
-from zdc_service.files.rows import Rows
+from zdc_service.files.writers.results import ResultWriter
+from zdc_service.files.writers.rows import Rows
 
 #: Name of the file's metadata of this project, JSON.
 METADATA = b"zdc_fastsim"

@@ -8,8 +8,8 @@ from zdc_common.errors import ConfigError
 from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
 from zdc_detector.showers import ShowerWriter
 
-from zdc_service.files.results import ResultWriter
-from zdc_service.files.rows import About, Rows
+from zdc_service.files.writers.results import ResultWriter
+from zdc_service.files.writers.rows import About, Rows
 
 
 class Hdf5Writer(ResultWriter):

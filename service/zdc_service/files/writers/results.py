@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from zdc_service.files.blocks import hep_package
-from zdc_service.files.rows import About, Rows
+from zdc_service.files.writers.rows import About, Rows
 
 #: Numbers by name, some of them by reason.
 Counts = Mapping[str, int | Mapping[str, int]]

@@ -1,0 +1,1 @@
+"""Responses to files: HDF5, NPZ, Parquet, ROOT."""
