@@ -13,7 +13,7 @@ from tiny_model import some_particles
 from zdc_common import errors
 from zdc_common.errors import ZdcError
 from zdc_detector.particles import Particles
-from zdc_service.client.grpc_client import message_of_request
+from zdc_service.client.transports.grpc_client import message_of_request
 from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.simulation import Output, SimulationRequest
 from zdc_service.status import GRPC_KIND_KEY, STATUSES, kind_of, message_of

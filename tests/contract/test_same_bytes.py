@@ -28,7 +28,7 @@ from inference_requests import (
 from running_server import RunningServer
 from tiny_model import some_particles
 from zdc_detector.particles import CONDITIONS, KINEMATICS
-from zdc_service.client.grpc_client import message_of_request
+from zdc_service.client.transports.grpc_client import message_of_request
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, NPY, NPZ, RAW, split_arrays
 from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.simulating.simulator import Simulator

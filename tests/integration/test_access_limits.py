@@ -17,7 +17,7 @@ from raw_http import opened, received
 from running_server import RunningServer
 from tiny_model import some_particles
 from zdc_service.client import ClientOptions, connect
-from zdc_service.client.grpc_client import message_of_request
+from zdc_service.client.transports.grpc_client import message_of_request
 from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.settings import ServerSettings
 from zdc_service.simulation import Output, SimulationRequest

@@ -18,7 +18,7 @@ from tiny_model import some_particles
 from zdc_common.errors import ConfigError, UnauthenticatedError
 from zdc_service.cli import main
 from zdc_service.client import Chunk, ClientOptions, concatenate, connect, connect_async
-from zdc_service.client.grpc_client import message_of_request
+from zdc_service.client.transports.grpc_client import message_of_request
 from zdc_service.messages import inference_pb2 as inference
 from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.serving.server import Server

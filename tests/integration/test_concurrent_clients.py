@@ -17,7 +17,7 @@ import pytest
 from running_server import RunningServer
 from tiny_model import some_particles
 from zdc_service.client import Client, ClientOptions, concatenate, connect
-from zdc_service.client.columns import columns_to_send
+from zdc_service.client.transports.columns import columns_to_send
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import Output, SimulationRequest, SimulationResult
 

@@ -15,7 +15,7 @@ from stopped_reader import assert_stopped_reader_is_cheap
 from tiny_model import some_particles
 from waiting import wait_until
 from zdc_detector.particles import Particles
-from zdc_service.client.grpc_client import message_of_request
+from zdc_service.client.transports.grpc_client import message_of_request
 from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest

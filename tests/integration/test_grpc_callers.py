@@ -14,7 +14,7 @@ from raw_grpc import RawCaller, framed
 from running_server import RunningServer, running
 from tiny_model import some_particles
 from waiting import PATIENCE, wait_until
-from zdc_service.client.grpc_client import message_of_request
+from zdc_service.client.transports.grpc_client import message_of_request
 from zdc_service.messages import inference_pb2 as inference
 from zdc_service.simulation import SimulationRequest
 from zdc_service.status import GRPC_KIND_KEY

@@ -25,7 +25,7 @@ from served_process import TIMEOUT, Process
 from tiny_model import some_particles
 from zdc_common.errors import ConfigError
 from zdc_service.client import ClientOptions, concatenate, connect
-from zdc_service.client.grpc_client import message_of_request
+from zdc_service.client.transports.grpc_client import message_of_request
 from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.serving.server import Server
 from zdc_service.settings import EngineSettings, ServerSettings

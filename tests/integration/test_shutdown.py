@@ -20,7 +20,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from raw_grpc import RawCaller, framed
 from served_process import TIMEOUT, Process
 from tiny_model import some_particles
-from zdc_service.client.grpc_client import message_of_request
+from zdc_service.client.transports.grpc_client import message_of_request
 from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.simulation import Output, SimulationRequest
 

@@ -17,7 +17,7 @@ from running_server import RunningServer
 from tiny_model import some_particles
 from trace_receiver import Received, Receiver, receiving
 from zdc_common.errors import ConfigError
-from zdc_service.client.grpc_client import message_of_request
+from zdc_service.client.transports.grpc_client import message_of_request
 from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.serving.server import Server
 from zdc_service.serving.tracing import Tracing

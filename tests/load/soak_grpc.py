@@ -14,7 +14,7 @@ from soak_http import inference_outputs
 from soak_outcomes import Caller, Outcome, ViolationError, check_answer, check_refusal, is_past
 from soak_requests import Asked
 from wire import MODEL_INFER, SIMULATE, SIMULATE_STREAM
-from zdc_service.client.grpc_client import message_of_request, result_from_messages
+from zdc_service.client.transports.grpc_client import message_of_request, result_from_messages
 from zdc_service.codecs import arrays_of
 from zdc_service.messages import inference_pb2 as inference
 from zdc_service.messages import simulation_pb2 as pb

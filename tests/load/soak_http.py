@@ -14,7 +14,7 @@ import zstandard
 from soak_outcomes import Caller, Outcome, ViolationError, check_answer, check_refusal
 from soak_requests import Arrays, Asked
 from wire import post, rows_of
-from zdc_service.client.columns import columns_to_send
+from zdc_service.client.transports.columns import columns_to_send
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, RAW, ZSTD, split_arrays
 from zdc_service.deadlines import TIMEOUT_HEADER
 from zdc_service.serving.http.inference_body import HEADER_LENGTH

@@ -7,8 +7,8 @@ from urllib.parse import urlencode
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
-from zdc_service.client.columns import columns_to_send
-from zdc_service.client.grpc_client import message_of_request
+from zdc_service.client.transports.columns import columns_to_send
+from zdc_service.client.transports.grpc_client import message_of_request
 from zdc_service.codecs import JSON, RAW
 from zdc_service.messages import inference_pb2 as inference
 from zdc_service.serving.http.simulate import SIMULATE_PATH

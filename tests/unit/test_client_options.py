@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from zdc_common.errors import ConfigError
 from zdc_service.client import ClientOptions, OverloadedError
-from zdc_service.client.credentials import Credentials
 from zdc_service.client.errors import error_of, unreachable
-from zdc_service.client.http_client import HttpServer
+from zdc_service.client.transports.credentials import Credentials
+from zdc_service.client.transports.http_client import HttpServer
 
 
 @pytest.mark.parametrize(

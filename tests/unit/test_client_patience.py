@@ -6,8 +6,8 @@ import pytest
 from tenacity import RetryCallState, Retrying
 from zdc_common.errors import NotReadyError, OverloadedError, ZdcError
 from zdc_service.client import ClientOptions
-from zdc_service.client.http_client import retry_after_seconds
 from zdc_service.client.patience import Patience
+from zdc_service.client.transports.http_client import retry_after_seconds
 
 NOW = 1_700_000_000.0
 

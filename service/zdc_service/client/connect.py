@@ -9,8 +9,8 @@ from zdc_common.errors import ConfigError
 
 from zdc_service.client.async_base import AsyncClient
 from zdc_service.client.base import Client
-from zdc_service.client.credentials import Credentials
 from zdc_service.client.options import ClientOptions
+from zdc_service.client.transports.credentials import Credentials
 
 if TYPE_CHECKING:  # what only some clients need is loaded with them
     from zdc_service.settings import EngineSettings
@@ -45,15 +45,15 @@ def connect(
     options = options or ClientOptions()
     _check_settings(url, settings)
     if url is None:
-        from zdc_service.client.local import LocalClient
+        from zdc_service.client.transports.local import LocalClient
 
         return LocalClient(settings, options)
     server = _server(url, options)
     if server.is_grpc:
-        from zdc_service.client.grpc_client import GrpcClient
+        from zdc_service.client.transports.grpc_client import GrpcClient
 
         return GrpcClient(server.address, options, server.credentials)
-    from zdc_service.client.http_client import HttpClient
+    from zdc_service.client.transports.http_client import HttpClient
 
     return HttpClient(server.address, options, server.credentials)
 
@@ -76,15 +76,15 @@ def connect_async(
     options = options or ClientOptions()
     _check_settings(url, settings)
     if url is None:
-        from zdc_service.client.local import AsyncLocalClient
+        from zdc_service.client.transports.local import AsyncLocalClient
 
         return AsyncLocalClient(settings, options)
     server = _server(url, options)
     if server.is_grpc:
-        from zdc_service.client.grpc_async import AsyncGrpcClient
+        from zdc_service.client.transports.grpc_async import AsyncGrpcClient
 
         return AsyncGrpcClient(server.address, options, server.credentials)
-    from zdc_service.client.http_async import AsyncHttpClient
+    from zdc_service.client.transports.http_async import AsyncHttpClient
 
     return AsyncHttpClient(server.address, options, server.credentials)
 

@@ -11,12 +11,12 @@ from zdc_common.errors import NotReadyError, ZdcError
 from zdc_detector.finish import Finish
 
 from zdc_service.client.base import Client
-from zdc_service.client.columns import columns_to_send
-from zdc_service.client.credentials import Credentials
 from zdc_service.client.errors import error_of, too_late, unreachable
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.proxies import grpc_proxy, is_this_machine
-from zdc_service.client.replies import broken, check_reply
+from zdc_service.client.transports.columns import columns_to_send
+from zdc_service.client.transports.credentials import Credentials
+from zdc_service.client.transports.replies import broken, check_reply
 from zdc_service.messages import inference_pb2 as inference
 from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.simulation import Hits, Output, SimulationRequest, SimulationResult, join_hits

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import grpc.aio
 
 from zdc_service.client.async_base import AsyncClient
-from zdc_service.client.credentials import Credentials
-from zdc_service.client.grpc_client import METHOD, GrpcServer, message_of_request
 from zdc_service.client.options import ClientOptions
+from zdc_service.client.transports.credentials import Credentials
+from zdc_service.client.transports.grpc_client import METHOD, GrpcServer, message_of_request
 from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.simulation import SimulationRequest, SimulationResult
 

@@ -5,10 +5,10 @@ import asyncio
 import httpx
 
 from zdc_service.client.async_base import AsyncClient
-from zdc_service.client.credentials import Credentials
 from zdc_service.client.errors import too_late
-from zdc_service.client.http_client import SIMULATE_PATH, HttpServer, json_of_request
 from zdc_service.client.options import ClientOptions
+from zdc_service.client.transports.credentials import Credentials
+from zdc_service.client.transports.http_client import SIMULATE_PATH, HttpServer, json_of_request
 from zdc_service.simulation import SimulationRequest, SimulationResult
 
 

@@ -26,12 +26,12 @@ from zdc_common.errors import (
 from zdc_detector.finish import Finish
 
 from zdc_service.client.base import Client
-from zdc_service.client.columns import columns_to_send
-from zdc_service.client.credentials import Credentials
 from zdc_service.client.errors import error_of, too_late, unreachable
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.proxies import http_proxy, is_this_machine
-from zdc_service.client.replies import broken, check_reply
+from zdc_service.client.transports.columns import columns_to_send
+from zdc_service.client.transports.credentials import Credentials
+from zdc_service.client.transports.replies import broken, check_reply
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, ZSTD, split_arrays
 from zdc_service.deadlines import TIMEOUT_HEADER
 from zdc_service.simulation import Hits, SimulationRequest, SimulationResult

@@ -1,0 +1,1 @@
+"""Clients over gRPC and HTTP, and in this process."""
