@@ -60,7 +60,7 @@ proto: ## regenerate the messages of proto/ for Python, with the oldest protobuf
 	mkdir -p build/proto
 	build/protoc/bin/python -m grpc_tools.protoc --proto_path=proto --python_out=build/proto --pyi_out=build/proto \
 		zdc/v1/simulation.proto inference/inference.proto
-	cp build/proto/zdc/v1/simulation_pb2.py* build/proto/inference/inference_pb2.py* service/zdc_service/serving/rpc/
+	cp build/proto/zdc/v1/simulation_pb2.py* build/proto/inference/inference_pb2.py* service/zdc_service/messages/
 	build/protoc/bin/python -m grpc_tools.protoc --proto_path=proto \
 		--descriptor_set_out=service/zdc_service/messages/published.binpb \
 		grpc/health/v1/health.proto grpc/reflection/v1/reflection.proto

@@ -8,7 +8,7 @@ import pytest
 from compiled_proto import ROOT, compiled, without_json_names
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FileDescriptor
-from zdc_service.serving.rpc import inference_pb2, simulation_pb2
+from zdc_service.messages import inference_pb2, simulation_pb2
 
 PROTO = "zdc/v1/simulation.proto"
 

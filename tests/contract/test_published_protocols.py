@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from zdc_service.messages.published import POOL
 
-COMMITTED = FileDescriptorSet.FromString(files("zdc_service.serving.rpc").joinpath("published.binpb").read_bytes()).file
+COMMITTED = FileDescriptorSet.FromString(files("zdc_service.messages").joinpath("published.binpb").read_bytes()).file
 
 
 @pytest.mark.parametrize("place", range(2), ids=[file.name for file in COMMITTED])

@@ -16,7 +16,7 @@ SERVICE = ROOT / "service"
 #: What only a server, an engine, training or the command line needs.
 HEAVY = (
     "fastapi", "starlette", "httptools", "uvloop", "onnxruntime", "torch", "prometheus_client", "pydantic_settings",
-    "h5py", "numba", "scipy", "zdc_service.settings", "zdc_service.simulating.simulator", "zdc_service.serving.rpc.server",
+    "h5py", "numba", "scipy", "zdc_service.settings", "zdc_service.simulating.simulator", "zdc_service.serving",
 )  # fmt: skip
 PROTOCOLS = ("grpc", "httpx")
 

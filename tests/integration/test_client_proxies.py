@@ -22,8 +22,8 @@ from zdc_service.client import (
     TooLargeError,
     UnauthenticatedError,
     ZdcError,
-    http_client,
 )
+from zdc_service.client.transports import http_client
 
 #: Status, headers and body that a proxy answers by itself.
 OWN = {

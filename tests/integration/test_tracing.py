@@ -282,7 +282,8 @@ def test_without_the_extra_the_option_is_refused(models_folder: Path, monkeypatc
 
 def test_a_server_that_traces_nothing_loads_nothing_of_it() -> None:
     of_the_extra = "('opentelemetry.sdk', 'opentelemetry.exporter')"  # libraries look whether there is the API
-    program = f"import sys, zdc_service.serving.server; print([name for name in sys.modules if name.startswith({of_the_extra})])"
+    loaded = f"[name for name in sys.modules if name.startswith({of_the_extra})]"
+    program = f"import sys, zdc_service.serving.server; print({loaded})"
     path = ":".join(name for name in sys.path if name)
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={"PYTHONPATH": path}

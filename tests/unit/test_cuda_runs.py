@@ -1,4 +1,4 @@
-"""The parts of `zdc_service.engine.cuda` that need no GPU, on the CPU: sizes, padding, buffers used again, one thread."""
+"""The parts of `zdc_service.engine.cuda` that need no GPU: sizes, padding, buffers used again, one thread."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
-from zdc_metrics import channel_wasserstein, dispersion, empty_share, fair_crps, figures, mean_absolute_error
+from zdc_metrics import channel_wasserstein, dispersion, empty_share, fair_crps, mean_absolute_error
+from zdc_metrics.scores import figures
 from zdc_metrics.statistics.bootstrap import draw_particles
 from zdc_metrics.statistics.distances import cross_distance, crps_floor, photon_sum_variance, self_distance
 from zdc_metrics.statistics.splits import floor_ways, model_ways

@@ -97,7 +97,7 @@ def write_report(path: Path, title: str, sections: Sequence[Section], lead: str 
     lead : A paragraph below the title.
     """
     environment = Environment(
-        loader=PackageLoader("zdc_metrics", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
+        loader=PackageLoader("zdc_metrics.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
         lstrip_blocks=True,
     )  # fmt: skip
     environment.filters["unbroken"] = unbroken

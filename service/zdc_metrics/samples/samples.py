@@ -41,7 +41,7 @@ def read_sample(path: Path, otherwise: str = "") -> Sample:
 
     Parameters
     ----------
-    otherwise : Name of the sample if the file names no model; default: see `zdc_metrics.samples.trimming.simulation_of`.
+    otherwise : Name of the sample if the file names no model; by default that of `trimming.simulation_of`.
 
     Raises
     ------

@@ -37,7 +37,7 @@ class StoredModel:
 def shipped_models() -> Path | None:
     """The models inside the installed package, else those of the checkout, else None."""
     packaged = Path(str(resources.files("zdc_service"))) / "models"
-    checkout = Path(__file__).resolve().parents[2] / "models"
+    checkout = Path(__file__).resolve().parents[3] / "models"
     for folder in (packaged, checkout):
         if any(folder.glob(f"*/*/{CARD_FILE}")):
             return folder

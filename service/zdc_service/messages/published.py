@@ -11,7 +11,7 @@ from google.protobuf import descriptor_pb2, text_format
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
-from zdc_service.serving.rpc import inference_pb2, simulation_pb2
+from zdc_service.messages import inference_pb2, simulation_pb2
 
 HEALTH = "grpc.health.v1.Health"
 #: The second is an older name of the first.

@@ -1,13 +1,9 @@
-from collections.abc import Iterable as _Iterable
-from collections.abc import Mapping as _Mapping
-from typing import ClassVar as _ClassVar
-from typing import Optional as _Optional
-from typing import Union as _Union
-
-from google.protobuf import descriptor as _descriptor
-from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
@@ -36,7 +32,6 @@ class ElementType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ELEMENT_TYPE_UINT16: _ClassVar[ElementType]
     ELEMENT_TYPE_UINT32: _ClassVar[ElementType]
     ELEMENT_TYPE_FLOAT32: _ClassVar[ElementType]
-
 OUTPUT_UNSPECIFIED: Output
 OUTPUT_RESPONSE: Output
 OUTPUT_CHANNELS: Output
@@ -66,15 +61,7 @@ class Particles(_message.Message):
     energy: bytes
     mass: bytes
     charge: bytes
-    def __init__(
-        self,
-        pdg: _Optional[bytes] = ...,
-        momentum: _Optional[bytes] = ...,
-        vertex: _Optional[bytes] = ...,
-        energy: _Optional[bytes] = ...,
-        mass: _Optional[bytes] = ...,
-        charge: _Optional[bytes] = ...,
-    ) -> None: ...
+    def __init__(self, pdg: _Optional[bytes] = ..., momentum: _Optional[bytes] = ..., vertex: _Optional[bytes] = ..., energy: _Optional[bytes] = ..., mass: _Optional[bytes] = ..., charge: _Optional[bytes] = ...) -> None: ...
 
 class SimulateRequest(_message.Message):
     __slots__ = ("particles", "seed", "first_row", "repeats", "output", "out_of_range", "finish", "model", "version")
@@ -96,18 +83,7 @@ class SimulateRequest(_message.Message):
     finish: Finish
     model: str
     version: int
-    def __init__(
-        self,
-        particles: _Optional[_Union[Particles, _Mapping]] = ...,
-        seed: _Optional[int] = ...,
-        first_row: _Optional[int] = ...,
-        repeats: _Optional[int] = ...,
-        output: _Optional[_Union[Output, str]] = ...,
-        out_of_range: _Optional[_Union[OutOfRange, str]] = ...,
-        finish: _Optional[_Union[Finish, str]] = ...,
-        model: _Optional[str] = ...,
-        version: _Optional[int] = ...,
-    ) -> None: ...
+    def __init__(self, particles: _Optional[_Union[Particles, _Mapping]] = ..., seed: _Optional[int] = ..., first_row: _Optional[int] = ..., repeats: _Optional[int] = ..., output: _Optional[_Union[Output, str]] = ..., out_of_range: _Optional[_Union[OutOfRange, str]] = ..., finish: _Optional[_Union[Finish, str]] = ..., model: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
 
 class Hits(_message.Message):
     __slots__ = ("offsets", "fibre", "photons")
@@ -117,31 +93,10 @@ class Hits(_message.Message):
     offsets: bytes
     fibre: bytes
     photons: bytes
-    def __init__(
-        self, offsets: _Optional[bytes] = ..., fibre: _Optional[bytes] = ..., photons: _Optional[bytes] = ...
-    ) -> None: ...
+    def __init__(self, offsets: _Optional[bytes] = ..., fibre: _Optional[bytes] = ..., photons: _Optional[bytes] = ...) -> None: ...
 
 class SimulateResponse(_message.Message):
-    __slots__ = (
-        "model",
-        "version",
-        "seed",
-        "first_row",
-        "repeats",
-        "shape",
-        "channel_names",
-        "particle",
-        "side",
-        "channels",
-        "photon_type",
-        "channel_type",
-        "response",
-        "hits",
-        "skipped",
-        "extrapolated",
-        "last",
-        "finish",
-    )
+    __slots__ = ("model", "version", "seed", "first_row", "repeats", "shape", "channel_names", "particle", "side", "channels", "photon_type", "channel_type", "response", "hits", "skipped", "extrapolated", "last", "finish")
     class SkippedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -149,7 +104,6 @@ class SimulateResponse(_message.Message):
         key: str
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
-
     class ExtrapolatedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -157,7 +111,6 @@ class SimulateResponse(_message.Message):
         key: str
         value: int
         def __init__(self, key: _Optional[str] = ..., value: _Optional[int] = ...) -> None: ...
-
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
@@ -194,24 +147,4 @@ class SimulateResponse(_message.Message):
     extrapolated: _containers.ScalarMap[str, int]
     last: bool
     finish: str
-    def __init__(
-        self,
-        model: _Optional[str] = ...,
-        version: _Optional[int] = ...,
-        seed: _Optional[int] = ...,
-        first_row: _Optional[int] = ...,
-        repeats: _Optional[int] = ...,
-        shape: _Optional[_Iterable[int]] = ...,
-        channel_names: _Optional[_Iterable[str]] = ...,
-        particle: _Optional[bytes] = ...,
-        side: _Optional[bytes] = ...,
-        channels: _Optional[bytes] = ...,
-        photon_type: _Optional[_Union[ElementType, str]] = ...,
-        channel_type: _Optional[_Union[ElementType, str]] = ...,
-        response: _Optional[bytes] = ...,
-        hits: _Optional[_Union[Hits, _Mapping]] = ...,
-        skipped: _Optional[_Mapping[str, int]] = ...,
-        extrapolated: _Optional[_Mapping[str, int]] = ...,
-        last: bool = ...,
-        finish: _Optional[str] = ...,
-    ) -> None: ...
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., seed: _Optional[int] = ..., first_row: _Optional[int] = ..., repeats: _Optional[int] = ..., shape: _Optional[_Iterable[int]] = ..., channel_names: _Optional[_Iterable[str]] = ..., particle: _Optional[bytes] = ..., side: _Optional[bytes] = ..., channels: _Optional[bytes] = ..., photon_type: _Optional[_Union[ElementType, str]] = ..., channel_type: _Optional[_Union[ElementType, str]] = ..., response: _Optional[bytes] = ..., hits: _Optional[_Union[Hits, _Mapping]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., extrapolated: _Optional[_Mapping[str, int]] = ..., last: bool = ..., finish: _Optional[str] = ...) -> None: ...

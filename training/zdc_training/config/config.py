@@ -192,7 +192,7 @@ def data_path(path: Path) -> Path:
     ------
     ConfigError : in neither place.
     """
-    checkout = Path(__file__).parents[1] / "data" / path
+    checkout = Path(__file__).parents[2] / "data" / path
     for candidate in (path, checkout):
         if candidate.is_file():
             return candidate

@@ -12,7 +12,7 @@ from zdc_detector.showers import read_columns
 
 from zdc_training.config.config import load_config
 from zdc_training.config.fast import FastModelConfig
-from zdc_training.data.warnings_ import count_copies, data_warnings
+from zdc_training.data.oddities import count_copies, data_warnings
 
 _SPECIES_LINE = "  {:>6}  {:<10} {:>8} {:>9} {:>18} {:>9} {:>7}"
 

@@ -17,7 +17,7 @@ from zdc_detector.particles import Particles
 from zdc_detector.showers import ShowerWriter
 
 from zdc_training.data.collaboration import read_array, read_particles
-from zdc_training.data.warnings_ import PHOTON_FILTER, data_warnings
+from zdc_training.data.oddities import PHOTON_FILTER, data_warnings
 
 _BLOCK = 2000
 _SUFFIXES = (".h5", ".hdf5")

@@ -143,7 +143,7 @@ def o2_readme(config: AnyConfig, training: Showers) -> str:
             f"- {text}\n" for text in (*config.output.limitations, *config.data.limitations)
         ).rstrip("\n"),
     }
-    text = (files("zdc_training") / "alice_o2.md").read_text(encoding="utf-8")
+    text = (files("zdc_training.export") / "alice_o2.md").read_text(encoding="utf-8")
     for placeholder, value in own.items():
         text = text.replace(placeholder, value)
     return text

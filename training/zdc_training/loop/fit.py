@@ -15,7 +15,7 @@ from zdc_detector.showers import Showers
 from zdc_training.config.config import AnyConfig
 from zdc_training.config.fast import FastConfig
 from zdc_training.data.datasets import load_split
-from zdc_training.data.warnings_ import data_warnings
+from zdc_training.data.oddities import data_warnings
 from zdc_training.evaluation.validation import doubts, response_strip, validate
 from zdc_training.loop.steps import GRADIENT_NORM, Draws, Training, learning_rate
 from zdc_training.nn.distributed import first_process, from_first, joined, local_device, planned_processes, wait_for_all

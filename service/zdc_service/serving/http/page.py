@@ -20,7 +20,7 @@ from zdc_service.engine.repository import Repository
 from zdc_service.serving.examples import SOURCE, Nearest, shipped_examples
 from zdc_service.serving.http.documented import HitsReply
 
-_FOLDER = Path(__file__).parents[1] / "page"
+_FOLDER = Path(__file__).parents[2] / "page"
 _INDEX, _README = "index.html", "/README.md"
 _MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 _FILES = {
