@@ -16,7 +16,7 @@ from zdc_training.fast.coarse_frame import CoarseFrame, divisions
 from zdc_training.fast.entry_features import EntryFeatures
 from zdc_training.fast.learner import turned
 from zdc_training.fast.model import FastAutoencoder
-from zdc_training.images.generator import MAX_LOG_PHOTONS
+from zdc_training.nn.light import MAX_LOG_PHOTONS
 
 OBLONG = Calorimeter(
     name="oblong",

@@ -13,9 +13,8 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_training.config.fast import FastModelConfig
 from zdc_training.fast.coarse_frame import CoarseFrame, Entry
 from zdc_training.fast.entry_features import EntryFeatures
-from zdc_training.images.generator import MAX_LOG_PHOTONS
 from zdc_training.nn.learner import Generator
-from zdc_training.nn.light import STREAMS, FibreNumbers, light_line
+from zdc_training.nn.light import MAX_LOG_PHOTONS, STREAMS, FibreNumbers, light_line
 from zdc_training.nn.normalisation import BatchNorm1d
 
 #: Under the 65535 of the file layout.

@@ -26,12 +26,12 @@ from zdc_detector.finish import Finish
 from zdc_detector.showers import Showers
 
 from zdc_training.config.images import DcganConfig, NoisyNetworkConfig
-from zdc_training.images.generator import MAX_LOG_PHOTONS, ImageGenerator
+from zdc_training.images.generator import ImageGenerator
 from zdc_training.images.learner import ImageLearner
 from zdc_training.images.networks import Decoder, NoiseGenerator, image_sizes
 from zdc_training.nn.distributed import normal, private, shared
 from zdc_training.nn.learner import Generator, ObjectiveTerms, Player
-from zdc_training.nn.light import poisson_counts
+from zdc_training.nn.light import MAX_LOG_PHOTONS, poisson_counts
 from zdc_training.nn.precision import rounded, widened
 
 _LEAK = 0.2

@@ -9,9 +9,7 @@ from zdc_training.config.images import NetworkConfig
 from zdc_training.images.networks import Decoder, NoiseGenerator
 from zdc_training.nn.geometry import ConditionScaler, FaceGeometry
 from zdc_training.nn.learner import Generator
-
-#: log(1 + photons) is clamped here: exp(11) - 1 = 59873 photons a fibre, under the 65535 of the file layout.
-MAX_LOG_PHOTONS = 11.0
+from zdc_training.nn.light import MAX_LOG_PHOTONS
 
 _DARK = -3.0  # softplus of it is log(1 + 0.05 photons)
 

@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+#: log(1 + photons) is clamped here: exp(11) - 1 = 59873 photons a fibre, under the 65535 of the file layout.
+MAX_LOG_PHOTONS = 11.0
 #: Numbers of noise that `FibreNumbers` takes, for the rows and for the columns of the face.
 STREAMS = 2
 _SMALLEST, _LARGEST = 64.0, 128.0  # cycles for a unit of noise: many, and few enough for 15 bits of the fraction
