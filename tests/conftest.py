@@ -10,8 +10,8 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:  # threads of one process would wait for those of the other
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from running_server import RunningServer
-from tiny_model import STRIPS, TinyModel, write_model
+from helpers.models.tiny_model import STRIPS, TinyModel, write_model
+from helpers.servers.running_server import RunningServer
 from zdc_detector.finish import Finish
 from zdc_service.settings import EngineSettings, ServerSettings
 from zdc_service.simulating.simulator import Simulator

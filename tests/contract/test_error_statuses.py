@@ -7,9 +7,9 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from full_queue import ROWS, FullQueueServer
-from running_server import RunningServer
-from tiny_model import some_particles
+from helpers.models.tiny_model import some_particles
+from helpers.servers.full_queue import ROWS, FullQueueServer
+from helpers.servers.running_server import RunningServer
 from zdc_common import errors
 from zdc_common.errors import ZdcError
 from zdc_detector.particles import Particles

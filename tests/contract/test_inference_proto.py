@@ -8,7 +8,7 @@ import pytest
 from google.protobuf.descriptor_pb2 import DescriptorProto, EnumDescriptorProto, FileDescriptorProto
 from zdc_service.messages import inference_pb2 as pb
 
-CLIENT = Path(__file__).resolve().parents[1] / "triton_client.py"
+CLIENT = Path(__file__).resolve().parents[1] / "helpers/callers/triton_client.py"
 
 
 @pytest.fixture(scope="module")

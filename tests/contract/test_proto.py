@@ -5,9 +5,9 @@ from importlib.metadata import files
 from pathlib import Path
 
 import pytest
-from compiled_proto import ROOT, compiled, without_json_names
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FileDescriptor
+from helpers.callers.compiled_proto import ROOT, compiled, without_json_names
 from zdc_service.messages import inference_pb2, simulation_pb2
 
 PROTO = "zdc/v1/simulation.proto"

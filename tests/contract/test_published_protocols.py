@@ -4,11 +4,11 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
-from compiled_proto import compiled, without_json_names
 from google.protobuf.descriptor import Descriptor, FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
+from helpers.callers.compiled_proto import compiled, without_json_names
 from zdc_service.messages.published import POOL
 
 COMMITTED = FileDescriptorSet.FromString(files("zdc_service.messages").joinpath("published.binpb").read_bytes()).file

@@ -12,9 +12,7 @@ import numpy as np
 import orjson
 import pytest
 import zstandard
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
-from inference_requests import (
+from helpers.callers.inference_requests import (
     CODING,
     INFER,
     STREAM_CODING,
@@ -25,8 +23,10 @@ from inference_requests import (
     http_body,
     http_outputs,
 )
-from running_server import RunningServer
-from tiny_model import some_particles
+from helpers.models.tiny_model import some_particles
+from helpers.servers.running_server import RunningServer
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from zdc_detector.particles import CONDITIONS, KINEMATICS
 from zdc_service.client.transports.grpc_client import message_of_request
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, NPY, NPZ, RAW, split_arrays

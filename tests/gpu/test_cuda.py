@@ -8,7 +8,7 @@ from functools import partial
 
 import numpy as np
 import pytest
-from tiny_model import some_particles
+from helpers.models.tiny_model import some_particles
 from zdc_detector.card import GOLDEN_TOLERANCE
 from zdc_service.engine.cuda import batch_sizes
 from zdc_service.engine.engine import Engine

@@ -5,20 +5,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from running_server import RunningServer
-from simulate_runs import ROWS, write_particles
-from tiny_model import write_model
-from validated import Validated, validated_in
+from helpers.files.simulate_runs import ROWS, write_particles
+from helpers.files.validated import Validated, validated_in
+from helpers.models.tiny_model import write_model
+from helpers.servers.running_server import RunningServer
 
 if TYPE_CHECKING:  # most tests here need no browser, nor its driver
-    from browser import Reader
+    from helpers.callers.browser import Reader
     from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
     """Of one module: while it runs, its driver's event loop is that of this thread, where others want their own."""
-    from browser import CHROMIUM, WITHOUT_CHROMIUM, launched
+    from helpers.callers.browser import CHROMIUM, WITHOUT_CHROMIUM, launched
     from playwright.sync_api import sync_playwright
 
     if CHROMIUM is None:
@@ -32,7 +32,7 @@ def browser() -> "Iterator[Browser]":
 @pytest.fixture
 def visit(browser: "Browser", server: RunningServer) -> "Iterator[Callable[..., Reader]]":
     """Opens the page of `server`, or of another URL, in contexts with the given options."""
-    from browser import Reader
+    from helpers.callers.browser import Reader
 
     readers: list[Reader] = []
 

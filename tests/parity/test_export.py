@@ -11,8 +11,8 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
-from shower_samples import face_particles
-from training_runs import trained
+from helpers.files.shower_samples import face_particles
+from helpers.models.training_runs import trained
 from zdc_common.errors import ConfigError, ModelError
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, ModelCard, sha256_of
 from zdc_detector.particles import ENERGY, PX, PZ, VX, VZ

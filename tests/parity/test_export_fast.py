@@ -9,9 +9,9 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from helpers.files.shower_samples import face_particles
+from helpers.models.training_runs import finished, tiny_fast_config
 from numpy.typing import NDArray
-from shower_samples import face_particles
-from training_runs import finished, tiny_fast_config
 from zdc_detector.card import GOLDEN_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.particles import PX, PZ
 from zdc_detector.random import normals

@@ -9,11 +9,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from helpers.files.shower_samples import face_particles
+from helpers.models.tiny_model import some_particles
+from helpers.models.training_runs import NETWORKS, finished, tiny_config, tiny_fast_config, trained
 from numpy.typing import NDArray
-from shower_samples import face_particles
-from tiny_model import some_particles
 from torch import Tensor, nn
-from training_runs import NETWORKS, finished, tiny_config, tiny_fast_config, trained
 from zdc_detector.calorimeter import ZN
 from zdc_detector.finish import MAX_COUNT
 from zdc_detector.particles import CHARGE, PX, PY, PZ, VX, VY, VZ, Particles

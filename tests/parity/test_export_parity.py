@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.files.shower_samples import face_particles
 from numpy.typing import NDArray
-from shower_samples import face_particles
 from torch import Tensor, nn
 from zdc_common.errors import ModelError
 from zdc_detector.particles import VX, Particles

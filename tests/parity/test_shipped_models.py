@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tiny_model import some_particles
+from helpers.models.tiny_model import some_particles
 from zdc_detector.particles import LARGEST, PX, VX, VZ
 from zdc_detector.random import normals
 from zdc_service.engine.engine import Engine

@@ -6,8 +6,8 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
-from shower_samples import DATA
-from training_runs import Silent, tiny_config, trained
+from helpers.files.shower_samples import DATA
+from helpers.models.training_runs import Silent, tiny_config, trained
 from zdc_common.errors import ConfigError
 from zdc_detector.card import GOLDEN_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.showers import Showers, read_showers

@@ -1,0 +1,133 @@
+"""A dispatcher on a real event loop, before a batcher and engines that a test can hold up."""
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from typing import Any
+
+from helpers.files.same_results import assert_same
+from helpers.models.gated_engine import GatedEngine
+from helpers.models.tiny_model import some_particles
+from helpers.waiting import PATIENCE, until
+from zdc_detector.particles import Particles
+from zdc_service.engine.engine import Engine
+from zdc_service.simulating.batcher import Batcher
+from zdc_service.simulating.dispatcher import Dispatcher, Waiting
+from zdc_service.simulating.simulator import Simulator
+from zdc_service.simulation import SimulationRequest
+from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.statistics import Totals
+
+QUEUE_ROWS, REQUEST_ROWS = 200, 100
+#: Long enough for nobody to meet it.
+
+#: One particle that the tiny models take, and one above their energies.
+BAD = SimulationRequest(
+    Particles.from_columns({"pdg": [22, 22], "px": [0.0] * 2, "py": [0.0] * 2, "pz": [100.0, 1501.0]})
+)
+
+
+class Desk:
+    """A dispatcher with all that is behind it.
+
+    Attributes
+    ----------
+    dispatcher, batcher : With a queue of `QUEUE_ROWS`.
+    plan : Checks a request.
+    engine : The default model, ``tiny`` version 2.
+    other : The model ``strips``.
+    """
+
+    def __init__(self, planner: Simulator, threads: int = 1):
+        """`planner` has engines with gates, and requests of at most `REQUEST_ROWS`."""
+        self.engine, self.other = (_gated(planner.repository.get(name)) for name in ("tiny", "strips"))
+        self.engine.fresh()
+        self.other.fresh()
+        self._metrics = Metrics()
+        self.batcher = Batcher(threads, QUEUE_ROWS, self._metrics)
+
+        def engine_of(request: SimulationRequest) -> Engine:
+            return planner.repository.get(request.model, request.version)
+
+        self.dispatcher = Dispatcher(self.batcher, planner.plan, engine_of, REQUEST_ROWS)
+        self.plan = planner.plan
+
+    def ask(self, *requests: SimulationRequest, deadline: float | None = None) -> list[Waiting]:
+        """Ask for several in one turn."""
+        return [self.dispatcher.ask(request, deadline) for request in requests]
+
+    async def occupy(self) -> list[Waiting]:
+        """Close the gate; then one merged batch is being computed, and the next one waits for the only worker."""
+        self.engine.gate.clear()
+        waiting = self.ask(*small(2, seed=900))
+        await until(lambda: bool(self.engine.batches))
+        waiting += self.ask(*small(4, seed=902))
+        await turn()
+        return waiting
+
+    @property
+    def queue_rows(self) -> float:
+        """Rows that wait, as a scrape shows them."""
+        return self._metrics.registry.get_sample_value("zdc_queue_rows") or 0.0
+
+    @property
+    def totals(self) -> Totals:
+        """What the default model has done."""
+        return self.engine.statistics.totals()
+
+    async def check_idle(self, requests: int) -> None:
+        """Nothing waits, nothing is under way, and all requests of the default model have been counted once."""
+        await until(lambda: self.totals.succeeded + self.totals.failed.total() >= requests)
+        self.batcher.close()
+        assert self.totals.succeeded + self.totals.failed.total() == requests
+        assert (self.queue_rows, self.totals.pending) == (0, 0)
+        assert (self.dispatcher._under_way, self.dispatcher._small) == ({}, {})
+        await until(lambda: self.dispatcher._waiting == 0)
+
+
+def _gated(engine: Engine) -> GatedEngine:
+    assert isinstance(engine, GatedEngine)
+    return engine
+
+
+def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """A test as a coroutine, on a loop of its own; anything that the loop complains about is an error."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        complaints: list[dict[str, Any]] = []
+
+        async def main() -> None:
+            asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
+            await asyncio.wait_for(test(*args, **kwargs), PATIENCE)
+
+        asyncio.run(main())
+        assert not complaints
+
+    return run
+
+
+async def turn() -> None:
+    """Let the loop go round once."""
+    await asyncio.sleep(0)
+
+
+def small(count: int, seed: int = 0, **fields: Any) -> list[SimulationRequest]:
+    """Requests of 1, 2, ... 8, 1, ... particles for both sides, each with a seed of its own from `seed` on."""
+    return [
+        SimulationRequest(some_particles(1 + place % 8, seed + place), seed=seed + place, **fields)
+        for place in range(count)
+    ]
+
+
+def rows(*requests: SimulationRequest) -> int:
+    """Of all of them."""
+    return sum(len(request.particles) for request in requests)
+
+
+async def check(simulator: Simulator, requests: list[SimulationRequest], waiting: list[Waiting]) -> None:
+    """Every caller gets its own rows: those that another simulator computes for it alone."""
+    for request, answer in zip(requests, await asyncio.gather(*waiting), strict=True):
+        assert request.seed in (None, answer.seed)
+        assert_same(answer, simulator.simulate(replace(request, seed=answer.seed)))

@@ -1,0 +1,210 @@
+"""The C++ client and the ways to a server: addresses, certificates, tokens."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NoReturn
+
+import grpc
+import pytest
+from helpers.callers.cpp_build import PARTICLES, TINY, Answer, BuiltClient, assert_channels, built_client, needs_tools
+from helpers.models.tiny_model import some_particles
+from helpers.servers.certificates import Authority
+from helpers.servers.running_server import RunningServer, running
+from zdc_service.simulating.simulator import Simulator
+
+pytestmark = [pytest.mark.slow, needs_tools]
+
+NOBODY = "grpc://127.0.0.1:1"
+TOKEN, OTHER = "alice-0123456789abcdef", "bob-0123456789abcdef"
+
+
+@pytest.fixture(scope="module")
+def cpp(tmp_path_factory: pytest.TempPathFactory) -> BuiltClient:
+    return built_client(tmp_path_factory)
+
+
+def test_what_no_waiting_mends_is_said_at_once(cpp: BuiltClient, server: RunningServer) -> None:
+    for address, remedy in (
+        (server.http.replace("http", "grpc"), "is this the server's port of HTTP? gRPC has another"),
+        (f"grpcs://{server.grpc}", "has the server TLS? Without it, addresses begin with grpc://"),
+    ):
+        said = cpp.call(address, only_model=1, max_attempts=1000).said
+        assert (said["error"], said["kind"]) == ("ConfigError", "config")
+        assert said["message"].startswith(f"{address}: ")
+        assert said["message"].endswith(f"; {remedy}")
+
+
+def test_a_server_that_takes_only_tls_is_recognized(cpp: BuiltClient, guarded: str) -> None:
+    address = guarded.replace("grpcs", "grpc")
+    said = cpp.call(address, only_model=1, max_attempts=1000).said
+    assert (said["error"], said["kind"]) == ("ConfigError", "config")
+    assert said["message"].endswith("; that is TLS, the address begins with grpcs://")
+
+
+def test_a_proxy_that_is_used_is_named(
+    cpp: BuiltClient, server: RunningServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("grpc_proxy", "http://me:secret@127.0.0.1:1")
+    said = cpp.call("grpc://zdc.example:8001", only_model=1, max_attempts=1).said
+    assert (said["error"], said["code"]) == ("NotReadyError", "14")
+    assert said["message"].endswith(
+        "; requests go through the proxy http://...@127.0.0.1:1 (grpc_proxy): is it up, and does it reach the server? "
+        "no_proxy=zdc.example goes without it"
+    )
+    for address in (f"grpc://{server.grpc}", f"grpc://{server.grpc.replace('127.0.0.1', 'localhost')}"):
+        assert "error" not in cpp.call(address, only_model=1).said
+    monkeypatch.setenv("no_proxy", "other, example")
+    said = cpp.call("grpc://zdc.example:8001", only_model=1, max_attempts=1).said
+    assert said["message"].endswith("is a server listening there?")
+
+
+class Doorkeeper(grpc.GenericRpcHandler):
+    """Something in front of servers that turns callers away with no word of theirs, as proxies do."""
+
+    def service(self, _details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        return grpc.stream_stream_rpc_method_handler(self.refuse)
+
+    def refuse(self, _requests: Iterator[bytes], context: grpc.ServicerContext) -> NoReturn:
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
+
+
+def test_what_stands_in_between_may_refuse_too(cpp: BuiltClient, models_folder: Path) -> None:
+    door = grpc.server(ThreadPoolExecutor(1), [Doorkeeper()])
+    address = f"grpc://127.0.0.1:{door.add_insecure_port('127.0.0.1:0')}"
+    door.start()
+    said = cpp.call(address, PARTICLES, **TINY).said
+    door.stop(None).wait()
+    assert (said["error"], said["message"]) == ("UnauthenticatedError", f"{address}: who are you?")
+    with running(models_folder, max_body_bytes=2000) as server:  # gRPC's own word
+        said = cpp.call(f"grpc://{server.grpc}", some_particles(100), **TINY).said
+    assert (said["error"], said["code"], said["kind"]) == ("TooLargeError", "8", "too_large")
+    assert said["message"].endswith("; set a smaller rows_per_request")
+
+
+def test_a_name_is_never_anything_else(cpp: BuiltClient) -> None:
+    said = cpp.call("grpc://unix:8001", only_model=1, max_attempts=1).said  # to gRPC alone, a file
+    assert said["error"] == "NotReadyError"
+    assert "DNS resolution failed" in said["message"]
+
+
+def test_a_server_has_an_address_of_ipv6(cpp: BuiltClient, models_folder: Path) -> None:
+    with socket.socket(socket.AF_INET6) as socket6:
+        try:
+            socket6.bind(("::1", 0))
+        except OSError:
+            pytest.skip("no IPv6 here")
+    with running(models_folder, host="::1") as server:
+        said = cpp.call(f"grpc://[::1]:{server.server.grpc_port}", only_model=1).said
+    assert said["name"] == "tiny"
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture(scope="module")
+def guarded(models_folder: Path, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Asks for a certificate and a token, and is called localhost."""
+    folder = tmp_path_factory.mktemp("guarded")
+    pair = authority.server(folder, "localhost")
+    (folder / "tokens").write_text(f"{TOKEN}\n")
+    options = {"tls_certificate": pair.certificate, "tls_key": pair.key, "tls_client_ca": authority.file}
+    with running(models_folder, token_files=[folder / "tokens"], management_port=0, **options) as server:
+        yield f"grpcs://localhost:{server.server.grpc_port}"
+
+
+Show = Callable[..., Answer]
+
+
+@pytest.fixture
+def show(cpp: BuiltClient, guarded: str, authority: Authority, tmp_path: Path) -> Show:
+    """A call with everything that the server asks for, but for what a test puts in its place."""
+    pair = authority.client(tmp_path)
+    papers = {"ca_file": authority.file, "client_certificate": pair.certificate, "client_key": pair.key, "token": TOKEN}
+
+    def call(address: str = guarded, **others: object) -> Answer:
+        settings = {name: value for name, value in {**papers, **others}.items() if value is not None}
+        return cpp.call(address, PARTICLES, output="channels", seed=7, max_attempts=2, **TINY, **settings)
+
+    return call
+
+
+def test_callers_show_a_certificate_and_a_token(show: Show, simulator: Simulator, tmp_path: Path, guarded: str) -> None:
+    assert_channels(show(), simulator)
+    (tmp_path / "token").write_text(f"# mine\n\n{TOKEN} # until spring\n")
+    assert_channels(show(token=None, token_file=tmp_path / "token"), simulator)
+    assert_channels(show(guarded.replace("localhost", "127.0.0.1"), server_name="localhost"), simulator)
+
+
+def test_wrong_papers_are_refused(show: Show, guarded: str, tmp_path: Path) -> None:
+    for token, words in ((OTHER, "the token is not one that this server knows"), (None, "send Authorization: Bearer")):
+        said = show(token=token).said
+        assert (said["error"], said["code"], said["kind"]) == ("UnauthenticatedError", "16", "unauthenticated")
+        assert words in said["message"]
+    began = time.monotonic()
+    stranger = Authority(tmp_path, "stranger")
+    for wrong in (
+        {"ca_file": stranger.file},
+        {"ca_file": None},
+        {"address": guarded.replace("localhost", "127.0.0.1")},
+    ):
+        said = show(**wrong).said
+        assert said["error"] == "ConfigError", said
+        assert "is the server's certificate signed by one of ca_file, and for it?" in said["message"]
+    pair = stranger.client(tmp_path)
+    for wrong in (
+        {"client_certificate": pair.certificate, "client_key": pair.key},
+        {"client_certificate": None, "client_key": None},
+    ):
+        said = show(**wrong).said
+        assert (said["error"], said["code"]) == ("NotReadyError", "14")
+    assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"address": "127.0.0.1:8001"}, "address '127.0.0.1:8001' must be grpc://host:port"),
+        ({"address": "grpc://localhost"}, "address 'grpc://localhost' must be grpc://host:port"),
+        ({"address": "grpc://:8001"}, "address 'grpc://:8001' must be grpc://host:port"),
+        ({"address": "grpcs://a:b"}, "address 'grpcs://a:b' must be grpc://host:port"),
+        ({"address": "grpcs://a:80001"}, "address 'grpcs://a:80001' must be grpc://host:port"),
+        ({"address": "grpcs://a:0"}, "address 'grpcs://a:0' must be grpc://host:port"),
+        ({"address": "grpcs://::1:8001"}, "address 'grpcs://::1:8001' must be grpc://host:port"),
+        ({"address": "grpcs://me@a/b:8001"}, "address 'grpcs://me@a/b:8001' must be grpc://host:port"),
+        ({"address": "dns://a:8001"}, "a port is a number from 1 to 65535"),
+        ({"address": "dns://1.1.1.1/a:65536"}, "a port is a number from 1 to 65535"),
+        ({"address": NOBODY}, " is for TLS; the address must begin with grpcs://"),
+        ({"client_key": None}, "client_certificate and client_key go together"),
+        ({"ca_file": "/nowhere"}, "ca_file = '/nowhere' cannot be read: No such file or directory"),
+        ({"ca_file": "/dev/null"}, "ca_file = '/dev/null' has no PEM block"),
+        ({"ca_file": "/"}, "ca_file = '/' cannot be read: Is a directory"),
+        ({"ca_file": "KEY"}, "has no PEM block of a certificate (-----BEGIN ... CERTIFICATE-----), but another"),
+        ({"client_certificate": "KEY"}, "has no PEM block of a certificate"),
+        ({"client_key": "CERTIFICATE"}, "has no PEM block of a private key"),
+        ({"client_key": "LOCKED"}, "has a passphrase; give a key without one"),
+        ({"ca_file": "DAMAGED"}, "gRPC cannot use the files: is ca_file of certificates"),
+        ({"token": "a b"}, "token has no bearer token"),
+        ({"token": None, "token_file": "/dev/null"}, "token_file = '/dev/null' has no bearer token"),
+        ({"token_file": "/dev/null"}, "token and token_file: give one of them"),
+        ({"rows_per_request": 0}, "rows_per_request = 0 must be at least 1"),
+        ({"in_flight": 0}, "in_flight = 0 must be at least 1"),
+        ({"initial_backoff_ms": 7000}, "max_backoff_ms = 5000 no less than it"),
+        ({"keepalive_ms": 10}, "keepalive_ms = 10 must be 0, or from 1000 to 86400000 (a day)"),
+    ],
+)
+def test_options_that_cannot_be_are_refused(
+    show: Show, authority: Authority, tmp_path: Path, wrong: dict[str, object], message: str
+) -> None:
+    pair = authority.client(tmp_path)
+    files = {"KEY": pair.key, "CERTIFICATE": pair.certificate, "LOCKED": tmp_path / "x", "DAMAGED": tmp_path / "y"}
+    files["LOCKED"].write_text("-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n")
+    files["DAMAGED"].write_text("-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n")
+    said = show(**{name: files.get(str(value), value) for name, value in wrong.items()}).said
+    assert (said["error"], said["kind"]) == ("ConfigError", "config")
+    assert said["code"] == ("14" if wrong.get("ca_file") == "DAMAGED" else "3")
+    assert message in said["message"]
