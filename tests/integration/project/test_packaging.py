@@ -21,6 +21,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 ROOT = Path(__file__).parents[3]
 EXCERPT = ROOT / "tests" / "data" / "events_excerpt.hepmc3.gz"
 PACKAGES = {
+    "zdc_common": ROOT / "service",
     "zdc_detector": ROOT / "service",
     "zdc_metrics": ROOT / "service",
     "zdc_service": ROOT / "service",
@@ -86,7 +87,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installe
     return environment
 
 
-def test_the_wheel_holds_the_four_packages_the_models_and_nothing_else(wheel: Path) -> None:
+def test_the_wheel_holds_all_packages_the_models_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
         about = {name.partition(".dist-info/")[2] for name in archive.namelist()} - {""}
