@@ -12,6 +12,7 @@ from zdc_common.errors import FileFormatError, InvalidInputError
 
 from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
 from zdc_detector.checks import Columns, layout_problems
+from zdc_detector.hits import Hits
 from zdc_detector.particles import Particles
 
 #: From the `particle_id` of all rows to the wanted ones, ascending.
@@ -124,19 +125,16 @@ def _calorimeter(file: h5py.File) -> str:
 
 
 def _filled(hits: h5py.Group, rows: NDArray[np.intp], calorimeter: Calorimeter) -> NDArray[np.generic]:
-    offsets = hits["offsets"][()].astype(np.int64)
-    kind = hits["photons"].dtype
-    responses: NDArray[np.generic] = np.zeros((len(rows), calorimeter.fibres), dtype=kind)
-    if len(rows):
-        first, last = offsets[rows[0]], offsets[rows[-1] + 1]
-        fibre, photons = hits["fibre"][first:last], hits["photons"][first:last]
-        wrong = np.flatnonzero((fibre < 0) | (fibre >= calorimeter.fibres))
-        if len(wrong):
-            row = int(np.searchsorted(offsets, first + wrong[0], side="right")) - 1
-            raise FileFormatError(
-                f"row {row}: a hit is in fibre {fibre[wrong[0]]}; {calorimeter.name} has 0 to {calorimeter.fibres - 1}"
-            )
-        for place, row in enumerate(rows):
-            span = slice(offsets[row] - first, offsets[row + 1] - first)
-            responses[place, fibre[span]] = photons[span]
-    return responses.reshape(-1, *calorimeter.shape)
+    if not len(rows):
+        return np.zeros((0, *calorimeter.shape), dtype=hits["photons"].dtype)
+    offsets = hits["offsets"][()].astype(np.uint64)
+    first, last = int(offsets[rows[0]]), int(offsets[rows[-1] + 1])
+    fibre, photons = hits["fibre"][first:last], hits["photons"][first:last]
+    wrong = np.flatnonzero((fibre < 0) | (fibre >= calorimeter.fibres))
+    if len(wrong):
+        row = int(np.searchsorted(offsets, first + wrong[0], side="right")) - 1
+        raise FileFormatError(
+            f"row {row}: a hit is in fibre {fibre[wrong[0]]}; {calorimeter.name} has 0 to {calorimeter.fibres - 1}"
+        )
+    spanned = Hits(offsets[rows[0] : rows[-1] + 2] - offsets[rows[0]], fibre, photons)
+    return spanned.take(rows - rows[0]).to_images(calorimeter.shape)

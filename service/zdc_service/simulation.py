@@ -1,6 +1,5 @@
 """What is asked of a simulation and what comes back: the types behind both protocols and the client."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 from zdc_common.errors import TooLargeError
 from zdc_common.words import counted, counted_are
 from zdc_detector.finish import Finish
+from zdc_detector.hits import Hits
 from zdc_detector.particles import Particles
 
 from zdc_service.telemetry.statistics import NO_TIMING, Timing
@@ -85,22 +85,6 @@ def check_rows(particles: int, repeats: int, most: int) -> None:
 
 
 @dataclass(frozen=True)
-class Hits:
-    """Sparse responses of M rows: row m has the entries ``offsets[m]:offsets[m + 1]``.
-
-    Attributes
-    ----------
-    offsets : uint64, shape (M + 1,).
-    fibre : Fibre = row * columns + column, uint16, shape (T,).
-    photons : Photons of that fibre, never zero, uint16 counts or float32 rates, shape (T,).
-    """
-
-    offsets: NDArray[np.uint64]
-    fibre: NDArray[np.uint16]
-    photons: NDArray[Any]
-
-
-@dataclass(frozen=True)
 class SimulationResult:
     """Responses of M rows, in the order of the request's particles and their repeats.
 
@@ -144,28 +128,5 @@ class SimulationResult:
         if self.response is not None:
             size += self.response.nbytes
         if self.hits is not None:
-            size += self.hits.offsets.nbytes + self.hits.fibre.nbytes + self.hits.photons.nbytes
+            size += self.hits.nbytes
         return size
-
-
-def join_hits(parts: list[Hits], photon_type: np.dtype[np.generic]) -> Hits:
-    """One block of the hits of several, in order."""
-    if len(parts) == 1:
-        return parts[0]
-    counts = [np.zeros(1, dtype=np.uint64), *(np.diff(part.offsets) for part in parts)]
-    return Hits(
-        np.cumsum(np.concatenate(counts), dtype=np.uint64),
-        np.concatenate([np.zeros(0, dtype=np.uint16), *(part.fibre for part in parts)]),
-        np.concatenate([np.zeros(0, dtype=photon_type), *(part.photons for part in parts)]),
-    )
-
-
-def to_hits(images: NDArray[np.generic]) -> Hits:
-    """The non-zero fibres of N images, shape (N, rows, columns)."""
-    from zdc_detector.kernels import hit_rows
-
-    flat = np.ascontiguousarray(images).reshape(len(images), math.prod(images.shape[1:]))
-    offsets = np.empty(len(images) + 1, dtype=np.uint64)
-    fibre, photons = np.empty(flat.size, dtype=np.uint16), np.empty(flat.size, dtype=flat.dtype)
-    total = hit_rows(flat, offsets, fibre, photons)
-    return Hits(offsets, fibre[:total].copy(), photons[:total].copy())

@@ -20,6 +20,7 @@ from two_models import Prepared, measure_two_models
 from wire import SIMULATE_STREAM, rows_of, simulate_grpc, simulate_http, simulate_path
 from workload import particles_for
 from zdc_detector.finish import finish_and_sum
+from zdc_detector.hits import to_hits
 from zdc_detector.random import block_keys, normals_of
 from zdc_service.codecs import RAW, Form, encode
 from zdc_service.messages import simulation_pb2 as pb
@@ -27,7 +28,7 @@ from zdc_service.serving.http.binary import parse_binary
 from zdc_service.serving.rpc.convert import read_request, write_response
 from zdc_service.settings import EngineSettings
 from zdc_service.simulating.simulator import Simulator
-from zdc_service.simulation import Output, SimulationRequest, to_hits
+from zdc_service.simulation import Output, SimulationRequest
 
 OUTPUTS = (Output.RESPONSE, Output.HITS)
 HTTP, GRPC = "HTTP octet-stream", "gRPC stream"

@@ -12,7 +12,7 @@ from zdc_detector.particles import PZ, VX, VZ, Particles
 from zdc_service.codecs import arrays_of
 from zdc_service.settings import EngineSettings
 from zdc_service.simulating.simulator import Simulator
-from zdc_service.simulation import Hits, Output, SimulationRequest, SimulationResult
+from zdc_service.simulation import Output, SimulationRequest, SimulationResult
 
 #: Particles, repeats, and whether rates are asked for, of the jobs from which requests are cut.
 _JOBS = ((3000, 1, False), (3000, 1, False), (1000, 3, False), (1000, 1, True))
@@ -62,9 +62,6 @@ class Asked:
         right, hits = self._job.dense, self._job.hits.hits
         assert right.response is not None
         assert hits is not None
-        offsets = hits.offsets[start : stop + 1]
-        entries = slice(int(offsets[0]), int(offsets[-1]))
-        own_hits = Hits(offsets - offsets[0], hits.fibre[entries], hits.photons[entries])
         return arrays_of(
             replace(
                 right,
@@ -72,7 +69,7 @@ class Asked:
                 side=right.side[start:stop],
                 channels=right.channels[start:stop],
                 response=right.response[start:stop] if output is Output.RESPONSE else None,
-                hits=own_hits if output is Output.HITS else None,
+                hits=hits.rows(start, stop) if output is Output.HITS else None,
             )
         )
 

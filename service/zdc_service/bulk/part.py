@@ -6,7 +6,6 @@ as hits, from which responses are made again.
 """
 
 import json
-import math
 import struct
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,12 +18,13 @@ import zstandard
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, ValidationError
 from zdc_common.errors import FileFormatError
+from zdc_detector.hits import Hits, to_hits
 from zdc_detector.particles import CONDITIONS, Particles
 
 from zdc_service.bulk.job import BulkJob
 from zdc_service.client import Chunk, Client
 from zdc_service.files import Rows
-from zdc_service.simulation import Hits, Output, to_hits
+from zdc_service.simulation import Output
 
 _LENGTH = struct.Struct("<Q")
 _LEVEL = 1
@@ -220,7 +220,7 @@ def _decode(content: bytes) -> Rows:
     hits = Hits(arrays["offsets"], arrays["fibre"], arrays["photons"]) if "fibre" in arrays else None
     response = arrays.get("response")
     if head["face"] is not None and hits is not None:
-        response, hits = _dense(hits, head["face"]), None
+        response, hits = hits.to_images(head["face"]), None
     return Rows(
         particles=Particles(arrays["pdg"], arrays["conditions"]),
         particle_id=arrays["particle_id"],
@@ -231,15 +231,6 @@ def _decode(content: bytes) -> Rows:
         response=response,
         hits=hits,
     )
-
-
-def _dense(hits: Hits, face: list[int]) -> NDArray[np.generic]:
-    """The inverse of `to_hits`."""
-    rows = len(hits.offsets) - 1
-    images = np.zeros((rows, *face), dtype=hits.photons.dtype)
-    row = np.repeat(np.arange(rows), np.diff(hits.offsets).astype(np.int64))
-    images.reshape(rows, math.prod(face))[row, hits.fibre] = hits.photons
-    return images
 
 
 def _arrays(listed: Iterable[tuple[str, str, list[int]]], body: bytes) -> Iterator[tuple[str, NDArray[Any]]]:

@@ -21,6 +21,7 @@ from zdc_common.errors import (
     UnauthenticatedError,
     ZdcError,
 )
+from zdc_detector.hits import Hits
 from zdc_detector.particles import Particles
 
 from zdc_service.client.async_base import AsyncClient
@@ -29,7 +30,7 @@ from zdc_service.client.chunks import Chunk, concatenate
 from zdc_service.client.connect import connect, connect_async
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.particles import ParticlesLike
-from zdc_service.simulation import Hits, OutOfRange, Output
+from zdc_service.simulation import OutOfRange, Output
 
 __all__ = [
     "AsyncClient",

@@ -1,6 +1,5 @@
 """Jobs of any size as requests of bounded size, and the answers as runs of rows of the job."""
 
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError
 from zdc_common.words import counted
+from zdc_detector.hits import join_hits
 from zdc_detector.particles import Particles
 
-from zdc_service.simulation import SimulationRequest, SimulationResult, join_hits
+from zdc_service.simulation import SimulationRequest, SimulationResult
 
 NO_PARTICLES = Particles(np.zeros(0, dtype=np.int64), np.zeros((0, 9), dtype=np.float32))
 
@@ -65,10 +65,7 @@ class Chunk(SimulationResult):
             return self.response
         if self.hits is None:
             raise InvalidInputError("output = channels has no images; ask for output = response or hits")
-        rows = np.repeat(np.arange(len(self.row)), np.diff(self.hits.offsets).astype(np.int64))
-        images = np.zeros((len(self.row), math.prod(self.shape)), dtype=self.hits.photons.dtype)
-        images[rows, self.hits.fibre] = self.hits.photons
-        return images.reshape(-1, *self.shape)
+        return self.hits.to_images(self.shape)
 
 
 @dataclass(frozen=True)

@@ -4,11 +4,11 @@ import time
 
 import numpy as np
 from zdc_detector.finish import Finish, finish_rows
+from zdc_detector.hits import to_hits
 from zdc_detector.particles import KINEMATICS, Particles
 from zdc_detector.random import normals_of
 
 from zdc_service.engine.engine import Engine
-from zdc_service.simulation import to_hits
 
 
 def warm_up(engine: Engine) -> None:

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import ZdcError
 from zdc_detector.finish import Finish
+from zdc_detector.hits import Hits, join_hits, to_hits
 from zdc_detector.particles import Particles
 
 from zdc_service.engine.engine import Engine
-from zdc_service.simulation import Hits, Output, SimulationResult, join_hits, to_hits
+from zdc_service.simulation import Output, SimulationResult
 from zdc_service.telemetry.statistics import NO_TIMING, Statistics, Timing
 
 

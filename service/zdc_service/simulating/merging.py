@@ -16,7 +16,7 @@ from zdc_detector.random import MAX_ROW, check_seed, fresh_seed
 
 from zdc_service.engine.engine import Engine
 from zdc_service.simulating.job import Plan, Tally
-from zdc_service.simulation import Hits, OutOfRange, SimulationRequest, SimulationResult
+from zdc_service.simulation import OutOfRange, SimulationRequest, SimulationResult
 
 #: Most rows of a request that is worth merging; larger ones hardly notice what a request costs.
 SMALL_ROWS = 8
@@ -115,11 +115,6 @@ def merge(requests: Sequence[SimulationRequest], engine: Engine) -> Merged:
 
 
 def _rows(result: SimulationResult, request: SimulationRequest, seed: int, start: int, stop: int) -> SimulationResult:
-    hits = None
-    if result.hits is not None:
-        offsets = result.hits.offsets[start : stop + 1]
-        entries = slice(int(offsets[0]), int(offsets[-1]))
-        hits = Hits(offsets - offsets[0], result.hits.fibre[entries], result.hits.photons[entries])
     return SimulationResult(
         model=result.model,
         version=result.version,
@@ -133,6 +128,6 @@ def _rows(result: SimulationResult, request: SimulationRequest, seed: int, start
         side=result.side[start:stop],
         channels=result.channels[start:stop],
         response=None if result.response is None else result.response[start:stop],
-        hits=hits,
+        hits=None if result.hits is None else result.hits.rows(start, stop),
         timing=result.timing,
     )

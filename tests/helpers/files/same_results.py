@@ -3,7 +3,8 @@
 from dataclasses import fields
 
 import numpy as np
-from zdc_service.simulation import Hits, SimulationResult
+from zdc_detector.hits import Hits
+from zdc_service.simulation import SimulationResult
 
 
 def assert_same(result: SimulationResult, wanted: SimulationResult) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import NotReadyError, ZdcError
 from zdc_detector.finish import Finish
+from zdc_detector.hits import Hits, join_hits
 
 from zdc_service.client.base import Client
 from zdc_service.client.errors import error_of, too_late, unreachable
@@ -19,7 +20,7 @@ from zdc_service.client.transports.credentials import Credentials
 from zdc_service.client.transports.replies import broken, check_reply
 from zdc_service.messages import inference_pb2 as inference
 from zdc_service.messages import simulation_pb2 as pb
-from zdc_service.simulation import Hits, Output, SimulationRequest, SimulationResult, join_hits
+from zdc_service.simulation import Output, SimulationRequest, SimulationResult
 from zdc_service.status import GRPC_KIND_KEY
 
 METHOD = "/zdc.v1.Simulation/SimulateStream"

@@ -24,6 +24,7 @@ from zdc_common.errors import (
     ZdcError,
 )
 from zdc_detector.finish import Finish
+from zdc_detector.hits import Hits
 
 from zdc_service.client.base import Client
 from zdc_service.client.errors import error_of, too_late, unreachable
@@ -34,7 +35,7 @@ from zdc_service.client.transports.credentials import Credentials
 from zdc_service.client.transports.replies import broken, check_reply
 from zdc_service.codecs import ARRAYS, ARRAYS_HEADER, JSON, ZSTD, split_arrays
 from zdc_service.deadlines import TIMEOUT_HEADER
-from zdc_service.simulation import Hits, SimulationRequest, SimulationResult
+from zdc_service.simulation import SimulationRequest, SimulationResult
 
 SIMULATE_PATH = "/simulate"
 

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import ZdcError
 from zdc_common.words import counted
+from zdc_detector.hits import Hits
 
-from zdc_service.simulation import Hits, OutOfRange, Output, SimulationRequest, SimulationResult
+from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 
 
 def check_reply(server: str, request: SimulationRequest, result: SimulationResult) -> None:

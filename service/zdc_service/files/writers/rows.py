@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_detector.hits import Hits, join_hits
 from zdc_detector.particles import CONDITIONS, UNITS, Particles
-
-from zdc_service.simulation import Hits, join_hits
 
 
 @dataclass(frozen=True)

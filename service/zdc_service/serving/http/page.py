@@ -9,10 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 from fastapi import FastAPI, Query, Request, Response
 from pydantic import BaseModel, Field
 from zdc_common.errors import OutOfRangeError
+from zdc_detector.hits import to_hits
 from zdc_detector.particles import LARGEST, species_name
 from zdc_detector.pdg_table import mass_and_charge
 
@@ -144,8 +144,7 @@ def _masses(codes: set[int]) -> dict[int, float]:
 
 def _example(found: Nearest) -> Example:
     calorimeter = shipped_examples().calorimeter
-    flat = found.responses.reshape(len(found.responses), -1)
-    row, fibre = np.nonzero(flat)
+    hits = to_hits(found.responses)
     return Example(
         pdg=found.pdg,
         name=species_name(found.pdg),
@@ -159,11 +158,7 @@ def _example(found: Nearest) -> Example:
         shape=calorimeter.shape,
         channel_names=calorimeter.channel_names,
         channels=calorimeter.channel_sums(found.responses).tolist(),
-        hits=HitsReply(
-            offsets=np.searchsorted(row, np.arange(len(flat) + 1)).tolist(),
-            fibre=fibre.tolist(),
-            photons=flat[row, fibre].tolist(),
-        ),
+        hits=HitsReply(offsets=hits.offsets.tolist(), fibre=hits.fibre.tolist(), photons=hits.photons.tolist()),
     )
 
 

@@ -18,13 +18,14 @@ from zdc_common.errors import (
     ZdcError,
 )
 from zdc_detector.finish import Finish
+from zdc_detector.hits import Hits
 from zdc_detector.particles import Particles
 from zdc_service.client import AsyncClient, Chunk, Client, concatenate, connect, connect_async
 from zdc_service.client.errors import error_of
 from zdc_service.client.plan import JobPlan
 from zdc_service.client.transports.columns import columns_to_send
 from zdc_service.settings import EngineSettings
-from zdc_service.simulation import Hits, SimulationRequest, SimulationResult
+from zdc_service.simulation import SimulationRequest, SimulationResult
 
 USUAL = {
     "seed": 1, "repeats": 1, "output": "response", "out_of_range": "error", "first_row": 0, "model": None,
