@@ -75,6 +75,14 @@ def test_single_particles_over_both_protocols(models_folder: Path, model: str, c
         assert dense <= int(reply) < dense + 1000
 
 
+def test_decisions_have_a_time_for_every_way(models_folder: Path) -> None:
+    rows = table(run("decisions.py", models_folder, "--model", "tiny", *MOMENT))
+    assert all(float(time) > 0 for _, _, time, _ in rows)
+    assert len({(decision, way) for decision, way, *_ in rows}) == len(rows) == 12
+    chosen = [ratio for place, (decision, _, _, ratio) in enumerate(rows) if decision != rows[place - 1][0]]
+    assert chosen == ["1.0"] * 5
+
+
 @pytest.mark.alone
 def test_bulk_production_with_all_its_processes(models_folder: Path) -> None:
     options = ("--model", "tiny", "--rows", "2000", "--formats", "root", "--what", "response", "--", "--workers", "2")
