@@ -7,7 +7,6 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args
 from urllib.parse import quote, unquote
@@ -17,6 +16,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, NoDecode, SettingsConfigDict, SettingsError
 
 from zdc_common.errors import ConfigError, FileFormatError, InvalidInputError, ModelNotFoundError, ZdcError
+from zdc_common.versions import installed_version
 
 #: Exit codes, beside 0: the machine or a server refused; an option or a file is wrong; Ctrl-C; nobody reads the output.
 FAILED, WRONG_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
@@ -118,14 +118,6 @@ class _Help(argparse.RawDescriptionHelpFormatter):
         if isinstance(action.metavar, str):
             action.metavar = _METAVARS.get(action.metavar, action.metavar)
         return super()._metavar_formatter(action, default_metavar)
-
-
-def installed_version() -> str:
-    """The package's version; ``unknown`` where it runs from a checkout that is not installed."""
-    try:
-        return version("zdc-fastsim")
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:

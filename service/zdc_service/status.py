@@ -1,6 +1,5 @@
 """One table from kinds of errors to the statuses of both protocols."""
 
-import json
 from http import HTTPStatus
 
 import grpc
@@ -42,9 +41,3 @@ def message_of(error: BaseException) -> str:
         return "internal error; the server's log has the details"
     text = str(error)
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 3]}..."
-
-
-def error_body(path: str, kind: str, message: str) -> bytes:
-    """The JSON body of a refusal that no route answers, in the form of the interface to which the path belongs."""
-    inference = path.startswith("/v2")  # the Open Inference Protocol has a plain text there
-    return json.dumps({"error": message if inference else {"kind": kind, "message": message}}).encode()

@@ -1,11 +1,10 @@
 """Where a server may listen without TLS and tokens."""
 
-import ipaddress
 import logging
-import socket
 
 from zdc_common.errors import ConfigError
 
+from zdc_service.access.loopback import resolves_to_loopback
 from zdc_service.settings import ServerSettings
 
 log = logging.getLogger(__name__)
@@ -19,7 +18,7 @@ def check_exposure(settings: ServerSettings) -> None:
     ConfigError : it would listen beyond this machine with neither TLS nor tokens, and nobody said so.
     """
     _warn_of_management(settings)
-    if is_loopback(settings.host):
+    if resolves_to_loopback(settings.host):
         return
     encrypted = settings.tls_certificate is not None
     authenticated = bool(settings.token_files) or settings.tls_client_ca is not None
@@ -41,19 +40,10 @@ def check_exposure(settings: ServerSettings) -> None:
 
 def _warn_of_management(settings: ServerSettings) -> None:
     host = settings.management_host or settings.host
-    if settings.management_port is not None and not is_loopback(host):
+    if settings.management_port is not None and not resolves_to_loopback(host):
         option = "--management-host" if settings.management_host else "--management-port without --management-host"
         log.warning(
             "%s (%s) is reachable from other machines: every caller reads probes and /metrics there, in clear text",
             option,
             host,
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches an address or a name."""
-    try:
-        found = socket.getaddrinfo(host, None)
-    except OSError:  # no address of this machine; binding to it will say so
-        return False
-    return all(ipaddress.ip_address(address[0]).is_loopback for *_, address in found)

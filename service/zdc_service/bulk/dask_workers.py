@@ -12,8 +12,8 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from zdc_common.commands import installed_version
 from zdc_common.errors import ConfigError, NotReadyError, ZdcError
+from zdc_common.versions import installed_version
 
 from zdc_service.bulk.engines import Answerer, Kept, Source, Wanted
 from zdc_service.bulk.job import BulkJob
@@ -35,7 +35,7 @@ def _software() -> Callable[[], str | None]:
 
     def version() -> str | None:
         try:
-            from zdc_common.commands import installed_version
+            from zdc_common.versions import installed_version
         except ImportError:
             return None
         return installed_version()

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from zdc_common.errors import ConfigError
 
+from zdc_service.access.loopback import resolves_to_loopback
 from zdc_service.client.async_base import AsyncClient
 from zdc_service.client.base import Client
 from zdc_service.client.options import ClientOptions
@@ -124,11 +125,8 @@ def _server(url: str, options: ClientOptions) -> _Server:
     if parts.query or parts.fragment or "@" in parts.netloc or any(letter.isspace() for letter in url):
         raise ConfigError(f"{wanted}; without spaces, @, ? and #; a token comes from a token_file")
     tls = parts.scheme.endswith("s")
-    if options.token_file is not None and not tls:
-        from zdc_service.access.exposure import is_loopback
-
-        if not is_loopback(host):
-            log.warning("%s: the token travels in clear text; https or grpcs would hide it", url)
+    if options.token_file is not None and not tls and not resolves_to_loopback(host):
+        log.warning("%s: the token travels in clear text; https or grpcs would hide it", url)
     return _Server(is_grpc, f"{parts.scheme}://{parts.netloc}{path}", Credentials(options, tls))
 
 

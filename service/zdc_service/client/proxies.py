@@ -8,6 +8,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+from zdc_service.access.loopback import is_loopback
+
 #: Variables that gRPC reads, the first that is set counts; in small letters only.
 _OF_GRPC = ("grpc_proxy", "https_proxy", "http_proxy")
 _EXEMPT_FROM_GRPC = ("no_grpc_proxy", "no_proxy")
@@ -46,7 +48,7 @@ def http_proxy(url: str) -> Proxy | None:
     """
     parts, known = urlsplit(url), getproxies()
     host = parts.hostname or ""
-    if is_this_machine(host) or _is_exempt(host, parts.port, known.get("no", "")):
+    if is_loopback(host) or _is_exempt(host, parts.port, known.get("no", "")):
         return None
     for scheme in (parts.scheme, "all"):
         if proxy := known.get(scheme):
@@ -59,20 +61,12 @@ def http_proxy(url: str) -> Proxy | None:
 def grpc_proxy(host: str, port: int | None) -> Proxy | None:
     """The proxy that gRPC itself uses for a server; it reads other variables, and takes no proxies of SOCKS."""
     exempt = next(filter(None, map(os.environ.get, _EXEMPT_FROM_GRPC)), "")
-    if is_this_machine(host) or _is_exempt(host, port, exempt):
+    if is_loopback(host) or _is_exempt(host, port, exempt):
         return None
     for variable in _OF_GRPC:
         if proxy := os.environ.get(variable):
             return Proxy(proxy, variable, host) if urlsplit(proxy).scheme == "http" else None
     return None
-
-
-def is_this_machine(host: str) -> bool:
-    """Whether an address or a name is that of this machine's loopback, without asking anybody."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
 
 
 def _is_exempt(host: str, port: int | None, no_proxy: str) -> bool:

@@ -3,12 +3,11 @@
 import shlex
 import sys
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
-from zdc_common.commands import installed_version
+from zdc_common.versions import installed_version
 from zdc_detector.card import sha256_of
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def origin_of(reference: tuple[Path, "Sample"], generated: tuple[Path, "Sample"]
         command=shlex.join(["zdc", *sys.argv[1:]]),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         software=installed_version(),
-        packages={name: version(name) for name in _PACKAGES},
+        packages={name: installed_version(name) for name in _PACKAGES},
         reference=_record(*reference),
         generated=_record(*generated),
     )

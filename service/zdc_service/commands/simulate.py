@@ -6,9 +6,10 @@ from typing import Literal
 
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from zdc_common.commands import FAILED, INTERRUPTED, ListedText, end, exit_code, installed_version
+from zdc_common.commands import FAILED, INTERRUPTED, ListedText, end, exit_code
 from zdc_common.errors import ConfigError, ZdcError
 from zdc_common.interrupts import Interrupts
+from zdc_common.versions import installed_version
 from zdc_common.words import counted_are
 from zdc_detector.random import check_seed, fresh_seed
 

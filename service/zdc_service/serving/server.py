@@ -25,6 +25,7 @@ from zdc_service.serving.budget import ByteBudget
 from zdc_service.serving.http.app import create_http_app, create_management_app
 from zdc_service.serving.http.browsers import for_browsers
 from zdc_service.serving.http.guard import Guard
+from zdc_service.serving.http.page import PAGE_PATHS
 from zdc_service.serving.http.traced import TracedDoor
 from zdc_service.serving.http.transport.server import HttpServer
 from zdc_service.serving.rpc.server import RpcServer
@@ -116,7 +117,7 @@ class Server:
         if self._tracing is not None:
             app = TracedDoor(app, self._tracing)
         if self._tokens is not None:
-            app = Guard(app, self._tokens, partial(self._refused, UnauthenticatedError.kind))
+            app = Guard(app, self._tokens, partial(self._refused, UnauthenticatedError.kind), PAGE_PATHS)
         return for_browsers(app, settings, settings.host, self._refused)
 
     def _refused(self, kind: str) -> None:

@@ -11,11 +11,11 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from zdc_common.errors import ConfigError
+from zdc_common.versions import installed_version
 
 from zdc_service.simulation import SimulationResult
 
@@ -110,7 +110,7 @@ class Tracing:
                 f"--trace-endpoint {endpoint}: OpenTelemetry is not installed; pip install 'zdc-fastsim[tracing]'"
             ) from error
         url = endpoint if urlsplit(endpoint).path.strip("/") else endpoint.rstrip("/") + _TRACES_PATH
-        about = Resource.create({"service.name": SERVICE_NAME, "service.version": _version()})
+        about = Resource.create({"service.name": SERVICE_NAME, "service.version": installed_version()})
         self._provider = TracerProvider(
             ParentBasedTraceIdRatio(share),
             about.merge(OTELResourceDetector().detect()),  # what an operator calls it
@@ -159,10 +159,3 @@ class Tracing:
         if sending.is_alive():
             log.warning("the last traces are lost: %s did not take them within %g s", self._url, _FAREWELL_SECONDS)
             self._exporter.shutdown()  # type: ignore[no-untyped-call]
-
-
-def _version() -> str:
-    try:
-        return version(SERVICE_NAME)
-    except PackageNotFoundError:  # run from a checkout that is not installed
-        return "unknown"

@@ -165,9 +165,9 @@ def test_a_cluster_with_another_version_or_none_is_refused(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     other, local = tmp_path / "other", tmp_path / "dask"
-    (other / "zdc_detector").mkdir(parents=True)
-    (other / "zdc_detector" / "__init__.py").touch()
-    (other / "zdc_detector" / "commands.py").write_text(code)
+    (other / "zdc_common").mkdir(parents=True)
+    (other / "zdc_common" / "__init__.py").touch()
+    (other / "zdc_common" / "versions.py").write_text(code)
     local.mkdir()
     options = ("--nthreads", 1, "--no-nanny", "--no-dashboard", "--local-directory", local)
     with (

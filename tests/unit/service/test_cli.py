@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from helpers.models.tiny_model import write_model
 from onnxruntime import InferenceSession
-from zdc_common.commands import PIPE_CLOSED, installed_version
+from zdc_common.commands import PIPE_CLOSED
+from zdc_common.versions import installed_version
 from zdc_service.cli import main
 from zdc_service.settings import ServerSettings, usable_cores
 

@@ -4,12 +4,12 @@ import platform
 import socket
 import subprocess
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import h5py
 import torch
 from pydantic import BaseModel, ConfigDict, ValidationError
+from zdc_common.versions import installed_version
 from zdc_detector.card import Ranges, sha256_of
 from zdc_common.errors import ConfigError
 from zdc_detector.shower_rows import file_attributes
@@ -146,7 +146,7 @@ def record_session(
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         from_epoch=epoch,
         commit=git_commit(Path(__file__)),
-        versions={"python": platform.python_version(), **{name: _version(name) for name in _PACKAGES}},
+        versions={"python": platform.python_version(), **{name: installed_version(name) for name in _PACKAGES}},
         host=socket.gethostname(),
         system=f"{platform.system()} {platform.machine()}",
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -163,13 +163,6 @@ def _whole(path: Path | None) -> Path | None:
         return None if path is None else data_path(path).resolve()
     except ConfigError:
         return None
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "unknown"
 
 
 def git_commit(file: Path) -> str:

@@ -11,10 +11,11 @@ from zdc_common.errors import NotReadyError, ZdcError
 from zdc_detector.finish import Finish
 from zdc_detector.hits import Hits, join_hits
 
+from zdc_service.access.loopback import is_loopback
 from zdc_service.client.base import Client
 from zdc_service.client.errors import error_of, too_late, unreachable
 from zdc_service.client.options import ClientOptions
-from zdc_service.client.proxies import grpc_proxy, is_this_machine
+from zdc_service.client.proxies import grpc_proxy
 from zdc_service.client.transports.columns import columns_to_send
 from zdc_service.client.transports.credentials import Credentials
 from zdc_service.client.transports.replies import broken, check_reply
@@ -57,7 +58,7 @@ class GrpcServer:
             ("grpc.max_reconnect_backoff_ms", 1000),
             *keepalive_options(options.keepalive_seconds),
         ]
-        if is_this_machine(host):  # a proxy could not reach it, and its two addresses are of one server
+        if is_loopback(host):  # a proxy could not reach it, and its two addresses are of one server
             self.channel_options.append(("grpc.enable_http_proxy", 0))
         else:
             self.channel_options.append(("grpc.service_config", _IN_TURN))

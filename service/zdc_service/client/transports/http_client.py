@@ -26,10 +26,11 @@ from zdc_common.errors import (
 from zdc_detector.finish import Finish
 from zdc_detector.hits import Hits
 
+from zdc_service.access.loopback import is_loopback
 from zdc_service.client.base import Client
 from zdc_service.client.errors import error_of, too_late, unreachable
 from zdc_service.client.options import ClientOptions
-from zdc_service.client.proxies import http_proxy, is_this_machine
+from zdc_service.client.proxies import http_proxy
 from zdc_service.client.transports.columns import columns_to_send
 from zdc_service.client.transports.credentials import Credentials
 from zdc_service.client.transports.replies import broken, check_reply
@@ -59,7 +60,7 @@ class HttpServer:
         # Of its own accord httpx would take a proxy for this machine too, and stop at one that it cannot use.
         self.connection: dict[str, Any] = {"proxy": self._usable_proxy(), "trust_env": False}
         # On a network a tenth of the bytes is worth the time to compress them, within a machine it is not.
-        coding = "identity" if is_this_machine(_host(url)) else ZSTD
+        coding = "identity" if is_loopback(_host(url)) else ZSTD
         # The server's clock runs a second longer, so that it is always ours that ends the wait; what a proxy does not
         # tell a server, that its caller has gone, it learns from there.
         deadline = f"{(options.timeout_seconds + 1) * 1000:.0f}"

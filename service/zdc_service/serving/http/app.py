@@ -14,7 +14,7 @@ from zdc_common.errors import NotReadyError, ZdcError, cut
 from zdc_detector.card import Metric, ModelCard, SpeciesRange
 
 from zdc_service.engine.engine import Engine
-from zdc_service.serving.http.errors import ErrorReply, error_reply, log_internal, plain_error
+from zdc_service.serving.http.errors import ErrorReply, error_reply, log_internal, refusal
 from zdc_service.serving.http.exchange import Exchange
 from zdc_service.serving.http.inference import InferenceDoor
 from zdc_service.serving.http.page import add_page
@@ -176,11 +176,11 @@ def _add_errors(app: FastAPI, hint: str) -> None:
     async def on_invalid(_request: Request, error: Exception) -> Response:
         first = error.errors()[0] if isinstance(error, RequestValidationError) else {}
         where = ".".join(str(part) for part in first.get("loc", ()))
-        return plain_error(422, "invalid_input", f"{where}: {first.get('msg')}").response()
+        return refusal("", 422, "invalid_input", f"{where}: {first.get('msg')}").response()
 
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> Response:
         status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
         allowed = f"; allowed is {headers['Allow']}" if "Allow" in headers else ""
         text = f"{request.method} {cut(request.url.path)}: {status.phrase}{allowed}; {hint}"
-        return plain_error(status, status.name.lower(), text, headers).response()
+        return refusal("", status, status.name.lower(), text, headers).response()

@@ -15,8 +15,9 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 from zdc_common.errors import ForbiddenError, UnsupportedMediaError, ZdcError, excerpt
 
-from zdc_service.access.exposure import is_loopback
-from zdc_service.serving.http.guard import PROBES, refuse
+from zdc_service.access.loopback import is_localhost, resolves_to_loopback
+from zdc_service.serving.http.errors import error_reply
+from zdc_service.serving.http.guard import PROBES
 from zdc_service.settings import ServerSettings
 from zdc_service.status import kind_of
 
@@ -48,7 +49,7 @@ def for_browsers(app: ASGIApp, settings: ServerSettings, host: str, refused: Cal
     refused : As `BrowserGuard` takes it.
     """
     open_to_all = not settings.token_files
-    known = settings.allowed_hosts or (open_to_all and is_loopback(host))
+    known = settings.allowed_hosts or (open_to_all and resolves_to_loopback(host))
     guarded: ASGIApp = BrowserGuard(
         app,
         [host, *settings.allowed_hosts] if known else None,
@@ -122,7 +123,7 @@ class BrowserGuard:
 
     async def _refuse(self, scope: Scope, send: Send, error: ZdcError) -> None:
         self._refused(kind_of(error))
-        await refuse(scope, send, error)
+        await error_reply(error, scope["path"]).send(send)
 
 
 class _Hosts:
@@ -138,7 +139,7 @@ class _Hosts:
         if found is None:
             return False
         name = found[1] or found[2].rstrip(".")
-        if name == "localhost" or name.endswith(".localhost") or name in self._names:
+        if is_localhost(name) or name in self._names:
             return True
         try:
             ipaddress.ip_address(name)  # no other site's: only a name can be pointed elsewhere

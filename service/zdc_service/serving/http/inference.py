@@ -12,7 +12,7 @@ from zdc_common.errors import NotReadyError, TooLargeError, cut
 
 from zdc_service.deadlines import TIMEOUT_HEADER, deadline_from
 from zdc_service.serving.http.content_coding import coding_of, unpacked
-from zdc_service.serving.http.errors import log_internal, retry_headers
+from zdc_service.serving.http.errors import INFERENCE_PREFIX, error_reply, is_inference, log_internal, refusal
 from zdc_service.serving.http.exchange import LARGE_BYTES, NOBODY_RECEIVES, read_body, unless_hung_up
 from zdc_service.serving.http.inference_body import (
     HEADER_LENGTH,
@@ -30,9 +30,8 @@ from zdc_service.serving.inference.request import InferenceRequest
 from zdc_service.serving.tracing import trace_reply
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationResult
-from zdc_service.status import STATUSES, error_body, kind_of, message_of
+from zdc_service.status import kind_of
 
-PREFIX = "/v2"
 #: Label of this interface in metrics.
 PROTOCOL = "http_v2"
 
@@ -43,7 +42,7 @@ _JSON = {"Content-Type": "application/json"}
 
 
 class InferenceDoor:
-    """Answers requests below `PREFIX`, past FastAPI; every error is the protocol's ``{"error": "..."}``."""
+    """Answers requests below `INFERENCE_PREFIX`, past FastAPI; every error is the protocol's ``{"error": "..."}``."""
 
     def __init__(
         self,
@@ -77,7 +76,7 @@ class InferenceDoor:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on to the application."""
-        if scope["type"] != "http" or not f"{scope['path']}/".startswith(f"{PREFIX}/"):
+        if scope["type"] != "http" or not is_inference(scope["path"]):
             await self._app(scope, receive, send)
             return
         method, path = scope["method"], scope["path"]
@@ -86,12 +85,10 @@ class InferenceDoor:
             reply = await self._answer(_route(scope), headers, receive)
         except Exception as error:
             log_internal(f"{method} {path}", error)
-            kind = kind_of(error)
-            body = error_body(path, kind, message_of(error))
-            reply = Reply(STATUSES[kind][0], body, _JSON | retry_headers(kind))
+            reply = error_reply(error, path)
         if reply is None:
-            text = f"{method} {cut(path)} is not of the Open Inference Protocol, or not served here; GET {PREFIX} is"
-            reply = Reply(404, error_body(path, "not_found", text), _JSON)
+            text = f"{method} {cut(path)} is not of the Open Inference Protocol, or not served here"
+            reply = refusal(path, 404, "not_found", f"{text}; GET {INFERENCE_PREFIX} is")
         await reply.send(send)
 
     async def _answer(self, route: list[str], headers: Mapping[str, str], receive: Receive) -> Reply | None:
@@ -222,7 +219,7 @@ def _route(scope: Scope) -> list[str]:
     A path with an empty part or an encoded slash is not cut, and so has no route: a proxy that lets some paths alone
     pass may read it differently.
     """
-    method, path = "GET" if scope["method"] == "HEAD" else scope["method"], scope["path"][len(PREFIX) :]
+    method, path = "GET" if scope["method"] == "HEAD" else scope["method"], scope["path"][len(INFERENCE_PREFIX) :]
     parts = path.removesuffix("/").split("/")[1:]
     encoded = b"%" in scope["raw_path"] and b"%2f" in scope["raw_path"].lower()
     return [method, path] if encoded or "" in parts else [method, *parts]

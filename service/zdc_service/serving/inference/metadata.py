@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from zdc_common.commands import installed_version
+from zdc_common.versions import installed_version
 from zdc_detector.card import GRAPH_FILE, ModelCard
 
 from zdc_service.serving.inference.tensors import TensorSpec, inputs_of, outputs_of

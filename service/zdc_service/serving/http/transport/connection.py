@@ -11,7 +11,7 @@ from enum import Enum
 
 from starlette.types import Scope
 
-from zdc_service.serving.http.guard import refusal
+from zdc_service.serving.http.errors import refusal
 from zdc_service.serving.http.reply import Reply
 from zdc_service.serving.http.transport.cycle import SMALL_BYTES, Cycle
 from zdc_service.serving.http.transport.framing import HEAD_BYTES, MalformedError, RequestHead, RequestReader

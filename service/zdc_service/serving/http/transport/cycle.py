@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Message, Scope
 
-from zdc_service.serving.http.guard import refusal
+from zdc_service.serving.http.errors import error_reply
 from zdc_service.serving.http.reply import Reply
 
 if TYPE_CHECKING:
@@ -138,8 +138,7 @@ class Cycle:
         if self.started:
             self.cut_off()  # the caller must not take a part for the whole
         else:
-            message = "internal error; the server's log has the details"
-            self.refuse(refusal(self.path, 500, "internal", message))
+            self.refuse(error_reply(RuntimeError("not answered"), self.path))
 
     async def receive(self) -> Message:
         """ASGI's receive: a part of the body, or that the caller has left or is answered."""

@@ -9,9 +9,8 @@ from starlette.types import ASGIApp
 from zdc_common.errors import OverloadedError
 
 from zdc_service.serving.budget import ByteBudget
-from zdc_service.serving.http.guard import refusal
+from zdc_service.serving.http.errors import error_reply
 from zdc_service.serving.http.reply import Reply
-from zdc_service.status import STATUSES
 
 if TYPE_CHECKING:
     from zdc_service.serving.http.transport.cycle import Cycle
@@ -59,8 +58,7 @@ class ConnectionRules:
     def full(self, path: str) -> Reply:
         """The answer if the budget has no room for the body or the answer of a request for `path`."""
         message = f"bodies and unread answers fill the {self.budget.limit} bytes of --max-held-bytes; try again"
-        status, _ = STATUSES[OverloadedError.kind]
-        return refusal(path, status, OverloadedError.kind, message, {"Retry-After": "1"})
+        return error_reply(OverloadedError(message), path)
 
     def make_room(self, now: float) -> None:
         """Cut off the caller who has been reading for longest, if that is longer than `body_seconds`."""

@@ -1,0 +1,31 @@
+"""Whether an address or a name is that of this machine alone."""
+
+import ipaddress
+import socket
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is a loopback address or ``localhost``; asks no name server.
+
+    Parameters
+    ----------
+    host : A name, an IPv4 address, or an IPv6 address with or without brackets.
+    """
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return is_localhost(host)
+
+
+def is_localhost(name: str) -> bool:
+    """Whether a name, in lower case, means this machine by itself (RFC 6761, section 6.3)."""
+    return name == "localhost" or name.endswith(".localhost")
+
+
+def resolves_to_loopback(host: str) -> bool:
+    """Whether all addresses of a host are loopback addresses; asks the resolver, and is False without an answer."""
+    try:
+        found = socket.getaddrinfo(host, None)
+    except OSError:
+        return False
+    return all(is_loopback(str(address[0])) for *_, address in found)
