@@ -14,6 +14,7 @@ from zdc_service.engine.engine import Engine
 from zdc_service.simulating.batcher import LATE, WORTH_SHARING, Batcher
 from zdc_service.simulating.job import Job, Plan
 from zdc_service.simulating.merging import REFUSALS, SMALL_ROWS, merge, merging_key
+from zdc_service.simulating.planner import Planner
 from zdc_service.simulation import SimulationRequest, SimulationResult
 
 Waiting = asyncio.Future[SimulationResult]
@@ -42,26 +43,11 @@ class Dispatcher:
     moment ago, the loop's time goes to them, and the workers compute: while one is busy, small requests collect.
     """
 
-    def __init__(
-        self,
-        batcher: Batcher,
-        plan: Callable[[SimulationRequest], Plan],
-        engine_of: Callable[[SimulationRequest], Engine],
-        max_request_rows: int,
-    ):
-        """Hand jobs to a batcher.
-
-        Parameters
-        ----------
-        batcher : Computes them.
-        plan : Checks one request.
-        engine_of : The model that a request asks for, or ModelNotFoundError.
-        max_request_rows : `plan` refuses requests with more.
-        """
+    def __init__(self, batcher: Batcher, planner: Planner):
+        """`planner` checks requests; `batcher` computes them."""
         self._batcher = batcher
-        self._plan = plan
-        self._engine_of = engine_of
-        self._most_rows = min(SMALL_ROWS, max_request_rows)
+        self._planner = planner
+        self._most_rows = min(SMALL_ROWS, planner.max_request_rows)
         self._jobs: list[tuple[Job, Waiting]] = []
         self._small: dict[Hashable, list[_Caller]] = {}
         self._small_rows = 0
@@ -76,20 +62,18 @@ class Dispatcher:
         self._jobs.append((job, waiting))
         return waiting
 
-    def ask(self, request: SimulationRequest, deadline: float | None = None) -> Waiting:
-        """The result of a request, or the error of planning it.
+    def ask(self, request: SimulationRequest, engine: Engine, deadline: float | None = None) -> Waiting:
+        """The result of a request, or the error of planning it; `engine` is its model.
 
         Raises
         ------
-        ModelNotFoundError : no such model or version.
         OverloadedError, NotReadyError : as `Batcher.submit`.
         ZdcError : what planning raises, for a request that is not small.
         """
         rows = len(request.particles)
-        engine = self._engine_of(request)
         key = merging_key(request, engine) if rows <= self._most_rows else None
         if key is None:
-            plan = self._plan(request)
+            plan = self._planner.plan(request, engine)
             return self.submit(Job(plan, 0, plan.rows, deadline))
         try:
             self._batcher.reserve(rows)
@@ -174,7 +158,7 @@ class Dispatcher:
     def _send_apart(self, callers: Sequence[_Caller], alone: bool) -> None:
         for caller in callers:
             try:
-                plan = self._plan(caller.request)
+                plan = self._planner.plan(caller.request, caller.engine)
             except Exception as error:
                 _fail([caller.waiting], error)
             else:

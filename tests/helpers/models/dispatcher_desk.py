@@ -14,6 +14,8 @@ from zdc_detector.particles import Particles
 from zdc_service.engine.engine import Engine
 from zdc_service.simulating.batcher import Batcher
 from zdc_service.simulating.dispatcher import Dispatcher, Waiting
+from zdc_service.simulating.job import Plan
+from zdc_service.simulating.planner import Planner
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
 from zdc_service.telemetry.metrics import Metrics
@@ -34,28 +36,31 @@ class Desk:
     Attributes
     ----------
     dispatcher, batcher : With a queue of `QUEUE_ROWS`.
-    plan : Checks a request.
+    planner : Finds models and checks requests.
     engine : The default model, ``tiny`` version 2.
     other : The model ``strips``.
     """
 
-    def __init__(self, planner: Simulator, threads: int = 1):
+    def __init__(self, planner: Planner, threads: int = 1):
         """`planner` has engines with gates, and requests of at most `REQUEST_ROWS`."""
-        self.engine, self.other = (_gated(planner.repository.get(name)) for name in ("tiny", "strips"))
+        self.engine, self.other = (
+            _gated(planner.engine_of(SimulationRequest(some_particles(1), model=name))) for name in ("tiny", "strips")
+        )
         self.engine.fresh()
         self.other.fresh()
         self._metrics = Metrics()
         self.batcher = Batcher(threads, QUEUE_ROWS, self._metrics)
 
-        def engine_of(request: SimulationRequest) -> Engine:
-            return planner.repository.get(request.model, request.version)
-
-        self.dispatcher = Dispatcher(self.batcher, planner.plan, engine_of, REQUEST_ROWS)
-        self.plan = planner.plan
+        self.planner = planner
+        self.dispatcher = Dispatcher(self.batcher, planner)
 
     def ask(self, *requests: SimulationRequest, deadline: float | None = None) -> list[Waiting]:
         """Ask for several in one turn."""
-        return [self.dispatcher.ask(request, deadline) for request in requests]
+        return [self.dispatcher.ask(request, self.planner.engine_of(request), deadline) for request in requests]
+
+    def plan(self, request: SimulationRequest) -> Plan:
+        """The plan of a request."""
+        return self.planner.plan(request, self.planner.engine_of(request))
 
     async def occupy(self) -> list[Waiting]:
         """Close the gate; then one merged batch is being computed, and the next one waits for the only worker."""

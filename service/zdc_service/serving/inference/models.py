@@ -44,6 +44,7 @@ class Asked:
 
     Attributes
     ----------
+    engine : The model that it asks for.
     simulation : What is to be simulated.
     outputs : Names of the outputs wanted.
     deadline : `time.monotonic` after which the answer is not wanted, or None.
@@ -51,6 +52,7 @@ class Asked:
     plan : The simulation as checked, where that was done beforehand.
     """
 
+    engine: Engine
     simulation: SimulationRequest
     outputs: tuple[str, ...]
     deadline: float | None
@@ -97,11 +99,12 @@ class Models:
         simulation = prepared.simulation
         row = sum(math.prod(spec.shape[1:]) for spec in outputs_of(engine.card) if spec.name in prepared.outputs)
         return Asked(
+            engine,
             simulation,
             prepared.outputs,
             min(deadlines, default=None),
             len(simulation.particles) * row * int(DATATYPES[OUTPUT_DATATYPE].itemsize),
-            self._simulator.plan(simulation) if check else None,
+            self._simulator.plan(simulation, engine) if check else None,
         )
 
     def dispatch(self, asked: Asked) -> "asyncio.Future[SimulationResult]":
@@ -112,7 +115,7 @@ class Models:
         ZdcError : As `Simulator.ask`; otherwise the future does.
         """
         if asked.plan is None:
-            return self._simulator.ask(asked.simulation, asked.deadline)
+            return self._simulator.ask(asked.simulation, asked.deadline, asked.engine)
         return self._simulator.dispatch(asked.plan, deadline=asked.deadline)
 
     def check_loaded(self, name: str, version: str) -> None:

@@ -15,6 +15,7 @@ from helpers.models.dispatcher_desk import BAD, Desk, check, in_a_loop, rows, sm
 from helpers.models.tiny_model import some_particles
 from helpers.waiting import until
 from zdc_common.errors import DeadlineError, OutOfRangeError, OverloadedError
+from zdc_service.simulating.planner import Planner
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest
 
@@ -53,7 +54,7 @@ async def test_a_model_by_its_name_and_by_default_is_one_model(desk: Desk) -> No
 
 
 @in_a_loop
-async def test_many_callers_are_shared_among_the_threads(planner: Simulator, simulator: Simulator) -> None:
+async def test_many_callers_are_shared_among_the_threads(planner: Planner, simulator: Simulator) -> None:
     desk = Desk(planner, threads=2)
     requests = [SimulationRequest(some_particles(1, seed), seed=seed) for seed in range(40)]
     desk.engine.gate.clear()
@@ -127,7 +128,7 @@ async def test_while_the_worker_is_busy_requests_collect_and_leave_as_one(desk: 
 
 
 @in_a_loop
-async def test_few_rows_wait_for_the_batch_under_way_and_many_do_not(planner: Simulator, simulator: Simulator) -> None:
+async def test_few_rows_wait_for_the_batch_under_way_and_many_do_not(planner: Planner, simulator: Simulator) -> None:
     desk = Desk(planner, threads=2)
     desk.engine.gate.clear()
     first = desk.ask(*small(2, seed=900))
@@ -188,7 +189,7 @@ async def test_results_go_with_their_callers(desk: Desk) -> None:
 
 
 @in_a_loop
-async def test_random_callers(planner: Simulator, simulator: Simulator) -> None:
+async def test_random_callers(planner: Planner, simulator: Simulator) -> None:
     """Everything at once, several times over: nobody is lost, doubled or mixed up, and the counts add up."""
     desk, rng, asked = Desk(planner, threads=2), np.random.default_rng(5), 0
 
@@ -201,7 +202,7 @@ async def test_random_callers(planner: Simulator, simulator: Simulator) -> None:
         seconds = rng.choice([0.0005, 0.01, 10.0])
         await asyncio.sleep(rng.random() * 0.05)
         try:
-            waiting = desk.dispatcher.ask(request, time.monotonic() + seconds)
+            waiting = desk.ask(request, deadline=time.monotonic() + seconds)[0]
             if rng.random() < 0.2:
                 asyncio.get_running_loop().call_later(rng.random() * 0.01, waiting.cancel)
             answer = await waiting

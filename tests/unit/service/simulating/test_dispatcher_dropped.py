@@ -21,7 +21,7 @@ async def test_who_is_late_is_told_and_the_others_of_the_batch_are_answered(desk
     requests = small(5)
     occupying = await desk.occupy()
     waiting = [
-        desk.dispatcher.ask(request, deadline)
+        desk.ask(request, deadline=deadline)[0]
         for request, deadline in zip(requests, (past, later, soon, None, soon), strict=True)
     ]
     await asyncio.sleep(0.05)
@@ -42,7 +42,7 @@ async def test_who_gets_late_in_the_batch_is_told_and_the_others_are_answered(de
     desk.engine.gate.clear()
     soon = time.monotonic() + 0.05
     waiting = [
-        desk.dispatcher.ask(request, deadline) for request, deadline in zip(requests, (soon, None, soon), strict=True)
+        desk.ask(request, deadline=deadline)[0] for request, deadline in zip(requests, (soon, None, soon), strict=True)
     ]
     await until(lambda: bool(desk.engine.batches))
     await until(lambda: time.monotonic() > soon)

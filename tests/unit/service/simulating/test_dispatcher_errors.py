@@ -20,7 +20,6 @@ from zdc_common.errors import (
 )
 from zdc_detector.particles import MASS
 from zdc_service.settings import EngineSettings
-from zdc_service.simulating.dispatcher import Dispatcher
 from zdc_service.simulating.job import Job, Plan
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
@@ -147,14 +146,15 @@ async def test_a_closed_batcher_tells_everyone(desk: Desk) -> None:
 
 
 @in_a_loop
-async def test_an_error_that_futures_do_not_take_reaches_its_caller(desk: Desk) -> None:
+async def test_an_error_that_futures_do_not_take_reaches_its_caller(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A StopIteration of planning once left its caller, and those of the same turn, waiting for ever."""
 
-    def plan(_: SimulationRequest) -> Plan:
+    def plan(*_: object) -> Plan:
         raise StopIteration
 
-    dispatcher = Dispatcher(desk.batcher, plan, lambda _: desk.engine, 100)
-    waiting = [dispatcher.ask(request) for request in (BAD, replace(BAD, seed=1))]
-    for one in waiting:
+    monkeypatch.setattr(desk.planner, "plan", plan)
+    for one in desk.ask(BAD, replace(BAD, seed=1)):
         with pytest.raises(RuntimeError, match="StopIteration"):
             await one

@@ -1,0 +1,162 @@
+"""Checks a request and makes the plan that its rows are computed by."""
+
+import time
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+from zdc_common.errors import InvalidInputError, OutOfRangeError
+from zdc_detector.card import RANGES, SPECIES, ModelCard
+from zdc_detector.finish import Finish
+from zdc_detector.particles import LARGEST, PX, VX, Particles
+from zdc_detector.random import LARGEST_NORMAL, MAX_ROW, check_seed, fresh_seed
+
+from zdc_service.engine.engine import Engine
+from zdc_service.engine.repository import Repository
+from zdc_service.simulating.job import Plan, Tally
+from zdc_service.simulation import OutOfRange, SimulationRequest, check_rows
+from zdc_service.status import kind_of
+from zdc_service.telemetry.metrics import Metrics
+
+_NAMED_PARTICLES = 3  # an error message names this many and counts the rest
+
+
+class Planner:
+    """Finds the model of a request, checks the request and plans its rows. Thread-safe.
+
+    Attributes
+    ----------
+    max_request_rows : Maximum number of rows of one request.
+    """
+
+    def __init__(self, repository: Repository, max_request_rows: int, metrics: Metrics):
+        """`metrics` counts the particles outside the trained range."""
+        self._repository = repository
+        self.max_request_rows = max_request_rows
+        self._metrics = metrics
+
+    def engine_of(self, request: SimulationRequest) -> Engine:
+        """The model that a request asks for; raises ModelNotFoundError."""
+        return self._repository.get(request.model, request.version)
+
+    def plan(self, request: SimulationRequest, engine: Engine) -> Plan:
+        """Check a request and compute everything that its rows depend on; an error is counted as the model's.
+
+        Parameters
+        ----------
+        request : To be checked.
+        engine : The model, from `engine_of`.
+
+        Raises
+        ------
+        InvalidInputError : seed, first row, repeats or noise outside their bounds.
+        TooLargeError : more rows than `max_request_rows`.
+        OutOfRangeError : a particle outside the trained range, if the request says ``error``.
+        """
+        began = time.monotonic()
+        try:
+            return self._plan(request, engine)
+        except Exception as error:
+            engine.statistics.failed(kind_of(error), time.monotonic() - began)
+            raise
+
+    def _plan(self, request: SimulationRequest, engine: Engine) -> Plan:
+        seed = fresh_seed() if request.seed is None else request.seed
+        check_seed(seed, request.first_row)
+        if request.repeats < 1:
+            raise InvalidInputError(f"repeats = {request.repeats} must be at least 1")
+        rows = len(request.particles) * request.repeats
+        check_rows(len(request.particles), request.repeats, self.max_request_rows)
+        if request.first_row + rows > MAX_ROW:
+            raise InvalidInputError(f"first_row = {request.first_row} leaves no room for {rows} rows below 2^63")
+        noise = _check_noise(engine.card, request)
+        kept, skipped, extrapolated = self._in_range(engine.card, request)
+        everything = len(kept) == len(request.particles)
+        particles = request.particles if everything else request.particles[kept]
+        aimed = particles.toward_a()
+        if extrapolated:
+            aimed = _missing(aimed, engine.card.calorimeter.behind_face(aimed.conditions))
+        return Plan(
+            engine=engine,
+            particles=aimed,
+            index=kept,
+            side=particles.side,
+            seed=seed,
+            first_row=request.first_row,
+            repeats=request.repeats,
+            output=request.output,
+            finish=Finish.NONE if request.rates else engine.card.finish,
+            skipped=skipped,
+            extrapolated=extrapolated,
+            tally=Tally(len(kept) * request.repeats, engine.statistics),
+            noise=noise if noise is None or everything else noise[kept],
+        )
+
+    def _in_range(
+        self, card: ModelCard, request: SimulationRequest
+    ) -> tuple[NDArray[np.uint32], Mapping[str, int], Mapping[str, int]]:
+        """Indices of the particles to simulate, and the others counted by reason."""
+        everything = np.arange(len(request.particles), dtype=np.uint32)
+        reasons = card.ranges.outside(request.particles)
+        outside = np.flatnonzero(reasons)
+        if not outside.size:
+            return everything, {}, {}
+        counts = {RANGES[i]: int(n) for i, n in enumerate(np.bincount(reasons)) if i and n}
+        for reason, count in counts.items():
+            self._metrics.out_of_range.labels(reason, request.out_of_range.value).inc(count)
+        refused = {
+            OutOfRange.ERROR: outside,
+            OutOfRange.EXTRAPOLATE: np.flatnonzero(reasons == SPECIES),  # of which the model knows nothing
+            OutOfRange.SKIP: outside[:0],
+        }[request.out_of_range]
+        if refused.size:
+            raise _out_of_range(card, request, refused, remedy=SPECIES not in reasons[refused])
+        if request.out_of_range is OutOfRange.EXTRAPOLATE:
+            return everything, {}, counts
+        return np.delete(everything, outside), counts, {}
+
+
+def _missing(particles: Particles, rows: NDArray[np.bool_]) -> Particles:
+    """Particles of which some fly past every face; a graph prolongs their lines backwards, to a face behind them."""
+    if not rows.any():
+        return particles
+    conditions = particles.conditions.copy()
+    conditions[rows, VX] = LARGEST
+    conditions[rows, PX] = 0
+    return Particles(particles.pdg, conditions)
+
+
+def _out_of_range(
+    card: ModelCard, request: SimulationRequest, refused: NDArray[np.intp], remedy: bool
+) -> OutOfRangeError:
+    """Of particles that are refused; `remedy` says whether extrapolating would simulate them all."""
+    messages = [
+        f"particle[{row}]: {card.ranges.message(request.particles, row)}" for row in refused[:_NAMED_PARTICLES].tolist()
+    ]
+    more = f"; and {refused.size - _NAMED_PARTICLES} more" if refused.size > _NAMED_PARTICLES else ""
+    accepted = (
+        "out_of_range = skip or extrapolate accepts such particles"
+        if remedy
+        else "out_of_range = skip leaves such particles out, and no setting simulates another species"
+    )
+    return OutOfRangeError(f"{'; '.join(messages)}{more}; {accepted}")
+
+
+def _check_noise(card: ModelCard, request: SimulationRequest) -> NDArray[np.float32] | None:
+    if request.noise is None:
+        return None
+    wanted = (len(request.particles), card.noise.dimension)
+    if request.noise.shape != wanted:
+        raise InvalidInputError(
+            f"noise has shape {request.noise.shape}; {card.name} takes {wanted}: one row for each particle"
+        )
+    if request.repeats != 1:
+        raise InvalidInputError(f"repeats = {request.repeats} with noise given; repeat particles and noise instead")
+    possible = np.abs(request.noise) <= LARGEST_NORMAL  # nan is not
+    if not possible.all():
+        row, column = np.unravel_index(np.argmin(possible), possible.shape)
+        raise InvalidInputError(
+            f"particle[{row}]: noise[{column}] = {request.noise[row, column]:g} must be within +-{LARGEST_NORMAL:g}; "
+            "noise is standard normal numbers"
+        )
+    return request.noise
