@@ -1,4 +1,4 @@
-"""Numbers in messages."""
+"""Phrases of messages."""
 
 
 def counted(number: int, noun: str) -> str:
@@ -9,3 +9,8 @@ def counted(number: int, noun: str) -> str:
 def counted_are(number: int, noun: str) -> str:
     """The same with its verb: ``1 row is`` or ``2 rows are``."""
     return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"
+
+
+def install_advice(extra: str) -> str:
+    """How to install the packages of an optional extra, e.g. ``hep``; the package is not on PyPI."""
+    return f"in a checkout of zdc-fastsim run: pip install '.[{extra}]'"

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from zdc_common.errors import ConfigError, NotReadyError, ZdcError
 from zdc_common.versions import installed_version
+from zdc_common.words import install_advice
 
 from zdc_service.bulk.engines import Answerer, Kept, Source, Wanted
 from zdc_service.bulk.job import BulkJob
@@ -103,8 +104,7 @@ class DaskWorkers(Workers):
             self._dask = import_module("distributed")
         except ModuleNotFoundError as error:
             raise ConfigError(
-                "--scheduler and --workers need the package distributed; install it with: "
-                "pip install 'zdc-fastsim[dask]'"
+                f"--scheduler and --workers need the package distributed; {install_advice('dask')}"
             ) from error
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it says, our errors say
         with ExitStack() as opening:

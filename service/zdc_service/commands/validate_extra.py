@@ -3,6 +3,7 @@
 from importlib import import_module
 
 from zdc_common.errors import ConfigError
+from zdc_common.words import install_advice
 
 #: What `zdc_metrics` imports beside numpy.
 _PACKAGES = ("scipy", "sklearn", "threadpoolctl", "matplotlib", "mplhep", "jinja2")
@@ -14,6 +15,4 @@ def need_validate_extra(command: str) -> None:
         try:
             import_module(name)
         except ModuleNotFoundError as error:
-            raise ConfigError(
-                f'{command} needs the package {error.name}; install it with: pip install "zdc-fastsim[validate]"'
-            ) from error
+            raise ConfigError(f"{command} needs the package {error.name}; {install_advice('validate')}") from error

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 
 from zdc_common.errors import ConfigError, ModelError
+from zdc_common.words import install_advice
 from zdc_detector.card import GRAPH_FILE, ModelCard
 from zdc_detector.particles import CONDITIONS
 
@@ -16,7 +17,7 @@ try:
     import onnxruntime as ort
 except ModuleNotFoundError as error:  # one of two packages provides it, so it is no plain dependency
     raise ConfigError(
-        "onnxruntime is not installed; pip install 'zdc-fastsim[cpu]' (or [gpu]), or simulate on a server that has it"
+        f"onnxruntime is not installed; {install_advice('cpu')} (gpu instead of cpu for CUDA), or simulate on a server"
     ) from error
 
 log = logging.getLogger(__name__)

@@ -12,6 +12,7 @@ from types import ModuleType
 import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import ConfigError, FileFormatError, InvalidInputError, rename_row
+from zdc_common.words import install_advice
 from zdc_detector.particles import CONDITIONS, Particles
 
 #: Columns that name a particle in its source; they travel to the output unchanged.
@@ -272,6 +273,4 @@ def hep_package(name: str, purpose: str) -> ModuleType:
     try:
         return import_module(name)
     except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{purpose} need the package {error.name}; install it with: pip install 'zdc-fastsim[hep]'"
-        ) from error
+        raise ConfigError(f"{purpose} need the package {error.name}; {install_advice('hep')}") from error

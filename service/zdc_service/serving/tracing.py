@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from zdc_common.errors import ConfigError
 from zdc_common.versions import installed_version
+from zdc_common.words import install_advice
 
 from zdc_service.simulation import SimulationResult
 
@@ -107,7 +108,7 @@ class Tracing:
             from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
         except ModuleNotFoundError as error:
             raise ConfigError(
-                f"--trace-endpoint {endpoint}: OpenTelemetry is not installed; pip install 'zdc-fastsim[tracing]'"
+                f"--trace-endpoint {endpoint}: OpenTelemetry is not installed; {install_advice('tracing')}"
             ) from error
         url = endpoint if urlsplit(endpoint).path.strip("/") else endpoint.rstrip("/") + _TRACES_PATH
         about = Resource.create({"service.name": SERVICE_NAME, "service.version": installed_version()})

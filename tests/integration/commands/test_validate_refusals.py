@@ -102,7 +102,7 @@ def test_a_missing_extra_is_one_line(
     more = ("--reference", validated.reference) if command == "validate" else ()
     assert run(validated.generated, *more, command=command) == 2
     assert capsys.readouterr().err == (
-        f'zdc: zdc {command} needs the package mplhep; install it with: pip install "zdc-fastsim[validate]"\n'
+        f"zdc: zdc {command} needs the package mplhep; in a checkout of zdc-fastsim run: pip install '.[validate]'\n"
     )
 
 

@@ -276,7 +276,7 @@ def test_wrong_endpoints_are_refused(endpoint: str) -> None:
 
 def test_without_the_extra_the_option_is_refused(models_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "opentelemetry.sdk.resources", None)
-    with pytest.raises(ConfigError, match=r"--trace-endpoint http://a:4318: .*pip install 'zdc-fastsim\[tracing\]'"):
+    with pytest.raises(ConfigError, match=r"--trace-endpoint http://a:4318: .*pip install '\.\[tracing\]'"):
         Server(settings(models_folder, trace_endpoint="http://a:4318"))
 
 

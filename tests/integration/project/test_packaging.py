@@ -197,4 +197,4 @@ def test_a_folder_without_models_is_one_line(installed: Installed, command: list
 def test_a_missing_onnxruntime_is_one_line(installed: Installed, command: list[str]) -> None:
     done = installed.run("python", "-c", WITHOUT_ONNXRUNTIME, *command)
     assert (done.returncode, done.stdout) == (2, "")
-    assert re.fullmatch(r"zdc.*: onnxruntime is not installed; .*zdc-fastsim\[cpu\].*\n", done.stderr)
+    assert re.fullmatch(r"zdc.*: onnxruntime is not installed; .*pip install '\.\[cpu\]'.*\n", done.stderr)

@@ -1,6 +1,11 @@
-"""Numbers in messages."""
+"""Phrases of messages."""
+
+import re
+from importlib.metadata import metadata
+from pathlib import Path
 
 import pytest
+import zdc_service
 from zdc_common.errors import InvalidInputError
 from zdc_common.words import counted, counted_are
 from zdc_detector.particles import Particles
@@ -17,3 +22,13 @@ def test_further_rows_are_counted(wrong: int, said: str) -> None:
     columns = {"pdg": [22] * 3, "px": [0.0] * 3, "py": [0.0] * 3, "pz": [float("nan")] * wrong + [100.0] * (3 - wrong)}
     with pytest.raises(InvalidInputError, match=said):
         Particles.from_columns(columns)
+
+
+def test_the_advice_names_extras_that_exist() -> None:
+    """Every extra that a message names is one of the package's."""
+    source = Path(zdc_service.__file__).parent
+    named = {
+        extra for path in source.rglob("*.py") for extra in re.findall(r"install_advice\('(\w+)'\)", path.read_text())
+    }
+    assert {"cpu", "hep", "dask", "validate", "tracing"} <= named
+    assert named <= set(metadata("zdc-fastsim").get_all("Provides-Extra") or ())

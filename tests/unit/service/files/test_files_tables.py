@@ -67,7 +67,7 @@ def test_unknown_endings_and_absent_files_are_refused(tmp_path: Path) -> None:
 def test_an_absent_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write_parquet(tmp_path / "particles.parquet", table(1))
     monkeypatch.setitem(__import__("sys").modules, "pyarrow.parquet", None)
-    with pytest.raises(ConfigError, match=r"pip install 'zdc-fastsim\[hep\]'"):
+    with pytest.raises(ConfigError, match=r"pip install '\.\[hep\]'"):
         open_particles(path)
 
 
