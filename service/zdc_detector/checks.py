@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
+from zdc_detector.mass_shell import ENERGY_TOLERANCE, energies_agree, masses_agree, total_energy
 from zdc_detector.particles import (
     CHARGE,
     CONDITIONS,
     ENERGY,
-    ENERGY_TOLERANCE,
     MASS,
-    MASS_TOLERANCE,
     PX,
     PZ,
 )
@@ -161,9 +160,10 @@ def _particle_problems(conditions: NDArray[np.float64], pdg: NDArray[np.int64]) 
     codes, first, place = np.unique(pdg, return_index=True, return_inverse=True)
     table, unknown = _table_of(codes)
     mass, charge = table[place].T
-    energy = np.sqrt(np.sum(conditions[:, PX : PZ + 1] ** 2, axis=1) + (conditions[:, MASS] * 1e-3) ** 2)
-    off_mass = whole & (np.abs(conditions[:, MASS] - mass) > MASS_TOLERANCE * mass + 1e-3)
-    off_energy = whole & ~off_mass & (np.abs(conditions[:, ENERGY] - energy) > ENERGY_TOLERANCE * energy)
+    energy = total_energy(conditions[:, PX : PZ + 1], conditions[:, MASS])
+    known = whole & np.isfinite(mass)
+    off_mass = known & ~masses_agree(conditions[:, MASS], mass)
+    off_energy = whole & ~off_mass & ~energies_agree(conditions[:, ENERGY], energy)
 
     def column(row: int) -> int:
         return int(np.argmin(finite[row]))
@@ -178,7 +178,7 @@ def _particle_problems(conditions: NDArray[np.float64], pdg: NDArray[np.int64]) 
             ),
         ),
         (
-            whole & np.isfinite(charge) & (conditions[:, CHARGE] != charge),
+            known & (conditions[:, CHARGE] != charge),
             lambda r: (
                 f"charge = {conditions[r, CHARGE]:g} e, the PDG table has {charge[r]:g} e for {pdg[r]}; "
                 "ROOT's TParticlePDG::Charge() is in |e|/3, ours is in e"

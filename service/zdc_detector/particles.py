@@ -18,17 +18,13 @@ from zdc_common.errors import InvalidInputError, OutOfRangeError, cut, excerpt
 from zdc_common.words import counted
 
 from zdc_detector.columns import as_column
+from zdc_detector.mass_shell import energies_agree, masses_agree, total_energy
 from zdc_detector.pdg_table import as_nucleons, look_up, mass_and_charge, pdg_table
 
 CONDITIONS = ("energy", "vx", "vy", "vz", "px", "py", "pz", "mass", "charge")
 UNITS = ("GeV", "cm", "cm", "cm", "GeV/c", "GeV/c", "GeV/c", "MeV", "e")
 ENERGY, VX, VY, VZ, PX, PY, PZ, MASS, CHARGE = range(9)
 KINEMATICS = ("px", "py", "pz", "vx", "vy", "vz")
-
-#: Given mass and energy must agree with the PDG table and E^2 = p^2 + m^2 this well: generators carry
-#: masses rounded to 4-5 digits, while the unit errors meant to be caught are factors of 1000.
-MASS_TOLERANCE = 0.02
-ENERGY_TOLERANCE = 0.01
 
 #: Bounds of every number, in its own unit: far outside any particle of an accelerator, and such that no float32
 #: computation with them (E^2, the line to the face) overflows to infinity.
@@ -170,13 +166,12 @@ class Particles:
 
         mass, charge = _from_table(pdg, columns, n)
         out[:, MASS], out[:, CHARGE] = mass, charge
-        momentum = out[:, PX : PZ + 1].astype(np.float64)
-        energy = np.sqrt(np.sum(momentum**2, axis=1) + (mass * 1e-3) ** 2)
+        energy = total_energy(out[:, PX : PZ + 1].astype(np.float64), mass)
         if "energy" in columns:
             given = _float_column("energy", columns["energy"], n)
             _check_bounds("energy", given)
             _require(
-                np.abs(given - energy) <= ENERGY_TOLERANCE * energy,
+                energies_agree(given, energy),
                 "energy",
                 given,
                 "GeV disagrees with sqrt(p^2 + m^2) = {}; energies are total energies in GeV, momenta in GeV/c",
@@ -250,9 +245,8 @@ def _from_table(
                 f"particle[{row}]: {error}; send its mass [MeV] and charge [e], or a species the model knows"
             ) from error
     if "mass" in given:
-        agrees = np.abs(given["mass"] - mass) <= MASS_TOLERANCE * mass + 1e-3
         remedy = "MeV; the PDG table has {} MeV: masses are in MeV, did you send GeV?"
-        _require(agrees | ~in_table, "mass", given["mass"], remedy, mass)
+        _require(masses_agree(given["mass"], mass) | ~in_table, "mass", given["mass"], remedy, mass)
         _require(given["mass"] >= 0, "mass", given["mass"], "MeV must not be negative")
         mass = np.where(in_table, mass, given["mass"])
     if "charge" in given:

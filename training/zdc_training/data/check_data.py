@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
 from zdc_detector.checks import REQUIRED, Columns, Problem, find_problems, layout_problems
+from zdc_detector.mass_shell import total_energy
 from zdc_detector.particles import ENERGY, MASS, PX, PZ, species_name
 from zdc_detector.showers import read_columns
 
@@ -118,5 +119,5 @@ def _range(values: NDArray[np.integer]) -> str:
 
 def _energy_deviation(conditions: NDArray[np.float32]) -> float:
     c = conditions.astype(np.float64)
-    energy = np.sqrt(np.sum(c[:, PX : PZ + 1] ** 2, axis=1) + (c[:, MASS] * 1e-3) ** 2)
+    energy = total_energy(c[:, PX : PZ + 1], c[:, MASS])
     return float(np.max(np.abs(energy / c[:, ENERGY] - 1)))

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError
+from zdc_detector.mass_shell import masses_agree
 from zdc_detector.particles import CHARGE, MASS, species_name
 from zdc_detector.pdg_table import mass_and_charge
 
@@ -47,7 +48,7 @@ def infer_pdg(conditions: NDArray[np.float32]) -> tuple[NDArray[np.int64], list[
     codes = np.zeros(len(pairs), dtype=np.int64)
     notes = []
     for i, (mass, charge) in enumerate(pairs.astype(np.float64)):
-        fits = (np.abs(table[:, 0] - mass) <= _MASS_MATCH * table[:, 0] + 1e-3) & (table[:, 1] == charge)
+        fits = masses_agree(mass, table[:, 0], _MASS_MATCH) & (table[:, 1] == charge)
         if not fits.any():
             raise FileFormatError(
                 f"row {first[i]}: no particle has mass {mass:g} MeV and charge {charge:g} e; masses are in MeV, "
@@ -78,9 +79,7 @@ def looks_like_pdg(values: NDArray[np.generic], conditions: NDArray[np.float32])
     rows = np.unique(np.column_stack([numbers, conditions[:, [MASS, CHARGE]]]), axis=0)
     known = {code: mass_and_charge(code) for code in _every_code()}
     return all(
-        int(code) in known
-        and abs(known[int(code)][0] - mass) <= _MASS_MATCH * known[int(code)][0] + 1e-3
-        and known[int(code)][1] == charge
+        int(code) in known and masses_agree(mass, known[int(code)][0], _MASS_MATCH) and known[int(code)][1] == charge
         for code, mass, charge in rows
     )
 

@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
-from zdc_detector.calorimeter import Calorimeter
 from zdc_common.errors import ConfigError
 from zdc_common.whole_file import write_whole
+from zdc_detector.calorimeter import Calorimeter
 
-from zdc_training.runs.checkpoints import load_state
 from zdc_training.config.config import AnyConfig, changed_keys, check_resumable, parse_config
-from zdc_training.runs.methods import build_model
 from zdc_training.nn.learner import Generator
+from zdc_training.runs.checkpoints import load_state
+from zdc_training.runs.methods import build_model
 
 
 @dataclass(frozen=True)

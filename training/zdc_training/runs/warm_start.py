@@ -13,16 +13,16 @@ import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
+from zdc_common.errors import ConfigError, ModelError
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.card import CARD_FILE, GRAPH_FILE, ModelCard
-from zdc_common.errors import ConfigError, ModelError
 from zdc_detector.showers import Showers
 
-from zdc_training.runs.checkpoints import load_state, save_state
 from zdc_training.config.config import AnyConfig, changed_keys, parse_config
-from zdc_training.runs.graph import ExportedGraph, check_parity
 from zdc_training.images.generator import ImageGenerator
 from zdc_training.nn.learner import Generator
+from zdc_training.runs.checkpoints import load_state, save_state
+from zdc_training.runs.graph import ExportedGraph, check_parity
 from zdc_training.runs.run import Run
 
 WEIGHTS_FILE = "weights.pt"

@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from zdc_common.errors import InvalidInputError, OutOfRangeError, TooLargeError, cut, excerpt
+from zdc_detector.mass_shell import total_energy
 from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
 from zdc_detector.pdg_table import look_up
 
@@ -231,8 +232,8 @@ def _filled_in(name: str, rows: list[Any], columns: Mapping[str, Any]) -> list[A
         unknown = lacking & ~known
         if name == "energy":
             mass = np.array(columns.get("mass", table[:, 0]), dtype=np.float64)
-            squares = sum(np.array(columns[axis], dtype=np.float64) ** 2 for axis in ("px", "py", "pz"))
-            derived = np.sqrt(squares + (mass * 1e-3) ** 2)
+            momentum = np.array([columns[axis] for axis in ("px", "py", "pz")], dtype=np.float64)
+            derived = total_energy(momentum.T, mass)
             unknown &= "mass" not in columns
         else:
             derived = table[:, int(name == "charge")]

@@ -7,14 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError, OutOfRangeError, ZdcError
 from zdc_detector.card import ModelCard
+from zdc_detector.mass_shell import ENERGY_TOLERANCE, MASS_ROUNDING, MASS_TOLERANCE, mass_margin
 from zdc_detector.particles import (
     CHARGE,
     CONDITIONS,
     ENERGY,
-    ENERGY_TOLERANCE,
     KINEMATICS,
     MASS,
-    MASS_TOLERANCE,
     Particles,
 )
 from zdc_detector.pdg_table import mass_and_charge
@@ -25,8 +24,6 @@ _KINEMATICS = [CONDITIONS.index(name) for name in KINEMATICS]
 _TOLERANCE = np.zeros(len(CONDITIONS), dtype=np.float32)
 _TOLERANCE[ENERGY], _TOLERANCE[MASS] = ENERGY_TOLERANCE, MASS_TOLERANCE
 
-#: Masses [MeV] closer than this are one.
-_SAME_MASS = 1e-3
 #: Makes species of another charge further away than any mass.
 _ANOTHER_CHARGE = 1e12
 
@@ -100,8 +97,8 @@ def _species_table(
             mass, charge = mass_and_charge(code)
         except OutOfRangeError:  # a species of the model's own, which a caller must name
             mass, charge = np.inf, 0.0
-        same = (m for m, c in table if c == charge and abs(m - mass) <= _SAME_MASS)
+        same = (m for m, c in table if c == charge and abs(m - mass) <= MASS_ROUNDING)
         table.append((next(same, mass), charge))
     masses, charges = np.array(table).T
-    tolerances = np.where(np.isinf(masses), -1.0, MASS_TOLERANCE * masses + _SAME_MASS)
+    tolerances = np.where(np.isinf(masses), -1.0, mass_margin(masses))
     return np.array(pdg, dtype=np.int64), masses, charges, tolerances
