@@ -1,11 +1,12 @@
-"""Simulate from Python: over gRPC, over HTTP or in process, jobs of any size, numpy in and out.
+"""Simulate from Python over gRPC, over HTTP or in this process: jobs of any size, NumPy arrays in and out.
 
 >>> with connect("grpc://127.0.0.1:8001") as client:
 ...     result = client.run({"pdg": [2112], "px": [0.1], "py": [0.0], "pz": [1500.0]}, seed=7, repeats=10)
 >>> result.channels.shape, result.images.shape
 ((10, 5), (10, 44, 44))
 
-`connect_async` is the same for event loops; `simulate` gives what does not fit into memory in chunks.
+`connect_async` returns the same client for asyncio. `Client.simulate` yields a large result in chunks; `Client.run`
+returns all rows at once.
 """
 
 from zdc_common.errors import (

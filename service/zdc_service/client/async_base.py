@@ -1,6 +1,6 @@
-"""What all clients with an event loop share: a window of requests under way, retries, cancellation."""
+"""Base class of the asyncio clients: bounded concurrency, retries and cancellation."""
 
-from __future__ import annotations  # signatures name `ParticlesLike` instead of all that it is
+from __future__ import annotations  # signatures show `ParticlesLike` instead of its long definition
 
 import asyncio
 from abc import ABC, abstractmethod
@@ -16,22 +16,23 @@ from zdc_service.client.chunks import Chunk, Part, concatenate
 from zdc_service.client.errors import client_is_closed, client_is_elsewhere
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.particles import ParticlesLike, blocks_of
-from zdc_service.client.patience import Patience
 from zdc_service.client.plan import JobPlan, OutOfRangeLike, OutputLike
+from zdc_service.client.retries import RetryPolicy
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 
-#: As `Client.simulate` takes particles, and from sources that are themselves waited for.
+#: The particles that `Client.simulate` accepts; asynchronous iterables of blocks too.
 AsyncParticles = ParticlesLike | Iterable[ParticlesLike] | AsyncIterable[ParticlesLike]
 
 
 class AsyncClient(ABC):
-    """Simulates particles somewhere; made by `connect_async`, best in an ``async with`` block, or else `aclose` it.
+    """A client for asyncio. `connect_async` creates it; use it in an ``async with`` block, or call `aclose` at the end.
 
-    It serves any number of tasks of one event loop: that of its first request.
+    Any number of tasks can share it, but only on one event loop: the loop of its first request.
 
-    Implementations send one bounded request and wait for its answer (`_exchange`). At most `ClientOptions.in_flight`
-    requests are under way, of all jobs together. A task that is cancelled takes its requests along, and the server
-    drops what it has not computed.
+    At most `ClientOptions.in_flight` requests are in flight, over all jobs of the client. If a task is cancelled, its
+    requests are cancelled too, and the server drops the rows that it has not computed yet.
+
+    A subclass implements `_exchange`, which sends one request of bounded size and waits for the reply.
     """
 
     def __init__(self, options: ClientOptions, place: str):
@@ -41,12 +42,12 @@ class AsyncClient(ABC):
         self._closed = False
         self._slots = asyncio.Semaphore(options.in_flight)
         self._tasks: set[asyncio.Task[SimulationResult]] = set()
-        self._patience = Patience(options)
+        self._retry_policy = RetryPolicy(options)
         self._retrying = AsyncRetrying(
-            retry=self._patience.retry,
-            stop=self._patience.stop,
-            wait=self._patience.wait,
-            before_sleep=self._patience.before_sleep,
+            retry=self._retry_policy.retry,
+            stop=self._retry_policy.stop,
+            wait=self._retry_policy.wait,
+            before_sleep=self._retry_policy.before_sleep,
             sleep=asyncio.sleep,
             reraise=True,
         )
@@ -64,22 +65,21 @@ class AsyncClient(ABC):
         version: int | None = None,
         rates: bool = False,
     ) -> AsyncGenerator[Chunk, None]:
-        """Simulate a job of any size; the rows do not depend on how it is split.
+        """Simulate a job of any size. The rows do not depend on how the job is split into requests.
 
         Parameters
         ----------
-        particles : As `zdc_service.client.Client.simulate` takes them; blocks may come from an asynchronous iterator
-            too.
-        seed, repeats, output, out_of_range, first_row, model, version, rates : As there.
+        particles : As in `zdc_service.client.Client.simulate`; an asynchronous iterable of blocks is accepted too.
+        seed, repeats, output, out_of_range, first_row, model, version, rates : As in `Client.simulate`.
 
         Returns
         -------
-        The job's rows in order, for ``async for``: the same chunks as there. Leave the loop early within
-        ``async with contextlib.aclosing(...)``, so that what is under way ends at once.
+        An asynchronous iterator over the job's rows in order, in the same chunks as `Client.simulate`. To leave the
+        loop early, use ``async with contextlib.aclosing(...)``: it cancels the requests in flight at once.
 
         Raises
         ------
-        ZdcError : as there, of the same classes.
+        ZdcError : the same classes, in the same cases, as `Client.simulate`.
         """
         plan = JobPlan(
             self._options.rows_per_request, seed, repeats, output, out_of_range, first_row, model, version, rates
@@ -100,21 +100,21 @@ class AsyncClient(ABC):
         version: int | None = None,
         rates: bool = False,
     ) -> Chunk:
-        """Simulate a job that fits into memory: all rows of `simulate` at once.
+        """Simulate a job that fits into memory, and return all rows at once.
 
         Parameters
         ----------
-        particles, seed, repeats, output, out_of_range, first_row, model, version, rates : As `simulate` takes them.
+        particles, seed, repeats, output, out_of_range, first_row, model, version, rates : As in `simulate`.
 
         Returns
         -------
-        The job's M rows: ``channels``, shape (M, C), and unless `output` is ``channels`` the photons of each fibre,
-        ``images``, shape (M, rows, columns).
+        The job's M rows: ``channels``, shape (M, C), and, unless `output` is ``channels``, ``images`` with the photons
+        of each fibre, shape (M, rows, columns).
 
         Raises
         ------
-        InvalidInputError : there is no particle.
-        ZdcError : as `simulate`.
+        InvalidInputError : there are no particles.
+        ZdcError : as in `simulate`.
         """
         chunks = self.simulate(
             particles,
@@ -146,7 +146,7 @@ class AsyncClient(ABC):
     def _start(self, request: SimulationRequest) -> asyncio.Task[SimulationResult]:
         self._check_usable()
         self._loop = asyncio.get_running_loop()
-        # A copy: tenacity keeps the state of a call in the object, and all tasks are on one thread.
+        # A copy for each call: tenacity keeps a call's state in the object, and all tasks run on one thread.
         asking: Coroutine[Any, Any, SimulationResult] = self._retrying.copy()(self._ask, request)
         task = asyncio.create_task(asking)
         self._tasks.add(task)
@@ -164,7 +164,7 @@ class AsyncClient(ABC):
 
     async def _finish(self, plan: JobPlan, part: Part, task: asyncio.Task[SimulationResult]) -> Chunk:
         try:
-            result = await task  # cancels it where the caller is cancelled
+            result = await task  # if the caller is cancelled, so is the task
             if plan.must_ask_again(result):
                 result = await self._start(plan.request(part))
         except asyncio.CancelledError:
@@ -179,21 +179,21 @@ class AsyncClient(ABC):
     async def _ask(self, request: SimulationRequest) -> SimulationResult:
         async with self._slots:
             result = await self._exchange(request)
-        self._patience.answered()
+        self._retry_policy.answered()
         return result
 
     @abstractmethod
     async def _exchange(self, request: SimulationRequest) -> SimulationResult:
-        """Send one request and wait for its whole answer; raises ZdcError of the server's kind."""
+        """Send one request and wait for its whole reply; raises the ZdcError that the server reports."""
 
     @abstractmethod
     async def _disconnect(self) -> None:
         """Close the connections."""
 
     async def aclose(self) -> None:
-        """End what is under way and disconnect; the client is of no use afterwards. May be called again."""
+        """Cancel the requests in flight and disconnect. The client cannot be used again; a second call does nothing."""
         self._closed = True
-        if self._is_of_another_loop():  # tasks and connections ended with theirs
+        if self._is_of_another_loop():  # its tasks and connections ended with that loop
             return
         await _cancel(list(self._tasks))
         await self._disconnect()

@@ -1,6 +1,6 @@
-"""What all clients with threads share: a window of requests under way, retries, closing."""
+"""Base class of the clients with threads: bounded concurrency, retries and closing."""
 
-from __future__ import annotations  # signatures name `ParticlesLike` instead of all that it is
+from __future__ import annotations  # signatures show `ParticlesLike` instead of its long definition
 
 import os
 import threading
@@ -18,16 +18,16 @@ from zdc_service.client.chunks import Chunk, Part, concatenate
 from zdc_service.client.errors import client_is_closed, client_is_elsewhere
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.particles import ParticlesLike, blocks_of
-from zdc_service.client.patience import Patience
 from zdc_service.client.plan import JobPlan, OutOfRangeLike, OutputLike
+from zdc_service.client.retries import RetryPolicy
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 
 
 def _started_pool(size: int) -> ThreadPoolExecutor:
-    """A pool whose threads all run already.
+    """A thread pool with all its threads started.
 
-    Where Ctrl-C comes while a pool starts a thread, it loses sight of it, and the program never ends for waiting for
-    it. Only the main thread is interrupted: here another one starts them.
+    If Ctrl-C arrives while a pool starts a thread, the pool does not register that thread, and the program waits for
+    it for ever at its end. Python interrupts only the main thread, so a second thread starts the pool's threads here.
     """
     pool = ThreadPoolExecutor(size, thread_name_prefix="zdc-client")
     all_run = threading.Barrier(size)
@@ -36,7 +36,7 @@ def _started_pool(size: int) -> ThreadPoolExecutor:
         try:
             for _ in range(size):
                 pool.submit(all_run.wait)
-        except RuntimeError:  # the program ends meanwhile: the threads so far must not wait for the missing ones
+        except RuntimeError:  # the program is ending: the started threads must not wait for the missing ones
             all_run.abort()
 
     starting = threading.Thread(target=start, name="zdc-client-start")
@@ -46,11 +46,12 @@ def _started_pool(size: int) -> ThreadPoolExecutor:
 
 
 class Client(ABC):
-    """Simulates particles somewhere; made by `connect`, best in a ``with`` block, or else `close` it.
+    """A client with threads. `connect` creates it; use it in a ``with`` block, or call `close` at the end.
 
-    Any number of threads may share one. Processes may not: connect in each, after it was forked.
+    Any number of threads can share one client. Processes cannot: call `connect` in each process, after the fork.
 
-    Implementations send one bounded request and wait for its answer (`_exchange`), from several threads at once.
+    A subclass implements `_exchange`, which sends one request of bounded size and waits for the reply; several threads
+    call it at the same time.
     """
 
     def __init__(self, options: ClientOptions, place: str):
@@ -58,9 +59,9 @@ class Client(ABC):
         self._place = place
         self._process = os.getpid()
         self._closing = threading.Event()
-        self._left: set[threading.Event] = set()  # one for each job, set once nobody waits for it any more
+        self._abandoned: set[threading.Event] = set()  # one event per job; set when the caller has left the job
         self._pool = _started_pool(int(options.in_flight))
-        self._patience = Patience(options)
+        self._retry_policy = RetryPolicy(options)
 
     def simulate(
         self,
@@ -75,38 +76,38 @@ class Client(ABC):
         version: int | None = None,
         rates: bool = False,
     ) -> Iterator[Chunk]:
-        """Simulate a job of any size; the rows do not depend on how it is split.
+        """Simulate a job of any size. The rows do not depend on how the job is split into requests.
 
         Parameters
         ----------
-        particles : One block, or blocks that follow each other and are fetched as they are needed; a block is
-            `Particles`, or columns as `Particles.from_columns` takes them in a mapping, a table or a structured array:
-            ``pdg``, ``px``, ``py``, ``pz`` [GeV/c], if wanted ``vx``, ``vy``, ``vz`` [cm], shape (N,) each. Requests
-            do not reach across blocks: a hundred particles in one travel much faster than in a hundred.
-        seed : 0 <= seed < 2**53; where none is given, one is drawn for the job, and every chunk carries it.
+        particles : One block of N particles, or an iterable of blocks, which is read as the job proceeds. A block is
+            `Particles`, or a mapping, a table or a structured array with the columns of `Particles.from_columns`:
+            ``pdg``, ``px``, ``py``, ``pz`` [GeV/c] and, optionally, ``vx``, ``vy``, ``vz`` [cm], shape (N,) each. A
+            request never spans two blocks, so one block of a hundred particles is much faster than a hundred blocks.
+        seed : 0 <= seed < 2**53. If None, a seed is drawn for the job; every chunk carries the seed.
         repeats : Responses per particle.
-        output : ``response``, ``channels`` or ``hits``: what is answered for each row.
-        out_of_range : ``error``, ``skip`` or ``extrapolate``: what happens to a particle outside the species, energies
-            or vertices that the model was trained on; ``extrapolate`` is for energies and vertices, another species is
-            an error all the same.
-        first_row : Row of the first particle's first repeat, to continue a job.
-        model, version : Which model; None is the server's default and its newest version.
-        rates : Answer the model's raw rates as float32 instead of photon counts.
+        output : ``response``, ``channels`` or ``hits``: the result for each row.
+        out_of_range : ``error``, ``skip`` or ``extrapolate``: the treatment of particles outside the model's training
+            range. ``extrapolate`` applies to energies and vertices; a species outside it is an error in any case.
+        first_row : Row number of the first particle's first repeat, to continue a job.
+        model, version : Name and version of the model. Default: the server's default model, and the newest version.
+        rates : Return the model's photon rates as float32 instead of photon counts.
 
         Returns
         -------
-        The job's rows in order, one `Chunk` a request, all of one version: ``channels``, shape (M, C), and by `output`
-        ``response``, shape (M, rows, columns), or ``hits``. At most `ClientOptions.in_flight` requests are ahead of
-        the caller.
+        An iterator over the job's rows in order, one `Chunk` per request, all from one version of the model. A chunk
+        has ``channels``, shape (M, C), and, depending on `output`, ``response``, shape (M, rows, columns), or ``hits``.
+        At most `ClientOptions.in_flight` requests are in flight ahead of the caller.
 
         Raises
         ------
-        InvalidInputError : an option cannot be; while iterating also a particle, by its number in the job.
-        OutOfRangeError : a particle that the model was not trained on, by its number in the job.
-        OverloadedError, NotReadyError : the server's queue stayed full, or no server answered, for longer than
-            `ClientOptions` allow; what was received before is the caller's to keep.
-        DeadlineError : no answer within `ClientOptions.timeout_seconds`.
-        ZdcError : of the kind that the server answers, e.g. ModelNotFoundError or UnauthenticatedError.
+        InvalidInputError : an option is invalid; during iteration also: a particle is invalid. The message names the
+            particle by its number in the job.
+        OutOfRangeError : a particle is outside the model's training range; named by its number in the job.
+        OverloadedError, NotReadyError : the server's queue was full, or no server answered, for longer than
+            `ClientOptions` allow. Chunks received before remain valid.
+        DeadlineError : no reply within `ClientOptions.timeout_seconds`.
+        ZdcError : another error of the server, e.g. ModelNotFoundError or UnauthenticatedError.
         """
         plan = JobPlan(
             self._options.rows_per_request, seed, repeats, output, out_of_range, first_row, model, version, rates
@@ -126,21 +127,21 @@ class Client(ABC):
         version: int | None = None,
         rates: bool = False,
     ) -> Chunk:
-        """Simulate a job that fits into memory: all rows of `simulate` at once.
+        """Simulate a job that fits into memory, and return all rows at once.
 
         Parameters
         ----------
-        particles, seed, repeats, output, out_of_range, first_row, model, version, rates : As `simulate` takes them.
+        particles, seed, repeats, output, out_of_range, first_row, model, version, rates : As in `simulate`.
 
         Returns
         -------
-        The job's M rows: ``channels``, shape (M, C), and unless `output` is ``channels`` the photons of each fibre,
-        ``images``, shape (M, rows, columns).
+        The job's M rows: ``channels``, shape (M, C), and, unless `output` is ``channels``, ``images`` with the photons
+        of each fibre, shape (M, rows, columns).
 
         Raises
         ------
-        InvalidInputError : there is no particle.
-        ZdcError : as `simulate`.
+        InvalidInputError : there are no particles.
+        ZdcError : as in `simulate`.
         """
         return concatenate(
             self.simulate(
@@ -158,9 +159,9 @@ class Client(ABC):
 
     def _chunks(self, blocks: Iterable[ParticlesLike], plan: JobPlan) -> Iterator[Chunk]:
         ahead: deque[tuple[Part, Future[SimulationResult]]] = deque()
-        left = threading.Event()
-        self._left.add(left)
-        ask = self._asking(left)
+        abandoned = threading.Event()
+        self._abandoned.add(abandoned)
+        ask = self._asking(abandoned)
         try:
             for block in blocks:
                 for part in plan.parts(block):
@@ -170,19 +171,19 @@ class Client(ABC):
             while ahead:
                 yield self._finish(plan, ask, *ahead.popleft())
         finally:
-            left.set()  # whoever waits to try again need not
-            self._left.discard(left)
+            abandoned.set()  # ends the pauses before retries
+            self._abandoned.discard(abandoned)
             for _, future in ahead:
                 future.cancel()
 
-    def _asking(self, left: threading.Event) -> Callable[[SimulationRequest], Future[SimulationResult]]:
-        """Starts requests of a job that is waited for until `left` is set."""
+    def _asking(self, abandoned: threading.Event) -> Callable[[SimulationRequest], Future[SimulationResult]]:
+        """A function that starts a request of one job; retries end when `abandoned` is set."""
         retrying = Retrying(
-            retry=self._patience.retry,
-            stop=lambda state: left.is_set() or self._patience.stop(state),
-            wait=self._patience.wait,
-            before_sleep=self._patience.before_sleep,
-            sleep=sleep_using_event(left),
+            retry=self._retry_policy.retry,
+            stop=lambda state: abandoned.is_set() or self._retry_policy.stop(state),
+            wait=self._retry_policy.wait,
+            before_sleep=self._retry_policy.before_sleep,
+            sleep=sleep_using_event(abandoned),
             reraise=True,
         )
 
@@ -190,7 +191,7 @@ class Client(ABC):
             self._check_usable()
             try:
                 return self._pool.submit(retrying, self._ask, request)
-            except RuntimeError:  # closed since
+            except RuntimeError:  # closed since the check above
                 raise client_is_closed() from None
 
         return ask
@@ -198,11 +199,11 @@ class Client(ABC):
     def _check_usable(self) -> None:
         if self._closing.is_set():
             raise client_is_closed()
-        if self._is_copy():  # its threads stayed behind: whoever waited for them would wait for ever
+        if self._is_copy():  # a fork does not copy the threads: a request would wait for them for ever
             raise client_is_elsewhere("process", "connect in each process, after it was forked")
 
     def _is_copy(self) -> bool:
-        """Whether this process was forked from the client's own, and has no more than a copy of it."""
+        """Whether this object is a copy that a fork left in another process."""
         return os.getpid() != self._process
 
     def _finish(
@@ -226,34 +227,34 @@ class Client(ABC):
 
     def _ask(self, request: SimulationRequest) -> SimulationResult:
         result = self._exchange(request)
-        self._patience.answered()
+        self._retry_policy.answered()
         return result
 
     @abstractmethod
     def _exchange(self, request: SimulationRequest) -> SimulationResult:
-        """Send one request and wait for its whole answer; raises ZdcError of the server's kind."""
+        """Send one request and wait for its whole reply; raises the ZdcError that the server reports."""
 
     @abstractmethod
     def graph_sha256(self, model: str, version: int) -> str:
-        """Hash of a model's graph, from its card: what tells it from another one of that name and version.
+        """Hash of a model's graph, from its card. It distinguishes two models with the same name and version.
 
         Raises
         ------
-        ModelNotFoundError : it is not there.
-        ZdcError : the server does not answer, or refuses to.
+        ModelNotFoundError : there is no such model.
+        ZdcError : the server does not answer, or refuses the request.
         """
 
     @abstractmethod
     def _disconnect(self) -> None:
-        """End requests under way."""
+        """End the requests in flight."""
 
     def close(self) -> None:
-        """End what is under way and disconnect; the client is of no use afterwards. May be called again."""
+        """End the requests in flight and disconnect. The client cannot be used again; a second call does nothing."""
         self._closing.set()
-        if self._is_copy():  # the connections are the other's
+        if self._is_copy():  # the connections belong to the other process
             return
-        for left in list(self._left):
-            left.set()
+        for abandoned in list(self._abandoned):
+            abandoned.set()
         self._disconnect()
         self._pool.shutdown(wait=True, cancel_futures=True)
 

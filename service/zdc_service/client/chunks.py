@@ -1,4 +1,4 @@
-"""Jobs of any size as requests of bounded size, and the answers as runs of rows of the job."""
+"""Split a job into requests of bounded size, and number the rows of their replies within the job."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,19 +24,21 @@ class Chunk(SimulationResult):
     ----------
     channels : Photon sums of the C channels, uint32 counts or float32 rates, shape (M, C).
     images : Photons per fibre, uint16 counts or float32 rates, shape (M, rows, columns); not for ``channels``.
-    response : The same; None unless `output` was ``response``.
+    response : The same images; None unless `output` was ``response``.
     hits : The lit fibres of each row, as `Hits`; None unless `output` was ``hits``.
     particle : Number of each row's particle in the job, uint32, shape (M,).
-    row : Number of each row, which with the seed gives its random numbers, int64, shape (M,).
+    row : Number of each row, int64, shape (M,). Seed and row determine the random numbers of a row.
     side : ``A`` (+z) or ``C`` (-z), bytes S1, shape (M,).
-    channel_names : Of the C channels.
-    shape : Fibres along x and y: rows and columns of the images.
-    model, version : What answered.
-    seed, first_row, repeats : The job's; the seed as drawn where none was given.
-    finish : How the model's rates became photon counts; ``none`` where they are the rates.
-    asked : The particles of the job that this chunk answers, with all or some of their repeats, or by skipping them.
-    skipped, extrapolated : Particles outside the trained range, counted by reason, each in one chunk of the job.
-    timing : Where the time went, where it was computed in this process.
+    channel_names : Names of the C channels.
+    shape : Rows and columns of the images.
+    model, version : Name and version of the model that simulated the chunk.
+    seed, first_row, repeats : Those of the job; the drawn seed if the caller gave none.
+    finish : How photon counts were made from the model's rates; ``none`` if the photons are the rates themselves.
+    asked : Numbers of the job's particles that this chunk covers. Particles may be skipped, and the repeats of a
+        particle may be spread over several chunks.
+    skipped, extrapolated : Number of particles outside the training range, by reason. Each particle is counted in one
+        chunk of the job only.
+    timing : Durations of the simulation's steps, if it ran in this process.
     """
 
     asked: range = range(0)
@@ -59,7 +61,7 @@ class Chunk(SimulationResult):
 
         Raises
         ------
-        InvalidInputError : the job asked for the channels alone.
+        InvalidInputError : `output` was ``channels``.
         """
         if self.response is not None:
             return self.response
@@ -78,13 +80,13 @@ class Part:
 
 
 def split(particles: Particles, job: SimulationRequest, rows: int, first_particle: int = 0) -> Iterator[Part]:
-    """Requests of at most `rows` rows that together ask for a block of a job.
+    """Split one block of a job into requests of at most `rows` rows.
 
     Parameters
     ----------
     particles : The block.
-    job : Everything else; its `particles` are not looked at.
-    rows : Rows in a request, at most.
+    job : All other fields of the requests; its own `particles` are ignored.
+    rows : Maximum number of rows of a request.
     first_particle : Number of the block's first particle in the job.
     """
     for start in range(0, len(particles), max(1, rows // job.repeats)):
@@ -97,7 +99,7 @@ def split(particles: Particles, job: SimulationRequest, rows: int, first_particl
 
 
 def chunk_of(part: Part, job: SimulationRequest, result: SimulationResult) -> Chunk:
-    """The answer to one request of a job, in the job's numbering."""
+    """The result of one request, with particles and rows numbered within the job."""
     repeats = part.request.repeats
     local = result.particle.astype(np.int64)
     repeat = np.arange(len(local), dtype=np.int64) % repeats
@@ -115,15 +117,15 @@ def chunk_of(part: Part, job: SimulationRequest, result: SimulationResult) -> Ch
 
 
 def concatenate(chunks: Iterable[Chunk]) -> Chunk:
-    """All rows of a job, e.g. ``concatenate(client.simulate(particles))``.
+    """Join the chunks of a job into one, e.g. ``concatenate(client.simulate(particles))``.
 
     Raises
     ------
-    InvalidInputError : there is no chunk.
+    InvalidInputError : there are no chunks.
     """
     parts = list(chunks)
     if not parts:
-        raise InvalidInputError("no particles, hence no rows to put together; send at least one particle")
+        raise InvalidInputError("there are no particles, so there are no rows; give at least one particle")
     if len(parts) == 1:
         return parts[0]
     joined: dict[str, Any] = {

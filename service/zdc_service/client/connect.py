@@ -1,4 +1,4 @@
-"""From an address to a client."""
+"""Create the client for a server's address, or a client that simulates in this process."""
 
 import logging
 import re
@@ -13,10 +13,10 @@ from zdc_service.client.base import Client
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.transports.credentials import Credentials
 
-if TYPE_CHECKING:  # what only some clients need is loaded with them
+if TYPE_CHECKING:  # only the client in this process loads it
     from zdc_service.settings import EngineSettings
 
-#: What an address does not end in: clients add it.
+#: The clients add this path to the server's address, so the address must not end in it.
 _ROUTE = "/simulate"
 
 log = logging.getLogger(__name__)
@@ -25,23 +25,23 @@ log = logging.getLogger(__name__)
 def connect(
     url: str | None = None, options: ClientOptions | None = None, settings: "EngineSettings | None" = None
 ) -> Client:
-    """A client for a server, or one that simulates in this process.
+    """Create a client for a server, or a client that simulates in this process.
 
-    No connection is made before the first request.
+    The client connects at its first request.
 
     Parameters
     ----------
-    url : ``grpc://host:port`` or ``http://host:port``, ``grpcs`` or ``https`` for TLS; None simulates in this process.
-        Over HTTP a path may follow, under which a proxy passes requests on: ``https://host/zdc``. Over gRPC requests
-        go in turn to all addresses of the host's name. gRPC's own ``dns:///host:port`` is ``grpc://host:port``;
-        ``dns://resolver:53/host:port`` asks that resolver for the addresses.
-    options : How to talk to the server.
-    settings : Models and device, in this process only: `zdc_service.settings.EngineSettings`.
+    url : ``grpc://host:port`` or ``http://host:port``; ``grpcs`` or ``https`` for TLS. None simulates in this process.
+        An HTTP address may have a path, if a proxy serves the server under that path: ``https://host/zdc``. Over gRPC,
+        requests are distributed round robin over all IP addresses of the host name. gRPC's ``dns:///host:port`` is
+        accepted as ``grpc://host:port``; ``dns://resolver:53/host:port`` looks up the addresses at that resolver.
+    options : Limits, timeouts and files for the connection to a server.
+    settings : Models and device, only for simulation in this process: `zdc_service.settings.EngineSettings`.
 
     Raises
     ------
-    ConfigError : an address of another form, files of TLS or tokens that are not what they should be, no onnxruntime
-        for this process, or models that cannot be had.
+    ConfigError : the address is malformed; a TLS or token file is missing or invalid; for simulation in this process:
+        onnxruntime is not installed, or a model cannot be loaded.
     """
     options = options or ClientOptions()
     _check_settings(url, settings)
@@ -62,17 +62,17 @@ def connect(
 def connect_async(
     url: str | None = None, options: ClientOptions | None = None, settings: "EngineSettings | None" = None
 ) -> AsyncClient:
-    """The same for an event loop: ``async with connect_async(url) as client``.
+    """Create a client for asyncio: ``async with connect_async(url) as client``.
 
-    No connection is made before the first request. Without an address the models are loaded before it returns.
+    The client connects at its first request. Without an address, this function loads the models before it returns.
 
     Parameters
     ----------
-    url, options, settings : As `connect`.
+    url, options, settings : As in `connect`.
 
     Raises
     ------
-    ConfigError : as `connect`.
+    ConfigError : as in `connect`.
     """
     options = options or ClientOptions()
     _check_settings(url, settings)
@@ -92,7 +92,9 @@ def connect_async(
 
 def _check_settings(url: str | None, settings: object) -> None:
     if url is not None and settings is not None:
-        raise ConfigError(f"settings are for simulating in this process; {url} has its own, so leave one of them out")
+        raise ConfigError(
+            f"settings apply to simulation in this process, but url = {url} is given; leave out settings or url"
+        )
 
 
 class _Server(NamedTuple):
@@ -104,15 +106,15 @@ class _Server(NamedTuple):
 def _server(url: str, options: ClientOptions) -> _Server:
     shown = re.sub(r"//[^/]*@", "//...@", url)  # without a password
     wanted = ConfigError(
-        f"server {shown[:100]!r} must be grpc://host:port or http://host:port, or with TLS grpcs or https; a port is "
-        "a number from 1 to 65535"
+        f"server {shown[:100]!r} must be grpc://host:port or http://host:port (for TLS: grpcs or https), "
+        "with a port from 1 to 65535"
     )
     try:
         if url.startswith("dns://"):
             return _server_by_dns(url, options, wanted)
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port
-    except ValueError as error:  # no IPv6 address, or no port
+    except ValueError as error:  # a malformed IPv6 address or port
         raise wanted from error
     if port == 0:
         raise wanted
@@ -121,17 +123,17 @@ def _server(url: str, options: ClientOptions) -> _Server:
         raise wanted
     path = parts.path.rstrip("/")
     if (is_grpc and path) or path.endswith(_ROUTE):
-        raise ConfigError(f"{wanted}; without {path}")
+        raise ConfigError(f"{wanted}; remove {path}")
     if parts.query or parts.fragment or "@" in parts.netloc or any(letter.isspace() for letter in url):
-        raise ConfigError(f"{wanted}; without spaces, @, ? and #; a token comes from a token_file")
+        raise ConfigError(f"{wanted}; spaces, @, ? and # are not allowed; give a token with token_file")
     tls = parts.scheme.endswith("s")
     if options.token_file is not None and not tls and not resolves_to_loopback(host):
-        log.warning("%s: the token travels in clear text; https or grpcs would hide it", url)
+        log.warning("%s: the token is sent unencrypted; use https or grpcs to protect it", url)
     return _Server(is_grpc, f"{parts.scheme}://{parts.netloc}{path}", Credentials(options, tls))
 
 
 def _server_by_dns(url: str, options: ClientOptions, wanted: ConfigError) -> _Server:
-    """As gRPC writes it: the resolver, if any, and then the server."""
+    """Parse gRPC's form of an address: an optional resolver, then the server."""
     resolver, _, rest = url.removeprefix("dns://").partition("/")
     server = _server(f"grpc://{rest}", options)
     if not re.fullmatch(r"[\w.:\[\]-]*", resolver):

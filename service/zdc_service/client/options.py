@@ -1,4 +1,4 @@
-"""How clients talk to their servers."""
+"""Options of the clients for a server."""
 
 import math
 from dataclasses import dataclass
@@ -10,25 +10,26 @@ from zdc_common.errors import ConfigError
 
 @dataclass(frozen=True)
 class ClientOptions:
-    """How a client talks to its server.
+    """Limits, timeouts and credentials of a client.
 
     Attributes
     ----------
-    rows_per_request : Most rows of one request; larger jobs are split, which changes no result.
-    in_flight : Requests under way at the same time, so that the server computes while answers travel.
-    timeout_seconds : Deadline of one request; also how long it is offered again to a server whose queue is full.
-    retry_seconds : How long a request is offered again where no server answers, at growing intervals; the first
-        failure is logged at once. A request names its seed and rows, so that asking again is safe.
-    keepalive_seconds : Over gRPC, a server that sends nothing for so long while a request is under way is asked for a
-        sign of life; without one within 20 s the connection counts as broken. 0 never asks. A server ends connections
-        that ask more often than it allows (``--grpc-ping-seconds``, 5 by default).
-    ca_file : PEM file of the authorities that may sign a server's certificate; default: those that the system trusts.
-    client_certificate, client_key : PEM files of the caller's own certificate, for servers that ask for one.
-    token_file : File with the caller's bearer token, read for each request, so that it may be replaced meanwhile.
+    rows_per_request : Maximum number of rows per request. Larger jobs are split, which does not change the result.
+    in_flight : Maximum number of requests in flight, so that the server computes while results are transferred.
+    timeout_seconds : Deadline of one request [s]; also how long the client retries while the server's queue is full.
+    retry_seconds : How long the client retries a request while no server answers [s], with growing pauses; the first
+        failure is logged. A request names its seed and rows, so that a retry returns the same result.
+    keepalive_seconds : gRPC only: if the server sends nothing for this time [s] during a request, the client pings it.
+        Without a reply to the ping within 20 s, the connection counts as broken. 0 disables pings. A server closes
+        connections that ping more often than it allows (``--grpc-ping-seconds``, 5 by default).
+    ca_file : PEM file of the authorities that sign server certificates; default: the authorities that the system
+        trusts.
+    client_certificate, client_key : PEM files of the client's certificate and key, for servers that require one.
+    token_file : File with the client's bearer token. It is read for each request, so it can be replaced at any time.
 
     Raises
     ------
-    ConfigError : a number that cannot be.
+    ConfigError : a number is outside its range.
     """
 
     rows_per_request: int = 1024
@@ -50,13 +51,13 @@ class ClientOptions:
         if not isinstance(timeout, Real) or not 0 < timeout <= _LONGEST:
             raise ConfigError(f"timeout_seconds = {timeout!r} must be above 0 and at most {_LONGEST:.0f}")
         if not isinstance(retry, Real) or not 0 <= retry <= math.inf:
-            raise ConfigError(f"retry_seconds = {retry!r} must be 0 or more; math.inf is allowed")
+            raise ConfigError(f"retry_seconds = {retry!r} must be at least 0; math.inf is allowed")
         if not isinstance(keepalive, Real) or not (keepalive == 0 or 1 <= keepalive <= _LONGEST / 30):
-            raise ConfigError(f"keepalive_seconds = {keepalive!r} must be 0, or at least 1 and at most a day (86400)")
+            raise ConfigError(f"keepalive_seconds = {keepalive!r} must be 0, or from 1 to {_LONGEST / 30:.0f} (a day)")
 
 
-#: A number in a message, and one that has a thread each.
+#: The wire format holds repeats in 31 bits; each request in flight has a thread.
 _MOST_ROWS, _MOST_IN_FLIGHT = 2**31 - 1, 1000
 
-#: A month: sockets and gRPC refuse, or misread, what is much longer.
+#: 30 days; sockets and gRPC refuse or misread much longer times.
 _LONGEST = 30 * 86400.0

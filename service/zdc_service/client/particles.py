@@ -1,4 +1,4 @@
-"""Particles in the forms that callers have them."""
+"""Convert the callers' tables, mappings and arrays of particles to `Particles`."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Protocol, cast
@@ -14,7 +14,7 @@ from zdc_service.client.chunks import NO_PARTICLES
 
 
 class Table(Protocol):
-    """A table with named columns: of pandas, polars, pyarrow and the like."""
+    """A table with named columns, e.g. of pandas, polars or pyarrow."""
 
     @property
     def columns(self) -> Iterable[Any]:
@@ -25,7 +25,7 @@ class Table(Protocol):
 
 
 class Records(Protocol):
-    """An array of records with named fields, as awkward has them."""
+    """An array of records with named fields, e.g. of awkward."""
 
     @property
     def fields(self) -> Iterable[str]:
@@ -35,19 +35,19 @@ class Records(Protocol):
         """A field of all records."""
 
 
-#: A block of N particles: `Particles`, or columns as `Particles.from_columns` takes them (``pdg``, ``px``, ``py``,
-#: ``pz`` [GeV/c], if wanted ``vx``, ``vy``, ``vz`` [cm]; shape (N,) each) in a mapping, a table, or an array of
-#: NumPy or awkward with named fields.
-#: Values of a mapping are checked as they come: a type for them would refuse ``{"pdg": [2112], "pz": [1500.0]}``.
+#: A block of N particles: `Particles`, or a mapping, a table, or an array of NumPy or awkward with named fields. The
+#: columns are those of `Particles.from_columns`: ``pdg``, ``px``, ``py``, ``pz`` [GeV/c] and, optionally, ``vx``,
+#: ``vy``, ``vz`` [cm]; shape (N,) each.
+#: Values of a mapping are checked at run time; a narrower static type would reject ``{"pdg": [2112], "pz": [1500.0]}``.
 ParticlesLike = Particles | Mapping[str, Any] | NDArray[np.void] | Table | Records
 
 
 def blocks_of(particles: ParticlesLike | Iterable[ParticlesLike]) -> Iterable[ParticlesLike]:
-    """One block, or blocks that follow each other, as blocks.
+    """An iterable of blocks, whether the caller gave one block or an iterable of blocks.
 
     Raises
     ------
-    InvalidInputError : neither.
+    InvalidInputError : the argument is neither.
     """
     if isinstance(particles, Particles | Mapping | np.ndarray) or _names(particles):
         return [cast("ParticlesLike", particles)]
@@ -57,11 +57,11 @@ def blocks_of(particles: ParticlesLike | Iterable[ParticlesLike]) -> Iterable[Pa
 
 
 def as_particles(block: ParticlesLike) -> Particles:
-    """A block of N particles; N may be 0, as of an event of which nothing reaches a calorimeter.
+    """Convert a block to N particles. N may be 0, e.g. for an event without a particle that reaches a calorimeter.
 
     Raises
     ------
-    InvalidInputError, OutOfRangeError : as `Particles.from_columns`; also for what has no named columns.
+    InvalidInputError, OutOfRangeError : as in `Particles.from_columns`; also if the block has no named columns.
     """
     if isinstance(block, Particles):
         as_column("pdg", block.pdg)
@@ -82,9 +82,9 @@ def _columns(block: Any) -> dict[str, NDArray[Any]]:
     for name in names:
         try:
             values = block[name]
-        except TypeError as error:  # a table that is yet to be computed
+        except TypeError as error:  # a lazy table, not yet computed
             raise InvalidInputError(f"{name} must be a column of numbers: {str(error)[:100]}") from error
-        if isinstance(values, list | tuple) and MaskedConstant in set(map(type, values)):  # a NaN, to NumPy
+        if isinstance(values, list | tuple) and MaskedConstant in set(map(type, values)):  # NumPy would make it NaN
             refuse_missing(str(name), np.array([value is np.ma.masked for value in values], dtype=bool))
         _check_unit(str(name), values)
         columns[str(name)] = as_column(str(name), values)
@@ -92,7 +92,7 @@ def _columns(block: Any) -> dict[str, NDArray[Any]]:
 
 
 def _check_unit(name: str, values: Any) -> None:
-    """Refuse another unit than ours: of a quantity, as of astropy, NumPy takes the bare numbers."""
+    """Refuse a column in another unit: NumPy would drop the unit of, e.g., an astropy quantity."""
     unit = getattr(values, "unit", None)
     if unit is None or name not in CONDITIONS:
         return
@@ -102,7 +102,7 @@ def _check_unit(name: str, values: Any) -> None:
 
 
 def _names(block: object) -> list[Any]:
-    """Names of its columns, if it has any."""
+    """Names of the block's columns; empty if it has none."""
     if isinstance(block, np.ndarray):
         return list(block.dtype.names or ())
     for attribute in ("column_names", "columns", "fields"):  # pyarrow's `columns` are the numbers themselves
@@ -115,6 +115,6 @@ def _names(block: object) -> list[Any]:
 def _no_particles(given: object) -> InvalidInputError:
     kind = f"an array of {given.dtype}" if isinstance(given, np.ndarray) else f"of type {type(given).__name__}"
     return InvalidInputError(
-        f"particles are {kind}, which has no named columns; give Particles, or a mapping, a table or a structured "
-        "array with the columns pdg, px, py, pz [GeV/c]"
+        f"particles are {kind} without named columns; give Particles, or a mapping, a table or a structured array with "
+        "the columns pdg, px, py, pz [GeV/c]"
     )

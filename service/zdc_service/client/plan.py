@@ -1,4 +1,4 @@
-"""A job's requests and answers without any input or output: clients with threads and with an event loop share it."""
+"""The requests of a job and the numbering of their results, without input or output; all clients share it."""
 
 import operator
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from zdc_service.client.chunks import NO_PARTICLES, Chunk, Part, chunk_of, split
 from zdc_service.client.particles import ParticlesLike, as_particles
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 
-#: What is answered for each row, as a member of `Output` or by its name.
+#: The result for each row: a member of `Output` or its name.
 OutputLike = Output | Literal["response", "channels", "hits"]
-#: What happens to a particle outside the model's ranges, as a member of `OutOfRange` or by its name.
+#: The treatment of particles outside the model's ranges: a member of `OutOfRange` or its name.
 OutOfRangeLike = OutOfRange | Literal["error", "skip", "extrapolate"]
 
 _MOST_VERSION = 2**31 - 1
@@ -23,11 +23,12 @@ _Choice = TypeVar("_Choice", Output, OutOfRange)
 
 
 class JobPlan:
-    """Which requests a job needs, and what their answers are in the job's numbering.
+    """The requests of one job, and the numbering of their results within the job.
 
     Attributes
     ----------
-    version : Of the whole job: as asked, or the first answer's, whatever the server loads meanwhile.
+    version : The model's version for the whole job: the requested one, or else that of the first reply, also if the
+        server loads a newer one during the job.
     """
 
     def __init__(
@@ -42,16 +43,18 @@ class JobPlan:
         version: int | None,
         rates: bool,
     ):
-        """As `zdc_service.client.Client.simulate`; raises InvalidInputError for what cannot be."""
+        """Take the options of `zdc_service.client.Client.simulate`; raises InvalidInputError if one is invalid."""
         seed = fresh_seed() if seed is None else _whole("seed", seed)
         first_row, repeats = _whole("first_row", first_row), _whole("repeats", repeats)
         check_seed(seed, first_row)
         if repeats < 1:
             raise InvalidInputError(f"repeats = {repeats} must be at least 1")
         if version is not None and not 1 <= _whole("version", version) <= _MOST_VERSION:
-            raise InvalidInputError(f"version = {version} must be from 1 to {_MOST_VERSION}; None is the newest")
+            raise InvalidInputError(
+                f"version = {version} must be from 1 to {_MOST_VERSION}, or None for the newest version"
+            )
         if not isinstance(model, str | None):
-            raise InvalidInputError(f"model = {model!r} must be a name; None is the default")
+            raise InvalidInputError(f"model = {model!r} must be a name, or None for the default model")
         self._job = SimulationRequest(
             NO_PARTICLES,
             seed,
@@ -68,7 +71,7 @@ class JobPlan:
         self.version = version
 
     def parts(self, block: ParticlesLike) -> Iterator[Part]:
-        """The requests for the next particles; raises what `as_particles` does, by their numbers in the job."""
+        """The requests for the next block; raises as `as_particles`, with the particle's number in the job."""
         first = self._particles
         try:
             particles = as_particles(block)
@@ -78,20 +81,20 @@ class JobPlan:
         return split(particles, self._job, self._rows, first)
 
     def request(self, part: Part) -> SimulationRequest:
-        """What to send, as far as is known by now."""
+        """The request to send: that of `part`, with the job's version if it is known."""
         return replace(part.request, version=self.version)
 
     def must_ask_again(self, result: SimulationResult) -> bool:
-        """Whether a version answered that was loaded after the job's first answer."""
+        """Whether the reply is from another version than the job's, which the server loaded meanwhile."""
         return self.version is not None and result.version != self.version
 
     def chunk(self, part: Part, result: SimulationResult) -> Chunk:
-        """The answer to one request."""
+        """The result of one request, numbered within the job."""
         self.version = result.version
         return chunk_of(part, self._job, result)
 
     def explained(self, part: Part, error: ZdcError) -> ZdcError:
-        """The error of one request, which counts its own particles."""
+        """The error of one request, with the particle's number in the job instead of the request."""
         return rename_row(error, lambda row: f"particle[{part.first_particle + row}]")
 
 

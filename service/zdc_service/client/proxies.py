@@ -1,4 +1,4 @@
-"""Which proxy stands between a client and its server, and what to say of it where a request fails."""
+"""Find the proxy between a client and its server, and describe it in error messages."""
 
 import ipaddress
 import os
@@ -10,19 +10,19 @@ from urllib.request import getproxies
 
 from zdc_service.access.loopback import is_loopback
 
-#: Variables that gRPC reads, the first that is set counts; in small letters only.
+#: Variables that gRPC reads, in lower case only; the first one that is set is used.
 _OF_GRPC = ("grpc_proxy", "https_proxy", "http_proxy")
 _EXEMPT_FROM_GRPC = ("no_grpc_proxy", "no_proxy")
 
 
 class Proxy(NamedTuple):
-    """A proxy, and why it is used.
+    """A proxy, and the setting that selected it.
 
     Attributes
     ----------
-    url : With its user and password, if any.
-    variable : Of the environment, that names it.
-    host : Of the server behind it.
+    url : Address of the proxy, with its user and password, if any.
+    variable : The environment variable that names the proxy.
+    host : Host name of the server behind the proxy.
     """
 
     url: str
@@ -35,16 +35,16 @@ class Proxy(NamedTuple):
 
     @property
     def remedy(self) -> str:
-        """What a caller may do."""
-        return f"is it up, and does it reach the server? no_proxy={self.host} goes without it"
+        """The remedy, as part of an error message."""
+        return f"check that it is up and reaches the server, or set no_proxy={self.host} to connect without it"
 
 
 def http_proxy(url: str) -> Proxy | None:
-    """The proxy for a server's address that begins with http or https.
+    """The proxy for a server's address that begins with http or https; None if there is none.
 
-    Variables are those of curl and others: ``http_proxy``, ``https_proxy``, ``all_proxy``, ``no_proxy``, also in
-    capital letters; if none is set, the settings of macOS and Windows. None is used for a server on this machine,
-    which a proxy could not reach.
+    The environment variables are the usual ones, as for curl: ``http_proxy``, ``https_proxy``, ``all_proxy`` and
+    ``no_proxy``, in lower or upper case. If none is set, the settings of macOS or Windows are used. A server on this
+    machine is always reached without a proxy, because a proxy could not reach it.
     """
     parts, known = urlsplit(url), getproxies()
     host = parts.hostname or ""
@@ -59,7 +59,7 @@ def http_proxy(url: str) -> Proxy | None:
 
 
 def grpc_proxy(host: str, port: int | None) -> Proxy | None:
-    """The proxy that gRPC itself uses for a server; it reads other variables, and takes no proxies of SOCKS."""
+    """The proxy that gRPC uses for a server; None if there is none. gRPC has its own variables and no SOCKS."""
     exempt = next(filter(None, map(os.environ.get, _EXEMPT_FROM_GRPC)), "")
     if is_loopback(host) or _is_exempt(host, port, exempt):
         return None
@@ -83,7 +83,7 @@ def _matches(host: str, port: int | None, entry: str) -> bool:
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry.strip("[]"), strict=False)
     except ValueError:
-        pass  # a name, or one of several forms of a network
+        pass  # a host name, or a pattern that is not an IP network
     name, _, only = entry.partition(":")
     name = name.removeprefix("*").removeprefix(".")
     return (host == name or host.endswith(f".{name}")) and only in ("", str(port))

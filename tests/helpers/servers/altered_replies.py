@@ -77,7 +77,7 @@ def set_item(index: int, value: int) -> Callable[[np.ndarray], object]:
     return lambda array: array.__setitem__(index, value)
 
 
-#: What is asked for, the field of a reply that is another, its value, and what the client in C++ says of it.
+#: The requested output, the altered field of the reply, its new value, and the message of the client in C++.
 BROKEN: list[tuple[str, str, Any, str]] = [
     ("channels", "seed", 8, "it is to another request"),
     ("channels", "first_row", 1, "it is to another request"),

@@ -71,7 +71,7 @@ def test_both_protocols_give_the_same_bytes(secure: Server, server: RunningServe
 @pytest.mark.parametrize("scheme", PROTOCOLS)
 def test_a_server_that_nobody_vouches_for_is_refused_at_once(secure: Server, scheme: str) -> None:
     began = time.monotonic()
-    text = r"the server's certificate is not trusted: .*; ca_file names who may sign it"
+    text = r"the server's certificate is not trusted: .*; give the signing authority with ca_file"
     with pytest.raises(ConfigError, match=text), connect(address(secure, scheme)) as client:
         list(client.simulate(PARTICLES))
     assert time.monotonic() - began < ClientOptions.retry_seconds
@@ -85,7 +85,7 @@ def test_a_certificate_of_another_name_is_refused(secure: Server, authority: Aut
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
 def test_plain_callers_are_not_served(secure: Server, scheme: str) -> None:
-    with pytest.raises(ConfigError, match=f"that is TLS; the address begins with {scheme}s"):
+    with pytest.raises(ConfigError, match=f"this port speaks TLS; use {scheme}s in the address"):
         rows(secure, scheme)
 
 
@@ -177,7 +177,7 @@ def test_connections_that_callers_keep_do_not_hold_up_the_end(
 @pytest.mark.parametrize(
     ("url", "options", "text"),
     [
-        ("http://localhost:1", {"ca_file": "ca.pem"}, "ca_file = 'ca.pem' is for TLS; the server's address must begin"),
+        ("http://localhost:1", {"ca_file": "ca.pem"}, "ca_file = 'ca.pem' requires TLS; use an address with"),
         ("grpcs://localhost:1", {"ca_file": "/none"}, "TLS file /none: No such file or directory"),
         ("https://localhost:1", {"client_key": "/none"}, "client_certificate and client_key go together"),
         ("https://localhost", {"token_file": "/none"}, "token file /none: No such file or directory"),

@@ -1,4 +1,4 @@
-"""Which servers an address leads to, and what is said of one that leads to no server of ours."""
+"""The servers that an address leads to, and the errors for addresses of other servers."""
 
 import asyncio
 import socket
@@ -47,7 +47,7 @@ def rows(server: RunningServer) -> float:
 
 @pytest.fixture(scope="module")
 def two_servers(models_folder: Path) -> Iterator[tuple[RunningServer, RunningServer, str]]:
-    """On two addresses of one name, and that name."""
+    """Two servers on two addresses of one host name, and that name."""
     with running(models_folder) as first:
         port = first.server.grpc_port
         try:
@@ -62,7 +62,7 @@ def two_servers(models_folder: Path) -> Iterator[tuple[RunningServer, RunningSer
 
 
 @both
-def test_requests_go_in_turn_to_all_addresses_of_a_name(
+def test_requests_are_distributed_over_all_addresses_of_a_name(
     two_servers: tuple[RunningServer, RunningServer, str], server: RunningServer, run: Run
 ) -> None:
     first, second, url = two_servers
@@ -75,7 +75,7 @@ def test_requests_go_in_turn_to_all_addresses_of_a_name(
 
 
 @both
-def test_an_address_of_grpc_is_one_of_ours(server: RunningServer, run: Run) -> None:
+def test_an_address_in_the_form_of_grpc_is_accepted(server: RunningServer, run: Run) -> None:
     assert len(run(f"dns:///{server.grpc}").row) == len(PARTICLES)
 
 
@@ -86,14 +86,14 @@ def test_an_address_of_grpc_is_one_of_ours(server: RunningServer, run: Run) -> N
         "dns:///zdc", "dns://a b/zdc:8001", "dns:///zdc:0", "grpc://zdc:-1",
     ],
 )  # fmt: skip
-def test_ports_and_names_that_cannot_be_are_refused_at_once(wrong: str) -> None:
-    with pytest.raises(ConfigError, match=r"must be grpc://host:port.*a port is a number from 1 to 65535"):
+def test_invalid_ports_and_names_are_refused_at_once(wrong: str) -> None:
+    with pytest.raises(ConfigError, match=r"must be grpc://host:port.*a port from 1 to 65535"):
         connect(wrong)
 
 
 @pytest.fixture(scope="module")
 def secured(models_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningServer, Path]]:
-    """A server with TLS, and the file of its authority."""
+    """A server with TLS, and the file with its certificate authority."""
     folder = tmp_path_factory.mktemp("tls")
     authority = Authority(folder)
     pair = authority.server(folder)
@@ -105,12 +105,12 @@ def secured(models_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 @pytest.mark.parametrize(
     ("scheme", "port", "said"),
     [
-        ("grpc", "grpc", "that is TLS; the address begins with grpcs"),
-        ("grpc", "http", "that is TLS; the address begins with grpcs"),
-        ("http", "http", "that is TLS; the address begins with https"),
-        ("http", "grpc", "that is TLS; the address begins with https"),
-        ("grpcs", "http", "that is no gRPC; HTTP and gRPC have ports of their own"),
-        ("https", "grpc", "that is no HTTP; HTTP and gRPC have ports of their own"),
+        ("grpc", "grpc", "this port speaks TLS; use grpcs in the address"),
+        ("grpc", "http", "this port speaks TLS; use grpcs in the address"),
+        ("http", "http", "this port speaks TLS; use https in the address"),
+        ("http", "grpc", "this port speaks TLS; use https in the address"),
+        ("grpcs", "http", "this port does not speak gRPC; HTTP and gRPC have different ports"),
+        ("https", "grpc", "this port does not speak HTTP; HTTP and gRPC have different ports"),
     ],
 )
 def test_a_server_with_tls_is_recognized_at_once(
@@ -126,7 +126,7 @@ def test_a_server_with_tls_is_recognized_at_once(
 
 
 @both
-def test_a_server_that_is_gone_without_a_word_is_noticed(server: RunningServer, run: Run) -> None:
+def test_pings_detect_a_server_that_has_vanished(server: RunningServer, run: Run) -> None:
     with wire_to(server.grpc) as wire:
         assert len(run(f"grpc://{wire.address}").row) == len(PARTICLES)
 

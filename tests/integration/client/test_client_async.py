@@ -1,4 +1,4 @@
-"""The asynchronous client against real servers: the rows of the synchronous one, in tasks that may be cancelled."""
+"""The asynchronous client with real servers: the same rows as the synchronous one, and tasks that are cancelled."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -126,9 +126,7 @@ def test_64_jobs_at_the_same_time_get_their_own_rows(client_of: Open, server: Ru
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_loop_that_is_left_early_leaves_nothing_behind(
-    client_of: Open, way: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_leaving_a_loop_early_cancels_its_requests(client_of: Open, way: str, caplog: pytest.LogCaptureFixture) -> None:
     async def job() -> None:
         async with client_of(way, rows_per_request=500) as client:
             async for chunk in client.simulate(some_particles(4000), seed=1):
@@ -140,7 +138,7 @@ def test_a_loop_that_is_left_early_leaves_nothing_behind(
 
 
 def outside(n: int, wrong: int) -> dict[str, np.ndarray]:
-    """Particles of which one has an energy that the model was not trained on."""
+    """N particles, one of them with an energy outside the model's training range."""
     pz = np.full(n, 500.0)
     pz[wrong] = 5.0
     return {"pdg": np.full(n, 2112), "px": np.zeros(n), "py": np.zeros(n), "pz": pz}
@@ -180,7 +178,7 @@ def test_requests_above_the_limit_are_refused_with_the_remedy(client_of: Open, w
 
 
 @pytest.mark.parametrize("way", SERVED)
-def test_an_absent_server_is_named(way: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_error_names_the_absent_server(way: str, caplog: pytest.LogCaptureFixture) -> None:
     async def job() -> None:
         async with connect_async(f"{way}://127.0.0.1:1", ClientOptions(retry_seconds=0.2)) as client:
             await client.run(some_particles(1))
@@ -217,9 +215,9 @@ def test_tls_and_tokens_travel_with_both_protocols(models_folder: Path, tmp_path
     assert_same(found[0], found[1])
 
 
-def test_a_call_that_the_server_cancels_is_an_error_and_no_cancellation() -> None:
+def test_a_call_cancelled_by_the_server_is_an_error_and_does_not_cancel_the_task() -> None:
     class Elsewhere(grpc.GenericRpcHandler):
-        """Some other server, which ends every call."""
+        """Another server, which cancels every call."""
 
         def service(self, _details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
             return grpc.stream_stream_rpc_method_handler(self.end)

@@ -1,4 +1,4 @@
-"""Asynchronous jobs that wait for their server: cancelled, refused by a full queue, late, closed."""
+"""Asynchronous jobs that wait for their server: cancellation, a full queue, the deadline, closing."""
 
 import asyncio
 import threading
@@ -22,7 +22,7 @@ def queue_rows(server: RunningServer) -> float:
 
 
 def requests(server: RunningServer, kind: str) -> float:
-    """Of both protocols."""
+    """Number of requests of this kind, over both protocols."""
     registry = server.server.simulator.metrics.registry
     labels = [{"protocol": protocol, "kind": kind} for protocol in ("http", "grpc_stream")]
     return sum(registry.get_sample_value("zdc_requests_total", label) or 0.0 for label in labels)
@@ -30,7 +30,7 @@ def requests(server: RunningServer, kind: str) -> float:
 
 @dataclass(frozen=True)
 class Held:
-    """A server whose engine waits at a gate before each run, so that a test decides what is queued meanwhile."""
+    """A server whose engine waits for the test before each run, so that the test controls the queue."""
 
     server: RunningServer
     gate: threading.Event
@@ -55,7 +55,7 @@ def held(models_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Held]
         return run(*arrays)
 
     monkeypatch.setattr(engine, "run", wait_and_run)
-    monkeypatch.setattr(engine, "row_seconds", 1.0)  # so slow that the server's event loop leaves it to the worker
+    monkeypatch.setattr(engine, "row_seconds", 1.0)  # so slow that the server's event loop passes it to a worker thread
     yield Held(running, gate)
     gate.set()
     running.stop()
@@ -76,7 +76,7 @@ def test_cancelling_a_job_empties_the_queue_of_the_server(held: Held, way: str) 
                 await running
             await until(lambda: requests(held.server, "cancelled") == 4)
             held.gate.set()
-            again = await client.run(some_particles(3), seed=1, output="channels")  # the client is as good as before
+            again = await client.run(some_particles(3), seed=1, output="channels")  # the client still works
             assert len(again.row) == 3
         await until(lambda: queue_rows(held.server) == 0)
 
@@ -89,7 +89,7 @@ def test_cancelling_a_job_empties_the_queue_of_the_server(held: Held, way: str) 
 
 
 @pytest.mark.parametrize("way", SERVED)
-def test_a_full_queue_is_asked_again_when_the_server_wants_it(held: Held, way: str) -> None:
+def test_a_full_queue_is_retried_after_the_time_that_the_server_names(held: Held, way: str) -> None:
     async def jobs() -> tuple[list[int], float]:
         held.gate.clear()
         loop = asyncio.get_running_loop()
@@ -110,7 +110,7 @@ def test_a_full_queue_is_asked_again_when_the_server_wants_it(held: Held, way: s
 
 
 @pytest.mark.parametrize("way", SERVED)
-def test_a_deadline_that_passes_is_an_error_and_ends_the_work(held: Held, way: str) -> None:
+def test_a_missed_deadline_is_an_error_and_cancels_the_request(held: Held, way: str) -> None:
     async def job() -> None:
         held.gate.clear()
         async with connect_async(held.url(way), ClientOptions(timeout_seconds=0.2)) as client:

@@ -1,4 +1,4 @@
-"""Proxies that the environment names: which are used, and that an error tells of them."""
+"""Proxies from environment variables: which of them clients use, and how errors name them."""
 
 import socket
 import threading
@@ -17,7 +17,7 @@ NOWHERE = "http://127.0.0.1:1"
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Sets these variables and no others of proxies."""
+    """A function that sets these variables, and unsets all others that name proxies."""
     for name in NAMES:
         monkeypatch.delenv(name, raising=False)
         monkeypatch.delenv(name.upper(), raising=False)
@@ -31,7 +31,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture
 def refusing() -> Iterator[str]:
-    """A proxy that forbids everything; its address."""
+    """Address of a proxy that answers every request with 403."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def refuse() -> None:
@@ -78,32 +78,40 @@ def test_a_server_on_this_machine_is_reached_without_a_proxy(
         ("grpcs://zdc.example:8001", "http_proxy"),
     ],
 )
-def test_a_proxy_that_is_down_is_named(environment: Callable[..., None], run: Run, url: str, variable: str) -> None:
+def test_the_error_names_a_proxy_that_is_down(
+    environment: Callable[..., None], run: Run, url: str, variable: str
+) -> None:
     environment(**{variable: "http://me:secret@127.0.0.1:1"})
     with pytest.raises(NotReadyError) as caught:
         run(url, retry_seconds=0)
     said = str(caught.value)
     assert said.startswith(f"{url}: ")
     assert f"requests go through the proxy http://...@127.0.0.1:1 ({variable})" in said
-    assert said.endswith("is it up, and does it reach the server? no_proxy=zdc.example goes without it")
+    assert said.endswith(
+        "check that it is up and reaches the server, or set no_proxy=zdc.example to connect without it"
+    )
     assert "secret" not in said
 
 
 @both
 @pytest.mark.parametrize("url", ["http://zdc.example:8000", "https://zdc.example:8000", "grpc://zdc.example:8001"])
-def test_a_proxy_that_refuses_is_named(environment: Callable[..., None], refusing: str, run: Run, url: str) -> None:
+def test_the_error_names_a_proxy_that_refuses(
+    environment: Callable[..., None], refusing: str, run: Run, url: str
+) -> None:
     environment(http_proxy=refusing, https_proxy=refusing)
     with pytest.raises((ForbiddenError, NotReadyError), match=rf"403.*requests go through the proxy {refusing}"):
         run(url, retry_seconds=0)
 
 
 @both
-def test_a_proxy_of_socks_is_told_of_without_a_traceback(environment: Callable[..., None], run: Run) -> None:
+def test_an_unusable_proxy_is_a_clear_error(environment: Callable[..., None], run: Run) -> None:
     environment(all_proxy="socks5://127.0.0.1:1")
     with pytest.raises(ConfigError, match=r"socks5://127.0.0.1:1 \(all_proxy\).*httpx\[socks\].*no_proxy=zdc.example"):
         run("http://zdc.example:8000")
     environment(all_proxy="ftp://127.0.0.1:1")
-    with pytest.raises(ConfigError, match=r"ftp://127.0.0.1:1 \(all_proxy\), which cannot be: Unknown scheme"):
+    with pytest.raises(
+        ConfigError, match=r"ftp://127.0.0.1:1 \(all_proxy\), which is not a valid address: Unknown scheme"
+    ):
         run("http://zdc.example:8000")
     environment(no_proxy="zdc.example")
     with pytest.raises(NotReadyError, match="is a server listening there"):
@@ -130,7 +138,9 @@ def test_a_proxy_of_socks_is_told_of_without_a_traceback(environment: Callable[.
         ("zdc.localhost", "", False),
     ],
 )
-def test_who_is_reached_without_a_proxy(environment: Callable[..., None], host: str, no_proxy: str, used: bool) -> None:
+def test_hosts_of_no_proxy_are_reached_without_a_proxy(
+    environment: Callable[..., None], host: str, no_proxy: str, used: bool
+) -> None:
     environment(http_proxy="127.0.0.1:3128", no_proxy=no_proxy, grpc_proxy="http://127.0.0.1:3129")
     over_http = http_proxy(f"http://{host}:8000")
     assert (over_http is not None) is used

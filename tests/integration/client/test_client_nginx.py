@@ -1,4 +1,4 @@
-"""Clients and the page behind nginx, set up as the README shows it."""
+"""Clients and the page behind nginx, configured as in the README."""
 
 import os
 import re
@@ -23,7 +23,7 @@ FOLDERS = ("client_body_temp", "proxy_temp", "fastcgi_temp", "uwsgi_temp", "scgi
 
 
 class Front(NamedTuple):
-    """Addresses of an nginx."""
+    """Addresses of an nginx server."""
 
     http: str
     grpc: str
@@ -43,7 +43,7 @@ def listens(port: int) -> bool:
 
 @pytest.fixture(scope="module")
 def front(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    """An nginx in front of `server`."""
+    """An nginx server in front of `server`."""
     if NGINX is None:
         pytest.skip("needs nginx (Debian: nginx-light)")
     folder = tmp_path_factory.mktemp("nginx")
@@ -58,7 +58,7 @@ def front(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> It
         assert old in shown
         shown = shown.replace(old, new)
     temporary = "".join(f"{name}_path {folder / name};\n" for name in FOLDERS)
-    user = "user root root; " if os.geteuid() == 0 else ""  # whose folder this is
+    user = "user root root; " if os.geteuid() == 0 else ""  # the owner of this folder
     head = f"{user}daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log; events {{}}\n"
     (folder / "nginx.conf").write_text(f"{head}http {{ access_log off;\n{temporary}{shown}}}\n")
     running = subprocess.Popen([NGINX, "-c", folder / "nginx.conf", "-e", folder / "error.log"])
@@ -87,6 +87,6 @@ def test_the_page_behind_a_proxy(visit: Callable[..., Reader], front: Front) -> 
         assert f"{url}/simulate" in reader.text("curl")
 
 
-def test_the_page_by_another_name_of_this_machine(visit: Callable[..., Reader], server: RunningServer) -> None:
+def test_the_page_works_under_another_name_of_this_machine(visit: Callable[..., Reader], server: RunningServer) -> None:
     reader = visit(server.http.replace("127.0.0.1", "localhost"))
     assert len(reader.captions("model-gallery")) == 5

@@ -1,4 +1,4 @@
-"""Servers that are killed and come back within a job, and models that change: no row is lost, doubled or of another."""
+"""Servers that restart during a job, and models that change: no row is lost, repeated or from another version."""
 
 import asyncio
 import re
@@ -31,7 +31,7 @@ def served(models: Path, *options: str) -> Iterator[Process]:
 
 
 def ports_of(process: Process) -> tuple[str, ...]:
-    """Options that make another server take its place."""
+    """Options with which another server listens on the same ports."""
     http, grpc = (address.rsplit(":", 1)[1] for address in (process.http, process.grpc))
     return "--http-port", http, "--grpc-port", grpc
 
@@ -41,7 +41,7 @@ def url_of(process: Process, way: str) -> str:
 
 
 class Halfway:
-    """Particles of a job that stops in the middle until its server is gone."""
+    """Blocks of particles; the job pauses half-way until its server has ended."""
 
     def __init__(self, gone: asyncio.Event):
         self.reached = asyncio.Event()
@@ -55,7 +55,7 @@ class Halfway:
             yield PARTICLES[start : start + 20]
 
 
-def test_a_killed_server_loses_no_row_and_doubles_none(
+def test_a_restarted_server_loses_and_repeats_no_row(
     models_folder: Path, server: RunningServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def job(url: str, halfway: Halfway) -> Chunk:
@@ -86,7 +86,7 @@ def test_a_killed_server_loses_no_row_and_doubles_none(
 
 
 @pytest.mark.parametrize("way", SERVED)
-def test_what_was_received_before_the_end_of_patience_is_kept(models_folder: Path, way: str) -> None:
+def test_chunks_received_before_the_retries_end_are_kept(models_folder: Path, way: str) -> None:
     running = RunningServer(ServerSettings(models=models_folder, default_model="tiny", http_port=0, grpc_port=0))
     received: list[Chunk] = []
 
@@ -119,7 +119,7 @@ def test_a_job_keeps_its_version_when_a_newer_one_appears(tmp_path: Path, way: s
 
             async def blocks() -> AsyncIterator[Particles]:
                 for block in range(8):
-                    if block == 2:  # two requests are answered, and none of it has been looked at
+                    if block == 2:  # two requests are answered; the caller has not read their chunks yet
                         async with asyncio.timeout(30):
                             while rows(1) < 20:
                                 await asyncio.sleep(0.005)
@@ -132,7 +132,7 @@ def test_a_job_keeps_its_version_when_a_newer_one_appears(tmp_path: Path, way: s
                 chunks.append(chunk)
             again = await client.run(PARTICLES[:80], seed=1, output="channels", version=1)
         np.testing.assert_array_equal(concatenate(chunks).channels, again.channels)
-        assert rows(2) == 1 + 2 * 10  # two requests were asked again
+        assert rows(2) == 1 + 2 * 10  # two requests were sent again
         return chunks
 
     try:

@@ -1,4 +1,4 @@
-"""The Python client as a package: what importing it costs, and what a type checker makes of a caller's program."""
+"""The Python client as a package: the modules that it imports, and type checks of a caller's program."""
 
 import inspect
 import subprocess
@@ -13,7 +13,7 @@ from zdc_service.status import STATUSES
 ROOT = Path(__file__).parents[3]
 SERVICE = ROOT / "service"
 
-#: What only a server, an engine, training or the command line needs.
+#: Packages that only a server, an engine, training or the command line needs.
 HEAVY = (
     "fastapi", "starlette", "httptools", "uvloop", "onnxruntime", "torch", "prometheus_client", "pydantic_settings",
     "h5py", "numba", "scipy", "zdc_service.settings", "zdc_service.simulating.simulator", "zdc_service.serving",
@@ -28,7 +28,7 @@ import zdc_service.client
 print(*sorted(set({HEAVY + PROTOCOLS!r}) & set(sys.modules)))
 """
 
-#: A caller's program, checked with the strictest options; each line with a mark must be refused for that reason.
+#: A caller's program for strict mypy; mypy must reject each line with a comment, with the error code in the comment.
 PROGRAM = """
 import asyncio
 
@@ -88,7 +88,7 @@ def test_clients_load_nothing_of_the_server(then: str, loaded: str) -> None:
     assert ran.stdout.strip() == loaded
 
 
-def test_a_typed_program_passes_and_its_mistakes_do_not(tmp_path: Path, pytestconfig: pytest.Config) -> None:
+def test_mypy_accepts_a_typed_program_and_finds_its_mistakes(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     assert (SERVICE / "zdc_service" / "py.typed").exists()
     assert (SERVICE / "zdc_detector" / "py.typed").exists()
     program = tmp_path / "program.py"
@@ -104,7 +104,7 @@ def test_a_typed_program_passes_and_its_mistakes_do_not(tmp_path: Path, pytestco
 
 
 @pytest.mark.parametrize("kind", [client.Client, client.AsyncClient])
-def test_help_names_what_may_be_given(kind: type) -> None:
+def test_help_shows_the_types_of_arguments(kind: type) -> None:
     for name in ("run", "simulate"):
         shown = str(inspect.signature(getattr(kind, name)))
         assert "Particles" in shown
@@ -112,12 +112,12 @@ def test_help_names_what_may_be_given(kind: type) -> None:
         assert "numpy" not in shown
 
 
-def test_all_that_a_program_names_is_in_one_place() -> None:
+def test_the_client_package_exports_all_classes_that_a_caller_needs() -> None:
     assert all(hasattr(client, name) for name in client.__all__)
     raised = {
         error for error in vars(errors).values() if isinstance(error, type) and getattr(error, "kind", "") in STATUSES
     }
     assert raised - {getattr(client, name) for name in client.__all__} == {
-        errors.NotAcceptableError,  # of forms of HTTP that our client never asks for, or sends
+        errors.NotAcceptableError,  # HTTP formats that our client never requests or sends
         errors.UnsupportedMediaError,
     }

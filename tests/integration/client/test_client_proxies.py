@@ -1,4 +1,4 @@
-"""The client over HTTP behind proxies and at wrong addresses: servers on real sockets that are not ours."""
+"""The clients over HTTP behind proxies and at wrong addresses: real sockets, but not of our server."""
 
 import gzip
 import http.client
@@ -25,7 +25,7 @@ from zdc_service.client import (
 )
 from zdc_service.client.transports import http_client
 
-#: Status, headers and body that a proxy answers by itself.
+#: Status, headers and body of replies that the proxy itself sends.
 OWN = {
     "/page": (200, {"Content-Type": "text/html"}, b"<h1>Welcome</h1>"),
     "/moved": (308, {"Location": "https://elsewhere.example/simulate"}, b""),
@@ -38,7 +38,7 @@ OWN = {
 }
 
 
-#: What a proxy that packs answers, and loses the end, makes of them.
+#: Replies of a proxy that compresses them and loses the end.
 CUTS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
     "/cut-gzip": ("gzip", lambda answer: gzip.compress(answer)[:-20]),
     "/cut-zstd": ("zstd", lambda answer: zstandard.compress(answer)[:-20]),
@@ -48,7 +48,7 @@ CUTS: dict[str, tuple[str, Callable[[bytes], bytes]]] = {
 
 
 class Proxy(BaseHTTPRequestHandler):
-    """Passes on what is below ``/zdc``, cuts answers below ``/cut-...`` and sends nothing but dots below ``/slow``."""
+    """Forwards requests below ``/zdc``, truncates replies below ``/cut-...`` and sends only dots below ``/slow``."""
 
     protocol_version = "HTTP/1.1"
     upstream = ""
@@ -66,7 +66,7 @@ class Proxy(BaseHTTPRequestHandler):
                 while True:
                     self.wfile.write(b".")
                     time.sleep(0.02)
-            except OSError:  # the caller had enough
+            except OSError:  # the caller has disconnected
                 self.close_connection = True
             return
         status, headers, answer = OWN[prefix] if prefix in OWN else self._pass_on(body)
@@ -94,7 +94,7 @@ class Proxy(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def proxy(server: RunningServer) -> Iterator[tuple[str, list[dict[str, str]]]]:
-    """Its address, and the headers of what it was asked."""
+    """Address of the proxy, and the headers of the requests that it received."""
     seen: list[dict[str, str]] = []
     handler = type("Passing", (Proxy,), {"upstream": server.http.removeprefix("http://"), "seen": seen})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as serving:
@@ -120,8 +120,8 @@ def test_a_proxy_may_pass_requests_on_below_a_path(
 @pytest.mark.parametrize(
     ("path", "error", "message"),
     [
-        ("/page", ZdcError, "the answer is text/html.*another kind of server"),
-        ("/moved", ZdcError, "HTTP 308.*it wants to be asked at https://elsewhere.example"),
+        ("/page", ZdcError, "the answer is text/html.*not a zdc-fastsim server"),
+        ("/moved", ZdcError, "HTTP 308.*the server redirects to https://elsewhere.example"),
         ("/login", UnauthenticatedError, "HTTP 401"),
         ("/locked", ForbiddenError, "HTTP 403"),
         ("/small", TooLargeError, "HTTP 413"),
@@ -130,7 +130,7 @@ def test_a_proxy_may_pass_requests_on_below_a_path(
         ("/late", DeadlineError, "HTTP 504"),
     ],
 )
-def test_what_a_proxy_says_by_itself_has_its_class(
+def test_errors_of_a_proxy_become_our_classes(
     proxy: tuple[str, list[dict[str, str]]], run: Run, path: str, error: type[ZdcError], message: str
 ) -> None:
     with pytest.raises(ZdcError, match=message) as caught:
@@ -141,31 +141,29 @@ def test_what_a_proxy_says_by_itself_has_its_class(
 
 @both
 @pytest.mark.parametrize("prefix", CUTS)
-def test_an_answer_that_is_not_whole_is_an_error(
-    proxy: tuple[str, list[dict[str, str]]], run: Run, prefix: str
-) -> None:
-    """Particles would be missing; gzip's own end is not looked at by every library."""
+def test_a_truncated_reply_is_an_error(proxy: tuple[str, list[dict[str, str]]], run: Run, prefix: str) -> None:
+    """Otherwise particles would be missing: not every library checks the end of a gzip stream."""
     with pytest.raises(
-        ZdcError, match=r"the reply is cut off or breaks the contract: .*|the answer cannot be read: Zstandard data is"
+        ZdcError, match=r"the reply is truncated or invalid: .*|the answer cannot be read: Zstandard data is"
     ):
         run(proxy[0] + prefix, timeout_seconds=5, retry_seconds=0)
 
 
 @both
-def test_a_deadline_holds_for_an_answer_that_trickles(proxy: tuple[str, list[dict[str, str]]], run: Run) -> None:
+def test_the_deadline_ends_a_slow_reply(proxy: tuple[str, list[dict[str, str]]], run: Run) -> None:
     began = time.monotonic()
     with pytest.raises(DeadlineError, match=r"no answer within 0.3 s"):
         run(f"{proxy[0]}/slow", timeout_seconds=0.3)
-    assert time.monotonic() - began < 10  # it would trickle for hours
+    assert time.monotonic() - began < 10  # the whole reply would take hours
 
 
 @both
-def test_a_host_that_takes_no_connection_is_no_deadline(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_that_accepts_no_connection_is_not_ready(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_client, "_CONNECT_SECONDS", 0.2)
     with socket.socket() as silent, ExitStack() as stack:
         silent.bind(("127.0.0.1", 0))
         silent.listen(0)
-        for _ in range(3):  # its queue is full, and the kernel drops who comes next
+        for _ in range(3):  # fills the queue of connections; the kernel drops further ones
             waiting = stack.enter_context(socket.socket())
             waiting.setblocking(False)
             waiting.connect_ex(silent.getsockname())

@@ -1,4 +1,4 @@
-"""The Python clients where replies are cut off or are not what the contract says: an error, never fewer rows."""
+"""The Python clients with truncated or invalid replies: an error, never fewer rows."""
 
 import asyncio
 import gzip
@@ -47,7 +47,7 @@ def elsewhere(simulator: Simulator) -> Iterator[tuple[str, Elsewhere]]:
 def test_replies_over_grpc(elsewhere: tuple[str, Elsewhere], run: Run, output: str, field: str, value: object) -> None:
     url, handler = elsewhere
     handler.change = put(field, value)
-    with pytest.raises(ZdcError, match="the reply is cut off or breaks the contract: ") as caught:
+    with pytest.raises(ZdcError, match="the reply is truncated or invalid: ") as caught:
         run(url, output=output)
     assert type(caught.value) is ZdcError
     handler.change = lambda _: None
@@ -58,7 +58,7 @@ Body = Callable[[bytes], bytes]
 
 
 class Between(BaseHTTPRequestHandler):
-    """Passes requests on, and replies as `change` makes them, whole by their length."""
+    """Forwards requests, and sends the replies as `change` alters them, with a matching Content-Length."""
 
     upstream: str
     coding: str | None
@@ -87,7 +87,7 @@ class Between(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def between(server: RunningServer) -> Iterator[Callable[[str | None, Body], str]]:
-    """Begins to pass on with a change; its address."""
+    """A function that starts a proxy which alters replies, and returns its address."""
     running: list[ThreadingHTTPServer] = []
 
     def begin(coding: str | None, change: Body) -> str:
@@ -134,14 +134,14 @@ def test_replies_over_http(
     between: Callable[[str | None, Body], str], run: Run, coding: str | None, change: Body, output: str
 ) -> None:
     url = between(coding, change)
-    with pytest.raises(ZdcError, match=r"cut off or breaks the contract|cannot be read") as caught:
+    with pytest.raises(ZdcError, match=r"truncated or invalid|cannot be read") as caught:
         run(url, output=output)
     assert not isinstance(caught.value, NotReadyError)
 
 
 @both
 @pytest.mark.parametrize(("coding", "whole"), [("zstd", zstd), ("zstd", zstd_without_size), ("gzip", gzip.compress)])
-def test_whole_replies_are_taken(
+def test_complete_replies_are_accepted(
     between: Callable[[str | None, Body], str], run: Run, coding: str, whole: Body
 ) -> None:
     assert len(run(between(coding, whole)).row) == N

@@ -1,4 +1,4 @@
-"""Clients as they are used, and misused: left early, closed, forked, taken to another event loop."""
+"""Use and misuse of clients: jobs left early, closed clients, forks, other event loops."""
 
 import asyncio
 import os
@@ -48,7 +48,7 @@ def client_of(models_folder: Path, server: RunningServer) -> Callable[[str], Cli
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_results_belong_to_their_caller(client_of: Callable[[str], Client], way: str) -> None:
+def test_callers_may_change_the_arrays_of_a_result(client_of: Callable[[str], Client], way: str) -> None:
     with client_of(way) as client:
         for output in Output:
             result = client.run(some_particles(3), seed=1, output=output)
@@ -76,7 +76,7 @@ def test_events_without_a_particle_are_part_of_a_job(client_of: Callable[[str], 
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_client_shows_where_it_simulates(client_of: Callable[[str], Client], way: str) -> None:
+def test_the_repr_of_a_client_shows_its_server(client_of: Callable[[str], Client], way: str) -> None:
     client = client_of(way)
     kind, place = {
         "local": ("LocalClient", "in this process"),
@@ -94,7 +94,7 @@ def test_a_client_shows_where_it_simulates(client_of: Callable[[str], Client], w
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_an_error_has_no_other_of_ours_behind_it(client_of: Callable[[str], Client], way: str) -> None:
+def test_an_error_is_raised_without_a_chain_of_our_errors(client_of: Callable[[str], Client], way: str) -> None:
     slow = {"pdg": [22], "px": [0.0], "py": [0.0], "pz": [0.5]}
     with client_of(way) as client, pytest.raises(OutOfRangeError) as caught:
         client.run(slow)
@@ -105,14 +105,14 @@ def test_an_error_has_no_other_of_ours_behind_it(client_of: Callable[[str], Clie
 @pytest.mark.parametrize("way", SERVED)
 def test_ports_of_the_other_protocol_are_recognized(server: RunningServer, way: str) -> None:
     url = f"http://{server.grpc}" if way == "http" else server.http.replace("http", "grpc")
-    with connect(url) as client, pytest.raises(ConfigError, match="HTTP and gRPC have ports of their own"):
+    with connect(url) as client, pytest.raises(ConfigError, match="HTTP and gRPC have different ports"):
         client.run(some_particles(1))
 
 
 @pytest.mark.parametrize("way", SERVED)
 def test_tls_to_a_plain_port_is_recognized(server: RunningServer, way: str) -> None:
     url = url_of(server, way).replace("://", "s://")
-    with connect(url) as client, pytest.raises(ConfigError, match="that is no TLS"):
+    with connect(url) as client, pytest.raises(ConfigError, match="this port does not speak TLS"):
         client.run(some_particles(1))
 
 
@@ -142,12 +142,12 @@ Program = Callable[..., "subprocess.Popen[str]"]
 
 @pytest.fixture
 def program() -> Iterator[Program]:
-    """Starts a Python program with arguments; one that still runs after the test is killed."""
+    """A function that starts a Python program with arguments; after the test, a running program is killed."""
     started: list[subprocess.Popen[str]] = []
 
     def start(text: str, *arguments: str) -> "subprocess.Popen[str]":
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
-        # Python 3.12 and later warn of forks where there are threads.
+        # Python 3.12 and later warn about a fork in a process with threads.
         command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", text, *arguments]
         running = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(running)
@@ -160,12 +160,14 @@ def program() -> Iterator[Program]:
 
 
 @pytest.mark.parametrize("way", SERVED)
-def test_a_forked_process_is_told_and_disturbs_nobody(server: RunningServer, program: Program, way: str) -> None:
+def test_a_client_in_a_forked_process_is_an_error_and_leaves_the_parent_unaffected(
+    server: RunningServer, program: Program, way: str
+) -> None:
     running = program(FORKED, url_of(server, way))
     said, errors = running.communicate(timeout=TIMEOUT)
     assert running.returncode == 0, errors
     assert said == (
-        "the client belongs to another process, and does not work in this one; connect in each process, after it was "
+        "the client belongs to another process and cannot be used in this one; connect in each process, after it was "
         "forked\n"
     )
 
@@ -179,11 +181,11 @@ photon = {"pdg": [22], "px": [0.0], "py": [0.0], "pz": [300.0]}
 
 def events():
     yield photon
-    signal.raise_signal(signal.SIGINT)  # the first one's request is under way
+    signal.raise_signal(signal.SIGINT)  # the first event's request is in flight
     yield photon
 
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever runs this may ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)  # the parent process may ignore SIGINT
 client = connect(sys.argv[1], ClientOptions(retry_seconds=3600))
 client.run(events())
 """
@@ -204,12 +206,12 @@ photon = {"pdg": [22], "px": [0.0], "py": [0.0], "pz": [300.0]}
 
 
 def strike(frame, event, _):
-    if event == "return" and frame.f_code is threading.Thread.start.__code__:  # before its pool knows of it
+    if event == "return" and frame.f_code is threading.Thread.start.__code__:  # not yet in the pool
         sys.setprofile(None)
         signal.raise_signal(signal.SIGINT)
 
 
-def submit_late(pool, task):  # when the main thread has ended
+def submit_late(pool, task):  # after the main thread has ended
     time.sleep(0.1)
     return submit(pool, task)
 
@@ -235,18 +237,18 @@ def test_a_program_ends_whichever_thread_it_was_starting(
     _, errors = running.communicate(timeout=TIMEOUT)
     if when != "asking":
         assert errors.rstrip().endswith("KeyboardInterrupt")
-    else:  # it started none
+    else:  # the program started no such thread
         assert (running.returncode, errors) == (0, "")
 
 
 @pytest.mark.parametrize("way", SERVED)
-def test_a_job_that_is_left_holds_up_none_that_follows(way: str) -> None:
+def test_an_abandoned_job_does_not_delay_the_next_one(way: str) -> None:
     with connect(NOBODY[way], ClientOptions(in_flight=2, retry_seconds=3600)) as client:
         pool: Any = vars(client)["_pool"]
 
         def blocks() -> Iterator[ParticlesLike]:
             yield some_particles(1)
-            wait_until(pool._work_queue.empty)  # a thread has it
+            wait_until(pool._work_queue.empty)  # a thread has taken the request
             raise InvalidInputError("line 7 is wrong")
 
         for _ in range(2):
@@ -256,7 +258,7 @@ def test_a_job_that_is_left_holds_up_none_that_follows(way: str) -> None:
 
 
 @pytest.mark.parametrize("way", SERVED)
-def test_an_event_loop_does_not_take_over_anothers_client(server: RunningServer, way: str) -> None:
+def test_a_client_of_another_event_loop_is_refused(server: RunningServer, way: str) -> None:
     client = connect_async(url_of(server, way))
 
     async def job() -> int:

@@ -27,7 +27,7 @@ TOGETHER = 48
 
 @pytest.mark.slow
 def test_every_row_belongs_to_its_caller(server: RunningServer, simulator: Simulator) -> None:
-    """Each caller checks its rows against the same request in process."""
+    """Each caller compares its rows with those of the same request in this process."""
     start = threading.Barrier(CLIENTS)
 
     def caller(number: int) -> int:
@@ -89,7 +89,7 @@ BEYOND = {"pdg": [22], "px": [0.0], "py": [0.0], "pz": [1501.0]}
         ({"version": 7}, 404, "has no version 7"),
     ],
 )
-def test_one_that_cannot_be_among_many_that_arrive_together(
+def test_one_invalid_request_among_many_simultaneous_ones(
     server: RunningServer, simulator: Simulator, changes: dict[str, object], status: int, message: str
 ) -> None:
     requests = [SimulationRequest(some_particles(1, seed), seed=seed) for seed in range(TOGETHER)]
@@ -115,7 +115,7 @@ def test_one_that_cannot_be_among_many_that_arrive_together(
 
 
 def test_no_result_outlives_its_request(server: RunningServer) -> None:
-    """Without the help of the collector of cycles, which comes late and does not know that arrays are large."""
+    """Also without Python's collector of reference cycles, which runs late and ignores the size of arrays."""
     particles = some_particles(2000)
     with connect(server.http) as http, connect(f"grpc://{server.grpc}") as grpc, no_collection():
         for client in (http, grpc):

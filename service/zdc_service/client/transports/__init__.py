@@ -1,1 +1,1 @@
-"""Clients over gRPC and HTTP, and in this process."""
+"""The clients over gRPC, over HTTP, and in this process."""

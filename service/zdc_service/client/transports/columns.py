@@ -1,4 +1,4 @@
-"""Which columns of particles travel to a server."""
+"""The columns of particles that a client sends to a server."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,9 +7,9 @@ from zdc_detector.pdg_table import look_up
 
 
 def columns_to_send(particles: Particles) -> dict[str, NDArray[np.generic]]:
-    """``pdg``, momenta and vertices; mass and charge where the server's PDG table cannot fill them in.
+    """``pdg``, momenta and vertices; mass and charge too if a code is not in the PDG table.
 
-    The server derives the rest as `Particles.from_columns` does, hence the same nine numbers.
+    The server derives the rest with `Particles.from_columns`, and so gets the same nine numbers.
     """
     columns: dict[str, NDArray[np.generic]] = {"pdg": particles.pdg}
     names = [CONDITIONS.index(name) for name in KINEMATICS]

@@ -1,4 +1,4 @@
-"""Simulation by a server over gRPC, for an event loop."""
+"""The asyncio client over gRPC."""
 
 import asyncio
 from functools import cached_property
@@ -18,7 +18,7 @@ if TYPE_CHECKING:  # generic for type checkers only
 
 
 class AsyncGrpcClient(AsyncClient):
-    """One stream per request on a shared channel, so that a request that fails is repeated alone."""
+    """One stream per request on a shared channel, so that only a failed request is repeated."""
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
         super().__init__(options, url)
@@ -26,7 +26,7 @@ class AsyncGrpcClient(AsyncClient):
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
-        """Made with the first request: it belongs to the event loop that runs then."""
+        """The channel; it is created with the first request, because it belongs to the running event loop."""
         if self._server.channel_credentials is None:
             return grpc.aio.insecure_channel(self._server.target, self._server.channel_options)
         return grpc.aio.secure_channel(
@@ -35,10 +35,10 @@ class AsyncGrpcClient(AsyncClient):
 
     @cached_property
     def _simulate(self) -> "Simulate":
-        """The stream, called with its one request at once.
+        """The method, called with the whole request at once.
 
-        Where a server refuses a stream while grpc.aio still writes to it, its caller may read INTERNAL instead of the
-        refusal (https://github.com/grpc/grpc/issues/36066); a request that goes out in one piece leaves no such moment.
+        If a server refuses a stream while grpc.aio still writes to it, the caller may see INTERNAL instead of the
+        refusal (https://github.com/grpc/grpc/issues/36066). This cannot happen to a request that is sent in one piece.
         """
         return self._channel.unary_stream(
             METHOD,
@@ -52,9 +52,9 @@ class AsyncGrpcClient(AsyncClient):
         try:
             replies = [reply async for reply in call]
         except grpc.RpcError as error:
-            raise await asyncio.to_thread(server.error, error) from error  # it may ask the server
+            raise await asyncio.to_thread(server.error, error) from error  # a thread: it may connect to the server
         finally:
-            call.cancel()  # of no effect on a call that has ended
+            call.cancel()  # no effect if the call has ended
         return server.result(replies, request)
 
     async def _disconnect(self) -> None:

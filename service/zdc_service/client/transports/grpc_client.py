@@ -1,4 +1,4 @@
-"""Simulation by a server over gRPC, whose stream carries answers of any size."""
+"""The client over gRPC. A stream of messages carries results of any size."""
 
 import json
 from typing import Any
@@ -25,25 +25,25 @@ from zdc_service.simulation import Output, SimulationRequest, SimulationResult
 from zdc_service.status import GRPC_KIND_KEY
 
 METHOD = "/zdc.v1.Simulation/SimulateStream"
-#: Of the Open Inference Protocol, whose servers say of a model what stands in its card.
+#: Method of the Open Inference Protocol that returns a model's card.
 CONFIG_METHOD = "/inference.GRPCInferenceService/ModelConfig"
 
-#: Requests go in turn to all addresses that the server's name has, as that of a Kubernetes service without an address
-#: of its own; by default gRPC stays with the first that answers.
-_IN_TURN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
+#: Distribute requests over all IP addresses of the server's name, e.g. of a headless Kubernetes service. By default,
+#: gRPC sends all requests to the first address that answers.
+_ROUND_ROBIN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 
-#: A server that is there answers a ping at once, also when all its threads compute.
+#: A server that is alive answers a ping at once, also if all its threads compute.
 _KEEPALIVE_ANSWER_SECONDS = 20.0
 
 
 class GrpcServer:
-    """What both clients over gRPC know of their server.
+    """A server's address and options, and the conversion of its replies; both clients over gRPC use it.
 
     Attributes
     ----------
-    target : Where gRPC finds the server: always by DNS, which takes numbers too, and never as a file.
-    channel_options : Of its channel.
-    channel_credentials : For TLS; None for a plain channel.
+    target : gRPC's name of the server. Always by DNS, which accepts IP addresses too, so never a Unix socket.
+    channel_options : Options of the channel.
+    channel_credentials : Credentials for TLS; None for a plain channel.
     """
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
@@ -54,24 +54,24 @@ class GrpcServer:
         host = server.hostname or ""
         self._proxy = grpc_proxy(host, server.port)
         self.channel_options: list[tuple[str, int | str]] = [
-            # A server that is back after a restart is found again within a second, not only after gRPC's two minutes.
+            # Reconnect to a restarted server within a second; gRPC's default is up to two minutes.
             ("grpc.max_reconnect_backoff_ms", 1000),
             *keepalive_options(options.keepalive_seconds),
         ]
-        if is_loopback(host):  # a proxy could not reach it, and its two addresses are of one server
+        if is_loopback(host):  # a proxy could not reach it, and its IPv4 and IPv6 addresses are the same server
             self.channel_options.append(("grpc.enable_http_proxy", 0))
         else:
-            self.channel_options.append(("grpc.service_config", _IN_TURN))
+            self.channel_options.append(("grpc.service_config", _ROUND_ROBIN))
         self.timeout_seconds = options.timeout_seconds
         self._credentials = credentials
         self.channel_credentials = None if credentials.context is None else credentials.for_grpc()
 
     def metadata(self) -> tuple[tuple[str, str], ...]:
-        """Of one call; raises ConfigError where the file of the token cannot be read any more."""
+        """Metadata of one call; raises ConfigError if the token's file can no longer be read."""
         return tuple(self._credentials.authorization().items())
 
     def result(self, replies: list[pb.SimulateResponse], request: SimulationRequest) -> SimulationResult:
-        """The replies to one request, put together; raises ZdcError where they are not whole."""
+        """The result of one request from all its replies; raises ZdcError if they are incomplete."""
         if not replies or not replies[-1].last:
             raise NotReadyError(f"{self._url}: the server ended the stream before the last reply")
         try:
@@ -82,7 +82,7 @@ class GrpcServer:
         return result
 
     def error(self, error: Any) -> ZdcError:
-        """What a call that failed with a `grpc.RpcError` means."""
+        """The error for a call that failed with a `grpc.RpcError`."""
         kind = dict(error.trailing_metadata() or ()).get(GRPC_KIND_KEY)
         if kind is not None:
             return error_of(str(kind), error.details())
@@ -94,20 +94,20 @@ class GrpcServer:
 
 
 def keepalive_options(seconds: float) -> list[tuple[str, int]]:
-    """How a channel notices, while a request is under way, that its server is gone without a word; none for 0."""
+    """Channel options for pings, which detect during a request that the server has vanished; none for 0."""
     if seconds == 0:
         return []
     answer = round(min(seconds, _KEEPALIVE_ANSWER_SECONDS) * 1000)
     return [
         ("grpc.keepalive_time_ms", round(seconds * 1000)),
         ("grpc.keepalive_timeout_ms", answer),
-        ("grpc.http2.ping_timeout_ms", answer),  # its name in newer versions, a minute otherwise
-        ("grpc.http2.max_pings_without_data", 0),  # a long wait has no data; gRPC would stop after two
+        ("grpc.http2.ping_timeout_ms", answer),  # newer versions of gRPC use this name; their default is a minute
+        ("grpc.http2.max_pings_without_data", 0),  # no limit: a long computation sends no data
     ]
 
 
 class GrpcClient(Client):
-    """One stream per request on a shared channel, so that a request that fails is repeated alone."""
+    """One stream per request on a shared channel, so that only a failed request is repeated."""
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
         super().__init__(options, url)
@@ -118,7 +118,7 @@ class GrpcClient(Client):
             self._channel = grpc.secure_channel(
                 self._server.target, self._server.channel_credentials, self._server.channel_options
             )
-        self._simulate = self._channel.unary_stream(  # called with its one request at once, without a thread for more
+        self._simulate = self._channel.unary_stream(  # unary: gRPC would need a thread to send a stream of requests
             METHOD,
             request_serializer=pb.SimulateRequest.SerializeToString,
             response_deserializer=pb.SimulateResponse.FromString,
@@ -152,7 +152,7 @@ class GrpcClient(Client):
 
 
 def message_of_request(request: SimulationRequest) -> pb.SimulateRequest:
-    """A request as its message."""
+    """Convert a request to a message."""
     columns = columns_to_send(request.particles)
     particles = pb.Particles(
         pdg=columns["pdg"].astype("<i4").tobytes(),
@@ -175,7 +175,7 @@ def message_of_request(request: SimulationRequest) -> pb.SimulateRequest:
 
 
 def result_from_messages(replies: list[pb.SimulateResponse], output: Output) -> SimulationResult:
-    """The replies to one request, put together; `output` as asked, since empty payloads do not travel."""
+    """Join the replies to one request. `output` is that of the request: an empty field does not show it."""
     last = replies[-1]
     rows, columns = last.shape
     response = hits = None
@@ -213,7 +213,7 @@ def _bytes(columns: list[NDArray[np.generic]]) -> bytes:
 
 
 def _join(parts: list[bytes], dtype: np.dtype[Any], *row_shape: int) -> NDArray[Any]:
-    """An array that its owner may write to, as those of a simulation in process are."""
+    """A writable array, as a simulation in this process returns."""
     return np.frombuffer(bytearray().join(parts), dtype=dtype).reshape(-1, *row_shape)
 
 

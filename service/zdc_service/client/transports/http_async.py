@@ -1,4 +1,4 @@
-"""Simulation by a server over HTTP, for an event loop."""
+"""The asyncio client over HTTP."""
 
 import asyncio
 
@@ -13,12 +13,12 @@ from zdc_service.simulation import SimulationRequest, SimulationResult
 
 
 class AsyncHttpClient(AsyncClient):
-    """Posts to ``<url>/simulate`` over a pool of kept connections."""
+    """Sends POST requests to ``<url>/simulate`` over a pool of persistent connections."""
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
         super().__init__(options, url)
         self._server = HttpServer(url, options, credentials)
-        # httpx would bound each step of a request; the deadline below bounds all of it.
+        # httpx limits each step of a request; asyncio.timeout below limits the whole request.
         timeout = httpx.Timeout(None, connect=self._server.connect_seconds)
         self._http = httpx.AsyncClient(
             base_url=url,
@@ -41,7 +41,7 @@ class AsyncHttpClient(AsyncClient):
         except TimeoutError as error:
             raise too_late(server.url, server.timeout_seconds) from error
         except httpx.RequestError as error:
-            raise await asyncio.to_thread(server.error, error) from error  # it may ask the server
+            raise await asyncio.to_thread(server.error, error) from error  # a thread: it may connect to the server
         return server.result(request, reply, body)
 
     async def _disconnect(self) -> None:

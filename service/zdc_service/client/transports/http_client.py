@@ -1,4 +1,4 @@
-"""Simulation by a server over HTTP: JSON columns there, arrays back."""
+"""The client over HTTP: sends JSON columns, receives arrays."""
 
 import json
 import socket
@@ -41,28 +41,28 @@ from zdc_service.simulation import SimulationRequest, SimulationResult
 SIMULATE_PATH = "/simulate"
 
 
-#: Longer than a lost packet or two delay a connection: a host that has not answered by then is not there.
+#: Long enough for one or two lost packets; a host that has not accepted the connection by then is down.
 _CONNECT_SECONDS = 10.0
 
 
 class HttpServer:
-    """What both clients over HTTP know of their server."""
+    """A server's address and options, and the conversion of its replies; both clients over HTTP use it."""
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
         self.url = url
         self.timeout_seconds = options.timeout_seconds
         self.connect_seconds = min(options.timeout_seconds, _CONNECT_SECONDS)
         self.limits = httpx.Limits(max_connections=options.in_flight, max_keepalive_connections=options.in_flight)
-        # Without a context the address is plain, and httpx need not read the system's authorities.
+        # Without a context there is no TLS, and httpx need not load the system's certificate authorities.
         self.verify: ssl.SSLContext | bool = credentials.context or False
         self._credentials = credentials
         self._proxy = http_proxy(url)
-        # Of its own accord httpx would take a proxy for this machine too, and stop at one that it cannot use.
+        # By itself, httpx would use a proxy for this machine too, and raise an error for a proxy that it cannot use.
         self.connection: dict[str, Any] = {"proxy": self._usable_proxy(), "trust_env": False}
-        # On a network a tenth of the bytes is worth the time to compress them, within a machine it is not.
+        # Compression to a tenth of the bytes pays on a network, but not within a machine.
         coding = "identity" if is_loopback(_host(url)) else ZSTD
-        # The server's clock runs a second longer, so that it is always ours that ends the wait; what a proxy does not
-        # tell a server, that its caller has gone, it learns from there.
+        # The server's deadline is a second later, so that the client's always comes first. The server needs one: a
+        # proxy may not tell it that the client has disconnected.
         deadline = f"{(options.timeout_seconds + 1) * 1000:.0f}"
         self._headers = {"Content-Type": JSON, "Accept": ARRAYS, "Accept-Encoding": coding, TIMEOUT_HEADER: deadline}
 
@@ -71,24 +71,24 @@ class HttpServer:
             return None
         if self._proxy.url.startswith("socks") and find_spec("socksio") is None:
             raise ConfigError(
-                f"{self.url}: {self._proxy}, for which httpx needs more: pip install 'httpx[socks]'; or "
-                f"no_proxy={self._proxy.host} goes without it"
+                f"{self.url}: {self._proxy}; SOCKS needs pip install 'httpx[socks]', or set "
+                f"no_proxy={self._proxy.host} to connect without the proxy"
             )
         try:
             return httpx.Proxy(self._proxy.url)
         except (httpx.InvalidURL, ValueError) as error:
-            raise ConfigError(f"{self.url}: {self._proxy}, which cannot be: {str(error)[:100]}") from error
+            raise ConfigError(f"{self.url}: {self._proxy}, which is not a valid address: {str(error)[:100]}") from error
 
     def headers(self) -> dict[str, str]:
-        """Of one request; raises ConfigError where the file of the token cannot be read any more."""
+        """Headers of one request; raises ConfigError if the token's file can no longer be read."""
         return self._headers | self._credentials.authorization()
 
     def result(self, request: SimulationRequest, reply: httpx.Response, body: bytearray) -> SimulationResult:
-        """What was answered; raises the ZdcError that a refusal means, and one for a reply that is not whole."""
+        """The result in a reply; raises the ZdcError that the server reports, or one for an incomplete reply."""
         self._check(reply, body)
         kind = reply.headers.get("Content-Type")
         if kind != ARRAYS:
-            raise ZdcError(f"{self.url}: the answer is {kind}, not {ARRAYS}; that is another kind of server")
+            raise ZdcError(f"{self.url}: the answer is {kind}, not {ARRAYS}; this is not a zdc-fastsim server")
         try:
             result = _result(reply.headers, body)
         except (ValueError, KeyError, TypeError) as error:
@@ -97,12 +97,12 @@ class HttpServer:
         return result
 
     def graph_sha256(self, reply: httpx.Response) -> str:
-        """Of the card that was answered; raises the ZdcError that a refusal means."""
+        """The hash in a reply with a model's card; raises the ZdcError that the server reports."""
         self._check(reply, reply.content)
         try:
             return str(orjson.loads(reply.content)["graph_sha256"])
         except (ValueError, KeyError, TypeError) as error:
-            raise ZdcError(f"{self.url}: the answer is no model's card; that is another kind of server") from error
+            raise ZdcError(f"{self.url}: the answer is not a model's card; this is not a zdc-fastsim server") from error
 
     def _check(self, reply: httpx.Response, body: bytes | bytearray) -> None:
         if reply.status_code != httpx.codes.OK:
@@ -111,7 +111,7 @@ class HttpServer:
             raise error
 
     def error(self, error: httpx.RequestError) -> ZdcError:
-        """What a request without an answer means."""
+        """The error for a request without a reply."""
         if isinstance(error, httpx.ConnectTimeout) and self.connect_seconds < self.timeout_seconds:
             text = f"no connection within {self.connect_seconds:g} s"
             return self._unreachable(text)
@@ -128,16 +128,16 @@ class HttpServer:
         try:
             error = orjson.loads(body)["error"]
             return error_of(error["kind"], error["message"])
-        except (ValueError, KeyError, TypeError):  # a proxy's page, or another kind of server
+        except (ValueError, KeyError, TypeError):  # an error page of a proxy, or another kind of server
             text = f"{self.url}: HTTP {reply.status_code} {reply.reason_phrase}"
             if "Location" in reply.headers:
-                text += f"; it wants to be asked at {reply.headers['Location']}"
+                text += f"; the server redirects to {reply.headers['Location']}"
             if self._proxy is not None:
                 text += f"; {self._proxy}: {self._proxy.remedy}"
             return _FOREIGN.get(reply.status_code, ZdcError)(text)
 
 
-#: What proxies mean by refusals of their own.
+#: The errors for replies without an error in our format, e.g. from a proxy.
 _FOREIGN: dict[int, type[ZdcError]] = {
     401: UnauthenticatedError,
     403: ForbiddenError,
@@ -153,11 +153,11 @@ def _host(url: str) -> str:
     try:
         return httpx.URL(url).host
     except httpx.InvalidURL as error:
-        raise ConfigError(f"server {url!r} cannot be: {error}") from error
+        raise ConfigError(f"server {url!r} is not a valid address: {error}") from error
 
 
 def retry_after_seconds(value: str | None, now: float) -> float | None:
-    """When a server wants to be asked again.
+    """The time after which a server accepts a retry.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ def retry_after_seconds(value: str | None, now: float) -> float | None:
 
     Returns
     -------
-    Seconds from now, not negative; None where there is no such header, or nothing that can be read.
+    Seconds from now, not negative; None if the header is absent or invalid.
     """
     if value is None:
         return None
@@ -179,7 +179,7 @@ def retry_after_seconds(value: str | None, now: float) -> float | None:
 
 
 class HttpClient(Client):
-    """Posts to ``<url>/simulate`` over a pool of kept connections."""
+    """Sends POST requests to ``<url>/simulate`` over a pool of persistent connections."""
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
         super().__init__(options, url)
@@ -201,7 +201,7 @@ class HttpClient(Client):
             ) as reply:
                 for piece in reply.iter_bytes():
                     body += piece
-                    if time.monotonic() > until:  # httpx bounds the wait for each piece, not for all of them
+                    if time.monotonic() > until:  # httpx limits the wait for each piece, not for the whole reply
                         raise too_late(server.url, server.timeout_seconds)
         except httpx.RequestError as error:
             raise server.error(error) from error
@@ -225,19 +225,19 @@ class HttpClient(Client):
     def _disconnect(self) -> None:
         with self._sockets_lock:
             sockets = list(self._sockets)
-        for connection in sockets:  # closing the pool alone wakes no thread that waits for an answer
+        for connection in sockets:  # closing the pool does not wake the threads that wait for replies
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        """End what is under way and disconnect; the client is of no use afterwards. May be called again."""
+        """End the requests in flight and disconnect. The client cannot be used again; a second call does nothing."""
         super().close()
         if not self._is_copy():
-            self._http.close()  # last: a connection that a request makes while the pool closes would stay open
+            self._http.close()  # last: a connection that a request opens while the pool closes would stay open
 
 
 def json_of_request(request: SimulationRequest) -> bytes:
-    """A request as the body of a POST."""
+    """Convert a request to the body of a POST request."""
     body: dict[str, Any] = {
         "particles": columns_to_send(request.particles),
         "seed": request.seed,
@@ -253,7 +253,7 @@ def json_of_request(request: SimulationRequest) -> bytes:
 
 
 def _result(headers: httpx.Headers, body: bytearray) -> SimulationResult:
-    """The inverse of `zdc_service.codecs.encode` as arrays; they share the body's memory."""
+    """Decode arrays as `zdc_service.codecs.encode` writes them; they share the body's memory."""
     arrays = split_arrays(memoryview(body), headers[ARRAYS_HEADER])
     hits = None
     if "hits_offsets" in arrays:

@@ -1,4 +1,4 @@
-"""Simulation in this process, without a server."""
+"""The clients that simulate in this process, without a server."""
 
 import asyncio
 
@@ -11,10 +11,10 @@ from zdc_service.simulation import SimulationRequest, SimulationResult
 
 
 class LocalClient(Client):
-    """Loads the models itself; needs onnxruntime (the extras ``cpu`` or ``gpu``)."""
+    """Loads the models in this process; needs onnxruntime (the extra ``cpu`` or ``gpu``)."""
 
     def __init__(self, settings: EngineSettings | None, options: ClientOptions):
-        """Raise what `Simulator` raises for models or a device that cannot be had."""
+        """Load the models; raises as `Simulator` if a model or the device is unavailable."""
         self._simulator = Simulator(settings or EngineSettings())
         super().__init__(options, "in this process")
 
@@ -30,10 +30,10 @@ class LocalClient(Client):
 
 
 class AsyncLocalClient(AsyncClient):
-    """The same for an event loop, which is free while batches are computed on threads of the simulator."""
+    """The same for asyncio. The simulator's threads compute the batches, so the event loop is not blocked."""
 
     def __init__(self, settings: EngineSettings | None, options: ClientOptions):
-        """Raise as `LocalClient`; it takes as long to load the models, and the event loop waits for it."""
+        """Load the models, which blocks the event loop; raises as `LocalClient`."""
         self._simulator = Simulator(settings or EngineSettings())
         super().__init__(options, "in this process")
 

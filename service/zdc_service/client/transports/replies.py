@@ -1,4 +1,4 @@
-"""Whether a reply is whole: one that was cut off on its way is an error, and never fewer rows."""
+"""Check that a reply is complete: a truncated reply is an error, never a result with fewer rows."""
 
 import math
 
@@ -16,7 +16,8 @@ def check_reply(server: str, request: SimulationRequest, result: SimulationResul
 
     Raises
     ------
-    ZdcError : it is to another request, or rows, fibres or hits are missing or too many; names the first difference.
+    ZdcError : the reply belongs to another request, or has too few or too many rows, fibres or hits. The message names
+        the first difference.
     """
     wrong = _wrong(request, result)
     if wrong is not None:
@@ -24,14 +25,14 @@ def check_reply(server: str, request: SimulationRequest, result: SimulationResul
 
 
 def broken(server: str, wrong: str) -> ZdcError:
-    """What to tell a caller whose reply is damaged."""
-    return ZdcError(f"{server}: the reply is cut off or breaks the contract: {wrong[:100]}; ask again")
+    """The error for a truncated or invalid reply."""
+    return ZdcError(f"{server}: the reply is truncated or invalid: {wrong[:100]}; try again")
 
 
 def _wrong(request: SimulationRequest, result: SimulationResult) -> str | None:
     asked = (request.seed, request.first_row, request.repeats)
     if (result.seed, result.first_row, result.repeats) != asked:
-        return "it is to another request"
+        return "it belongs to another request"
     rows, fibres = len(result.particle), math.prod(result.shape)
     kept = len(request.particles)
     if request.out_of_range is OutOfRange.SKIP:
@@ -39,12 +40,12 @@ def _wrong(request: SimulationRequest, result: SimulationResult) -> str | None:
     if rows != kept * request.repeats:
         return f"it has {counted(rows, 'row')} for {counted(kept, 'particle')} x {request.repeats}"
     if not _in_order(result.particle.astype(np.int64).reshape(kept, request.repeats), len(request.particles)):
-        return "its rows are not those of the particles"
+        return "its rows are not in the order of the particles"
     if len(result.side) != rows or result.channels.shape != (rows, len(result.channel_names)):
-        return f"channels or sides are not of {counted(rows, 'row')}"
+        return f"its channels or sides do not have {counted(rows, 'row')}"
     responses = None if result.response is None else result.response.shape
     if request.output is Output.RESPONSE and responses != (rows, *result.shape):
-        return f"the responses are not of {counted(rows, 'row')} of {fibres} fibres"
+        return f"its responses do not have {counted(rows, 'row')} of {fibres} fibres"
     if request.output is Output.HITS:
         return "it has no hits" if result.hits is None else _wrong_hits(result.hits, rows, fibres)
     return None
@@ -59,10 +60,10 @@ def _in_order(particle: NDArray[np.int64], particles: int) -> bool:
 def _wrong_hits(hits: Hits, rows: int, fibres: int) -> str | None:
     offsets = hits.offsets.astype(np.int64)
     if len(offsets) != rows + 1 or offsets[0] != 0 or (np.diff(offsets) < 0).any():
-        return f"the offsets of hits are not of {counted(rows, 'row')}"
+        return f"its offsets of hits do not have {counted(rows, 'row')}"
     if not offsets[-1] == len(hits.fibre) == len(hits.photons):
-        ends = f"fibre of {len(hits.fibre)}, photons of {len(hits.photons)}"
-        return f"it has {ends}, and offsets of {counted(offsets[-1], 'hit')}"
+        lengths = f"{len(hits.fibre)} values of fibre and {len(hits.photons)} of photons"
+        return f"it has {lengths}, but its offsets announce {counted(offsets[-1], 'hit')}"
     if len(hits.fibre) and int(hits.fibre.max()) >= fibres:
-        return f"a hit is in none of the {fibres} fibres"
+        return f"it has a hit in fibre {int(hits.fibre.max())}; the last fibre is {fibres - 1}"
     return None

@@ -1,4 +1,4 @@
-"""Jobs as requests, and answers as rows of the job."""
+"""Splitting jobs into requests, and numbering their results within the job."""
 
 import inspect
 import re
@@ -39,7 +39,7 @@ def photons(n: int, first: int = 0) -> Particles:
 
 
 def answer(request: SimulationRequest, skip: int | None = None) -> SimulationResult:
-    """What any server answers in `particle`, with pz as the only channel; `skip` leaves one particle out."""
+    """The result of a server, with pz as the only channel; `skip` leaves one particle out."""
     kept = [i for i in range(len(request.particles)) if i != skip]
     particle = np.repeat(np.array(kept, dtype=np.uint32), request.repeats)
     return SimulationResult(
@@ -96,7 +96,7 @@ def test_a_skipped_particle_leaves_its_rows_out_and_is_counted_once() -> None:
     assert whole.particle.tolist() == [0] * 5 + [2] * 5
 
 
-def test_hits_are_put_together_with_their_offsets() -> None:
+def test_hits_are_joined_with_their_offsets() -> None:
     plan = plan_of(1)
     chunks = []
     for part in plan.parts(photons(3)):
@@ -114,7 +114,7 @@ def test_hits_are_put_together_with_their_offsets() -> None:
     assert whole.images.dtype == np.uint16
 
 
-def test_a_chunk_is_shown_in_a_line() -> None:
+def test_the_repr_of_a_chunk_is_one_line() -> None:
     plan = plan_of(3)
     (part,) = plan.parts(photons(3))
     chunk = plan.chunk(part, answer(part.request, skip=1))
@@ -137,7 +137,7 @@ def test_nothing_to_concatenate_is_an_error() -> None:
         concatenate(nothing)
 
 
-def test_mass_and_charge_travel_only_where_the_table_lacks_them() -> None:
+def test_mass_and_charge_are_sent_only_if_a_code_is_not_in_the_table() -> None:
     assert set(columns_to_send(photons(2))) == {"pdg", "px", "py", "pz", "vx", "vy", "vz"}
     columns = {"pdg": [22, 99999999], "px": [0, 0], "py": [0, 0], "pz": [9, 9], "mass": [0, 5000], "charge": [0, 0]}
     sent = columns_to_send(Particles.from_columns(columns))
@@ -175,7 +175,7 @@ def test_wrong_addresses_are_refused(url: str, open_client: Callable[[str], obje
         open_client(url)
 
 
-def test_a_password_in_an_address_is_not_repeated() -> None:
+def test_an_error_does_not_show_the_password_of_an_address() -> None:
     with pytest.raises(ConfigError) as caught:
         connect("https://me:secret@host/zdc")
     assert "secret" not in str(caught.value)
@@ -183,12 +183,12 @@ def test_a_password_in_an_address_is_not_repeated() -> None:
 
 
 @pytest.mark.parametrize("open_client", [connect, connect_async])
-def test_settings_of_this_process_are_not_for_a_server(open_client: Callable[..., object]) -> None:
-    with pytest.raises(ConfigError, match="settings are for simulating in this process"):
+def test_settings_with_a_server_address_are_refused(open_client: Callable[..., object]) -> None:
+    with pytest.raises(ConfigError, match="settings apply to simulation in this process"):
         open_client("http://host:1", settings=EngineSettings())
 
 
-def test_a_job_is_of_the_version_that_answers_first() -> None:
+def test_a_job_keeps_the_version_of_its_first_reply() -> None:
     plan = plan_of(1)
     first, second = plan.parts(photons(2))
     assert plan.request(first).version is None
@@ -220,12 +220,12 @@ def test_run_has_the_options_of_simulate(kind: type[Client] | type[AsyncClient])
         ({"version": 2**31}, "version = 2147483648 must be from 1 to 2147483647; None is the newest"),
     ],
 )
-def test_options_that_cannot_be_are_refused(options: dict[str, object], message: str) -> None:
+def test_invalid_options_are_refused(options: dict[str, object], message: str) -> None:
     with pytest.raises(InvalidInputError, match=re.escape(message)):
         JobPlan(9, **{**USUAL, **options})  # type: ignore[arg-type]
 
 
-def test_whole_numbers_may_be_numpys() -> None:
+def test_integers_of_numpy_are_accepted() -> None:
     numbers = {"seed": np.int64(7), "repeats": np.uint8(2), "first_row": np.int32(4), "version": np.int16(1)}
     (part,) = JobPlan(9, **{**USUAL, **numbers}).parts(photons(1))  # type: ignore[arg-type]
     assert (part.request.seed, part.request.repeats, part.request.first_row) == (7, 2, 4)
@@ -233,7 +233,7 @@ def test_whole_numbers_may_be_numpys() -> None:
 
 
 @pytest.mark.parametrize("pdg", [2**31, -(2**31), 2**40 + 22])
-def test_codes_that_would_not_survive_the_wire_are_refused(pdg: int) -> None:
+def test_codes_beyond_32_bits_are_refused(pdg: int) -> None:
     columns = {"pdg": [22, pdg], "px": [0, 0], "py": [0, 0], "pz": [9, 9], "mass": [0, 0], "charge": [0, 0]}
     with pytest.raises(InvalidInputError, match=r"particle\[1\]: pdg = .* must be an integer PDG code"):
         Particles.from_columns(columns)

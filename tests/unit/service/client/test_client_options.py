@@ -1,4 +1,4 @@
-"""How clients are told to talk to their servers."""
+"""Options of the clients."""
 
 import math
 import pickle
@@ -24,19 +24,19 @@ from zdc_service.client.transports.http_client import HttpServer
         ("keepalive_seconds", [-1, 0.5, math.nan, math.inf, None]),
     ],
 )
-def test_numbers_that_cannot_be_are_refused(option: str, values: list[Any]) -> None:
+def test_numbers_outside_their_range_are_refused(option: str, values: list[Any]) -> None:
     for value in values:
         with pytest.raises(ConfigError, match=f"{option} = {value!r} must be"):
             ClientOptions(**{option: value})
 
 
-def test_a_server_may_be_waited_for_without_end() -> None:
+def test_retries_may_be_unlimited() -> None:
     assert ClientOptions(retry_seconds=math.inf).retry_seconds == math.inf
     assert ClientOptions(retry_seconds=0).retry_seconds == 0
     assert ClientOptions(keepalive_seconds=0).keepalive_seconds == 0
 
 
-def test_options_and_errors_travel_to_other_processes() -> None:
+def test_options_and_errors_can_be_pickled() -> None:
     options = ClientOptions(ca_file="ca.pem", timeout_seconds=3)
     assert pickle.loads(pickle.dumps(options)) == options
     error = error_of("overloaded", "full")
@@ -45,7 +45,7 @@ def test_options_and_errors_travel_to_other_processes() -> None:
     assert (type(other), str(other), other.retry_after_seconds) == (OverloadedError, "full", 3.0)
 
 
-def test_files_may_be_named_by_text(tmp_path: Path) -> None:
+def test_files_may_be_given_as_strings(tmp_path: Path) -> None:
     file = tmp_path / "tokens"
     file.write_text("alice-0123456789abcdef")
     for name in (file, str(file)):
@@ -65,11 +65,11 @@ def test_files_may_be_named_by_text(tmp_path: Path) -> None:
         ("http://192.0.2.1:8000", "zstd"),
     ],
 )
-def test_answers_are_compressed_where_they_cross_a_network(url: str, coding: str) -> None:
+def test_replies_are_compressed_only_over_a_network(url: str, coding: str) -> None:
     options = ClientOptions()
     assert HttpServer(url, options, Credentials(options, tls=False)).headers()["Accept-Encoding"] == coding
 
 
 @pytest.mark.parametrize("text", ["[SSL: WRONG_VERSION_NUMBER] wrong version number", "illegal request line"])
-def test_a_server_that_speaks_something_else_is_not_waited_for(text: str) -> None:
+def test_a_server_with_another_protocol_is_not_retried(text: str) -> None:
     assert type(unreachable("here", text, tls=True)) is ConfigError

@@ -1,4 +1,4 @@
-"""Particles as callers have them."""
+"""Conversion of the callers' particles."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -163,37 +163,37 @@ def test_a_value_that_is_missing_is_never_simulated(make: Callable[[], Particles
         plan.parts(block)
 
 
-def test_a_mask_that_hides_nothing_is_no_fault() -> None:
+def test_a_mask_without_masked_values_is_accepted() -> None:
     array = np.ma.asarray(structured())
     assert as_particles(array).pdg.tolist() == [2112, 22, 310]
 
 
 class Quantity(np.ndarray):
-    """An array with a unit, as astropy has them."""
+    """An array with a unit, like a quantity of astropy."""
 
     unit = "MeV"
 
 
-def test_a_unit_is_not_passed_over() -> None:
+def test_a_column_in_another_unit_is_refused() -> None:
     with pytest.raises(InvalidInputError, match="pz is in MeV; give it in GeV/c, as plain numbers"):
         as_particles({**COLUMNS, "pz": (1000 * COLUMNS["pz"]).view(Quantity)})
     as_particles({**COLUMNS, "mass": np.array([939.565, 0.0, 497.611]).view(Quantity)})
 
 
-def test_what_numpy_would_make_a_number_of_is_refused() -> None:
+def test_text_and_dates_are_refused_as_numbers() -> None:
     for wrong in (np.array([1 + 1j] * 3), np.array(["2026-01-01"] * 3, dtype="M8[D]"), np.zeros(3, dtype="m8[s]")):
         with pytest.raises(InvalidInputError, match="px must be a column of numbers; received"):
             as_particles({**COLUMNS, "px": wrong})
 
 
 @pytest.mark.parametrize("wrong", [np.zeros((3, 7)), 2112, "particles.csv", None])
-def test_what_has_no_columns_is_refused_with_the_remedy(wrong: ParticlesLike) -> None:
-    with pytest.raises(InvalidInputError, match="no named columns; give Particles, or a mapping, a table"):
+def test_particles_without_columns_are_refused_with_the_remedy(wrong: ParticlesLike) -> None:
+    with pytest.raises(InvalidInputError, match="without named columns; give Particles, or a mapping, a table"):
         as_particles(next(iter(blocks_of(wrong))))
 
 
-def test_a_path_is_no_block() -> None:
-    with pytest.raises(InvalidInputError, match="no named columns"):
+def test_a_path_is_refused_as_a_block() -> None:
+    with pytest.raises(InvalidInputError, match="without named columns"):
         blocks_of(Path("particles.csv"))  # type: ignore[arg-type]
 
 

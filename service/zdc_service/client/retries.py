@@ -1,4 +1,4 @@
-"""When a request that was refused is offered again: one policy for clients with threads and with an event loop."""
+"""When a refused request is sent again: one policy for the clients with threads and for asyncio."""
 
 import logging
 import threading
@@ -13,23 +13,24 @@ log = logging.getLogger(__name__)
 _growing = wait_random_exponential(multiplier=0.1, max=5.0)
 
 
-class Patience:
+class RetryPolicy:
     """The parts of a tenacity policy. Thread-safe.
 
-    A full queue is waited for as long as a request may take, an absent server for `ClientOptions.retry_seconds`; not
-    before the time that the server itself names (Retry-After), and not at all where that is past the limit.
+    While the server's queue is full, the client retries for `ClientOptions.timeout_seconds`; while no server answers,
+    for `ClientOptions.retry_seconds`. It waits at least for the time that the server names (Retry-After), and gives up
+    at once if that time is past the limit.
     """
 
     retry = retry_if_exception_type((OverloadedError, NotReadyError))
 
     def __init__(self, options: ClientOptions):
         self._options = options
-        self._saying = threading.Lock()
-        self._said = False  # since the last answer
+        self._log_lock = threading.Lock()
+        self._logged = False  # since the last reply
 
     def answered(self) -> None:
-        """A server has answered: the next failure is news again."""
-        self._said = False
+        """Note that a server has answered, so that the next failure is logged again."""
+        self._logged = False
 
     def stop(self, state: RetryCallState) -> bool:
         """Whether to give up."""
@@ -38,15 +39,15 @@ class Patience:
         return (state.seconds_since_start or 0.0) + _asked_seconds(error) >= limit
 
     def wait(self, state: RetryCallState) -> float:
-        """Seconds until the next try, at random, so that callers who were refused together do not come together."""
+        """Seconds until the next try; random, so that clients refused together do not retry together."""
         return _asked_seconds(_error(state)) + _growing(state)
 
     def before_sleep(self, state: RetryCallState) -> None:
-        """Say once that no server answers, however many requests are under way."""
+        """Log once that no server answers, however many requests are in flight."""
         error = _error(state)
-        with self._saying:
-            if isinstance(error, NotReadyError) and not self._said:
-                self._said = True
+        with self._log_lock:
+            if isinstance(error, NotReadyError) and not self._logged:
+                self._logged = True
                 log.warning("%s (trying again for %g s)", error, self._options.retry_seconds)
 
 

@@ -1,4 +1,4 @@
-"""When a refused request is offered again."""
+"""When clients retry a refused request."""
 
 from email.utils import formatdate
 
@@ -6,14 +6,14 @@ import pytest
 from tenacity import RetryCallState, Retrying
 from zdc_common.errors import NotReadyError, OverloadedError, ZdcError
 from zdc_service.client import ClientOptions
-from zdc_service.client.patience import Patience
+from zdc_service.client.retries import RetryPolicy
 from zdc_service.client.transports.http_client import retry_after_seconds
 
 NOW = 1_700_000_000.0
 
 
 def refused(error: ZdcError, retry_after: float | None, seconds: float, tries: int = 1) -> RetryCallState:
-    """After some tries of which the last ended `seconds` after the first began."""
+    """The state after some tries; the last one ended `seconds` after the first one began."""
     state = RetryCallState(Retrying(), None, (), {})
     error.retry_after_seconds = retry_after
     state.set_exception((type(error), error, None))
@@ -23,11 +23,11 @@ def refused(error: ZdcError, retry_after: float | None, seconds: float, tries: i
 
 
 @pytest.mark.parametrize("tries", [1, 4, 50])
-def test_a_server_that_names_a_time_is_not_asked_sooner(tries: int) -> None:
-    waits = [Patience(ClientOptions()).wait(refused(OverloadedError("full"), 3.0, 1.0, tries)) for _ in range(50)]
+def test_no_retry_before_the_time_that_the_server_names(tries: int) -> None:
+    waits = [RetryPolicy(ClientOptions()).wait(refused(OverloadedError("full"), 3.0, 1.0, tries)) for _ in range(50)]
     assert min(waits) >= 3.0
     assert max(waits) <= 3.0 + min(5.0, 0.1 * 2 ** (tries - 1))
-    assert len(set(waits)) > 40  # those who were refused together do not come together
+    assert len(set(waits)) > 40  # clients refused at the same time do not retry at the same time
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_a_server_that_names_a_time_is_not_asked_sooner(tries: int) -> None:
         (NotReadyError("away"), 3600.0, 0.0, True),
     ],
 )
-def test_patience_has_an_end(error: ZdcError, retry_after: float | None, seconds: float, stops: bool) -> None:
-    patience = Patience(ClientOptions(timeout_seconds=20.0, retry_seconds=5.0))
-    assert patience.stop(refused(error, retry_after, seconds)) is stops
+def test_retries_end_at_the_limit(error: ZdcError, retry_after: float | None, seconds: float, stops: bool) -> None:
+    policy = RetryPolicy(ClientOptions(timeout_seconds=20.0, retry_seconds=5.0))
+    assert policy.stop(refused(error, retry_after, seconds)) is stops
 
 
 @pytest.mark.parametrize(
