@@ -153,7 +153,7 @@ def outside(n: int, wrong: int) -> dict[str, np.ndarray]:
         (outside(1, 0), {"repeats": 0}, InvalidInputError, "repeats = 0"),
         (outside(1, 0), {"output": "image"}, InvalidInputError, "must be one of response, channels, hits"),
         ([], {}, InvalidInputError, "at least one particle"),
-        (np.zeros((4, 7)), {}, InvalidInputError, "no named columns"),
+        (np.zeros((4, 7)), {}, InvalidInputError, "without named columns"),
     ],
 )
 def test_errors_keep_their_class(

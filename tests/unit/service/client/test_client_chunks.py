@@ -214,10 +214,10 @@ def test_run_has_the_options_of_simulate(kind: type[Client] | type[AsyncClient])
         ({"repeats": 0}, "repeats = 0 must be at least 1"),
         ({"first_row": None}, "first_row = None must be a whole number"),
         ({"version": "1"}, "version = '1' must be a whole number"),
-        ({"model": 3}, "model = 3 must be a name; None is the default"),
-        ({"version": 0}, "version = 0 must be from 1 to 2147483647; None is the newest"),
-        ({"version": -1}, "version = -1 must be from 1 to 2147483647; None is the newest"),
-        ({"version": 2**31}, "version = 2147483648 must be from 1 to 2147483647; None is the newest"),
+        ({"model": 3}, "model = 3 must be a name, or None for the default model"),
+        ({"version": 0}, "version = 0 must be from 1 to 2147483647, or None for the newest version"),
+        ({"version": -1}, "version = -1 must be from 1 to 2147483647, or None for the newest version"),
+        ({"version": 2**31}, "version = 2147483648 must be from 1 to 2147483647, or None for the newest version"),
     ],
 )
 def test_invalid_options_are_refused(options: dict[str, object], message: str) -> None:
