@@ -154,7 +154,7 @@ def rows_simulated(server: RunningServer) -> float:
             json.dumps({"particles": [PARTICLE], "output": "hits"}).encode(),
             {"Accept": "application/x-npy"}, 406, "not_acceptable", "accept application/x-npz",
         ),
-        (b" " * (3000 * 512 + 1), {}, 413, "too_large", "the body is above 1536000 bytes"),
+        (b" " * (3000 * 512 + 1), {}, 413, "too_large", "the body has more than 1536000 bytes"),
     ],
 )  # fmt: skip
 def test_http_bodies_and_headers(
@@ -169,8 +169,8 @@ def test_http_bodies_and_headers(
 @pytest.mark.parametrize(
     ("path", "status", "kind", "text"),
     [
-        ("/nowhere", 404, "not_found", "GET /nowhere: Not Found; /docs lists"),
-        ("/simulate", 405, "method_not_allowed", "GET /simulate: Method Not Allowed; allowed is POST"),
+        ("/nowhere", 404, "not_found", "GET /nowhere: Not Found; see /docs"),
+        ("/simulate", 405, "method_not_allowed", "GET /simulate: Method Not Allowed; allowed methods: POST"),
         ("/models/tiny/x", 404, "model_not_found", "there is no version 'x': versions are 1, 2"),
         ("/models/tiny/9", 404, "model_not_found", "model 'tiny' has no version 9; loaded are [1, 2]"),
     ],

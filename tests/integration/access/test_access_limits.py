@@ -169,7 +169,7 @@ def test_a_slow_reader_who_goes_on_reading_is_not(strict: RunningServer) -> None
 def test_a_long_head_is_refused(strict: RunningServer) -> None:
     with opened(strict) as connection:
         connection.sendall(b"GET /livez HTTP/1.1\r\nX-Long: " + b"x" * 70_000)
-        assert error_in(received(connection)) == (431, "the head of the request is above 65536 bytes")
+        assert error_in(received(connection)) == (431, "the head of the request has more than 65536 bytes")
 
 
 @pytest.mark.parametrize("chunked", [False, True])
@@ -178,7 +178,7 @@ def test_a_large_body_is_refused_with_its_limit(strict: RunningServer, chunked: 
     content = iter([body[:1_000_000]] * 3) if chunked else body
     reply = httpx.post(f"{strict.http}/simulate", content=content, headers={"Content-Type": "application/json"})
     assert reply.status_code == 413
-    assert "above 10000 bytes" in reply.json()["error"]["message"]
+    assert "more than 10000 bytes" in reply.json()["error"]["message"]
 
 
 def test_a_large_message_is_refused(strict: RunningServer) -> None:

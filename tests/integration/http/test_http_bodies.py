@@ -35,7 +35,7 @@ def test_other_media_types_are_named(http: httpx.Client, kind: str) -> None:
     error = reply.json()["error"]
     assert (reply.status_code, error["kind"]) == (415, "unsupported_media_type")
     assert error["message"] == (
-        f"Content-Type '{kind}' is not read by /simulate; send application/json, application/octet-stream, "
+        f"Content-Type '{kind}' is not supported by /simulate; send application/json, application/octet-stream, "
         "application/x-npy"
     )
 
@@ -44,7 +44,7 @@ def test_a_json_body_takes_no_query(http: httpx.Client) -> None:
     with http:
         reply = http.post("/simulate?seed=9", json=NEUTRONS)
     assert reply.status_code == 422
-    assert "query 'seed=9': options of a JSON body are members of its object" in reply.json()["error"]["message"]
+    assert "query 'seed=9': put the options of a JSON request into its object" in reply.json()["error"]["message"]
 
 
 NEUTRON_ROW = np.array([[2112, 0.1, 0, 1500, 0, 0, 2.0]], dtype="<f4")
@@ -66,7 +66,7 @@ def post_rows(http: httpx.Client, content: bytes, **headers: str) -> httpx.Respo
     ("content", "query", "message"),
     [
         (b"", "", "no particles; send at least one"),
-        (bytes(27), "", "the body has 27 bytes; pdg,px,py,pz,vx,vy,vz of a particle are 7 float32 numbers, 28 bytes"),
+        (bytes(27), "", r"the body has 27 bytes; one particle \(pdg,px,py,pz,vx,vy,vz\) takes 7 float32 numbers, 28"),
         (NEUTRON_ROW.tobytes(), "repeats=x", "repeats = 'x' must be an integer in plain digits"),
         (NEUTRON_ROW.tobytes(), "sed=1", "sed: unknown; a request has seed, first_row"),
         (NEUTRON_ROW.tobytes(), "seed=1&seed=2", "seed: given more than once"),
@@ -104,9 +104,9 @@ def test_what_is_no_npy_or_zstd_is_explained(http: httpx.Client) -> None:
         zstd = http.post("/simulate", content=b"rubbish", headers=packed)
         bomb = http.post("/simulate", content=zstandard.compress(bytes(30_000_000)), headers=packed)
     assert (npy.status_code, zstd.status_code, bomb.status_code) == (422, 422, 413)
-    assert "the body is no npy file" in npy.json()["error"]["message"]
-    assert "the body must be one whole Zstandard frame" in zstd.json()["error"]["message"]
-    assert "the body unpacks to more than" in bomb.json()["error"]["message"]
+    assert "the body is not an npy file" in npy.json()["error"]["message"]
+    assert "the body must be one complete Zstandard frame" in zstd.json()["error"]["message"]
+    assert "the decompressed body has more than" in bomb.json()["error"]["message"]
 
 
 def test_late_answers_are_504(http: httpx.Client) -> None:
@@ -141,6 +141,6 @@ def test_packed_bodies_are_whole_or_refused(http: httpx.Client, coding: str, pat
         unknown = http.post(path, content=packed, headers=kind | {"Content-Encoding": "br"})
         bomb = http.post(path, content=pack(bytes(30_000_000)), headers=kind)
     assert unknown.status_code == 415
-    assert "Content-Encoding 'br' is not read; send zstd, gzip or deflate" in unknown.text
+    assert "Content-Encoding 'br' is not supported; send zstd, gzip or deflate" in unknown.text
     assert bomb.status_code == 413
-    assert "the body unpacks to more than" in bomb.text
+    assert "the decompressed body has more than" in bomb.text

@@ -102,7 +102,7 @@ def test_continue_is_not_said_to_a_body_that_is_too_large(server: RunningServer)
     for sent in (head, head + bytes(limit + 1)):
         (answer,) = exchanged(server, sent)
         assert (answer.status, answer.headers["connection"]) == (413, "close")
-        assert f"above {limit} bytes" in answer.message
+        assert f"more than {limit} bytes" in answer.message
     (answer,) = exchanged(server, head.replace(b"/simulate", b"/models").replace(b"%d" % (limit + 1), b"1000"))
     assert (answer.status, answer.headers["connection"]) == (405, "close")
 

@@ -180,7 +180,7 @@ def test_errors_name_the_particle(client: httpx.Client) -> None:
 def test_what_is_not_there(client: httpx.Client, method: str, path: str) -> None:
     reply = client.request(method, path)
     assert reply.status_code == 404
-    assert reply.json()["error"].startswith(f"{method} {path} is not of the Open Inference Protocol")
+    assert reply.json()["error"].startswith(f"{method} {path} is not a route of the Open Inference Protocol")
 
 
 def test_other_paths_are_none_of_the_protocols(client: httpx.Client) -> None:
@@ -191,7 +191,7 @@ def test_other_paths_are_none_of_the_protocols(client: httpx.Client) -> None:
 def test_too_large_bodies(client: httpx.Client) -> None:
     reply = client.post(INFER, content=b" " * (3000 * 512 + 1))
     assert reply.status_code == 413
-    assert "the body is above 1536000 bytes" in reply.json()["error"]
+    assert "the body has more than 1536000 bytes" in reply.json()["error"]
 
 
 def test_too_many_particles(client: httpx.Client) -> None:
@@ -256,7 +256,7 @@ def test_versions_that_are_none(client: httpx.Client, version: str) -> None:
 def test_the_repository_takes_no_large_bodies(client: httpx.Client, path: str) -> None:
     reply = client.post(f"/v2/repository/{path}", content=b'{"parameters": ' + b"[" * 20_000)
     assert reply.status_code == 413
-    assert reply.json()["error"] == "a request to the repository has at most 16384 bytes"
+    assert reply.json()["error"] == "a request to the repository may have at most 16384 bytes"
 
 
 def test_one_long_text_among_the_numbers_takes_no_memory(client: httpx.Client) -> None:

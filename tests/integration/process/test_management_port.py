@@ -32,7 +32,7 @@ def test_it_needs_no_token_and_has_nothing_else(managed: RunningServer) -> None:
     for path in ("/simulate", "/models", "/docs", "/openapi.json", "/v2", "/"):
         reply = httpx.get(base + path)
         assert reply.status_code == 404
-        assert "here are /livez, /readyz and /metrics" in reply.json()["error"]["message"]
+        assert "this port serves only /livez, /readyz and /metrics" in reply.json()["error"]["message"]
 
 
 def test_metrics_leave_the_main_port_and_probes_stay(managed: RunningServer) -> None:

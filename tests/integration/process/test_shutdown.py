@@ -261,7 +261,7 @@ def test_what_takes_too_long_is_given_up_and_said(options: tuple[str, ...], star
         code, err = server.end(signal.SIGTERM)
         assert time.monotonic() - began < 20
         assert code == 0
-        assert "1 HTTP connections are cut off: answers not computed or not read within 0.5 s" in err
+        assert "closed 1 HTTP connection: answers were not computed or not read within 0.5 s" in err
 
 
 def test_callers_who_do_not_read_their_answers_do_not_hold_it_up(
@@ -288,7 +288,7 @@ def test_callers_who_do_not_read_their_answers_do_not_hold_it_up(
         code, err = server.end(signal.SIGTERM)
         assert time.monotonic() - began < 20
         assert code == 0
-        assert "1 HTTP connections are cut off: answers not computed or not read within 1 s" in err
+        assert "closed 1 HTTP connection: answers were not computed or not read within 1 s" in err
         assert "gRPC calls are cut off: answers not computed or not read within 1 s" in err
         assert "Traceback" not in err
 

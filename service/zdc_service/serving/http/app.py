@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Path, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi_offline import FastAPIOffline
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -23,26 +24,26 @@ from zdc_service.serving.inference.models import Authorize
 from zdc_service.serving.inference.request import version_of
 from zdc_service.simulating.simulator import Simulator
 
-#: Of the HTTP interface, as in the name of the gRPC package.
+#: Version of the HTTP interface; the gRPC package `zdc.v1` has the same number.
 _API_VERSION = "1"
 
 
 class ModelSummary(BaseModel):
-    """The essentials of a model card."""
+    """The most important entries of a model card."""
 
-    name: str
-    version: int
-    default: bool
-    description: str
-    calorimeter: str
-    shape: tuple[int, int]
-    channel_names: tuple[str, ...]
-    species: tuple[SpeciesRange, ...]
-    finish: str
-    flops_per_response: int
-    provider: str
-    metrics: dict[str, Metric]
-    limitations: tuple[str, ...]
+    name: str = Field(description="Name of the model")
+    version: int = Field(description="Version of the model")
+    default: bool = Field(description="Whether requests that name no model use this one")
+    description: str = Field(description="What the model is and how it was trained")
+    calorimeter: str = Field(description="Name of the calorimeter")
+    shape: tuple[int, int] = Field(description="Number of fibres along x and y")
+    channel_names: tuple[str, ...] = Field(description="Names of the channels")
+    species: tuple[SpeciesRange, ...] = Field(description="Trained species with their energy ranges")
+    finish: str = Field(description="How the model's rates become photon counts")
+    flops_per_response: int = Field(description="Floating-point operations for one response")
+    provider: str = Field(description="ONNX Runtime execution provider that runs the model")
+    metrics: dict[str, Metric] = Field(description="Figures of merit on the test set, by name")
+    limitations: tuple[str, ...] = Field(description="Known limitations of the model")
 
 
 def create_http_app(
@@ -58,22 +59,24 @@ def create_http_app(
 
     Parameters
     ----------
-    simulator : Behind it.
-    ready : Says whether new work is welcome.
-    body_limit : Most bytes of a request's body.
-    request_seconds : Longest time for an answer; callers may ask for less.
-    administrator : Passes those who may load and unload models; by default whoever gets here may.
-    metrics : Whether /metrics is here.
-    grpc_port : Says where gRPC is served, once it is.
+    simulator : Computes the responses.
+    ready : Returns whether the server accepts new requests.
+    body_limit : Maximum size of a request's body, in bytes.
+    request_seconds : Maximum time for an answer; clients may ask for less.
+    administrator : Checks the token of a client that loads or unloads a model; by default every client may do so.
+    metrics : Whether to serve /metrics.
+    grpc_port : Returns the port of the gRPC server, once it is known.
     """
-    app = FastAPIOffline(  # serves the viewer of /docs itself: clusters often reach no CDN
+    app = FastAPIOffline(  # serves the viewer of /docs itself, because many clusters cannot reach a CDN
         redoc_url=None,
-        redirect_slashes=False,  # to an address made of the Host header, without the scheme that a proxy was asked with
+        # A redirect would use the Host header and the wrong scheme (http) behind a proxy that speaks https.
+        redirect_slashes=False,
         title="zdc-fastsim",
         version=_API_VERSION,
-        description="Responses of ALICE's Zero Degree Calorimeter from a conditional end-to-end Sinkhorn autoencoder. "
-        "Below /v2 the same models answer clients of the Open Inference Protocol (KServe v2), such as tritonclient. "
-        "[The page of this server](/) shows responses beside Geant4's, and writes requests to copy.",
+        description="Simulates responses of ALICE's Zero Degree Calorimeter with neural networks trained on Geant4 "
+        "showers. Under /v2 the same models serve clients of the Open Inference Protocol (KServe v2), such as "
+        "tritonclient. [The demo page of this server](/) shows generated responses beside Geant4's and writes requests "
+        "that you can copy.",
         responses={status: {"model": ErrorReply, "description": "Error"} for status in ("default", 422)},
     )
     exchange = Exchange(simulator, body_limit, request_seconds)
@@ -83,23 +86,23 @@ def create_http_app(
     _add_probes(app, ready)
     if metrics:
         _add_metrics(app, simulator)
-    _add_errors(app, "/docs lists what there is")
+    _add_errors(app, "see /docs for the list of routes")
     return InferenceDoor(
         BinaryDoor(HeadAsGet(app), exchange), simulator, ready, body_limit, request_seconds, administrator
     )
 
 
 def create_management_app(simulator: Simulator, ready: Callable[[], bool]) -> ASGIApp:
-    """Probes and metrics alone, for a port of their own."""
+    """An application with only the probes and metrics, for the management port."""
     app = FastAPI(openapi_url=None, redirect_slashes=False)
     _add_probes(app, ready)
     _add_metrics(app, simulator)
-    _add_errors(app, "here are /livez, /readyz and /metrics")
+    _add_errors(app, "this port serves only /livez, /readyz and /metrics")
     return HeadAsGet(app)
 
 
 class HeadAsGet:
-    """An ASGI application that answers HEAD as another one answers GET, without the body (RFC 9110, section 9.3.2)."""
+    """Wraps an ASGI application: answers HEAD like GET, but without the body (RFC 9110, section 9.3.2)."""
 
     def __init__(self, app: ASGIApp):
         self._app = app
@@ -117,12 +120,25 @@ class HeadAsGet:
 
 
 def _add_models(app: FastAPI, simulator: Simulator) -> None:
-    @app.get("/models", summary="Loaded models", tags=["models"])
+    @app.get(
+        "/models",
+        summary="Loaded models",
+        description="Lists the loaded models with the most important entries of their cards.",
+        tags=["models"],
+    )
     async def models() -> list[ModelSummary]:
         return [_summary(engine, simulator.repository.default) for engine in simulator.repository]
 
-    @app.get("/models/{name}/{version}", summary="The whole card of a model", tags=["models"])
-    async def card(name: str, version: str) -> ModelCard:
+    @app.get(
+        "/models/{name}/{version}",
+        summary="The complete card of a model",
+        description="Returns the card of a loaded model: trained ranges, figures of merit, limitations and provenance.",
+        tags=["models"],
+    )
+    async def card(
+        name: Annotated[str, Path(description="Name of the model")],
+        version: Annotated[str, Path(description="Version of the model")],
+    ) -> ModelCard:
         return simulator.repository.get(name, version_of(version)).card
 
 
@@ -146,11 +162,21 @@ def _summary(engine: Engine, default: str) -> ModelSummary:
 
 
 def _add_probes(app: FastAPI, ready: Callable[[], bool]) -> None:
-    @app.get("/livez", summary="Whether the process answers", tags=["operations"])
+    @app.get(
+        "/livez",
+        summary="Liveness probe",
+        description="Answers 200 as long as the process answers requests.",
+        tags=["operations"],
+    )
     async def livez() -> dict[str, str]:
         return {"status": "alive"}
 
-    @app.get("/readyz", summary="Whether new work is welcome", tags=["operations"])
+    @app.get(
+        "/readyz",
+        summary="Readiness probe",
+        description="Answers 200 if the server accepts new requests, and 503 while it starts or shuts down.",
+        tags=["operations"],
+    )
     async def readyz() -> dict[str, str]:
         if not ready():
             raise NotReadyError("shutting down")
@@ -158,7 +184,13 @@ def _add_probes(app: FastAPI, ready: Callable[[], bool]) -> None:
 
 
 def _add_metrics(app: FastAPI, simulator: Simulator) -> None:
-    @app.get("/metrics", summary="Metrics for Prometheus", tags=["operations"], response_class=PlainTextResponse)
+    @app.get(
+        "/metrics",
+        summary="Prometheus metrics",
+        description="Returns the counters, gauges and histograms of this server in Prometheus' text format.",
+        tags=["operations"],
+        response_class=PlainTextResponse,
+    )
     async def metrics() -> Response:
         return Response(simulator.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
@@ -181,6 +213,6 @@ def _add_errors(app: FastAPI, hint: str) -> None:
     @app.exception_handler(HTTPException)
     async def on_http_error(request: Request, error: HTTPException) -> Response:
         status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
-        allowed = f"; allowed is {headers['Allow']}" if "Allow" in headers else ""
+        allowed = f"; allowed methods: {headers['Allow']}" if "Allow" in headers else ""
         text = f"{request.method} {cut(request.url.path)}: {status.phrase}{allowed}; {hint}"
         return refusal("", status, status.name.lower(), text, headers).response()

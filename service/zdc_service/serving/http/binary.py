@@ -1,4 +1,4 @@
-"""Binary bodies of `POST /simulate`: particles as rows of numbers, options in the query."""
+"""Binary bodies of `POST /simulate`: the body has the particles as rows of numbers, the query has the options."""
 
 import io
 import math
@@ -19,8 +19,9 @@ from zdc_service.serving.http.schema import ROW_COLUMNS, SimulateQuery, check_na
 from zdc_service.simulation import SimulationRequest, check_rows
 
 MEDIA_TYPES = (RAW, NPY)
-_LARGEST_EXACT = 2.0**24  # float32 has every integer up to here
-#: Bytes of an npy header; that of records with every column has some 250. It is Python text, which is slow to read.
+_LARGEST_EXACT = 2.0**24  # float32 represents every integer up to this one exactly
+#: Maximum size of an npy header in bytes; records with every column need about 250. A header is Python text and slow
+#: to parse.
 _LARGEST_HEADER = 2000
 
 _INTEGERS = frozenset(("seed", "first_row", "repeats", "version"))
@@ -28,20 +29,20 @@ _DIGITS = re.compile("0|-?[1-9][0-9]*", re.ASCII)
 
 
 def parse_binary(media_type: str, query: str, body: bytes, most_rows: int) -> SimulationRequest:
-    """A request from a body of numbers.
+    """Parse a binary request.
 
     Parameters
     ----------
-    media_type : `RAW`, little-endian float32 rows, or `NPY`, a two-dimensional array of any number type, or one of
-        records whose fields are columns.
-    query : The URL's, with the fields of `SimulateQuery`.
-    body : N rows, each with the numbers that the query's ``columns`` name.
-    most_rows : Most particles x repeats.
+    media_type : `RAW` (little-endian float32 rows) or `NPY` (a two-dimensional array of any number type, or a
+        one-dimensional array of records whose fields are columns).
+    query : Query of the URL, with the fields of `SimulateQuery`.
+    body : N rows, each with the columns listed in the query's ``columns``.
+    most_rows : Maximum number of particles x repeats.
 
     Raises
     ------
-    InvalidInputError : the query or the body is not as declared, or a particle cannot be.
-    OutOfRangeError : a species that the PDG table does not know.
+    InvalidInputError : the query or the body does not have the declared form, or a particle is not physical.
+    OutOfRangeError : the PDG table does not have a species.
     TooLargeError : too many rows.
     """
     options = _options(query)
@@ -58,7 +59,7 @@ def _options(query: str) -> SimulateQuery:
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), max_num_fields=32)
     except ValueError as error:
-        raise InvalidInputError(f"query {excerpt(query)} cannot be read; write name=value&name=value") from error
+        raise InvalidInputError(f"query {excerpt(query)} cannot be parsed; write name=value&name=value") from error
     given = dict(pairs)
     if len(given) < len(pairs):
         names = [name for name, _ in pairs]
@@ -67,7 +68,7 @@ def _options(query: str) -> SimulateQuery:
         )
     check_names("", given, SimulateQuery.model_fields, "a request")
     for name in _INTEGERS & given.keys():
-        if not _DIGITS.fullmatch(given[name]):  # 01, 1.0, 1_0 and " 1" would pass for 1 or 10
+        if not _DIGITS.fullmatch(given[name]):  # pydantic accepts 01, 1.0, 1_0 and " 1"
             raise InvalidInputError(f"{name} = {excerpt(given[name])} must be an integer in plain digits")
     return explained(lambda: SimulateQuery.model_validate_strings(given))
 
@@ -77,18 +78,18 @@ def _read_raw(body: bytes, names: tuple[str, ...]) -> NDArray[np.float32]:
     width = len(names)
     if len(body) % (4 * width):
         raise InvalidInputError(
-            f"the body has {counted(len(body), 'byte')}; {cut(','.join(names))} of a particle are {width} float32 "
+            f"the body has {counted(len(body), 'byte')}; one particle ({cut(','.join(names))}) takes {width} float32 "
             f"numbers, {4 * width} bytes: send a multiple of that"
         )
     return np.frombuffer(body, "<f4").reshape(-1, width)
 
 
 def _read_npy(body: bytes, names: tuple[str, ...]) -> NDArray[Any]:
-    """Rows of shape (N, names), or records of shape (N,), as a view of the body."""
+    """A view of the body: rows of shape (N, names), or records of shape (N,)."""
     shape, by_columns, kind, start = _read_header(body)
     numbers = [kind] if kind.fields is None else [field[0] for field in kind.fields.values()]
-    if any(number.kind not in "iuf" for number in numbers):  # among them objects, subarrays and texts
-        raise InvalidInputError(f"the array is of {excerpt(kind)}; send numbers, or records of numbers")
+    if any(number.kind not in "iuf" for number in numbers):  # objects, subarrays and strings, for example
+        raise InvalidInputError(f"the array has the type {excerpt(kind)}; send numbers, or records of numbers")
     wanted = "(particles,)" if kind.fields else f"(particles, {len(names)})"
     if len(shape) != (1 if kind.fields else 2) or (not kind.fields and shape[1] != len(names)):
         columns = "" if kind.fields else f" for columns = {cut(','.join(names))}"
@@ -98,25 +99,25 @@ def _read_npy(body: bytes, names: tuple[str, ...]) -> NDArray[Any]:
     size = math.prod(shape) * kind.itemsize
     if size != len(body) - start:
         raise InvalidInputError(
-            f"the npy body has {counted(len(body) - start, 'byte')} behind its header; {cut(str(kind))} of shape "
-            f"{excerpt(shape)} has {size}"
+            f"the npy body has {counted(len(body) - start, 'byte')} after its header; {cut(str(kind))} of shape "
+            f"{excerpt(shape)} needs {size}"
         )
     array = np.frombuffer(body, kind, math.prod(shape), start)
     return array.reshape(shape[::-1]).T if by_columns else array.reshape(shape)
 
 
 def _read_header(body: bytes) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Shape, whether columns follow each other, type, and where the numbers begin."""
+    """Shape, whether the array is in column order (Fortran order), type, and byte offset of the numbers."""
     file = io.BytesIO(body)
     try:
         version = np.lib.format.read_magic(file)
         if version not in _READERS:
-            raise ValueError(f"version {version[0]}.{version[1]}, where 1.0 and 2.0 are read")
+            raise ValueError(f"version {version[0]}.{version[1]}; supported are 1.0 and 2.0")
         shape, by_columns, kind = _READERS[version](file, max_header_size=_LARGEST_HEADER)
         if min(shape, default=0) < 0 or kind.itemsize == 0:
-            raise ValueError("a negative shape or a type without size")
-    except Exception as error:  # it is text of Python that NumPy evaluates: it can fail in any way
-        raise InvalidInputError(f"the body is no npy file: {cut(str(error) or type(error).__name__)}") from error
+            raise ValueError("the shape is negative or the type has no size")
+    except Exception as error:  # NumPy evaluates the header as Python text, which can raise any exception
+        raise InvalidInputError(f"the body is not an npy file: {cut(str(error) or type(error).__name__)}") from error
     return shape, by_columns, kind, file.tell()
 
 
@@ -125,8 +126,8 @@ _READERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.r
 
 def _from_rows(rows: NDArray[Any], names: tuple[str, ...]) -> Particles:
     if len(set(names)) < len(names):
-        raise InvalidInputError(f"columns = {cut(','.join(names))} names a column twice")
-    # Compiled for rows like those of a raw body; for others it would be compiled anew.
+        raise InvalidInputError(f"columns = {cut(','.join(names))} names a column twice; name each column once")
+    # split_rows is compiled for arrays like those of a raw body; other types would be compiled at the first request.
     usual = rows.dtype == np.float32 and rows.flags.c_contiguous and rows.flags.aligned
     if names == ROW_COLUMNS and usual and len(rows):
         pdg, kinematics = np.empty(len(rows), dtype=np.int64), np.empty((len(rows), len(KINEMATICS)), dtype=np.float32)

@@ -1,9 +1,9 @@
-"""Which requests of web pages are answered: a page of another site may not use a server through its reader's browser.
+"""Protection against web pages of other sites that send requests to this server through a visitor's browser.
 
-A browser sends requests of any page to any address that it reaches, also to a server that only its own machine can
-reach. Three things tell them from those of programs and of the server's own page: the ``Host`` that the browser thinks
-it asks (DNS rebinding: a name of the attacker's that points here), ``Origin`` and ``Sec-Fetch-Site``. A page cannot set
-any of them. gRPC needs no such check: browsers cannot speak it.
+A browser sends the requests of any page to any address, also to a server that only the visitor's machine can reach.
+Three headers distinguish such requests from those of programs and of the server's own page: ``Host`` (an attacker can
+point a host name of his own to this machine: DNS rebinding), ``Origin`` and ``Sec-Fetch-Site``. A page cannot set any
+of them. gRPC needs no such check, because browsers cannot send gRPC requests.
 """
 
 import ipaddress
@@ -21,32 +21,32 @@ from zdc_service.serving.http.guard import PROBES
 from zdc_service.settings import ServerSettings
 from zdc_service.status import kind_of
 
-#: Methods that neither change nor compute anything; browsers keep the answers from pages of other sites.
+#: Methods that change and compute nothing; browsers do not show their answers to pages of other sites.
 _SAFE_METHODS = frozenset(("GET", "HEAD", "OPTIONS"))
-#: Of bodies that a form of any page can send.
+#: Media types that an HTML form of any page can send.
 _FORM_TYPES = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data")
-#: What ``Sec-Fetch-Site`` says of requests of our own page, and of those that a reader typed.
+#: Values of ``Sec-Fetch-Site`` for requests of the server's own page, and for addresses typed by the visitor.
 _OWN = (b"same-origin", b"none")
-#: Host: a name, an IPv4 address or an IPv6 address in brackets, and a port.
+#: Value of the Host header: a name, an IPv4 address or an IPv6 address in brackets, and a port.
 _HOST = re.compile(r"(?:\[([0-9a-f:.]+)\]|([^\s:/@\[\]]+))(?::\d*)?")
 _ANY = "*"
-#: How long a browser remembers which methods and headers a page may send.
+#: How long a browser caches the methods and headers that a page may send.
 _PREFLIGHT_SECONDS = 600
 
 
 def for_browsers(app: ASGIApp, settings: ServerSettings, host: str, refused: Callable[[str], None]) -> ASGIApp:
-    """An application as browsers may use it: behind a `BrowserGuard`, and with CORS where the settings name origins.
+    """Wrap an application in a `BrowserGuard`, and in CORS if the settings list origins.
 
-    Where callers must send a token, a page of another site cannot: nothing but names that were given is checked. A
-    server beyond this machine has names that it does not know (of a service, of a proxy): its ``Host`` is checked only
-    where names were given. One for this machine alone has none but ``localhost``.
+    If clients must send a token, pages of other sites cannot use the server, and only `allowed_hosts` are checked. A
+    server that listens on other addresses than localhost does not know all its names (of a service or a proxy), so its
+    ``Host`` is checked only if `allowed_hosts` are given. A server on localhost has only the name ``localhost``.
 
     Parameters
     ----------
-    app : What is served.
-    settings : Name hosts and origins.
-    host : Where the application listens.
-    refused : As `BrowserGuard` takes it.
+    app : The application to protect.
+    settings : Have the allowed hosts and origins.
+    host : Address on which the application listens.
+    refused : See `BrowserGuard`.
     """
     open_to_all = not settings.token_files
     known = settings.allowed_hosts or (open_to_all and resolves_to_loopback(host))
@@ -69,7 +69,7 @@ def for_browsers(app: ASGIApp, settings: ServerSettings, host: str, refused: Cal
 
 
 class BrowserGuard:
-    """An ASGI application that keeps requests of other sites' pages from another one."""
+    """Wraps an ASGI application: refuses requests of other sites' pages, and passes all others on."""
 
     def __init__(
         self,
@@ -78,14 +78,14 @@ class BrowserGuard:
         origins: Sequence[str] | None,
         refused: Callable[[str], None],
     ):
-        """Stand before `app`.
+        """Wrap `app`.
 
         Parameters
         ----------
-        app : What is protected.
-        hosts : Names by which it may be asked, beside addresses and ``localhost``; None: any.
-        origins : Of other sites whose pages may use it; None: any.
-        refused : Is called with the kind of error of every request that is sent away.
+        app : The application to protect.
+        hosts : Allowed host names, besides IP addresses and ``localhost``; None: any.
+        origins : Origins of other sites whose pages may use it; None: any.
+        refused : Called with the kind of error for every refused request.
         """
         self._app = app
         self._any_origin = origins is None or _ANY in origins
@@ -94,7 +94,7 @@ class BrowserGuard:
         self._is_here = _is_here if hosts is None else lru_cache(maxsize=128)(_Hosts(hosts))
 
     def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
-        """Answer, or pass on; no coroutine of its own, which would cost a microsecond."""
+        """Refuse the request or pass it on. This is no coroutine function, which would cost a microsecond."""
         host = origin = site = kind = None
         for name, value in scope["headers"]:
             if name == b"host":
@@ -127,7 +127,7 @@ class BrowserGuard:
 
 
 class _Hosts:
-    """Whether a Host header names an address, this machine, or one of some names."""
+    """Tests whether a Host header has an IP address, ``localhost`` or one of the given names."""
 
     def __init__(self, names: Sequence[str]):
         self._names = frozenset(name.lower().rstrip(".") for name in names)
@@ -142,7 +142,7 @@ class _Hosts:
         if is_localhost(name) or name in self._names:
             return True
         try:
-            ipaddress.ip_address(name)  # no other site's: only a name can be pointed elsewhere
+            ipaddress.ip_address(name)  # safe: DNS rebinding needs a name
         except ValueError:
             return False
         return True
@@ -160,7 +160,7 @@ def _is_form(content_type: bytes) -> bool:
 def _wrong_host(host: bytes) -> ForbiddenError:
     name = host.decode("latin-1")
     return ForbiddenError(
-        f"Host {excerpt(name)} is no name of this server; ask it at localhost or by its address, or start it with "
+        f"Host {excerpt(name)} is not a known name of this server; use localhost or its IP address, or start it with "
         "--allowed-hosts and the name"
     )
 
@@ -168,13 +168,13 @@ def _wrong_host(host: bytes) -> ForbiddenError:
 def _wrong_origin(origin: bytes | None) -> ForbiddenError:
     who = "a page of another site" if origin is None else f"a page of {excerpt(origin.decode('latin-1'))}"
     return ForbiddenError(
-        f"{who} may not use this server; --cors-origins names the sites whose pages may, and a proxy before the server "
-        "must pass on Host"
+        f"{who} may not use this server; list the site in --cors-origins, or, if the page is the server's own, let the "
+        "proxy pass on the Host header"
     )
 
 
 def _wrong_type(content_type: bytes) -> UnsupportedMediaError:
     return UnsupportedMediaError(
-        f"Content-Type {excerpt(content_type.decode('latin-1'))} is that of a form; send application/json, with curl: "
-        "-H 'Content-Type: application/json'"
+        f"Content-Type {excerpt(content_type.decode('latin-1'))} is the type of an HTML form; send application/json, "
+        "with curl: -H 'Content-Type: application/json'"
     )

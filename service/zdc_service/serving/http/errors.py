@@ -1,4 +1,4 @@
-"""Errors as HTTP replies: the one place where a kind of error becomes a status, a body and headers."""
+"""HTTP replies for errors: maps a kind of error to a status, a body and headers."""
 
 import json
 import logging
@@ -12,33 +12,37 @@ from zdc_service.status import STATUSES, kind_of, message_of
 
 log = logging.getLogger(__name__)
 
-#: What the paths of the Open Inference Protocol begin with.
+#: Prefix of the paths of the Open Inference Protocol.
 INFERENCE_PREFIX = "/v2"
 
-#: Seconds after which a caller that was refused as overloaded may try again.
+#: Seconds after which a client may try again, if the server was overloaded.
 _RETRY_AFTER = "1"
 
 
 class ErrorDetail(BaseModel):
     """What went wrong."""
 
-    kind: str = Field(description="a stable word, where gRPC has the error the same there", examples=["out_of_range"])
-    message: str = Field(description="names the particle, the value, the bound and the remedy")
+    kind: str = Field(
+        description="Machine-readable kind of the error; stable between versions, and the same in gRPC",
+        examples=["out_of_range"],
+    )
+    message: str = Field(description="Names the particle, its value, the allowed range and a remedy")
 
 
 class ErrorReply(BaseModel):
-    """The body of every answer that is not 200."""
+    """Body of every answer with an error status."""
 
-    error: ErrorDetail
+    error: ErrorDetail = Field(description="The error")
 
 
 def error_reply(error: BaseException, path: str = "", headers: Mapping[str, str] = {}) -> Reply:
-    """The answer to a request that ended in an error.
+    """The reply to a request that raised an error.
 
     Parameters
     ----------
-    path : Of the request, as in `refusal`.
-    headers : Further ones.
+    error : The exception.
+    path : Path of the request, as in `refusal`.
+    headers : Further headers.
     """
     kind = kind_of(error)
     retry = {"Retry-After": _RETRY_AFTER} if kind == OverloadedError.kind else {}
@@ -46,12 +50,16 @@ def error_reply(error: BaseException, path: str = "", headers: Mapping[str, str]
 
 
 def refusal(path: str, status: int, kind: str, message: str, headers: Mapping[str, str] = {}) -> Reply:
-    """The answer to a request that fails, in the form of the interface to which its path belongs.
+    """The reply to a request that fails; the form of its body depends on the path.
 
     Parameters
     ----------
-    path : Below `INFERENCE_PREFIX` the body is the Open Inference Protocol's ``{"error": "..."}``, elsewhere an
-        `ErrorReply`.
+    path : Path of the request. Under `INFERENCE_PREFIX` the body is the Open Inference Protocol's
+        ``{"error": "..."}``, elsewhere it is an `ErrorReply`.
+    status : HTTP status.
+    kind : Machine-readable kind of the error.
+    message : Text of the error.
+    headers : Further headers.
     """
     if is_inference(path):
         body = json.dumps({"error": message})
@@ -61,11 +69,11 @@ def refusal(path: str, status: int, kind: str, message: str, headers: Mapping[st
 
 
 def is_inference(path: str) -> bool:
-    """Whether a path is one of the Open Inference Protocol."""
+    """Whether a path belongs to the Open Inference Protocol."""
     return f"{path}/".startswith(f"{INFERENCE_PREFIX}/")
 
 
 def log_internal(what: str, error: BaseException) -> None:
-    """Say in the server's log what the caller is not told."""
+    """Log an internal error with its traceback; the client sees only that it was internal."""
     if kind_of(error) == "internal":
         log.error("%s failed", what, exc_info=error)

@@ -1,4 +1,4 @@
-"""One simulation over HTTP, from the request's body to the reply."""
+"""Handles one simulation request over HTTP, from its body to the reply."""
 
 import asyncio
 import time
@@ -18,24 +18,32 @@ from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest, SimulationResult
 from zdc_service.status import kind_of
 
-#: From a body, and the most rows that a request may have, to the request.
+#: Parses a body; the second argument is the maximum number of rows of a request.
 Parse = Callable[[bytes, int], SimulationRequest]
 
-#: Bodies and answers above this are parsed and encoded on another thread, so that the event loop serves others.
+#: Larger bodies and answers are parsed and encoded on another thread, so that the event loop can serve other requests.
 LARGE_BYTES = 64 * 1024
-#: Requests that wait longer are dropped where the caller hangs up; looking out for that costs as much as a response.
+#: A request that waits longer than this is watched, and dropped if its client disconnects. Watching costs as much time
+#: as simulating one response, so shorter requests are not watched.
 _WATCH_AFTER_SECONDS = 0.01
-#: What proxies log where a caller hung up; nobody receives it.
+#: The status that proxies log if a client disconnected; it is never sent.
 NOBODY_RECEIVES = Reply(499)
 
 _TIMEOUT = TIMEOUT_HEADER.lower()
 
 
 class Exchange:
-    """Answers simulation requests; every door of the HTTP server leads here."""
+    """Answers the simulation requests of all routes of `POST /simulate`."""
 
     def __init__(self, simulator: Simulator, body_limit: int, request_seconds: float | None):
-        """`body_limit` in bytes, also of what a compressed body unpacks to; `request_seconds` until 504."""
+        """Use a simulator.
+
+        Parameters
+        ----------
+        simulator : Computes the responses.
+        body_limit : Maximum size of a body in bytes, before and after decompression.
+        request_seconds : Maximum time for an answer; later the reply is 504.
+        """
         self._simulator = simulator
         self._body_limit = body_limit
         self._request_seconds = request_seconds
@@ -44,13 +52,13 @@ class Exchange:
         self._encode_seconds = simulator.metrics.encode_seconds.labels("http")
 
     async def answer(self, headers: Mapping[str, str], receive: Receive, parse: Parse) -> Reply:
-        """The reply to a request; errors are replies too.
+        """The reply to a request; exceptions become error replies.
 
         Parameters
         ----------
-        headers : Of the request, names in lower case.
-        receive : ASGI's source of the body.
-        parse : From the body to the request.
+        headers : Headers of the request, names in lower case.
+        receive : ASGI's `receive`, for the body.
+        parse : Parses the body.
         """
         try:
             reply = await self._answer(headers, receive, parse)
@@ -65,7 +73,7 @@ class Exchange:
         return reply
 
     async def _answer(self, headers: Mapping[str, str], receive: Receive, parse: Parse) -> Reply | None:
-        """None where the caller hung up."""
+        """The reply, or None if the client disconnected."""
         deadline = deadline_from(headers.get(_TIMEOUT), self._request_seconds)
         form = choose_form(headers.get("accept"))
         body = await read_body(receive, self._body_limit)
@@ -105,7 +113,7 @@ class Exchange:
 
 
 async def read_body(receive: Receive, limit: int) -> bytes | None:
-    """The whole body, or None where the caller hung up within it; raises TooLargeError above `limit` bytes."""
+    """The whole body, or None if the client disconnected before its end; raises TooLargeError above `limit` bytes."""
     chunks: list[bytes] = []
     size, more = 0, True
     while more:
@@ -116,13 +124,13 @@ async def read_body(receive: Receive, limit: int) -> bytes | None:
         more = message.get("more_body", False)
         size += len(chunk)
         if size > limit:
-            raise TooLargeError(f"the body is above {limit} bytes; split the particles")
+            raise TooLargeError(f"the body has more than {limit} bytes; split the particles")
         chunks.append(chunk)
     return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
 async def unless_hung_up(waiting: "asyncio.Future[SimulationResult]", receive: Receive) -> SimulationResult | None:
-    """The result, or None where the caller hung up: what was still queued is dropped."""
+    """The result, or None if the client disconnected; then rows that still wait are dropped."""
     watch = _Watch(receive, waiting)
     timer = asyncio.get_running_loop().call_later(_WATCH_AFTER_SECONDS, watch.start)
     try:
@@ -137,7 +145,7 @@ async def unless_hung_up(waiting: "asyncio.Future[SimulationResult]", receive: R
 
 
 class _Watch:
-    """Cancels what is waited for when the caller hangs up."""
+    """Cancels a future if the client disconnects."""
 
     def __init__(self, receive: Receive, waiting: "asyncio.Future[SimulationResult]"):
         self._receive = receive
@@ -151,7 +159,7 @@ class _Watch:
     def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()
-            self._task = None  # it knows this object by its traceback: together they would keep the result
+            self._task = None  # breaks a reference cycle through the task's traceback, which would keep the result
 
     async def _watch(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
@@ -161,7 +169,7 @@ class _Watch:
 
 
 def _takes_zstd(accept_encoding: str | None) -> bool:
-    """Whether an Accept-Encoding header names zstd, other than to refuse it."""
+    """Whether an Accept-Encoding header lists zstd with a weight above zero."""
     if accept_encoding is None or ZSTD not in accept_encoding:
         return False
     codings = [coding.strip().partition(";") for coding in accept_encoding.lower().split(",")]

@@ -1,4 +1,4 @@
-"""Who is let through to the HTTP application: callers with a token, as many as there is room for, and probes."""
+"""Access to the HTTP application: checks tokens and the maximum number of connections. Probes always pass."""
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
@@ -10,24 +10,24 @@ from zdc_common.words import counted_are
 from zdc_service.access.tokens import Tokens
 from zdc_service.serving.http.errors import error_reply
 
-#: What probes ask for; they carry no token, and are answered when there is room for nothing else.
+#: Paths of probes. Probes send no token, and are answered even if the maximum number of connections is reached.
 PROBES = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 
 
 class Guard:
-    """An ASGI application that passes on requests with a known token, and those that need none."""
+    """Wraps an ASGI application: requests need a valid token, except those for `PROBES` and `open_paths`."""
 
     def __init__(
         self, app: ASGIApp, tokens: Tokens, refused: Callable[[], None], open_paths: AbstractSet[str] = frozenset()
     ):
-        """Protect an application.
+        """Wrap `app`.
 
         Parameters
         ----------
-        app : What is protected.
-        tokens : Those that are known.
-        refused : Is called for every request that is refused.
-        open_paths : Paths that need no token, beside those of `PROBES`.
+        app : The application to protect.
+        tokens : The valid tokens.
+        refused : Called for every refused request.
+        open_paths : Paths that need no token, besides those of `PROBES`.
         """
         self._app = app
         self._open = PROBES | open_paths
@@ -35,7 +35,7 @@ class Guard:
         self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401 where the request carries no known token."""
+        """Answer 401 if the request has no valid token, else pass it on."""
         if scope["path"] not in self._open:
             given = next((value for name, value in scope["headers"] if name == b"authorization"), None)
             try:
@@ -48,17 +48,17 @@ class Guard:
 
 
 class NoRoom:
-    """The ASGI application of connections that are too many: answers probes, refuses everything else."""
+    """The ASGI application for connections above the maximum: answers probes, refuses everything else."""
 
     def __init__(self, app: ASGIApp, max_connections: int):
-        """Stand before `app`, of which `max_connections` connections are open."""
+        """Wrap `app`, which already has `max_connections` open connections."""
         self._app = app
         self._error = NotReadyError(
             f"{counted_are(max_connections, 'connection')} open, as many as --max-connections allows; try again"
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 503."""
+        """Answer 503, except to probes."""
         if scope["path"] in PROBES:
             await self._app(scope, receive, send)
         else:

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over HTTP: everything below ``/v2``."""
+"""The Open Inference Protocol over HTTP: all routes under ``/v2``."""
 
 import asyncio
 import time
@@ -32,17 +32,17 @@ from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationResult
 from zdc_service.status import kind_of
 
-#: Label of this interface in metrics.
+#: Label of this interface in the Prometheus metrics.
 PROTOCOL = "http_v2"
 
-#: Requests of a few names; more is no such request, and would hold up the event loop.
+#: Maximum size of a request to the model repository. Such requests are short; a longer one would block the event loop.
 _REPOSITORY_BYTES = 16 * 1024
 
 _JSON = {"Content-Type": "application/json"}
 
 
 class InferenceDoor:
-    """Answers requests below `INFERENCE_PREFIX`, past FastAPI; every error is the protocol's ``{"error": "..."}``."""
+    """Answers requests under `INFERENCE_PREFIX` without FastAPI; every error has the body ``{"error": "..."}``."""
 
     def __init__(
         self,
@@ -53,16 +53,16 @@ class InferenceDoor:
         request_seconds: float | None,
         administrator: Authorize | None = None,
     ):
-        """Pass other requests on to `app`.
+        """Wrap `app`.
 
         Parameters
         ----------
-        app : What is behind this door.
-        simulator : Computes.
-        ready : Says whether new work is welcome.
-        body_limit : Most bytes of a body, and of what it unpacks to.
-        request_seconds : Longest time for an answer; callers may ask for less.
-        administrator : Passes those who may load and unload models; by default whoever gets here may.
+        app : The application for all other requests.
+        simulator : Computes the responses.
+        ready : Returns whether the server accepts new requests.
+        body_limit : Maximum size of a body in bytes, before and after decompression.
+        request_seconds : Maximum time for an answer; clients may ask for less.
+        administrator : Checks the token of a client that loads or unloads a model; by default every client may do so.
         """
         self._app = app
         self._models = Models(simulator, administrator)
@@ -75,7 +75,7 @@ class InferenceDoor:
         self._encode_seconds = simulator.metrics.encode_seconds.labels(PROTOCOL)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass on to the application."""
+        """Answer the request, or pass it on to the application."""
         if scope["type"] != "http" or not is_inference(scope["path"]):
             await self._app(scope, receive, send)
             return
@@ -87,12 +87,12 @@ class InferenceDoor:
             log_internal(f"{method} {path}", error)
             reply = error_reply(error, path)
         if reply is None:
-            text = f"{method} {cut(path)} is not of the Open Inference Protocol, or not served here"
-            reply = refusal(path, 404, "not_found", f"{text}; GET {INFERENCE_PREFIX} is")
+            text = f"{method} {cut(path)} is not a route of the Open Inference Protocol on this server"
+            reply = refusal(path, 404, "not_found", f"{text}; try GET {INFERENCE_PREFIX}")
         await reply.send(send)
 
     async def _answer(self, route: list[str], headers: Mapping[str, str], receive: Receive) -> Reply | None:
-        """None where there is no such route."""
+        """The reply, or None if there is no such route."""
         match route:
             case ["POST", "models", name, "infer"]:
                 return await self._counted(self._infer(name, "", headers, receive))
@@ -141,7 +141,7 @@ class InferenceDoor:
         try:
             body = await read_body(receive, min(self._body_limit, _REPOSITORY_BYTES))
         except TooLargeError as error:
-            raise TooLargeError(f"a request to the repository has at most {_REPOSITORY_BYTES} bytes") from error
+            raise TooLargeError(f"a request to the repository may have at most {_REPOSITORY_BYTES} bytes") from error
         if body is None:
             return NOBODY_RECEIVES
         match route:
@@ -172,7 +172,7 @@ class InferenceDoor:
         return reply
 
     async def _infer(self, name: str, version: str, headers: Mapping[str, str], receive: Receive) -> Reply | None:
-        """None where the caller hung up."""
+        """The reply, or None if the client disconnected."""
         deadline = deadline_from(headers.get(TIMEOUT_HEADER.lower()), self._request_seconds)
         body = await read_body(receive, self._body_limit)
         if body is None:
@@ -216,8 +216,8 @@ def _json(value: Any) -> Reply:
 def _route(scope: Scope) -> list[str]:
     """Method and parts of a path.
 
-    A path with an empty part or an encoded slash is not cut, and so has no route: a proxy that lets some paths alone
-    pass may read it differently.
+    A path with an empty part or an encoded slash is not split, and therefore has no route: a proxy that allows only
+    some paths may interpret such a path differently.
     """
     method, path = "GET" if scope["method"] == "HEAD" else scope["method"], scope["path"][len(INFERENCE_PREFIX) :]
     parts = path.removesuffix("/").split("/")[1:]

@@ -1,4 +1,4 @@
-"""Bodies of the Open Inference Protocol's infer over HTTP: JSON, and behind it tensors as bytes."""
+"""Bodies of the Open Inference Protocol's infer over HTTP: JSON, followed by binary tensors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from zdc_service.serving.inference.reply import OUTPUT_DATATYPE, InferenceReply
 from zdc_service.serving.inference.request import CONTENT_TYPE, MOST_TENSORS, InferenceRequest, check_tensors
 from zdc_service.serving.inference.tensors import Tensor
 
-#: Where the JSON ends and bytes begin; absent where all is JSON.
+#: Header with the length of the JSON in bytes; absent if the whole body is JSON.
 HEADER_LENGTH = "Inference-Header-Content-Length"
 
-#: Of a header that counts bytes.
+#: Maximum number of digits of that header.
 _MOST_DIGITS = 18
 
-#: Objects and members of a request's JSON, generously.
+#: Maximum number of objects and members in the JSON of a request; far more than any request needs.
 _MOST_NAMES = 1000
 
 _FIELDS = frozenset(("id", "parameters", "inputs", "outputs", "model_name", "model_version"))
@@ -26,13 +26,13 @@ _FIELDS = frozenset(("id", "parameters", "inputs", "outputs", "model_name", "mod
 
 @dataclass(frozen=True)
 class Parsed:
-    """A body as understood.
+    """A parsed body.
 
     Attributes
     ----------
-    request : What it asks for.
-    binary : Outputs that say themselves whether they are wanted as bytes.
-    all_binary : Whether the others are.
+    request : The request.
+    binary : For the outputs that have the parameter ``binary_data``: its value.
+    all_binary : Whether all other outputs are returned as binary data.
     """
 
     request: InferenceRequest
@@ -41,11 +41,11 @@ class Parsed:
 
 
 def read_infer(model: str, version: str, body: bytes, header_length: str | None, most_rows: int) -> Parsed:
-    """The request of a body; `header_length` is the header `HEADER_LENGTH`, where there is one.
+    """Parse the body of an infer request; `header_length` is the value of the header `HEADER_LENGTH`, if any.
 
     Raises
     ------
-    InvalidInputError : not a request of the protocol; names the field.
+    InvalidInputError : not a request of the protocol; the message names the field.
     TooLargeError : more lists than a request of `most_rows` particles can have.
     """
     end = len(body) if header_length is None else _number(header_length, len(body))
@@ -53,12 +53,14 @@ def read_infer(model: str, version: str, body: bytes, header_length: str | None,
     try:
         fields = orjson.loads(memoryview(body)[:end])
     except orjson.JSONDecodeError as error:
-        raise InvalidInputError(f"the first {end} bytes are not JSON: {error}; see {HEADER_LENGTH}") from error
+        raise InvalidInputError(
+            f"the first {end} bytes are not JSON: {error}; if tensors follow the JSON, send {HEADER_LENGTH}"
+        ) from error
     known = _object("body", fields)
     unknown = known.keys() - _FIELDS
     if unknown:
         raise InvalidInputError(f"{excerpt(min(unknown))}: unknown; a request has {', '.join(sorted(_FIELDS))}")
-    for name in ("model_name", "model_version"):  # the path says them
+    for name in ("model_name", "model_version"):  # checked, but the values of the path are used
         _text_or_none(name, known.get(name))
     parameters = _object("parameters", known.get("parameters"))
     all_binary = _truth("binary_data_output", parameters.pop("binary_data_output", False))
@@ -77,15 +79,15 @@ def read_infer(model: str, version: str, body: bytes, header_length: str | None,
 
 
 def _check_size(body: bytes, end: int, most_rows: int) -> None:
-    """Refuse more names and lists than a request can have, before each becomes an object of Python."""
+    """Refuse more names and lists than a request can have, before each becomes a Python object."""
     names = body.count(b"{", 0, end) + body.count(b":", 0, end)
     if names > _MOST_NAMES:
-        raise InvalidInputError(f"the JSON has {names} objects and members; a request has at most {_MOST_NAMES}")
+        raise InvalidInputError(f"the JSON has {names} objects and members; a request may have at most {_MOST_NAMES}")
     lists = body.count(b"[", 0, end)
     if lists > _MOST_NAMES + MOST_TENSORS * most_rows:
         raise TooLargeError(
-            f"the JSON has {lists} lists, more than a request of {most_rows} particles, the most rows of one; "
-            "split the particles, and let first_row continue the count"
+            f"the JSON has {lists} lists, more than a request with the maximum of {most_rows} particles; split the "
+            "particles, and set first_row to continue the count"
         )
 
 
@@ -103,7 +105,7 @@ def _read_inputs(items: list[Any], tail: memoryview) -> list[Tensor]:
         else:
             if type(size) is not int or not 0 <= size <= len(tail) - at:
                 raise InvalidInputError(
-                    f"{where}.binary_data_size = {excerpt(size)}; {len(tail) - at} bytes are left for it"
+                    f"{where}.binary_data_size = {excerpt(size)}, but {len(tail) - at} bytes of binary data are left"
                 )
             data = tail[at : at + size]
             at += size
@@ -113,7 +115,7 @@ def _read_inputs(items: list[Any], tail: memoryview) -> list[Tensor]:
             raise InvalidInputError(f"{where}.shape = {excerpt(shape)} must be a list of sizes")
         tensors.append(Tensor(name, datatype, shape, data))
     if at != len(tail):
-        raise InvalidInputError(f"{len(tail)} bytes follow the JSON, and its inputs name {at} of them")
+        raise InvalidInputError(f"{len(tail)} bytes follow the JSON, but the sum of binary_data_size is {at}")
     return tensors
 
 
@@ -133,7 +135,7 @@ def _read_outputs(items: list[Any]) -> tuple[list[str], dict[str, bool]]:
 
 
 def write_infer(reply: InferenceReply, parsed: Parsed) -> Reply:
-    """An answer in the form that its request asked for."""
+    """Encode an answer in the form that its request asked for."""
     outputs: list[dict[str, Any]] = []
     tail = []
     for name, array in reply.outputs.items():
@@ -155,32 +157,32 @@ def write_infer(reply: InferenceReply, parsed: Parsed) -> Reply:
 
 
 def read_parameters(body: bytes) -> dict[str, Any]:
-    """The ``parameters`` of a body that may be empty.
+    """The ``parameters`` of a body, which may be empty.
 
     Raises
     ------
-    InvalidInputError : not a JSON object with nothing else.
+    InvalidInputError : the body is not a JSON object, or has other fields.
     """
     return _object("parameters", read_object(body, "parameters").get("parameters"))
 
 
 def read_ready(body: bytes) -> bool:
-    """The ``ready`` of a body that may be empty.
+    """The ``ready`` of a body, which may be empty.
 
     Raises
     ------
-    InvalidInputError : not true, false or null, or not a JSON object with nothing else.
+    InvalidInputError : ``ready`` is not true, false or null, or the body is not a JSON object, or has other fields.
     """
     ready = read_object(body, "ready").get("ready")
     return False if ready is None else _truth("ready", ready)
 
 
 def read_object(body: bytes, *known: str) -> dict[str, Any]:
-    """The JSON object of a body that may be empty.
+    """The JSON object of a body, which may be empty.
 
     Raises
     ------
-    InvalidInputError : not a JSON object, or one with other than the `known` fields.
+    InvalidInputError : the body is not a JSON object, or has fields that are not in `known`.
     """
     try:
         fields = _object("body", orjson.loads(body) if body.strip() else None)
@@ -210,7 +212,7 @@ def _list(where: str, value: Any) -> list[Any]:
 
 def _text(where: str, value: Any) -> str:
     if not isinstance(value, str):
-        raise InvalidInputError(f"{where} = {excerpt(value)} must be a text")
+        raise InvalidInputError(f"{where} = {excerpt(value)} must be a string")
     return value
 
 
@@ -226,10 +228,10 @@ def _truth(where: str, value: Any) -> bool:
 
 def _number(text: str, most: int) -> int:
     if not (text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS) or int(text) > most:
-        raise InvalidInputError(f"{HEADER_LENGTH}: {excerpt(text)} must be a number of the body's {most} bytes")
+        raise InvalidInputError(f"{HEADER_LENGTH}: {excerpt(text)} must be a number from 0 to {most}, the body's size")
     return int(text)
 
 
 def _nothing_left(where: str, parameters: Mapping[str, Any]) -> None:
     if parameters:
-        raise InvalidInputError(f"{where}: {excerpt(min(parameters))} is unknown here; tensors travel in the body")
+        raise InvalidInputError(f"{where}: {excerpt(min(parameters))} is unknown; send tensors in the body")

@@ -1,4 +1,4 @@
-"""The page at ``/``: its files, as they stand in ``zdc_service/page``, and the two routes that were made for it."""
+"""The demo page at ``/``: the files of ``zdc_service/page``, and the two routes that only the page uses."""
 
 import hashlib
 from collections.abc import Callable
@@ -28,54 +28,55 @@ _FILES = {
     for path in sorted(_FOLDER.iterdir())
     if path.suffix in _MEDIA_TYPES and path.name != _INDEX
 }
-#: What is served without a token: it is the same for everybody, and without it nobody could enter one.
+#: Paths that need no token: they contain nothing secret, and the page is where a visitor enters the token.
 PAGE_PATHS = frozenset({"/", _README, *_FILES})
 
 _HEADERS = {
-    # Nothing from elsewhere, nothing inline; nobody else's page may hold this one.
+    # Load nothing from other servers, run no inline code, and let no other site embed this page.
     "Content-Security-Policy": "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; "
     "frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",  # kept, but asked for each time: the ETag answers in a few bytes
+    "Cache-Control": "no-cache",  # browsers keep the file, but check its ETag each time
 }
 
 
 class About(BaseModel):
-    """What the page cannot know from elsewhere."""
+    """Facts about the server that the demo page needs and cannot get from another route."""
 
-    version: str = Field(description="of the package; empty where it is not installed")
-    grpc_port: int | None = Field(description="on the same host")
-    metrics: bool = Field(description="whether /metrics is on this port")
-    masses: dict[int, float] = Field(description="of the species that the loaded models know, by PDG code [MeV]")
+    version: str = Field(description="Version of the package; empty if it is not installed")
+    grpc_port: int | None = Field(description="Port of the gRPC server on the same host; null without one")
+    metrics: bool = Field(description="Whether /metrics is served on this port")
+    masses: dict[int, float] = Field(description="Mass [MeV] of each species that the loaded models know, by PDG code")
 
 
 class Example(BaseModel):
-    """A test particle, turned to the wanted one by a symmetry of the face, and its responses."""
+    """A test particle with its Geant4 responses, mapped near to the requested point by a symmetry of the face."""
 
-    pdg: int
-    name: str
-    energy: float = Field(description="total energy [GeV]")
-    x: float = Field(description="where its line meets the face, turned [cm]")
-    y: float = Field(description="[cm]")
-    vz: float = Field(description="vertex [cm]")
-    turn: str = Field(description="the symmetry of the face that particle and images were turned by, or none")
-    energy_ratio: float = Field(description="over the wanted energy")
-    distance_cm: float = Field(description="from the wanted point [cm]")
-    shape: tuple[int, int]
-    channel_names: tuple[str, ...]
-    channels: list[list[int]] = Field(description="photon sums of the turned images, [row][channel]")
-    hits: HitsReply
+    pdg: int = Field(description="PDG Monte Carlo code")
+    name: str = Field(description="Name of the species")
+    energy: float = Field(description="Total energy [GeV]")
+    x: float = Field(description="Point where the particle's straight line meets the face, after the symmetry [cm]")
+    y: float = Field(description="Point on the face, after the symmetry [cm]")
+    vz: float = Field(description="Production vertex along the beam [cm]")
+    turn: str = Field(description="Symmetry of the face that was applied to the particle and its images, or none")
+    energy_ratio: float = Field(description="Energy of the test particle divided by the requested energy")
+    distance_cm: float = Field(description="Distance from the requested point on the face [cm]")
+    shape: tuple[int, int] = Field(description="Number of fibres along x and y")
+    channel_names: tuple[str, ...] = Field(description="Names of the channels, in the order of `channels`")
+    channels: list[list[int]] = Field(description="Photon sums of the images, [row][channel]")
+    hits: HitsReply = Field(description="Fibres with photons, one row for each Geant4 simulation of the particle")
 
 
 class NearestReply(BaseModel):
-    """Geant4 responses to compare with."""
+    """Geant4 responses of the test particle that is nearest to the requested one."""
 
-    source: str
+    source: str = Field(description="Origin and licence of the Geant4 responses")
     near: bool = Field(
-        description="within a factor 1.25 in energy or 1 cm on the face, or less of both; never off the face"
+        description="Whether the test particle is close enough for a comparison: hypot(ln(energy ratio) / ln(1.25), "
+        "distance / 1 cm) <= 1, and the requested point is on the face"
     )
-    example: Example | None = Field(description="null where there is no particle of this species or calorimeter")
+    example: Example | None = Field(description="null if there is no test particle of this species or calorimeter")
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ class _File:
     media_type: str
 
     def response(self, request: Request) -> Response:
-        """The file, or that the caller's copy is still right."""
+        """The file, or 304 if the client's copy is up to date."""
         etag = f'"{hashlib.sha256(self.body).hexdigest()[:20]}"'
         headers = _HEADERS | {"ETag": etag}
         known = request.headers.get("if-none-match", "")
@@ -96,7 +97,15 @@ class _File:
 
 
 def add_page(app: FastAPI, repository: Repository, grpc_port: Callable[[], int] | None, metrics: bool) -> None:
-    """Serve the page; `metrics` says whether its port has /metrics."""
+    """Add the routes of the page.
+
+    Parameters
+    ----------
+    app : The application that gets the routes.
+    repository : The loaded models.
+    grpc_port : Returns the port of the gRPC server.
+    metrics : Whether the same port serves /metrics.
+    """
     version, readme = _installed()
     on_disk = _FILES | {"/": _FOLDER / _INDEX}
     files = {path: _File(file.read_bytes(), _MEDIA_TYPES[file.suffix]) for path, file in on_disk.items()}
@@ -108,7 +117,12 @@ def add_page(app: FastAPI, repository: Repository, grpc_port: Callable[[], int] 
     for path, file in files.items():
         app.add_route(path, partial(answer, file), methods=["GET"], include_in_schema=False)
 
-    @app.get("/about", summary="Where else this server listens", tags=["page"])
+    @app.get(
+        "/about",
+        summary="Version and ports of this server",
+        description="What the demo page needs to know about the server: version, gRPC port and particle masses.",
+        tags=["page"],
+    )
     async def about() -> About:
         return About(
             version=version,
@@ -117,13 +131,22 @@ def add_page(app: FastAPI, repository: Repository, grpc_port: Callable[[], int] 
             masses=_masses({species.pdg for engine in repository for species in engine.card.ranges.species}),
         )
 
-    @app.get("/examples/nearest", summary="Geant4 responses of the nearest test particle", tags=["page"])
+    @app.get(
+        "/examples/nearest",
+        summary="Geant4 responses of the nearest test particle",
+        description="Returns the shipped test particle that is nearest in energy and in its point on the face, with "
+        "its five Geant4 responses, to compare with generated ones. The symmetries of the square face are used.",
+        tags=["page"],
+    )
     async def nearest(
-        pdg: int,
-        energy: Annotated[float, Query(ge=1e-9, le=LARGEST, description="total energy [GeV]")],
-        x: Annotated[float, Query(ge=-LARGEST, le=LARGEST, description="where the line meets the face [cm]")],
-        y: Annotated[float, Query(ge=-LARGEST, le=LARGEST, description="[cm]")],
-        calorimeter: Annotated[str, Query(description="name, as in a model card")] = "ZN",
+        pdg: Annotated[int, Query(description="PDG Monte Carlo code of the species")],
+        energy: Annotated[float, Query(ge=1e-9, le=LARGEST, description="Total energy [GeV]")],
+        x: Annotated[
+            float,
+            Query(ge=-LARGEST, le=LARGEST, description="x of the point where the straight line meets the face [cm]"),
+        ],
+        y: Annotated[float, Query(ge=-LARGEST, le=LARGEST, description="y of that point [cm]")],
+        calorimeter: Annotated[str, Query(description="Name of the calorimeter, as in a model card")] = "ZN",
     ) -> NearestReply:
         examples = shipped_examples()
         found = examples.nearest(pdg, energy, (x, y)) if calorimeter == examples.calorimeter.name else None
@@ -137,7 +160,7 @@ def add_page(app: FastAPI, repository: Repository, grpc_port: Callable[[], int] 
 def _masses(codes: set[int]) -> dict[int, float]:
     masses = {}
     for pdg in codes:
-        with suppress(OutOfRangeError):  # a model may know a species that the PDG table does not
+        with suppress(OutOfRangeError):  # a model may know a species that the PDG table does not have
             masses[pdg] = mass_and_charge(pdg)[0]
     return masses
 
@@ -163,9 +186,9 @@ def _example(found: Nearest) -> Example:
 
 
 def _installed() -> tuple[str, str]:
-    """Version and README of the package; none where it runs from a checkout that is not installed."""
+    """Version and README of the package; no version if it runs from a checkout that is not installed."""
     try:
         package = metadata.metadata("zdc-fastsim")
     except metadata.PackageNotFoundError:
-        return "", "zdc-fastsim is not installed here; its README.md lies in the checkout.\n"
+        return "", "zdc-fastsim is not installed here; read README.md in the checkout.\n"
     return package["Version"], str(package.json.get("description", ""))

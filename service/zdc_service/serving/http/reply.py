@@ -1,4 +1,4 @@
-"""A reply of the server, whether FastAPI or the lean path sends it."""
+"""An HTTP reply, to be sent through FastAPI or directly."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,12 +15,12 @@ SERVER_TIMING = "Server-Timing"
 
 @lru_cache(maxsize=256)
 def _on_the_wire(name: str) -> bytes:
-    """A header's name as ASGI has it."""
+    """A header's name in the form that ASGI needs."""
     return name.lower().encode("latin-1")
 
 
 def server_timing(timing: Timing, encode_seconds: float) -> str:
-    """The value of `SERVER_TIMING`: milliseconds of each stage of a request, in their order."""
+    """The value of the header `SERVER_TIMING`: duration of each stage of a request in milliseconds, in order."""
     queue, prepare, model, finish = timing
     return (
         f"queue;dur={1e3 * queue:.3f}, prepare;dur={1e3 * prepare:.3f}, model;dur={1e3 * model:.3f}, "
@@ -37,17 +37,17 @@ class Reply:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def response(self) -> Response:
-        """For FastAPI."""
+        """The reply as a FastAPI response."""
         return Response(bytes(self.body), self.status, dict(self.headers))
 
     def wire_headers(self) -> list[tuple[bytes, bytes]]:
-        """Headers as ASGI has them, with the length."""
+        """The headers in the form that ASGI needs, with Content-Length."""
         headers = [(_on_the_wire(name), value.encode("latin-1")) for name, value in self.headers.items()]
         headers.append((b"content-length", b"%d" % len(self.body)))
         return headers
 
     async def send(self, send: Send) -> None:
-        """Whole if the connection can (`zdc_service.serving.http.transport.cycle.Cycle`), else as ASGI messages."""
+        """Send the reply in one call if `send` is a `transport.cycle.Cycle` that can take it, else as ASGI messages."""
         headers = self.wire_headers()
         whole = getattr(send, "whole", None)
         if whole is not None and whole(self.status, headers, self.body):

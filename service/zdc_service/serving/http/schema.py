@@ -1,4 +1,4 @@
-"""What `POST /simulate` takes: the declaration behind both the check of a request and its page in /docs."""
+"""Schema of the requests of `POST /simulate`; it is used to check requests and to describe them in /docs."""
 
 from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
@@ -16,29 +16,29 @@ from zdc_service.simulation import OutOfRange, Output, SimulationRequest, check_
 
 _COLUMNS = ("pdg", *CONDITIONS)
 _NAMES = frozenset(_COLUMNS)
-#: Values of a body beside those of particles, generously.
+#: Maximum number of values in a body besides those of particles; far more than any request needs.
 _OTHER_VALUES = 64
-#: What a row of a binary body has unless its query says otherwise.
+#: Columns of a binary body, unless its query has `columns`.
 ROW_COLUMNS = ("pdg", *KINEMATICS)
 
 _Fields = TypeVar("_Fields", bound=BaseModel)
 
 
 class ParticleRow(BaseModel):
-    """One particle. `energy`, `mass` and `charge` follow from the PDG code; where given, they must agree with it."""
+    """One particle. `energy`, `mass` and `charge` follow from the PDG code; if given, they must agree with it."""
 
     model_config = ConfigDict(extra="forbid")
 
     pdg: int = Field(description="PDG Monte Carlo code")
-    px: float = Field(description="momentum [GeV/c]")
-    py: float = Field(description="momentum [GeV/c]")
-    pz: float = Field(description="momentum [GeV/c]; > 0 flies to side A, < 0 to side C")
-    vx: float = Field(0.0, description="production vertex [cm]")
-    vy: float = Field(0.0, description="production vertex [cm]")
-    vz: float = Field(0.0, description="production vertex [cm]")
-    energy: float = Field(0.0, description="total energy [GeV]; default: from momentum and mass")
-    mass: float = Field(0.0, description="[MeV]; default: from the PDG table")
-    charge: float = Field(0.0, description="[e], not |e|/3; default: from the PDG table")
+    px: float = Field(description="Momentum along x [GeV/c]")
+    py: float = Field(description="Momentum along y [GeV/c]")
+    pz: float = Field(description="Momentum along the beam [GeV/c]; > 0 flies to side A, < 0 to side C")
+    vx: float = Field(0.0, description="Production vertex, x [cm]")
+    vy: float = Field(0.0, description="Production vertex, y [cm]")
+    vz: float = Field(0.0, description="Production vertex, z along the beam [cm]")
+    energy: float = Field(0.0, description="Total energy [GeV]; default: from momentum and mass")
+    mass: float = Field(0.0, description="Mass [MeV]; default: from the PDG table")
+    charge: float = Field(0.0, description="Charge [e], not in units of |e|/3; default: from the PDG table")
 
 
 def _particles_schema() -> dict[str, Any]:
@@ -59,7 +59,7 @@ def _choices(kind: type[Output] | type[OutOfRange]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "enum": [choice.value for choice in kind]})
 
 
-#: Named examples of a body, as OpenAPI has them.
+#: Named examples of a body, in OpenAPI's form.
 EXAMPLES: Mapping[str, Any] = {
     "rows": {
         "summary": "a list of particles",
@@ -81,28 +81,32 @@ EXAMPLES: Mapping[str, Any] = {
 
 
 class SimulateOptions(BaseModel):
-    """How to simulate: members of a JSON body, or the query of a binary one."""
+    """Options of a simulation: members of a JSON body, or the query of a binary body."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    seed: int | None = Field(None, description="0 <= seed < 2^53; absent: drawn and returned")
-    first_row: int = Field(0, description="row of the first particle; continue the count to split a job")
-    repeats: int = Field(1, description="responses per particle")
+    seed: int | None = Field(
+        None, description="Random seed, 0 <= seed < 2^53; default: a random seed, which the answer contains"
+    )
+    first_row: int = Field(
+        0, description="Row number of the first particle; to split a job, continue the count of the part before"
+    )
+    repeats: int = Field(1, description="Number of responses per particle")
     output: Annotated[Output, _choices(Output)] = Field(
-        Output.RESPONSE, strict=False, description="what each row carries beside its channel sums"
+        Output.RESPONSE, strict=False, description="Content of each row besides its channel sums"
     )
     out_of_range: Annotated[OutOfRange, _choices(OutOfRange)] = Field(
         OutOfRange.ERROR,
         strict=False,
-        description="what happens to particles outside the trained species, energies or vertices; extrapolate is for "
-        "energies and vertices, another species is an error all the same",
+        description="What to do with particles outside the trained species, energies or vertices; extrapolate applies "
+        "to energies and vertices, and an untrained species is still an error",
     )
-    rates: bool = Field(False, description="the model's raw rates as floats instead of photon counts")
-    model: str | None = Field(None, description="default: the server's default model")
-    version: int | None = Field(None, ge=1, description="default: the newest")
+    rates: bool = Field(False, description="Return the model's raw rates as floats instead of photon counts")
+    model: str | None = Field(None, description="Name of the model; default: the server's default model")
+    version: int | None = Field(None, ge=1, description="Version of the model; default: the newest")
 
     def request(self, particles: Particles) -> SimulationRequest:
-        """The simulation of some particles."""
+        """The request to simulate `particles` with these options."""
         return SimulationRequest(particles, **self._options)
 
     @cached_property
@@ -111,10 +115,10 @@ class SimulateOptions(BaseModel):
 
 
 class SimulateBody(SimulateOptions):
-    """Particles to simulate, and how."""
+    """Particles to simulate, and the options of the simulation."""
 
     particles: Annotated[Any, WithJsonSchema(_particles_schema())] = Field(
-        description="a list of particles, or an object with one list per column"
+        description="A list of particles, or an object with one list per column"
     )
 
 
@@ -122,22 +126,22 @@ class SimulateQuery(SimulateOptions):
     """The query of a binary body."""
 
     columns: str = Field(
-        ",".join(ROW_COLUMNS), description="what the numbers of a particle are, in their order, separated by commas"
+        ",".join(ROW_COLUMNS), description="Names of the columns of a row, in their order, separated by commas"
     )
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """The columns."""
+        """Names of the columns, in order."""
         return tuple(self.columns.split(","))
 
 
 def parse_request(body: bytes, most_rows: int) -> SimulationRequest:
-    """A request from its JSON, of at most `most_rows` rows.
+    """Parse a JSON request of at most `most_rows` rows.
 
     Raises
     ------
-    InvalidInputError : not JSON, or not as declared; names the field, or the particle and what is wrong with it.
-    OutOfRangeError : a species that the PDG table does not know.
+    InvalidInputError : not JSON, or not of the declared form; names the field, or the particle and what is wrong.
+    OutOfRangeError : the PDG table does not have a species.
     TooLargeError : too many rows.
     """
     _check_values(body, most_rows)
@@ -145,7 +149,7 @@ def parse_request(body: bytes, most_rows: int) -> SimulationRequest:
         raw = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise InvalidInputError(f"the body is not JSON: {error}; /docs describes it") from error
-    if isinstance(raw, dict):  # else it is explained below
+    if isinstance(raw, dict):  # other types are refused below
         check_names("", raw, SimulateBody.model_fields, "a request")
     fields = explained(lambda: SimulateBody.model_validate(raw))
     columns = _columns_of(fields.particles, fields.repeats, most_rows)
@@ -153,17 +157,17 @@ def parse_request(body: bytes, most_rows: int) -> SimulationRequest:
 
 
 def _check_values(body: bytes, most_rows: int) -> None:
-    """Refuse more values than a request can have, before each becomes an object of Python of up to 100 bytes."""
+    """Refuse more values than a request can have, before each becomes a Python object of up to 100 bytes."""
     values = body.count(b",") + 1
     if values > most_rows * len(_COLUMNS) + _OTHER_VALUES:
         raise TooLargeError(
-            f"the body has {values} values, more than {most_rows} particles with all their columns, the most rows of a "
-            "request; split the particles, and let first_row continue the count"
+            f"the body has {values} values, more than a request with the maximum of {most_rows} particles and all "
+            "columns; split the particles, and set first_row to continue the count"
         )
 
 
 def check_names(where: str, given: Mapping[str, Any], known: Collection[str], what: str) -> None:
-    """Refuse names that are unknown; pydantic would make an error, with all that belongs to it, of each."""
+    """Refuse unknown names. Pydantic also does so, but builds an error for each name, which is slow for many names."""
     unknown = given.keys() - set(known)
     if unknown:
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
@@ -171,7 +175,7 @@ def check_names(where: str, given: Mapping[str, Any], known: Collection[str], wh
 
 
 def explained(validate: Callable[[], _Fields]) -> _Fields:
-    """What `validate` gives; raises InvalidInputError that names the first wrong field."""
+    """The result of `validate`; raises InvalidInputError that names the first wrong field."""
     try:
         return validate()
     except ValidationError as error:
@@ -181,7 +185,7 @@ def explained(validate: Callable[[], _Fields]) -> _Fields:
 
 
 def _columns_of(raw: object, repeats: int, most_rows: int) -> Mapping[str, Any]:
-    """Columns as `Particles.from_columns` takes them, of a list of particles or an object of columns."""
+    """The columns for `Particles.from_columns`, from a list of particles or an object of columns."""
     if isinstance(raw, list):
         check_rows(len(raw), repeats, most_rows)
         return _columns_of_rows(raw)
@@ -189,14 +193,16 @@ def _columns_of(raw: object, repeats: int, most_rows: int) -> Mapping[str, Any]:
         check_names("particles.", raw, _COLUMNS, "a particle")
         for name, column in raw.items():
             if not isinstance(column, list):
-                raise InvalidInputError(f"particles.{name} = {excerpt(column)} must be a list, one value a particle")
+                raise InvalidInputError(
+                    f"particles.{name} = {excerpt(column)} must be a list with one value per particle"
+                )
             check_rows(len(column), repeats, most_rows)
         return {name: _numbers(name, column) for name, column in raw.items()}
     raise InvalidInputError(f"particles must be a list of particles, or an object of columns; received {excerpt(raw)}")
 
 
 def _columns_of_rows(rows: list[Any]) -> Mapping[str, Any]:
-    """Columns of a list of particle objects, each with keys of its own."""
+    """Columns of a list of particle objects; each object may have other keys."""
     for row, particle in enumerate(rows):
         if not isinstance(particle, dict):
             raise InvalidInputError(f"particle[{row}] = {excerpt(particle)} must be an object with pdg, px, py and pz")
@@ -222,11 +228,11 @@ def _columns_of_rows(rows: list[Any]) -> Mapping[str, Any]:
 
 
 def _filled_in(name: str, rows: list[Any], columns: Mapping[str, Any]) -> list[Any]:
-    """Energy [GeV], mass [MeV] or charge [e], derived for particles that leave it out while others give it."""
+    """Energy [GeV], mass [MeV] or charge [e]; derived for the particles that do not give it, if others do."""
     lacking = np.array([name not in particle for particle in rows])
     if not lacking.any():
         return _numbers(name, [particle[name] for particle in rows])
-    with np.errstate(over="ignore", invalid="ignore"):  # numbers that are too large are refused by name later
+    with np.errstate(over="ignore", invalid="ignore"):  # `Particles` refuses too large numbers, with their names
         codes = np.array(columns["pdg"], dtype=np.float64).astype(np.int64)
         table, known = look_up(codes)
         unknown = lacking & ~known
@@ -247,7 +253,7 @@ def _filled_in(name: str, rows: list[Any], columns: Mapping[str, Any]) -> list[A
 
 
 def _numbers(name: str, values: list[Any]) -> list[Any]:
-    """The column itself, if all of it are numbers."""
+    """The column itself; raises InvalidInputError if a value is not a number."""
     if not set(map(type, values)) <= {int, float}:
         row = next(i for i, value in enumerate(values) if type(value) not in (int, float))
         raise InvalidInputError(f"particle[{row}]: {name} = {excerpt(values[row])} must be a number")

@@ -1,4 +1,4 @@
-"""`POST /simulate`: through FastAPI for JSON, straight to the exchange for binary bodies."""
+"""The route `POST /simulate`: JSON bodies pass through FastAPI, binary bodies go directly to the exchange."""
 
 from functools import partial
 from typing import Any
@@ -17,27 +17,30 @@ from zdc_service.simulation import SimulationRequest
 SIMULATE_PATH = "/simulate"
 
 _DESCRIPTION = f"""
-Simulates calorimeter responses. `Content-Type` tells the form of the particles:
+Simulates calorimeter responses. The header `Content-Type` gives the form of the particles:
 
-- `{JSON}` (default): the object below, and no query;
-- `{RAW}`: rows of little-endian float32 numbers, `{",".join(ROW_COLUMNS)}` of each particle unless `columns` in the
-  query names others. Everything else stands in the query as well, with the names of the JSON object;
-- `{NPY}`: the same rows as a NumPy file of any number type, or records whose fields are columns.
+- `{JSON}` (default): the object described below, without a query;
+- `{RAW}`: rows of little-endian float32 numbers. The columns of a row are `{",".join(ROW_COLUMNS)}`, or those of the
+  query parameter `columns`. All options are query parameters with the names of the JSON object;
+- `{NPY}`: the same rows as a NumPy file of any number type, or an array of records whose fields are the columns.
 
-`Accept` chooses the form of the answer:
+The header `Accept` chooses the form of the answer:
 
 - `{JSON}` (default);
 - `{NPZ}`: the same arrays for `numpy.load`, with `hits_offsets`, `hits_fibre` and `hits_photons` for hits;
-- `{NPY}`: `response`, or `channels`, as a NumPy file;
-- `{RAW}`: `response`, or `channels`, or the three arrays of hits, as little-endian numbers one after the other;
-- `{ARRAYS}`: all arrays in that way; `X-Zdc-Shape` and `X-Zdc-Channels` give the face and the channels' names.
+- `{NPY}`: only `response` or `channels`, as a NumPy file;
+- `{RAW}`: only `response`, `channels` or the three arrays of hits, as little-endian numbers one after the other;
+- `{ARRAYS}`: all arrays, as little-endian numbers one after the other. The headers `X-Zdc-Shape` and `X-Zdc-Channels`
+  give the shape of the face and the names of the channels.
 
-`{ARRAYS_HEADER}` lists the arrays of the last two as `name;type;shape`. Counts are integers; `;dtype=float32` after a
-binary media type makes them floats. `Accept-Encoding: {ZSTD}` compresses the answer, `Content-Encoding: {ZSTD}`, `gzip`
-or `deflate` says that the body is. `X-Zdc-Timeout-Ms` is the time after which nobody waits for the answer.
+For the last two forms, the header `{ARRAYS_HEADER}` lists the arrays as `name;type;shape`. Photon counts are integers;
+add `;dtype=float32` to a binary media type to get floats. Send `Accept-Encoding: {ZSTD}` to get a compressed answer,
+and `Content-Encoding: {ZSTD}`, `gzip` or `deflate` if the body is compressed. Send `X-Zdc-Timeout-Ms` to limit the time
+for the answer in milliseconds; after that time the server drops the request.
 
-The headers `X-Zdc-Model`, `-Version`, `-Seed`, `-First-Row`, `-Repeats` and `-Finish` repeat the scalars in every form,
-`-Skipped` and `-Extrapolated` the counts by reason where there are any; `Server-Timing` says where the time went.
+In every form the headers `X-Zdc-Model`, `-Version`, `-Seed`, `-First-Row`, `-Repeats` and `-Finish` repeat the scalar
+values. The headers `X-Zdc-Skipped` and `-Extrapolated` give the numbers of skipped and extrapolated particles by
+reason, if there are any. The header `Server-Timing` gives the duration of each stage.
 """.strip()
 
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
@@ -46,13 +49,18 @@ _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 def _query_parameters() -> list[dict[str, Any]]:
     schema = SimulateQuery.model_json_schema()
     return [
-        {"name": name, "in": "query", "schema": field, "description": "Binary bodies only."}
+        {
+            "name": name,
+            "in": "query",
+            "schema": field,
+            "description": f"{field['description']}. For binary bodies only.",
+        }
         for name, field in schema["properties"].items()
     ]
 
 
 def simulate_router(exchange: Exchange) -> APIRouter:
-    """The route of JSON bodies, whose page in /docs describes the others too."""
+    """The route for JSON bodies; its description in /docs includes the binary bodies."""
     router = APIRouter()
 
     @router.post(
@@ -88,16 +96,16 @@ def simulate_router(exchange: Exchange) -> APIRouter:
 
 
 def _parse_json(content_type: str | None, query: str, body: bytes, most_rows: int) -> SimulationRequest:
-    """A request from its JSON; raises UnsupportedMediaError for bodies that say to be something else."""
+    """Parse a JSON request; raises UnsupportedMediaError if the Content-Type is not JSON."""
     media_type = JSON if content_type is None else _media_type(content_type)
     if media_type != JSON and not media_type.endswith("+json"):
         readable = ", ".join((JSON, *MEDIA_TYPES))
         raise UnsupportedMediaError(
-            f"Content-Type {excerpt(media_type)} is not read by {SIMULATE_PATH}; send {readable}"
+            f"Content-Type {excerpt(media_type)} is not supported by {SIMULATE_PATH}; send {readable}"
         )
     if query:
         raise InvalidInputError(
-            f"query {excerpt(query)}: options of a JSON body are members of its object; a query is for bodies of "
+            f"query {excerpt(query)}: put the options of a JSON request into its object; a query is only for bodies of "
             f"{' and '.join(MEDIA_TYPES)}"
         )
     return parse_request(body, most_rows)
@@ -108,14 +116,14 @@ def _media_type(content_type: str) -> str:
 
 
 class BinaryDoor:
-    """Takes binary bodies of `POST /simulate` past FastAPI, which would cost a single particle as much as the rest."""
+    """Answers `POST /simulate` with binary bodies without FastAPI, which would double the time for one particle."""
 
     def __init__(self, app: ASGIApp, exchange: Exchange):
         self._app = app
         self._exchange = exchange
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer, or pass on to the application."""
+        """Answer the request, or pass it on to the application."""
         if scope["type"] != "http" or scope["path"] != SIMULATE_PATH or scope["method"] != "POST":
             await self._app(scope, receive, send)
             return

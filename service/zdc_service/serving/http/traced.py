@@ -1,4 +1,4 @@
-"""Server spans of HTTP requests."""
+"""OpenTelemetry server spans of HTTP requests."""
 
 import re
 
@@ -7,7 +7,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zdc_service.serving.http.simulate import SIMULATE_PATH
 from zdc_service.serving.tracing import Tracing
 
-#: Paths of the requests that simulate, and what their spans call them.
+#: Paths of the requests that simulate, and the names of these routes in spans.
 _ROUTES = (
     (re.compile(re.escape(SIMULATE_PATH)), SIMULATE_PATH),
     (re.compile(r"/v2/models/[^/]+/infer/?"), "/v2/models/{name}/infer"),
@@ -16,14 +16,14 @@ _ROUTES = (
 
 
 class TracedDoor:
-    """Passes requests on to an ASGI application, those that simulate within a span."""
+    """Wraps an ASGI application: requests that simulate run within a span."""
 
     def __init__(self, app: ASGIApp, tracing: Tracing):
         self._app = app
         self._tracing = tracing
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on."""
+        """Pass the request on."""
         route = next((name for path, name in _ROUTES if path.fullmatch(scope["path"])), None)
         if route is None or scope["method"] != "POST":
             await self._app(scope, receive, send)

@@ -1,1 +1,1 @@
-"""HTTP/1.1 over TCP and TLS: from the bytes of connections to an ASGI application and back."""
+"""An HTTP/1.1 server over TCP and TLS that runs an ASGI application."""

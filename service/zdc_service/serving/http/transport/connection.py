@@ -1,4 +1,4 @@
-"""One HTTP connection: its requests in their order, how long a caller may take, and how it ends."""
+"""One HTTP connection: the order of its requests, its time limits, and its end."""
 
 import asyncio
 import contextlib
@@ -17,86 +17,94 @@ from zdc_service.serving.http.transport.cycle import SMALL_BYTES, Cycle
 from zdc_service.serving.http.transport.framing import HEAD_BYTES, MalformedError, RequestHead, RequestReader
 from zdc_service.serving.http.transport.rules import ConnectionRules
 
-#: Requests of one connection that wait for the answers before theirs; those above are not answered.
+#: Maximum number of pipelined requests on one connection; further requests are not answered.
 _PIPELINED = 100
-#: Routes that read a body complain about its size themselves, and better; this much later the connection does.
+#: Routes refuse a large body themselves, with a better message. The connection refuses it only if it exceeds the limit
+#: by this many bytes.
 _BODY_SLACK = 1024 * 1024
-#: What still comes after the last answer is thrown away, until this long nothing has come: to close at once would have
-#: the caller's system throw the answer away.
+#: After the last answer, incoming bytes are read and ignored until none arrive for this long. If the connection were
+#: closed at once, the client's system would discard the answer (RFC 9112, section 9.6).
 _LINGER_SECONDS = 2.0
-#: Seconds until a caller who has finished sending is looked after for the first time, then twice as many, ...
+#: Seconds until the first check whether a client that has finished sending is still there; the interval then doubles.
 _PROBE_SECONDS = 0.01
-#: Of refusals of what is no request.
+#: Scope for the refusal of bytes that are not a request.
 _NO_SCOPE = {"method": "", "path": "", "http_version": "1.1"}
 
 
 class _Phase(Enum):
-    """What a connection is about."""
+    """Phase of a connection."""
 
     HEAD = 1  #: waits for a request's line and headers
     BODY = 2  #: waits for the rest of a request
-    REST = 3  #: has a request whole: it is being answered, or was
-    LINGER = 4  #: has answered for the last time, and throws away what still comes
+    REST = 3  #: has received a complete request, which is being answered or was answered
+    LINGER = 4  #: has sent the last answer, and ignores further bytes
 
 
 class HttpConnection(asyncio.Protocol):
-    """What asyncio tells of a connection, and what `RequestReader` reads from it.
+    """Handles the events of one connection, from asyncio and from `RequestReader`.
 
     Attributes
     ----------
-    rules : Of the server.
-    loop, transport : asyncio's.
-    write_paused : Whether the caller reads too slowly to be sent more.
+    rules : Settings and state that all connections share.
+    loop, transport : The event loop and the transport of asyncio.
+    write_paused : Whether to send nothing more for now, because the client reads too slowly.
     """
 
     def __init__(self, rules: ConnectionRules, no_room: bool, leave: Callable[["HttpConnection"], None]):
-        """Wait for the transport; `leave` is called at the end, `no_room` tells that the connection is too many."""
+        """Wait for the transport.
+
+        Parameters
+        ----------
+        rules : Settings and state that all connections share.
+        no_room : Whether this connection is above the maximum number of connections.
+        leave : Called when the connection has ended.
+        """
         self.rules = rules
         self.loop = asyncio.get_running_loop()
-        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # comes with `connection_made`
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # set by `connection_made`
         self.write_paused = False
         self._app = rules.no_room if no_room else rules.app
         self._last = no_room
         self._leave = leave
         self._reader = RequestReader(self)
         self._cycles: deque[Cycle] = deque()  # the first is being answered
-        self._arriving: Cycle | None = None  # whose body is not whole
+        self._arriving: Cycle | None = None  # the request whose body is not complete
         self._phase = _Phase.HEAD
         self._since = self.loop.time()
-        self._received = 0  # bytes of a head or a body that is not whole yet
-        self._overhead = 0  # bytes of a body since the last that are its content
-        self._chunk = 0  # bytes that are being read
+        self._received = 0  # bytes of a head or body that is not complete yet
+        self._overhead = 0  # bytes of chunk framing since the last bytes of content
+        self._chunk = 0  # bytes that are being parsed
         self._linger_until = 0.0
         self._read_paused = self._eof = self._refused = False
         self._writable: asyncio.Future[None] | None = None
-        self._unsent, self._unsent_since = 0, self._since  # bytes that the caller has not taken
+        self._unsent, self._unsent_since = 0, self._since  # bytes that the client has not received
         self._addresses: tuple[tuple[str, int] | None, tuple[str, int] | None] = (None, None)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of a request has arrived that is not answered, and the answers are on their way."""
+        """Whether every request, also every part of one, is answered, and all answers are sent."""
         if self._cycles or self._phase is _Phase.BODY or (self._phase is _Phase.HEAD and self._received):
             return False
         return not (self.rules.tls and self._unread())
 
-    # What the server does.
+    # Called by the server.
 
     def look(self, now: float) -> None:
-        """Close the connection if its caller takes too long; `now` on the loop's clock."""
+        """Close the connection if its client takes too long; `now` is the time on the loop's clock."""
         if self.transport is None:
             return
         rules, waited, unsent = self.rules, now - self._since, self._unread()
         if unsent != self._unsent:
             self._unsent, self._unsent_since = unsent, now
         elif unsent and now - self._unsent_since > rules.body_seconds:
-            self.transport.abort()  # the caller does not read; closing would wait for it
+            self.transport.abort()  # the client does not read; close() would wait for it
         if unsent or self.transport.is_closing():
             return
         if self._phase is _Phase.LINGER:
             if waited > _LINGER_SECONDS or now > self._linger_until:
                 self.transport.close()
         elif self._read_paused or (self._cycles and self._phase is not _Phase.BODY):
-            self._since = now  # it waits for us
+            self._since = now  # the client waits for the server
         elif self._phase is _Phase.REST or self.idle:
             limit = rules.idle_seconds if self._phase is _Phase.REST else rules.header_seconds
             if waited > limit:
@@ -109,21 +117,21 @@ class HttpConnection(asyncio.Protocol):
                 self._refuse(408, "timeout", f"the {part} of the request did not arrive within {limit:g} s")
 
     def finish(self) -> None:
-        """Let the answer to the request that came last be the last; one that has begun cannot say so any more."""
+        """Close the connection after the answer to the last request, unless that answer has begun already."""
         if self._cycles and not self._cycles[-1].started:
             self._cycles[-1].keep_alive = False
 
-    # What asyncio tells.
+    # Called by asyncio.
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # what TCP and TLS have
-        """Begin."""
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # for TCP and TLS
+        """Keep the transport."""
         self.transport = transport
         self._since = self.loop.time()
         here, there = (transport.get_extra_info(name) for name in ("sockname", "peername"))
         self._addresses = here and here[:2], there and there[:2]
 
     def data_received(self, data: bytes) -> None:
-        """Read requests, and keep account of what is not whole yet."""
+        """Parse requests, and count the bytes of an incomplete one."""
         if self._refused or self._phase is _Phase.LINGER:
             self._since = self.loop.time()
             return
@@ -143,10 +151,10 @@ class HttpConnection(asyncio.Protocol):
             if self._received > HEAD_BYTES:
                 self._refuse_head()
         elif self._overhead > HEAD_BYTES:
-            self._refuse(431, "too_large", f"more than {HEAD_BYTES} bytes surround the chunks of the body")
+            self._refuse(431, "too_large", f"the chunk headers of the body have more than {HEAD_BYTES} bytes")
 
     def eof_received(self) -> bool:
-        """Answer what has arrived whole; the caller sends no more, but may still read."""
+        """Answer the complete requests: the client sends nothing more, but may still read."""
         self._eof = True
         if self._arriving is not None and self._arriving in self._cycles:
             if self._arriving is self._cycles[0]:
@@ -154,7 +162,7 @@ class HttpConnection(asyncio.Protocol):
             self._cycles.pop()
             self._arriving.hang_up()
             self._arriving = None
-        if not self._cycles or self.rules.tls:  # a farewell of TLS is for both directions, as asyncio has it
+        if not self._cycles or self.rules.tls:  # asyncio closes both directions when TLS is closed
             return False
         self._reader.stop()
         self._cycles[-1].keep_alive = False
@@ -162,18 +170,18 @@ class HttpConnection(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        """The caller does not read as fast as it is sent to."""
+        """Stop sending: the client reads too slowly."""
         self.write_paused = True
 
     def resume_writing(self) -> None:
-        """The caller has read."""
+        """Continue to send: the client has read."""
         self.write_paused = False
         self._unsent_since = self.loop.time()
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        """Nobody is there any more."""
+        """Drop all requests: the client has disconnected."""
         for cycle in (*self._cycles, *filter(None, [self._arriving])):
             cycle.hang_up()
         self._cycles.clear()
@@ -181,10 +189,10 @@ class HttpConnection(asyncio.Protocol):
         self.resume_writing()
         self._leave(self)
 
-    # What the reader reads.
+    # Called by the RequestReader.
 
     def on_head(self, head: RequestHead) -> None:
-        """Start to answer, or wait for the turn."""
+        """Start to answer, or wait for the answers to earlier requests."""
         self._phase = _Phase.BODY
         last = self._last or self.rules.closing or not head.keep_alive or len(self._cycles) == _PIPELINED
         if last:
@@ -202,7 +210,7 @@ class HttpConnection(asyncio.Protocol):
         self.steer()
 
     def on_body(self, data: bytes) -> None:
-        """Pass a part of the body on."""
+        """Pass on a part of the body."""
         cycle = self._arriving
         if cycle is None:
             return
@@ -215,16 +223,16 @@ class HttpConnection(asyncio.Protocol):
             self.steer()
 
     def on_end(self) -> None:
-        """Know that the request is whole."""
+        """Note that the request is complete."""
         cycle, self._arriving = self._arriving, None
         if cycle is not None:
             self._phase = _Phase.REST
             cycle.end()
 
-    # What cycles do.
+    # Called by Cycle objects.
 
     def steer(self) -> None:
-        """Read on, or not while the application has enough to do with what it has."""
+        """Pause reading while the application has enough unprocessed data, else continue."""
         arriving = self._arriving
         pause = len(self._cycles) > 1 or (arriving is not None and arriving.unread > SMALL_BYTES)
         if pause is not self._read_paused and not self._eof:
@@ -235,13 +243,13 @@ class HttpConnection(asyncio.Protocol):
                 self.transport.resume_reading()
 
     async def writable(self) -> None:
-        """Wait until the caller has read enough to be sent more."""
+        """Wait until the client has read enough that more can be sent."""
         while self.write_paused:
             self._writable = self.loop.create_future()
             await self._writable
 
     def answered(self, cycle: Cycle) -> None:
-        """Go on with the next request, or come to the end."""
+        """Continue with the next request, or close the connection."""
         if not self._cycles or self._cycles[0] is not cycle:
             return
         self._cycles.popleft()
@@ -253,10 +261,10 @@ class HttpConnection(asyncio.Protocol):
         self.steer()
 
     def _unread(self) -> int:
-        """Bytes that the caller's system has not taken.
+        """Number of bytes that the client's system has not received.
 
-        What asyncio has encrypted is in none of its buffers that can be seen, and lost if TLS ends too early: hence
-        what the system has in its own, as far as it says so.
+        asyncio does not tell how many encrypted bytes it holds, and loses them if TLS ends too early. Therefore the
+        bytes in the send buffer of the operating system are added, if it tells their number.
         """
         unread = self.transport.get_write_buffer_size()
         if self.rules.tls and not self.transport.is_closing():
@@ -283,22 +291,22 @@ class HttpConnection(asyncio.Protocol):
         }
 
     def _probe(self, seconds: float) -> None:
-        """Find out whether a caller who has finished sending is still there: to write to him if not ends it all."""
+        """Test whether a client that has finished sending is still connected: if not, writing to it fails."""
         if self._cycles and not self.transport.is_closing() and self._cycles[0].probe():
             self.loop.call_later(seconds, self._probe, 2 * seconds)
 
     def _refuse_head(self) -> None:
-        self._refuse(431, "too_large", f"the head of the request is above {HEAD_BYTES} bytes")
+        self._refuse(431, "too_large", f"the head of the request has more than {HEAD_BYTES} bytes")
 
     def _refuse_body(self) -> None:
-        message = f"the body is above {self.rules.body_limit} bytes; split the particles"
+        message = f"the body has more than {self.rules.body_limit} bytes; split the particles"
         self._refuse(413, "too_large", message)
 
     def _refuse(self, status: int, kind: str, message: str) -> None:
         self._refuse_by(lambda path: refusal(path, status, kind, message))
 
     def _refuse_by(self, reply_to: Callable[[str], Reply]) -> None:
-        """Answer in place of the application, after the answers that come before, and let the connection end."""
+        """Answer instead of the application, after the answers to earlier requests, and close the connection."""
         self._refused = True
         self._reader.stop()
         self._phase = _Phase.REST
@@ -317,7 +325,7 @@ class HttpConnection(asyncio.Protocol):
             cycle.start(self._app)
 
     def _end(self) -> None:
-        """Close, or throw away first what may still come."""
+        """Close the connection; if more bytes may arrive, ignore them first for a while."""
         for cycle in self._cycles:
             cycle.hang_up()
         self._cycles.clear()

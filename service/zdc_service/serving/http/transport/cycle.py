@@ -1,4 +1,4 @@
-"""One request and its answer: ASGI's receive and send."""
+"""One request and its answer, with ASGI's `receive` and `send`."""
 
 import asyncio
 import logging
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-#: Bodies and answers up to this size are not counted in the budget; above it an answer is written in pieces.
+#: Bodies and answers up to this size are not counted in the budget; larger answers are written in pieces.
 SMALL_BYTES = 64 * 1024
 _PIECE_BYTES = 512 * 1024
-#: What every answer begins with.
+#: First bytes of every answer.
 _VERSION = b"HTTP/1.1 "
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
@@ -30,12 +30,12 @@ class Cycle:
 
     Attributes
     ----------
-    keep_alive : Whether the connection outlives the answer.
-    refusal : The answer in place of the application's.
-    unread : Bytes of the body that the application has not asked for.
+    keep_alive : Whether the connection stays open after the answer.
+    refusal : An answer to send instead of the application's.
+    unread : Bytes of the body that the application has not received.
     size : Bytes of the body that have arrived.
-    started, complete : Whether the answer has begun, is written.
-    gone : Whether nobody waits for the answer.
+    started, complete : Whether the answer has begun, and whether it is written completely.
+    gone : Whether the client has disconnected or was refused, so that the application's answer is not needed.
     """
 
     def __init__(self, connection: "HttpConnection", scope: Scope, keep_alive: bool, expects_continue: bool = False):
@@ -52,18 +52,18 @@ class Cycle:
         self._held = 0  # bytes of the body in the budget
         self._head: tuple[int, Headers] | None = None  # goes out with the first bytes of the body
         self._chunked = False
-        self._left: int | None = None  # bytes of the answer that are still to come, where that is known
+        self._left: int | None = None  # bytes of the answer that are not written yet, if known
         self._probed = 0  # bytes of `_VERSION` that are already sent
 
     @property
     def path(self) -> str:
-        """What is asked for."""
+        """Path of the request."""
         return str(self._scope["path"])
 
-    # The connection's side.
+    # Called by the connection.
 
     def start(self, app: ASGIApp) -> None:
-        """Answer, by the application or with the refusal."""
+        """Answer with the refusal if there is one, else run the application."""
         if self.refusal is not None:
             self.refuse(self.refusal)
             return
@@ -73,7 +73,7 @@ class Cycle:
         task.add_done_callback(tasks.discard)
 
     def body(self, data: bytes) -> bool:
-        """Take a part of the request's body; False if there is no room for it."""
+        """Take a part of the request's body; returns False if the budget has no room for it."""
         size = len(data)
         self.size += size
         if self.complete or self.gone:
@@ -88,22 +88,22 @@ class Cycle:
         return True
 
     def end(self) -> None:
-        """Know that the request is whole."""
+        """Note that the request is complete."""
         self._more = False
         self._wake()
 
     def hang_up(self) -> None:
-        """Know that nobody waits for the answer."""
+        """Note that the client has disconnected."""
         self.gone = True
         self._release()
         self._wake()
 
     def cut_off(self) -> None:
-        """End the connection at once."""
+        """Close the connection at once."""
         self._connection.transport.abort()
 
     def refuse(self, reply: Reply) -> None:
-        """Answer in place of the application, which learns that nobody waits, and let the connection end."""
+        """Answer instead of the application, which gets a disconnect event, and close the connection."""
         self.keep_alive = False
         self.refusal = reply
         self.gone = True
@@ -111,10 +111,10 @@ class Cycle:
         self._finish()
 
     def probe(self) -> bool:
-        """Send a byte of what every answer begins with; whether there are more of them.
+        """Send one byte of `_VERSION`, with which every answer begins; returns whether more of them can be sent.
 
-        A caller who has left altogether cannot be told from one who has only finished sending, until he is sent
-        something.
+        Only by sending something can the server distinguish a client that has disconnected from one that has only
+        finished sending.
         """
         if self.started or self._probed == len(_VERSION):
             return False
@@ -122,7 +122,7 @@ class Cycle:
         self._probed += 1
         return True
 
-    # The application's side.
+    # Called by the application.
 
     async def _run(self, app: ASGIApp) -> None:
         try:
@@ -132,16 +132,16 @@ class Cycle:
         else:
             if self.complete or self.gone:
                 return
-            log.error("%s %s: not answered", self._scope["method"], self.path[:100])
+            log.error("%s %s: the application sent no answer", self._scope["method"], self.path[:100])
         if self.complete or self.gone:
             return
         if self.started:
-            self.cut_off()  # the caller must not take a part for the whole
+            self.cut_off()  # the client must notice that the answer is incomplete
         else:
             self.refuse(error_reply(RuntimeError("not answered"), self.path))
 
     async def receive(self) -> Message:
-        """ASGI's receive: a part of the body, or that the caller has left or is answered."""
+        """ASGI's `receive`: a part of the body, or a disconnect event after the answer or if the client has left."""
         if self._expects_continue and not self.started:
             self._expects_continue = False
             if self._more and not self.size and not self.gone:
@@ -159,7 +159,7 @@ class Cycle:
         return {"type": "http.disconnect"}
 
     async def __call__(self, message: Message) -> None:
-        """ASGI's send."""
+        """ASGI's `send`."""
         if self.gone or self.complete:
             return
         if message["type"] == "http.response.start":
@@ -180,7 +180,7 @@ class Cycle:
                 del rules.unread[self]
                 rules.budget.give_back(len(body))
         else:
-            rules.make_room(self._connection.loop.time())  # for those who try again
+            rules.make_room(self._connection.loop.time())  # so that a second try can succeed
             if self.started:
                 self.cut_off()
             else:
@@ -191,7 +191,7 @@ class Cycle:
             self._finish()
 
     def whole(self, status: int, headers: Headers, body: "bytes | memoryview[Any]") -> bool:
-        """Send a small answer at once; False, and nothing sent, if it is large or the caller reads too slowly."""
+        """Send a small answer at once; False, and nothing is sent, if it is large or the client reads too slowly."""
         if self.gone or self.complete:
             return True
         if len(body) > SMALL_BYTES or self._connection.write_paused:
@@ -219,7 +219,7 @@ class Cycle:
     def _framed(
         self, body: "bytes | memoryview[Any]", message: Message
     ) -> "tuple[bytes, bytes | memoryview[Any], bytes]":
-        """A part of the body, and what goes out before and after it."""
+        """A part of the body, and the bytes to send before and after it."""
         before, after = self._begin(), b""
         if self._chunked:
             if body:
@@ -237,7 +237,7 @@ class Cycle:
         if self.started:
             return b""
         if self._head is None:
-            raise RuntimeError("an answer begins with http.response.start")
+            raise RuntimeError("an answer must begin with http.response.start")
         status, headers = self._head
         if self._scope["method"] == "HEAD" or status in (204, 304):
             self._left = 0
@@ -249,7 +249,7 @@ class Cycle:
         return self._start_answer(status, headers)
 
     def _start_answer(self, status: int, headers: Headers) -> bytes:
-        if self._expects_continue:  # whether the body comes after all is open
+        if self._expects_continue:  # the client may or may not send the body after all
             self.keep_alive = False
         parts = [_STATUS_LINES[status][self._probed :], self._connection.rules.date]
         for name, value in headers:
@@ -262,7 +262,7 @@ class Cycle:
         return head
 
     def _finish(self) -> None:
-        """Know that the answer is written."""
+        """Note that the answer is written completely."""
         self.complete = True
         self._release()
         self._wake()

@@ -1,4 +1,4 @@
-"""What holds for all connections of a server."""
+"""Settings and state that all connections of a server share."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 
 @dataclass
 class ConnectionRules:
-    """What holds for all connections of a server.
+    """Settings and state that all connections of a server share.
 
     Attributes
     ----------
     app : Answers requests.
-    no_room : Answers on connections that are too many.
-    max_connections, header_seconds, body_seconds, idle_seconds, body_limit : As `ServerSettings` has them.
-    budget : Of bodies and answers that are held.
+    no_room : Answers requests on connections above the maximum number.
+    max_connections, header_seconds, body_seconds, idle_seconds, body_limit : See `ServerSettings`.
+    budget : Limits the bytes of bodies and answers in memory.
     tls : Whether connections are encrypted.
-    closing : Whether answers say that the connection ends with them.
+    closing : Whether every answer closes its connection, because the server shuts down.
     tasks : Requests that are being answered.
-    unread : Large answers that are being read, and since when; the oldest first.
-    date : The header of that name, as a line.
+    unread : Large answers that clients are still reading, with the time when each began; the oldest first.
+    date : The line of the Date header.
     """
 
     app: ASGIApp
@@ -52,21 +52,21 @@ class ConnectionRules:
 
     @property
     def interval(self) -> float:
-        """Seconds between two looks at a connection, which cost less than a timer for each request."""
+        """Seconds between two checks of a connection. Such checks cost less than one timer for each request."""
         return min(1.0, min(self.header_seconds, self.body_seconds, self.idle_seconds) / 4)
 
     def full(self, path: str) -> Reply:
-        """The answer if the budget has no room for the body or the answer of a request for `path`."""
+        """The refusal of a request for `path` if the budget has no room for its body or answer."""
         message = f"bodies and unread answers fill the {self.budget.limit} bytes of --max-held-bytes; try again"
         return error_reply(OverloadedError(message), path)
 
     def make_room(self, now: float) -> None:
-        """Cut off the caller who has been reading for longest, if that is longer than `body_seconds`."""
+        """Disconnect the client that has been reading its answer for longest, if longer than `body_seconds`."""
         for cycle, since in self.unread.items():
             if now - since > self.body_seconds:
                 cycle.cut_off()
             return
 
     def set_date(self) -> None:
-        """Keep the Date header right."""
+        """Update the Date header."""
         self.date = b"date: %s\r\n" % formatdate(usegmt=True).encode()

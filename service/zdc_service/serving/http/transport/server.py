@@ -1,4 +1,4 @@
-"""The HTTP server: a listening socket, its connections, and how they come to an end."""
+"""The HTTP server: its listening socket, its connections, and how it stops."""
 
 import asyncio
 import contextlib
@@ -10,6 +10,7 @@ import struct
 import time
 
 from starlette.types import ASGIApp
+from zdc_common.words import counted
 
 from zdc_service.serving.budget import ByteBudget
 from zdc_service.serving.http.guard import NoRoom
@@ -20,19 +21,19 @@ from zdc_service.settings import ServerSettings
 log = logging.getLogger(__name__)
 
 _BACKLOG = 2048
-#: Callers that are let in before the event loop turns to those who are in.
+#: Maximum number of connections accepted in a row, before the event loop serves existing connections again.
 _ACCEPTED_AT_ONCE = 64
-#: Connections beyond the most that are allowed which still hear a refusal, or an answer to a probe. One more, and the
-#: oldest of them is closed: it has had the time for a probe.
+#: Number of connections above the maximum that are still accepted, to send a refusal or the answer to a probe. If there
+#: are more, the oldest of them is closed, which has had enough time for a probe.
 _SURPLUS = 64
-#: Pause after the system has no room for another connection.
+#: Pause after the operating system could not accept a connection.
 _RETRY_SECONDS = 0.5
-#: A caller that has just been answered may have sent its next request, which is then on its way.
+#: Time for a next request that a client has sent but that has not arrived yet, when the server stops.
 _LINGER_SECONDS = 0.5
-#: TLS ends with a farewell of both sides, which callers that keep a connection for later do not send.
+#: Time for the client's part of closing TLS (close_notify); clients that keep a connection for later do not send it.
 _TLS_FAREWELL_SECONDS = 1.0
 _POLL_SECONDS = 0.01
-#: Time for the kernel to finish connecting those who had begun when new callers were no longer heard.
+#: Time for the kernel to complete TCP handshakes that began before new ones were ignored.
 _HANDSHAKE_SECONDS = 0.1
 
 _SO_ATTACH_FILTER = 26
@@ -43,11 +44,19 @@ _DROP_SYN = struct.pack("HBBI" * 4, 0x30, 0, 0, 13, 0x45, 0, 1, 0x02, 0x06, 0, 0
 class HttpServer:
     """Serves an ASGI application on a socket.
 
-    Connections count from the moment they are accepted, so that those in a TLS handshake are among them.
+    Connections are counted from the moment they are accepted, also during their TLS handshake.
     """
 
     def __init__(self, app: ASGIApp, settings: ServerSettings, budget: ByteBudget, tls: ssl.SSLContext | None = None):
-        """Serve `app` within the limits of the settings and the budget, over TLS if there is a context."""
+        """Prepare to serve an application.
+
+        Parameters
+        ----------
+        app : The ASGI application.
+        settings : Have the limits for connections and bodies.
+        budget : Limits the bytes of bodies and answers in memory.
+        tls : TLS configuration; None: no TLS.
+        """
         self._rules = ConnectionRules(
             app=app,
             no_room=NoRoom(app, settings.max_connections),
@@ -64,12 +73,12 @@ class HttpServer:
         self._ticking: asyncio.Task[None] | None = None
         self._connections: dict[HttpConnection, socket.socket] = {}
         self._surplus: set[HttpConnection] = set()
-        self._cuttable: dict[HttpConnection, None] = {}  # of the surplus, in the order of their arrival
+        self._cuttable: dict[HttpConnection, None] = {}  # surplus connections in the order of their arrival
         self._connecting: set[asyncio.Task[None]] = set()
 
     @property
     def connections(self) -> int:
-        """How many are open, or in a TLS handshake."""
+        """Number of connections that are open or in a TLS handshake."""
         return len(self._connections)
 
     def start(self, listening: socket.socket) -> None:
@@ -81,13 +90,13 @@ class HttpServer:
         self._ticking = asyncio.create_task(self._tick())
 
     def drain(self) -> None:
-        """Say in every answer from now on that the connection ends with it."""
+        """From now on, send `Connection: close` in every answer."""
         self._rules.closing = True
         for connection in self._connections:
             connection.finish()
 
     async def stop(self, grace: float) -> None:
-        """Take no further connections, answer what has arrived for at most `grace` seconds, close."""
+        """Accept no more connections, answer received requests for at most `grace` seconds, then close."""
         self.drain()
         if self._listening is None or self._ticking is None:
             return
@@ -97,7 +106,7 @@ class HttpServer:
         while (connections or tasks) and time.monotonic() < began + grace:
             if time.monotonic() > began + _LINGER_SECONDS:
                 for connection in list(connections):
-                    if connection.transport is None:  # still in its handshake
+                    if connection.transport is None:  # in its TLS handshake
                         self._cut(connection)
                     elif connection.idle:
                         connection.transport.close()
@@ -105,7 +114,8 @@ class HttpServer:
         self._ticking.cancel()
         if connections or tasks:
             number = max(len(connections), len(tasks))
-            log.error("%d HTTP connections are cut off: answers not computed or not read within %g s", number, grace)
+            closed = counted(number, "HTTP connection")
+            log.error("closed %s: answers were not computed or not read within %g s", closed, grace)
         for connection in list(connections):
             self._cut(connection)
         for task in tasks:
@@ -113,17 +123,17 @@ class HttpServer:
         await asyncio.gather(*tasks, *self._connecting, return_exceptions=True)
 
     def _accept(self) -> None:
-        """Let in who waits."""
+        """Accept waiting connections."""
         assert self._listening is not None
         for _ in range(_ACCEPTED_AT_ONCE):
             try:
                 caller, _ = self._listening.accept()
             except BlockingIOError:
                 return
-            except ConnectionError:  # has left again
+            except ConnectionError:  # the client has disconnected already
                 continue
             except OSError as error:
-                log.error("no connection can be accepted: %s", error.strerror)
+                log.error("cannot accept a connection: %s", error.strerror)
                 loop = asyncio.get_running_loop()
                 loop.remove_reader(self._listening)
                 loop.call_later(_RETRY_SECONDS, self._accept_again)
@@ -148,7 +158,7 @@ class HttpServer:
         task.add_done_callback(self._connecting.discard)
 
     async def _connect(self, caller: socket.socket, connection: HttpConnection) -> None:
-        """Have a connection come about, with TLS its handshake."""
+        """Set up an accepted connection; with TLS, do the handshake."""
         caller.setblocking(False)
         seconds = None if self._tls is None else self._rules.header_seconds
         farewell = None if self._tls is None else _TLS_FAREWELL_SECONDS
@@ -160,11 +170,11 @@ class HttpServer:
                 ssl_handshake_timeout=seconds,
                 ssl_shutdown_timeout=farewell,
             )
-        except OSError:  # no TLS, too slow, or has left
+        except OSError:  # the client does not speak TLS, is too slow, or has disconnected
             self._leave(connection)
 
     def _cut(self, connection: HttpConnection) -> None:
-        """End a connection, or what would have become one."""
+        """Close a connection at once, also during its TLS handshake."""
         self._cuttable.pop(connection, None)
         if connection.transport is not None:
             connection.transport.abort()
@@ -178,7 +188,7 @@ class HttpServer:
         self._cuttable.pop(connection, None)
 
     async def _tick(self) -> None:
-        """Keep the Date header right and look after slow callers."""
+        """Update the Date header and check for slow clients at regular intervals."""
         loop = asyncio.get_running_loop()
         while True:
             self._rules.set_date()
@@ -187,7 +197,7 @@ class HttpServer:
             await asyncio.sleep(self._rules.interval)
 
     async def _stop_accepting(self, listening: socket.socket) -> None:
-        """Close the socket, after the connections that wait there: their callers may have sent a request."""
+        """Accept the connections that still wait, because their clients may have sent a request; close the socket."""
         _ignore_new_callers(listening)
         await asyncio.sleep(_HANDSHAKE_SECONDS)
         self._listening = None
@@ -198,10 +208,10 @@ class HttpServer:
 
 
 def _ignore_new_callers(listening: socket.socket) -> None:
-    """Have Linux drop what opens connections, so that none is made that closing the socket would then break.
+    """Let Linux drop the packets that open connections (SYN), because closing the socket would break such connections.
 
-    The callers' systems ask again after a second, and are refused. Elsewhere a connection may be lost in the
-    microseconds between the last one that is accepted and the end.
+    The clients' systems try again after a second, and are then refused. On other systems a connection may be lost if
+    it is opened in the microseconds between the last accept and the close.
     """
     program = ctypes.create_string_buffer(_DROP_SYN)
     with contextlib.suppress(OSError):
