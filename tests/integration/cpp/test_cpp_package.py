@@ -3,11 +3,11 @@
 import re
 import shutil
 import subprocess
-import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from helpers.callers.cpp_build import CLIENT, BuiltClient, built_client, make, needs_tools
 from helpers.servers.running_server import RunningServer
 from zdc_detector.particles import Particles
@@ -110,8 +110,8 @@ def test_pkg_config_knows_it(cpp: BuiltClient, tmp_path: Path) -> None:
     )
 
 
-def test_its_version_is_that_of_the_project(cpp: BuiltClient) -> None:
-    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+def test_its_version_is_that_of_the_last_release(cpp: BuiltClient) -> None:
+    version = yaml.safe_load((ROOT / "CITATION.cff").read_text())["version"]
     header = (cpp.prefix / "include" / "zdc_fastsim" / "version.h").read_text()
     assert f'#define ZDC_FASTSIM_VERSION "{version}"' in header
     (config,) = cpp.prefix.rglob("zdc_fastsimConfigVersion.cmake")
