@@ -80,7 +80,7 @@ def test_what_is_no_message_is_refused_and_counted(server: RunningServer, method
     with RawCaller(server.server.grpc_port) as caller:
         end = caller.trailers(caller.call(method, framed(b"\xff\xff\xff"), end=True))
     assert (end["grpc-status"], end[GRPC_KIND_KEY]) == (str(grpc.StatusCode.INVALID_ARGUMENT.value[0]), "invalid_input")
-    assert "the message of 3 bytes is no" in end["grpc-message"]
+    assert "the message of 3 bytes is not a valid" in end["grpc-message"]
     assert refusals(server, protocol, "invalid_input") == before + 1
 
 
@@ -97,7 +97,7 @@ def test_a_million_parameters_are_counted_and_not_read(server: RunningServer) ->
         message.parameters[f"{number}"].int64_param = 1
     with RawCaller(server.server.grpc_port) as caller:
         end = caller.trailers(caller.call(INFER, framed(message.SerializeToString()), end=True))
-    assert end["grpc-message"] == "1000 parameters are given; no request has more than 64"
+    assert end["grpc-message"] == "1000 parameters are given; the maximum is 64"
 
 
 def test_a_message_that_grpc_refuses_as_too_large_is_no_invalid_one(server: RunningServer) -> None:
@@ -186,7 +186,7 @@ def test_calls_under_way_are_counted_over_all_connections_and_probes_apart(model
                     caller.wait_for(h2.events.DataReceived, caller.call(STREAM, many_rows(1)))
             end = two.trailers(two.call(SIMULATE, many_rows(1), end=True))
             assert (end["grpc-status"], end[GRPC_KIND_KEY]) == ("8", "overloaded")
-            assert "6 calls are under way" in end["grpc-message"]
+            assert "6 calls are in progress" in end["grpc-message"]
             assert refusals(server, "grpc", "overloaded") == 1
             assert two.trailers(two.call(CHECK, framed(b""), end=True))["grpc-status"] == "0"
 

@@ -208,7 +208,7 @@ def test_repositories_have_no_names(channel: grpc.Channel) -> None:
     assert [entry.name for entry in index(ready=True).models] == ["strips", "tiny", "tiny"]
     with pytest.raises(grpc.RpcError) as caught:
         index(repository_name="x")
-    assert "repository_name = 'x': there is one repository" in str(caught.value.details())
+    assert "repository_name = 'x' is unknown; leave it empty" in str(caught.value.details())
 
 
 def test_health_and_reflection(channel: grpc.Channel) -> None:

@@ -1,1 +1,1 @@
-"""The gRPC server: calls, streams, health, reflection."""
+"""The gRPC server: simulation, the Open Inference Protocol, health and reflection."""

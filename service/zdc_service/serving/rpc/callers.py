@@ -1,4 +1,4 @@
-"""What the server awaits from callers, messages and the reading of answers: for how long, and how many bytes of it."""
+"""Reads messages from clients and sends answers to them, with limits on time and on bytes in memory."""
 
 import asyncio
 import logging
@@ -26,26 +26,26 @@ from zdc_service.serving.rpc.connections import cut
 log = logging.getLogger(__name__)
 
 _Message = TypeVar("_Message")
-#: Within which gRPC tells a call that it is cancelled.
+#: Time within which gRPC reports that a call was cancelled.
 _CANCELLATION_SECONDS = 0.05
 
 _Task: TypeAlias = "asyncio.Task[Any]"
 
 
 def parse(kind: type[_Message], data: bytes) -> _Message:
-    """A message from its bytes; raises InvalidInputError if they are none of its kind."""
+    """Parse a protobuf message; raises InvalidInputError if the bytes are not a message of this type."""
     try:
         return kind.FromString(data)  # type: ignore[attr-defined,no-any-return]
     except DecodeError:
         name = kind.DESCRIPTOR.full_name  # type: ignore[attr-defined]
         raise InvalidInputError(
-            f"the message of {len(data)} bytes is no {name}; is the client made from this server's proto files?"
+            f"the message of {len(data)} bytes is not a valid {name}; generate the client from the server's proto files"
         ) from None
 
 
 @dataclass
 class _Unread:
-    """An answer that its caller has not read."""
+    """An answer that its client has not read."""
 
     since: float
     context: Context
@@ -54,40 +54,42 @@ class _Unread:
 
 
 class Callers:
-    """Reads messages and hands over answers.
+    """Reads messages and sends answers.
 
-    A caller has `seconds` for the first message of a call, and for the reading of each answer. Between two messages a
-    stream may be idle for as long as its caller likes. Callers who are late are noticed by `look`.
+    A client has `seconds` to send the first message of a call, and to read each answer. Between two messages a stream
+    may be idle for any time. `look` finds the clients that are too late.
 
     Attributes
     ----------
-    budget : Bytes of the answers that callers have not read.
+    budget : Limits the bytes of the answers that clients have not read.
     """
 
     def __init__(self, budget: ByteBudget, seconds: float):
         self.budget = budget
         self._seconds = seconds
-        self._sending: dict[_Task, float] = {}  # since when a call's first message is awaited
-        self._idle: dict[_Task, float] = {}  # the same of streams between two messages
+        self._sending: dict[_Task, float] = {}  # calls that wait for their first message, with the time of their start
+        self._idle: dict[_Task, float] = {}  # the same for streams that wait for a further message
         self._unread: dict[_Task, _Unread] = {}
-        self._interrupted: dict[_Task, ZdcError] = {}  # why one of the first two was ended
+        self._interrupted: dict[_Task, ZdcError] = {}  # calls whose wait was ended, with the reason
 
     async def message(self, kind: type[_Message], context: Context, most: int | None = None) -> _Message:
-        """The one message of a call.
+        """The message of a call that has exactly one.
 
         Raises
         ------
-        TooLargeError : it has more than `most` bytes.
-        DeadlineError : it does not arrive in time.
-        InvalidInputError : there is none, or it is not of this kind.
+        TooLargeError : the message has more than `most` bytes.
+        DeadlineError : the message does not arrive in time.
+        InvalidInputError : there is no message, or it is not of this type.
         """
         data = await self._read(context, self._sending)
         if data is grpc.aio.EOF:
-            # It looks the same if the caller is gone, or if gRPC refused the message; then a cancellation follows.
+            # gRPC reports the same if the client has left or the message was refused; then a cancellation follows.
             await asyncio.sleep(_CANCELLATION_SECONDS)
-            raise InvalidInputError(f"the call has no {kind.DESCRIPTOR.full_name}")  # type: ignore[attr-defined]
+            raise InvalidInputError(
+                f"the call has no message; send one {kind.DESCRIPTOR.full_name}"  # type: ignore[attr-defined]
+            )
         if most is not None and len(data) > most:
-            raise TooLargeError(f"the message has {len(data)} bytes; this method takes at most {most}")
+            raise TooLargeError(f"the message has {len(data)} bytes; this method accepts at most {most}")
         return parse(kind, data)
 
     async def messages(self, kind: type[_Message], context: Context) -> AsyncIterator[_Message]:
@@ -95,9 +97,9 @@ class Callers:
 
         Raises
         ------
-        DeadlineError : the first does not arrive in time.
-        InvalidInputError : one is not of this kind.
-        NotReadyError : the server ends; what was read before is to be answered.
+        DeadlineError : the first message does not arrive in time.
+        InvalidInputError : a message is not of this type.
+        NotReadyError : the server shuts down; the caller must still answer the messages read before.
         """
         waiting = self._sending
         while (data := await self._read(context, waiting)) is not grpc.aio.EOF:
@@ -105,14 +107,14 @@ class Callers:
             waiting = self._idle
 
     async def send(self, context: Context, reply: bytes, give_up: Callable[[ZdcError], None] | None = None) -> None:
-        """Write one reply of a stream; raises CancelledError if the caller is gone.
+        """Write one reply of a stream; raises CancelledError if the client has left.
 
         Parameters
         ----------
-        context : Of the call.
-        reply : Serialized.
-        give_up : Called with the reason if the caller does not read in time; is to free what else the stream holds.
-            This reply stays where it is, in gRPC, which takes nothing back.
+        context : Context of the call.
+        reply : The serialized reply.
+        give_up : Called with the reason if the client does not read in time; must free everything else that the stream
+            holds. This reply itself cannot be taken back from gRPC.
         """
         task = _current()
         self._unread[task] = _Unread(time.monotonic(), context, give_up)
@@ -123,18 +125,18 @@ class Callers:
             del self._unread[task]
 
     def hand_over(self, context: Context, reply: bytes) -> bytes:
-        """Count the reply that a method returns until its caller has read it.
+        """Count the reply that a method returns in the budget, until its client has read it.
 
         Raises
         ------
-        OverloadedError : too many bytes are held for callers who do not read.
+        OverloadedError : too many bytes are held for clients that do not read.
         """
         size = len(reply)
         if not self.budget.take(size):
             self.make_room()
             raise OverloadedError(
-                f"{self.budget.held} bytes of answers wait for callers who read slowly, and {size} more would pass the "
-                f"limit of {self.budget.limit}; try again later"
+                f"{self.budget.held} bytes of answers wait for slow clients, and {size} more would exceed the limit of "
+                f"{self.budget.limit}; try again later"
             )
         task = _current()
         self._unread[task] = _Unread(time.monotonic(), context)
@@ -142,7 +144,7 @@ class Callers:
         return reply
 
     def look(self) -> None:
-        """End the calls of callers who are late."""
+        """End the calls of clients that are too late."""
         since = time.monotonic() - self._seconds
         for task in [task for task, began in self._sending.items() if began < since]:
             self._interrupt(task, DeadlineError(f"the message did not arrive within {self._seconds:g} s"))
@@ -152,17 +154,17 @@ class Callers:
                 one.give_up(DeadlineError(f"an answer was not read within {self._seconds:g} s"))
 
     def make_room(self) -> None:
-        """Close the connections of callers who are late to read; to be called when others find no room."""
+        """Close the connections of clients that read too late; to be called if the budget has no room for others."""
         late = {one.context.peer() for one in self._unread.values() if one.late}
         for peer in late:
-            log.warning("the gRPC connection %s is closed: an answer was not read within %g s", peer, self._seconds)
+            log.warning("closed the gRPC connection %s: an answer was not read within %g s", peer, self._seconds)
             cut(peer)
 
     def end_waiting(self) -> None:
-        """End the streams that wait for a message; what they have asked for is still answered."""
+        """End the streams that wait for a message; requests that have arrived are still answered."""
         for task in [*self._sending, *self._idle]:
             self._interrupt(
-                task, NotReadyError("the server is shutting down; send what was not answered to another one")
+                task, NotReadyError("the server is shutting down; send the unanswered requests to another server")
             )
 
     async def _read(self, context: Context, waiting: dict[_Task, float]) -> Any:

@@ -1,4 +1,4 @@
-"""What every gRPC method does with its call."""
+"""Functions that every gRPC method uses: deadline, authorization and errors of a call."""
 
 import asyncio
 import time
@@ -15,27 +15,30 @@ Context = grpc.aio.ServicerContext[Any, Any]
 
 
 def deadline_of(context: Context) -> float | None:
-    """The `time.monotonic` after which the caller waits no longer, or None."""
+    """The client's deadline on the clock of `time.monotonic`, or None."""
     left = context.time_remaining()
     return None if left is None else time.monotonic() + left
 
 
 def authorization(metadata: Any) -> str | bytes | None:
-    """What a call's metadata, pairs of names and values, has as ``authorization``."""
+    """The value of ``authorization`` in a call's metadata, which are pairs of names and values; None if absent."""
     return next((value for name, value in metadata if name == "authorization"), None)
 
 
 @contextmanager
 def caller_may_be_gone() -> Iterator[None]:
-    """CancelledError for what a caller's end looks like to those who write before its cancellation has arrived."""
+    """Turn the error of writing to a client that has left into CancelledError.
+
+    gRPC raises InternalError if a write comes before its own cancellation of the call.
+    """
     try:
         yield
     except grpc.aio.InternalError as error:
-        raise asyncio.CancelledError("the caller is gone") from error
+        raise asyncio.CancelledError("the client has left") from error
 
 
 async def abort(context: Context, error: Exception) -> NoReturn:
-    """End a call with the status, the message and the kind of an error; CancelledError where the caller is gone."""
+    """End a call with the status, message and kind of an error; raises CancelledError if the client has left."""
     kind = kind_of(error)
     with caller_may_be_gone():
         await context.abort(STATUSES[kind][1], message_of(error), ((GRPC_KIND_KEY, kind),))

@@ -1,4 +1,4 @@
-"""Connections of gRPC's: ending one, and what is not sent yet, for which gRPC itself has no functions."""
+"""Close a gRPC connection, and count unsent bytes: gRPC itself has no functions for this."""
 
 import contextlib
 import fcntl
@@ -12,7 +12,7 @@ from urllib.parse import unquote
 
 
 def address_of(peer: str) -> tuple[str, int] | None:
-    """From ``ipv4:1.2.3.4:5`` or ``ipv6:%5B::1%5D:5``; None for what is neither."""
+    """Host and port from ``ipv4:1.2.3.4:5`` or ``ipv6:%5B::1%5D:5``; None for any other form."""
     family, _, address = unquote(peer).partition(":")
     host, _, port = address.rpartition(":")
     if family not in ("ipv4", "ipv6") or not port.isdecimal():
@@ -21,18 +21,18 @@ def address_of(peer: str) -> tuple[str, int] | None:
 
 
 def cut(peer: str) -> None:
-    """Close the connection from another side; gRPC then ends its calls and frees what it holds for them."""
+    """Shut down the socket of a connection; gRPC then ends its calls and frees their memory."""
     address = address_of(peer)
     if address is None:
         return
     for one, (host, port) in _connections():
         if (host.removeprefix("::ffff:"), port) == address:
-            with contextlib.suppress(OSError):  # has left
+            with contextlib.suppress(OSError):  # already disconnected
                 one.shutdown(socket.SHUT_RDWR)
 
 
 def unsent(port: int) -> int:
-    """Bytes that the systems of the callers of `port` have not acknowledged."""
+    """Number of bytes sent from `port` that the clients' systems have not acknowledged."""
     size = 0
     for one, _ in _connections():
         with contextlib.suppress(OSError):
@@ -43,9 +43,9 @@ def unsent(port: int) -> int:
 
 
 def _connections() -> Iterator[tuple[socket.socket, tuple[str, int]]]:
-    """All TCP connections of this process, gRPC's among them, and the callers' addresses."""
+    """All TCP connections of this process, including those of gRPC, with the clients' addresses."""
     for path in Path("/dev/fd").iterdir():
-        with contextlib.suppress(OSError):  # closed by now, or not connected
+        with contextlib.suppress(OSError):  # closed in the meantime, or not connected
             if not path.is_socket():
                 continue
             with socket.socket(fileno=os.dup(int(path.name))) as one:

@@ -1,4 +1,4 @@
-"""Between the messages of `zdc.v1` and the types of `zdc_service.simulation`."""
+"""Conversion between the messages of `zdc.v1` and the types of `zdc_service.simulation`."""
 
 from collections.abc import Mapping
 from functools import lru_cache
@@ -44,12 +44,12 @@ _HITS_FIELD = {field.name: field.number for field in pb.Hits.DESCRIPTOR.fields}
 
 
 def read_request(message: pb.SimulateRequest, most_rows: int) -> SimulationRequest:
-    """A request of at most `most_rows` rows from its message.
+    """Convert a message to a request of at most `most_rows` rows.
 
     Raises
     ------
-    InvalidInputError : a column of the wrong length, an unknown enum value, or a particle that cannot be.
-    OutOfRangeError : a species that the PDG table does not know.
+    InvalidInputError : a column has a wrong length, an enum value is unknown, or a particle is not physical.
+    OutOfRangeError : the PDG table does not have a species.
     TooLargeError : too many rows.
     """
     check_rows(len(message.particles.pdg) // _PDG_BYTES, message.repeats or 1, most_rows)
@@ -97,9 +97,9 @@ def _column(name: str, data: bytes, kind: str, count: int | None) -> NDArray[np.
 
 
 def write_response(result: SimulationResult, last: bool) -> bytes:
-    """A result as a serialized `SimulateResponse`, its arrays copied once.
+    """Serialize a result as a `SimulateResponse`; its arrays are copied only once.
 
-    `last` marks the final message for its request, which carries the counts by reason.
+    `last` marks the last message for its request, which has the counts by reason.
     """
     photons = result.response if result.hits is None else result.hits.photons
     fields = [
@@ -147,7 +147,7 @@ def _header(
     photon_type: np.dtype[np.generic] | None,
     last: bool,
 ) -> bytes:
-    """The fields that are the same in all replies of a kind."""
+    """The serialized fields that are the same in all replies with these properties."""
     message = pb.SimulateResponse(
         model=model,
         version=version,

@@ -1,4 +1,4 @@
-"""Who is let through to the gRPC services: callers with a token, while the server stays, and probes."""
+"""Access to the gRPC services: checks tokens and the number of calls, and refuses calls during shutdown."""
 
 import asyncio
 import math
@@ -13,22 +13,22 @@ from zdc_common.errors import NotReadyError, OverloadedError, UnauthenticatedErr
 from zdc_service.access.tokens import Tokens
 from zdc_service.serving.rpc.calls import abort, authorization
 
-#: What probes ask for; they carry no token.
+#: Methods of probes, which send no token.
 _PROBES = (
     "/grpc.health.v1.Health/",
     "/inference.GRPCInferenceService/ServerLive",
     "/inference.GRPCInferenceService/ServerReady",
 )
 
-#: None stands for a method that there is not.
+#: None if the method does not exist.
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 
 class RpcGuard(grpc.aio.ServerInterceptor):
-    """Lets calls with a token, and probes, through."""
+    """Passes on calls with a valid token, and probes."""
 
     def __init__(self, tokens: Tokens, refused: Callable[[], None]):
-        """Check with `tokens`; `refused` is called for every caller that is sent away."""
+        """Check calls with `tokens`; `refused` is called for every refused call."""
         self._tokens = tokens
         self._refused = refused
 
@@ -37,7 +37,7 @@ class RpcGuard(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> _Handler:
-        """Answer UNAUTHENTICATED where the call carries no known token."""
+        """Answer UNAUTHENTICATED if the call has no valid token, else pass it on."""
         if not handler_call_details.method.startswith(_PROBES):
             try:
                 self._tokens.check(authorization(handler_call_details.invocation_metadata))
@@ -48,17 +48,18 @@ class RpcGuard(grpc.aio.ServerInterceptor):
 
 
 class Gate(grpc.GenericRpcHandler):
-    """Turns calls away that are too many, and all once the server ends; others go on to the handlers added after it.
+    """Refuses calls above a maximum number, and all calls during shutdown; other calls go to the next handlers.
 
-    gRPC itself cancels calls that arrive while it shuts down, which callers take for a failure and not for a refusal.
+    gRPC itself cancels calls that arrive while it shuts down. Clients would treat this as a failure of the call, and
+    would not try another server.
 
     Attributes
     ----------
-    last_call, last_end : When a call last arrived, and was last answered, on the clock of `time.monotonic`.
+    last_call, last_end : Time of the last call, and of the last answer, on the clock of `time.monotonic`.
     """
 
     def __init__(self, most: int, refused: Callable[[str], None]):
-        """Let `most` calls be under way, and as many probes; `refused` is called with the kind of each refusal."""
+        """Allow `most` calls at a time, and as many probes; `refused` is called with the kind of each refusal."""
         self.last_call = self.last_end = -math.inf
         self._closed = False
         self._most = most
@@ -67,7 +68,7 @@ class Gate(grpc.GenericRpcHandler):
 
     @property
     def calls(self) -> int:
-        """How many are under way, without probes."""
+        """Number of calls in progress, without probes."""
         return self._under_way[False]
 
     def close(self) -> None:
@@ -75,15 +76,15 @@ class Gate(grpc.GenericRpcHandler):
         self._closed = True
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> _Handler:
-        """The handler of a call that is turned away."""
+        """The handler that refuses a call, or None to pass the call on."""
         self.last_call = time.monotonic()
         probe = handler_call_details.method.startswith(_PROBES)
         if self._closed and not probe:
-            return self._refuse(NotReadyError("the server is shutting down; ask another one"))
+            return self._refuse(NotReadyError("the server is shutting down; use another server"))
         if self._under_way[probe] >= self._most:
             return self._refuse(
                 OverloadedError(
-                    f"{self._most} calls are under way, as many as --max-connections allows; try again later"
+                    f"{self._most} calls are in progress, as many as --max-connections allows; try again later"
                 )
             )
         task = asyncio.current_task()  # of this call
@@ -108,5 +109,5 @@ def _refusing(error: ZdcError) -> _Handler:
     async def refuse(_messages: object, context: grpc.aio.ServicerContext[Any, Any]) -> None:
         await abort(context, error)
 
-    # A stream in both directions ends calls of every form at once, without waiting for their first message.
+    # A handler for streams in both directions can end calls of every form at once, without waiting for a message.
     return grpc.stream_stream_rpc_method_handler(refuse)

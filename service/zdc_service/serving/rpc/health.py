@@ -1,4 +1,4 @@
-"""`grpc.health.v1.Health`: what Kubernetes and load balancers ask."""
+"""`grpc.health.v1.Health`, for Kubernetes and load balancers."""
 
 import asyncio
 from collections.abc import Iterable
@@ -26,16 +26,16 @@ _SERVING, _NOT_SERVING, _UNKNOWN = (
 
 
 class Health:
-    """One state for all services. No caller can hold it up: a change is a flag that each watcher looks at itself."""
+    """Reports one state for all services. Each watch reads the state itself, so a slow client delays no other."""
 
     def __init__(self, services: Iterable[str], callers: Callers, metrics: Metrics):
-        """Not serving at first.
+        """Begin with the state NOT_SERVING.
 
         Parameters
         ----------
-        services : Full names; the server as a whole is added.
-        callers : Send messages and read answers.
-        metrics : Count errors.
+        services : Full names of the services; the server as a whole is added.
+        callers : Reads messages and sends answers.
+        metrics : Counts errors.
         """
         self._services = ("", *services)
         self._callers = callers
@@ -45,7 +45,7 @@ class Health:
         self._changed = asyncio.Event()
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """What a server registers."""
+        """The handler to register with a server."""
         methods = {
             "Check": unary(self._callers, HealthCheckRequest, self._check, self._count),
             "Watch": grpc.stream_stream_rpc_method_handler(self._watch),
@@ -54,12 +54,12 @@ class Health:
         return grpc.method_handlers_generic_handler(HEALTH, methods)
 
     def serve(self, serving: bool) -> None:
-        """Change the state, and let the watchers know."""
+        """Change the state, and report it to all watches."""
         self._status = _SERVING if serving else _NOT_SERVING
         self._tell()
 
     def end(self) -> None:
-        """End the watches, after the last state."""
+        """End the watches after they have reported the last state."""
         self._ended = True
         self._tell()
 
@@ -86,7 +86,7 @@ class Health:
                     await self._callers.send(context, HealthCheckResponse(status=status).SerializeToString())
                     told = status
                 elif self._ended:
-                    raise NotReadyError("the server is shutting down; watch another one")
+                    raise NotReadyError("the server is shutting down; watch another server")
                 else:
                     await changed.wait()
         except Exception as error:

@@ -38,26 +38,26 @@ from zdc_service.status import kind_of, message_of
 log = logging.getLogger(__name__)
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].full_name
-#: Labels of this interface in metrics.
+#: Labels of this interface in the Prometheus metrics.
 PROTOCOL, STREAM_PROTOCOL = "grpc_v2", "grpc_v2_stream"
 
-#: Requests with more bytes than this are checked, and answers encoded, on another thread.
+#: Larger requests are checked, and larger answers encoded, on another thread.
 _LARGE_BYTES = 256 * 1024
-#: protobuf's largest message.
+#: Maximum size of a protobuf message, less the names and shapes in it.
 _LARGEST_REPLY = 2**31 - 4096
-#: What a reply takes at least.
+#: Minimum number of bytes counted for a reply.
 _SMALLEST_REPLY = 1024
 
 
 @dataclass(frozen=True)
 class _Pending:
-    """A request of a stream on its way.
+    """A request of a stream that is not answered yet.
 
     Attributes
     ----------
-    id : The request's.
-    outputs : Names of the outputs wanted.
-    result : Has an error where the request was not accepted.
+    id : Id of the request.
+    outputs : Names of the requested outputs.
+    result : The result; has an exception if the request was not accepted.
     """
 
     id: str
@@ -65,12 +65,12 @@ class _Pending:
     result: "asyncio.Future[SimulationResult]"
 
 
-#: Requests of one stream in order, the error that ends the stream, or None for its end.
+#: Requests of one stream in order; an exception or None ends the stream.
 _Queue: TypeAlias = "asyncio.Queue[_Pending | Exception | None]"
 
 
 class InferenceService:
-    """The methods, bound to a simulator."""
+    """The methods of the service."""
 
     def __init__(
         self,
@@ -80,27 +80,27 @@ class InferenceService:
         request_seconds: float | None = None,
         administrator: Authorize | None = None,
     ):
-        """Bind the methods.
+        """Bind the methods to a simulator.
 
         Parameters
         ----------
-        simulator : Computes.
-        callers : Send messages and read answers.
-        ready : Says whether new work is welcome.
-        request_seconds : Until an answer is late, whoever asks.
-        administrator : Passes those who may load and unload models; by default whoever gets here may.
+        simulator : Computes the responses.
+        callers : Reads messages and sends answers.
+        ready : Returns whether the server accepts new requests.
+        request_seconds : Maximum time for an answer; a client's deadline may be earlier.
+        administrator : Checks the token of a client that loads or unloads a model; by default every client may do so.
         """
         self._callers = callers
         self._request_seconds = request_seconds
         self._models = Models(simulator, administrator)
         self._ready = ready
         self._requests = simulator.metrics.requests
-        protocols = (PROTOCOL, STREAM_PROTOCOL)  # looking labels up takes longer than counting does
+        protocols = (PROTOCOL, STREAM_PROTOCOL)  # looking up labels takes longer than counting
         self._succeeded = {protocol: self._requests.labels(protocol, "ok") for protocol in protocols}
         self._encode_seconds = {protocol: simulator.metrics.encode_seconds.labels(protocol) for protocol in protocols}
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """What a server registers."""
+        """The handler to register with a server."""
         methods = {
             "ModelInfer": whole(self.model_infer),
             "ModelStreamInfer": grpc.stream_stream_rpc_method_handler(self.model_stream_infer),
@@ -131,7 +131,7 @@ class InferenceService:
         self._requests.labels(protocol, kind).inc()
 
     async def model_infer(self, _messages: object, context: Context) -> bytes:
-        """One request, one reply."""
+        """Answer one request with one reply."""
         try:
             message = await self._callers.message(pb.ModelInferRequest, context)
             asked = await self._read(message, deadline_of(context))
@@ -147,7 +147,7 @@ class InferenceService:
         return reply
 
     async def model_stream_infer(self, _messages: object, context: Context) -> None:
-        """Replies in the order of the requests, computed a window ahead of what the caller has read."""
+        """Send replies in the order of the requests, computed at most a `Window` ahead of the client's reading."""
         window = Window(self._callers)
         pending: _Queue = asyncio.Queue()
         accepting = asyncio.create_task(self._accept_all(context, window, pending))
@@ -180,7 +180,7 @@ class InferenceService:
             async for message in self._callers.messages(pb.ModelInferRequest, context):
                 pending.put_nowait(await self._accept(message, deadline, window))
             pending.put_nowait(None)
-        except Exception as error:  # the end of the server, or what is no message: nothing can be answered any more
+        except Exception as error:  # shutdown, or an invalid message: the stream ends
             pending.put_nowait(error)
 
     async def _accept(self, message: pb.ModelInferRequest, deadline: float | None, window: Window) -> _Pending:
@@ -215,8 +215,8 @@ class InferenceService:
             asked = self._models.understand(message.model_name, message.model_version, read, limit, check=large)
             if asked.reply_bytes > _LARGEST_REPLY:
                 raise TooLargeError(
-                    f"an answer of {asked.reply_bytes} bytes is above the {_LARGEST_REPLY} of a gRPC message; "
-                    "split the particles, or ask for channels alone"
+                    f"the answer would have {asked.reply_bytes} bytes, but a gRPC message has at most "
+                    f"{_LARGEST_REPLY}; split the particles, or request only channels"
                 )
             return asked
 
@@ -294,7 +294,7 @@ def _drop(pending: _Queue) -> None:
     while not pending.empty():
         left = pending.get_nowait()
         if isinstance(left, _Pending) and not left.result.cancel() and not left.result.cancelled():
-            left.result.exception()  # asyncio complains about errors that nobody looks at
+            left.result.exception()  # asyncio warns about exceptions that are not retrieved
 
 
 def _failed_with(error: Exception) -> "asyncio.Future[SimulationResult]":
@@ -305,4 +305,4 @@ def _failed_with(error: Exception) -> "asyncio.Future[SimulationResult]":
 
 def _check_repository(name: str) -> None:
     if name:
-        raise InvalidInputError(f"repository_name = {excerpt(name)}: there is one repository, and it has no name")
+        raise InvalidInputError(f"repository_name = {excerpt(name)} is unknown; leave it empty")

@@ -1,4 +1,4 @@
-"""Between the messages of `inference` and `zdc_service.serving.inference`."""
+"""Conversion between the messages of the package `inference` and the types of `zdc_service.serving.inference`."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,14 +12,14 @@ from zdc_service.serving.inference.request import CONTENT_TYPE, InferenceRequest
 from zdc_service.serving.inference.tensors import Tensor
 from zdc_service.serving.rpc.wire import bytes_field
 
-#: Marks the last reply to a request of a stream; each has one reply, which is marked whether or not that is asked for.
+#: Parameter that marks the last reply to a request of a stream. Each request has one reply, which is always marked.
 _LAST = "triton_final_response"
 
-#: What clients say of a tensor's form over HTTP, and KServe's over gRPC as well, where every tensor has one form.
+#: Parameters for the form of a tensor over HTTP. KServe's clients send them over gRPC too, where they have no effect.
 _FORM_OF_TENSORS = frozenset(("binary_data_size", "binary_data", CONTENT_TYPE))
 _BINARY_OUTPUT = "binary_data_output"
 
-#: Of a request or a tensor, generously.
+#: Maximum number of parameters of a request or a tensor; far more than any request needs.
 _MOST_PARAMETERS = 64
 
 _CONTENTS = {"FP32": "fp32_contents", "INT64": "int64_contents"}
@@ -28,11 +28,12 @@ _INFER_RESPONSE = pb.ModelStreamInferResponse.INFER_RESPONSE_FIELD_NUMBER
 
 
 def read_infer(message: pb.ModelInferRequest) -> InferenceRequest:
-    """A request from its message.
+    """Convert a message to a request.
 
     Raises
     ------
-    InvalidInputError : raw contents for some inputs only, a parameter of a tensor, or very many parameters.
+    InvalidInputError : only some inputs have raw contents, a parameter of a tensor is unknown, or there are too many
+        parameters.
     """
     check_tensors(len(message.inputs), len(message.outputs))
     raw = message.raw_input_contents
@@ -48,7 +49,7 @@ def read_infer(message: pb.ModelInferRequest) -> InferenceRequest:
     unknown = of_tensors - _FORM_OF_TENSORS
     if unknown:
         raise InvalidInputError(
-            f"parameter {excerpt(min(unknown))} of a tensor is unknown; tensors travel in the message"
+            f"parameter {excerpt(min(unknown))} of a tensor is unknown; send tensors in the message"
         )
     parameters = parameter_values(message.parameters)
     parameters.pop(_BINARY_OUTPUT, None)
@@ -72,11 +73,11 @@ def _elements(tensor: pb.ModelInferRequest.InferInputTensor) -> list[Any]:
 def parameter_values(
     parameters: "Mapping[str, pb.InferParameter] | Mapping[str, pb.ModelRepositoryParameter]",
 ) -> dict[str, Any]:
-    """The values of parameters; None where there is none.
+    """The values of parameters; None for a parameter without a value.
 
     Raises
     ------
-    InvalidInputError : there are more than any request needs; a million of them would take seconds.
+    InvalidInputError : there are more parameters than any request needs. A million of them would take seconds.
     """
     _check_parameters(len(parameters))
     chosen = {name: value.WhichOneof("parameter_choice") for name, value in parameters.items()}
@@ -85,21 +86,21 @@ def parameter_values(
 
 def _check_parameters(number: int) -> None:
     if number > _MOST_PARAMETERS:
-        raise InvalidInputError(f"{number} parameters are given; no request has more than {_MOST_PARAMETERS}")
+        raise InvalidInputError(f"{number} parameters are given; the maximum is {_MOST_PARAMETERS}")
 
 
 def write_infer(reply: InferenceReply) -> bytes:
-    """A serialized `ModelInferResponse`, its arrays copied once."""
+    """Serialize a reply as a `ModelInferResponse`; its arrays are copied only once."""
     return b"".join(_fields(reply, reply.parameters))
 
 
 def write_stream_infer(reply: InferenceReply) -> bytes:
-    """A serialized `ModelStreamInferResponse`, its arrays copied once."""
+    """Serialize a reply as a `ModelStreamInferResponse`; its arrays are copied only once."""
     return b"".join(bytes_field(_INFER_RESPONSE, *_fields(reply, {**reply.parameters, _LAST: True})))
 
 
 def write_stream_error(request_id: str, message: str) -> bytes:
-    """A serialized `ModelStreamInferResponse` to a request that failed."""
+    """Serialize the `ModelStreamInferResponse` to a request that failed."""
     failed = pb.ModelStreamInferResponse(error_message=message, infer_response=pb.ModelInferResponse(id=request_id))
     return failed.SerializeToString()
 

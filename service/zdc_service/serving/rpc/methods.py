@@ -1,4 +1,4 @@
-"""Handlers of methods with one message and one answer."""
+"""Handlers of methods with one request message and one answer."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from zdc_service.status import kind_of
 
 log = logging.getLogger(__name__)
 
-#: Of a message that names something; gRPC's own limit is for arrays.
+#: Maximum size of a message that contains only names; gRPC's own limit is meant for arrays.
 MOST_BYTES = 64 * 1024
 
 #: Called with the kind of each error.
@@ -28,7 +28,16 @@ def unary(
     count: Count,
     check: Callable[[Context], None] = lambda _: None,
 ) -> "grpc.RpcMethodHandler[Any, Any]":
-    """The handler of a method for callers whom `check` does not refuse; `count` hears of every error."""
+    """The handler of a method with small messages.
+
+    Parameters
+    ----------
+    callers : Reads the message and sends the answer.
+    request : Type of the message.
+    answer : Computes the answer.
+    count : Called with the kind of every error.
+    check : Raises a `ZdcError` if the client may not call the method.
+    """
 
     async def method(_messages: object, context: Context) -> bytes:
         try:
@@ -45,12 +54,12 @@ def unary(
 
 
 def whole(method: Callable[[Any, Context], Awaitable[bytes]]) -> "grpc.RpcMethodHandler[Any, Any]":
-    """The handler of a method with one message, which it reads itself: gRPC would wait for it without an end."""
+    """The handler of a method that reads its one message itself, because gRPC would wait for it without a limit."""
     return grpc.stream_unary_rpc_method_handler(method)
 
 
 async def failed(context: Context, error: Exception, what: str, count: Count) -> NoReturn:
-    """End a call with an error: its metric, the log if the server is at fault, and the status."""
+    """End a call with an error: count it, log it if it is internal, and send the status."""
     kind = kind_of(error)
     if kind == "internal":
         log.error("%s failed", what, exc_info=error)

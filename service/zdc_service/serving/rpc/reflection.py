@@ -1,4 +1,4 @@
-"""`grpc.reflection.v1.ServerReflection`, and its older name: grpcurl and others need no proto file."""
+"""`grpc.reflection.v1.ServerReflection` and its older version, so that grpcurl and others need no proto file."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -18,16 +18,23 @@ _INVALID, _NOT_FOUND = (code.value[0] for code in (grpc.StatusCode.INVALID_ARGUM
 
 
 class Reflection:
-    """Describes services."""
+    """Describes the services of a server."""
 
     def __init__(self, services: Sequence[str], callers: Callers, metrics: Metrics):
-        """Name `services`; `callers` send messages and read answers, `metrics` count errors."""
+        """Describe some services.
+
+        Parameters
+        ----------
+        services : Full names of the services.
+        callers : Reads messages and sends answers.
+        metrics : Counts errors.
+        """
         self._services = sorted(services)
         self._callers = callers
         self._metrics = metrics
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
-        """What a server registers."""
+        """The handlers to register with a server."""
         methods: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
             "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(self._answer_all)
         }
@@ -54,18 +61,18 @@ class Reflection:
                 return _described(POOL.FindFileByName(question.file_by_filename))
             if asked == "file_containing_symbol":
                 return _described(POOL.FindFileContainingSymbol(question.file_containing_symbol))
-            if asked == "all_extension_numbers_of_type":  # no message of ours has extensions
+            if asked == "all_extension_numbers_of_type":  # none of our messages has extensions
                 name = POOL.FindMessageTypeByName(question.all_extension_numbers_of_type).full_name
                 return ServerReflectionResponse(all_extension_numbers_response={"base_type_name": name})
         except KeyError:
             return _error(_NOT_FOUND, "there is no such file or symbol")
         if asked == "file_containing_extension":
             return _error(_NOT_FOUND, "there are no extensions")
-        return _error(_INVALID, "the request asks for nothing")
+        return _error(_INVALID, "the request is empty; set one field of message_request")
 
 
 def _described(file: FileDescriptor) -> Any:
-    """No file of ours needs another."""
+    """The answer with one proto file; none of our files imports another."""
     described = FileDescriptorProto()
     file.CopyToProto(described)
     return ServerReflectionResponse(file_descriptor_response={"file_descriptor_proto": [described.SerializeToString()]})

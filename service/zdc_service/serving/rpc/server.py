@@ -34,27 +34,28 @@ SIMULATING = frozenset(
 
 log = logging.getLogger(__name__)
 
-#: Callers that have called lately hear within this time that they are to ask another server.
+#: At shutdown, if there was a call in the last _LATELY_SECONDS, new calls are refused for this long before the port is
+#: closed, so that clients learn to use another server.
 _LINGER_SECONDS, _LATELY_SECONDS = 0.5, 10.0
 _POLL_SECONDS = 0.01
-#: Time for the reading of the last answers, once callers' systems have them; and for watches to end.
+#: Time for clients to read the last answers after their systems have received them, and time for watches to end.
 _READ_SECONDS, _WATCH_SECONDS = 0.3, 1.0
-#: What a caller may send of a message that is not awaited yet.
+#: Maximum number of bytes of a message that a client may send before the server reads it.
 _LOOKAHEAD_BYTES = 256 * 1024
-#: Pings above the limit that are forgiven.
+#: Number of too frequent pings before the connection is closed.
 _PING_STRIKES = 2
-#: Callers are asked so often whether they are still there, and left if they do not answer in time.
+#: Interval between keepalive pings to clients; a client that does not answer in the second time is disconnected.
 _KEEPALIVE_SECONDS, _KEEPALIVE_TIMEOUT_SECONDS = 60, 20
-#: Seconds between two looks for callers who are late.
+#: Seconds between two checks for clients that are too late.
 _LOOK_SECONDS = 1.0
 
 
 class RpcServer:
-    """A server on one port.
+    """A gRPC server on one port.
 
     Attributes
     ----------
-    port : Where it listens.
+    port : Port on which it listens.
     """
 
     def __init__(
@@ -67,19 +68,19 @@ class RpcServer:
         tracing: Tracing | None = None,
         budget: ByteBudget | None = None,
     ):
-        """Bind the port; raises ConfigError where it is taken.
+        """Bind the port; raises ConfigError if it is in use.
 
         Parameters
         ----------
-        simulator : Behind it.
-        settings : Address and limits.
-        credentials : For TLS.
-        tokens : What callers must have one of.
-        administrator : Passes those who may load and unload models; by default whoever gets here may.
+        simulator : Computes the responses.
+        settings : Have the address and the limits.
+        credentials : For TLS; None: no TLS.
+        tokens : The valid tokens; None: clients need no token.
+        administrator : Checks the token of a client that loads or unloads a model; by default every client may do so.
         tracing : Gets a span for each call that simulates.
-        budget : Of the bytes held for callers; one of this server's own if absent.
+        budget : Limits the bytes held for clients; by default this server has its own.
         """
-        doors: list[grpc.aio.ServerInterceptor] = []  # in the order in which callers pass them
+        doors: list[grpc.aio.ServerInterceptor] = []  # in the order in which a call passes them
         if tokens is not None:
             doors.append(RpcGuard(tokens, _count_refusals(simulator)))
         if tracing is not None:
@@ -112,21 +113,21 @@ class RpcServer:
             raise ConfigError(f"--grpc-port {port} on {host}: {error}; is another server running?") from error
 
     async def start(self) -> None:
-        """Serve, and say so to health checks."""
+        """Start to serve, and report SERVING to health checks."""
         await self._server.start()
         self._looking = asyncio.create_task(self._look())
         self._ready = True
         self._health.serve(True)
 
     async def drain(self) -> None:
-        """Turn NOT_SERVING, and serve on."""
+        """Report NOT_SERVING to health checks, but continue to serve."""
         self._ready = False
         self._health.serve(False)
 
     async def stop(self, grace: float) -> None:
-        """Refuse further calls, finish those in flight for at most `grace` seconds, close.
+        """Refuse new calls, finish those in progress for at most `grace` seconds, then close.
 
-        Streams are answered what they have asked for by then, and ended.
+        Streams get the answers to the requests that have arrived, and are then ended.
         """
         await self.drain()
         began = time.monotonic()
@@ -136,17 +137,17 @@ class RpcServer:
         self._health.end()
         ending = asyncio.create_task(self._end_streams())
         if not await self._answered(began + grace):
-            log.error("gRPC calls are cut off: answers not computed or not read within %g s", grace)
+            log.error("ended gRPC calls: answers were not computed or not read within %g s", grace)
         await self._server.stop(max(0.0, min(began + grace - time.monotonic(), _WATCH_SECONDS)))
         ending.cancel()
         if self._looking is not None:
             self._looking.cancel()
 
     async def _answered(self, until: float) -> bool:
-        """Wait for the calls under way and the reading of their answers; False if it takes too long.
+        """Wait until the calls in progress are answered and their answers are read; False if this takes too long.
 
-        gRPC closes a connection together with its last call. A caller who has not read the answer by then, and sends
-        a byte, loses it.
+        gRPC closes a connection together with its last call. A client that has not read the answer by then loses it as
+        soon as it sends a byte.
         """
         while self._gate.calls or time.monotonic() < self._gate.last_end + _READ_SECONDS or unsent(self.port):
             if time.monotonic() >= until:
@@ -166,7 +167,7 @@ class RpcServer:
 
 
 def _is_a_fault(record: logging.LogRecord) -> bool:
-    """Whether something is wrong; gRPC also logs a traceback of every caller who leaves before the answer is sent."""
+    """Whether a log record is about a real error: gRPC also logs a traceback if a client leaves before its answer."""
     return record.exc_info is None or getattr(record.exc_info[0], "__name__", "") != "ExecuteBatchError"
 
 
@@ -176,18 +177,18 @@ def _count_refusals(simulator: Simulator) -> Callable[[], None]:
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     return [
-        ("grpc.so_reuseport", 0),  # by default gRPC shares a port with other servers, and calls would go to either
+        ("grpc.so_reuseport", 0),  # by default gRPC shares a port with other servers, which get some of the calls
         ("grpc.max_send_message_length", -1),
         ("grpc.max_receive_message_length", settings.body_limit),
         ("grpc.http2.lookahead_bytes", _LOOKAHEAD_BYTES),
-        ("grpc.http2.bdp_probe", 0),  # would take megabytes ahead, for each call
+        ("grpc.http2.bdp_probe", 0),  # would let each call send megabytes in advance
         ("grpc.max_concurrent_streams", settings.max_connections),
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.server_handshake_timeout_ms", round(settings.header_seconds * 1000)),
         ("grpc.max_connection_idle_ms", round(settings.idle_seconds * 1000)),
         ("grpc.http2.min_ping_interval_without_data_ms", round(settings.grpc_ping_seconds * 1000)),
         ("grpc.http2.max_ping_strikes", _PING_STRIKES if settings.grpc_ping_seconds else 0),
-        ("grpc.keepalive_permit_without_calls", 1),  # else clients between two calls may ping every two hours alone
+        ("grpc.keepalive_permit_without_calls", 1),  # else idle clients may send only one ping in two hours
         ("grpc.keepalive_time_ms", _KEEPALIVE_SECONDS * 1000),
         ("grpc.keepalive_timeout_ms", _KEEPALIVE_TIMEOUT_SECONDS * 1000),
     ]

@@ -1,4 +1,4 @@
-"""`zdc.v1.Simulation` over gRPC."""
+"""The gRPC service `zdc.v1.Simulation`."""
 
 import asyncio
 import time
@@ -23,54 +23,62 @@ from zdc_service.simulation import SimulationRequest, SimulationResult
 
 SERVICE_NAME = pb.DESCRIPTOR.services_by_name["Simulation"].full_name
 
-#: What gRPC clients receive at most unless told otherwise.
+#: Maximum size of a message that gRPC clients receive by default.
 MESSAGE_LIMIT = 4 * 1024 * 1024
-#: Names, shape and lengths beside the arrays of a message.
+#: Bytes of names, shapes and lengths in a message, besides its arrays.
 _MESSAGE_OVERHEAD = 4096
-#: Arrays of one reply in a stream: small enough that computing, sending and reading overlap.
+#: Size of the arrays of one reply in a stream: small enough that computing, sending and reading overlap.
 _STREAM_REPLY_BYTES = 1024 * 1024
-#: Replies of one stream that are queued, computed or computed and not yet sent; a slow reader holds up no more.
+#: Maximum number of replies of one stream that are queued, being computed or not sent yet. It limits the memory that a
+#: slow client can use.
 _STREAM_WINDOW = 8
-#: Requests with more particles than this are checked, and answers with more bytes encoded, on another thread.
+#: Requests with more particles are checked, and answers with more bytes encoded, on another thread.
 _LARGE_PARTICLES, _LARGE_BYTES = 2048, 256 * 1024
-#: Requests with at most so many particles and one repeat fit a message with any model, whatever they ask for.
+#: The answer to a request with one repeat and at most this many particles fits into a message for any model and output.
 _SMALL_PARTICLES = 64
-#: What a row of theirs takes at most.
+#: Maximum size of a row of such a request.
 _SMALL_ROW_BYTES = MESSAGE_LIMIT // _SMALL_PARTICLES
 
 _PDG_BYTES = 4
 
-#: The two methods, as metrics name them.
+#: Labels of the two methods in the Prometheus metrics.
 _PROTOCOLS = ("grpc", "grpc_stream")
 
 
 @dataclass(frozen=True)
 class _Reply:
-    """A reply of a stream on its way."""
+    """A reply of a stream that is not sent yet."""
 
     result: "asyncio.Future[SimulationResult]"
     last: bool
 
 
-#: Replies of one stream in order, the error that ends the stream, or None for its end.
+#: Replies of one stream in order; an exception or None ends the stream.
 _Replies: TypeAlias = "asyncio.Queue[_Reply | Exception | None]"
 
 
 class SimulationService:
-    """The two methods, bound to a simulator."""
+    """The two methods of the service."""
 
     def __init__(self, simulator: Simulator, callers: Callers, request_seconds: float | None = None):
-        """`request_seconds` until an answer is late, whatever its caller's deadline is."""
+        """Bind the methods to a simulator.
+
+        Parameters
+        ----------
+        simulator : Computes the responses.
+        callers : Reads messages and sends answers.
+        request_seconds : Maximum time for an answer; a client's deadline may be earlier.
+        """
         self._simulator = simulator
         self._callers = callers
         self._request_seconds = request_seconds
         self._requests = simulator.metrics.requests
-        # Looking labels up takes longer than counting does.
+        # Looking up labels takes longer than counting.
         self._succeeded = {protocol: self._requests.labels(protocol, "ok") for protocol in _PROTOCOLS}
         self._encode_seconds = {protocol: simulator.metrics.encode_seconds.labels(protocol) for protocol in _PROTOCOLS}
 
     def handler(self) -> grpc.GenericRpcHandler:
-        """What a server registers."""
+        """The handler to register with a server."""
         return grpc.method_handlers_generic_handler(
             SERVICE_NAME,
             {
@@ -80,7 +88,7 @@ class SimulationService:
         )
 
     async def simulate(self, _messages: object, context: Context) -> bytes:
-        """One request, one reply."""
+        """Answer one request with one reply."""
         try:
             message = await self._callers.message(pb.SimulateRequest, context)
             deadline = within(deadline_of(context), self._request_seconds)
@@ -101,13 +109,13 @@ class SimulationService:
         most = (MESSAGE_LIMIT - _MESSAGE_OVERHEAD) // plan.row_bytes
         if plan.rows > most:
             raise TooLargeError(
-                f"{plan.rows} rows of up to {plan.row_bytes} bytes pass the {MESSAGE_LIMIT} bytes of a unary "
+                f"{plan.rows} rows of up to {plan.row_bytes} bytes exceed the {MESSAGE_LIMIT} bytes of a unary "
                 f"reply; use SimulateStream, or at most {most} rows"
             )
         return await self._simulator.dispatch(plan, deadline=deadline)
 
     async def simulate_stream(self, _messages: object, context: Context) -> None:
-        """Replies in the order of the requests, computed a window ahead of what the caller has read."""
+        """Send replies in the order of the requests, computed at most a `Window` ahead of the client's reading."""
         window = Window(self._callers, _STREAM_WINDOW)
         replies: _Replies = asyncio.Queue()
         submitting = asyncio.create_task(self._submit_all(context, window, replies))
@@ -185,4 +193,4 @@ def _drop(replies: _Replies) -> None:
     while not replies.empty():
         left = replies.get_nowait()
         if isinstance(left, _Reply) and not left.result.cancel() and not left.result.cancelled():
-            left.result.exception()  # asyncio complains about errors that nobody looks at
+            left.result.exception()  # asyncio warns about exceptions that are not retrieved

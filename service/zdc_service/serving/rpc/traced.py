@@ -1,4 +1,4 @@
-"""Server spans of gRPC calls."""
+"""OpenTelemetry server spans of gRPC calls."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,19 +11,19 @@ from zdc_service.serving.rpc.calls import Context
 from zdc_service.serving.rpc.connections import address_of
 from zdc_service.serving.tracing import Tracing
 
-#: None stands for a method that there is not.
+#: None if the method does not exist.
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 _Method = Callable[[Any, Context], Awaitable[Any]]
 
-#: Statuses that are the server's fault, by the conventions.
+#: Statuses that are errors of the server by OpenTelemetry's semantic conventions.
 _FAILURES = {"UNKNOWN", "DEADLINE_EXCEEDED", "UNIMPLEMENTED", "INTERNAL", "UNAVAILABLE", "DATA_LOSS"}
 
 
 class TracedCalls(grpc.aio.ServerInterceptor):
-    """Answers calls of some methods within a span."""
+    """Runs calls of some methods within a span."""
 
     def __init__(self, tracing: Tracing, methods: frozenset[str]):
-        """`methods` with their services, as ``/package.Service/Method``."""
+        """Trace `methods`, given as ``/package.Service/Method``."""
         self._tracing = tracing
         self._methods = methods
 
@@ -32,7 +32,7 @@ class TracedCalls(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> _Handler:
-        """Pass on."""
+        """Pass the call on, within a span if its method is traced."""
         handler = await continuation(handler_call_details)
         name = str(handler_call_details.method)
         if handler is None or name not in self._methods:
@@ -70,7 +70,7 @@ class TracedCalls(grpc.aio.ServerInterceptor):
 
 
 def _status_of(context: Context) -> str:
-    """The status with which a call was ended."""
+    """Name of the status with which a call ended."""
     code = context.code()
     return code.name if isinstance(code, grpc.StatusCode) else "UNKNOWN"
 

@@ -1,25 +1,26 @@
-"""The replies of one stream between acceptance and sending."""
+"""Limits the replies of one stream that are accepted but not sent yet."""
 
 import asyncio
 from collections import deque
 
 from zdc_service.serving.rpc.callers import Callers
 
-#: Bytes of one stream's replies; a slow reader holds up no more.
+#: Maximum number of bytes of one stream's unsent replies.
 _WINDOW_BYTES = 8 * 1024 * 1024
-#: Seconds between two looks for room in the budget that all streams share.
+#: Seconds between two checks for room in the budget that all streams share.
 _POLL_SECONDS = 0.02
 
 
 class Window:
-    """Holds back the one task that acquires while its stream, or all callers together, hold too many bytes.
+    """Makes a stream's task wait while its stream, or all clients together, hold too many bytes.
 
-    Each stream may always have one reply on its way, as soon as the budget has room for it. More, computed ahead of
-    what the caller has read, only while all callers together hold less than half of the budget.
+    Only one task may call `acquire`. Each stream may have one unsent reply as soon as the budget has room for it. It
+    may have more, computed before the client has read the first, only while all clients together hold less than half of
+    the budget.
     """
 
     def __init__(self, callers: Callers, replies: int | None = None):
-        """Take from the budget of `callers`; hold at most so many `replies`."""
+        """Use the budget of `callers`; hold at most `replies` unsent replies (None: no limit on their number)."""
         self._callers = callers
         self._budget = callers.budget
         self._replies = replies
@@ -28,24 +29,24 @@ class Window:
         self._freed = asyncio.Event()
 
     async def acquire(self, size: int) -> None:
-        """Wait for room for a reply of `size` bytes; one that is larger than the window has it for itself."""
+        """Wait for room for a reply of `size` bytes; a reply larger than the window must be the only one."""
         while not self._take(size):
             if not self._sizes:
                 self._callers.make_room()
             self._freed.clear()
             try:
-                # What is this stream's own comes back with `release`; of what others give back nobody tells.
+                # `release` reports bytes freed by this stream; bytes freed by other streams are not reported.
                 async with asyncio.timeout(None if self._sizes else _POLL_SECONDS):
                     await self._freed.wait()
             except TimeoutError:
                 continue
 
     def release(self) -> None:
-        """The oldest reply has been sent."""
+        """Give back the bytes of the oldest reply, which has been sent."""
         self._give_back(self._sizes.popleft())
 
     def close(self, sending: int = 0) -> None:
-        """Forget the replies, but for the oldest `sending`."""
+        """Give back the bytes of all replies except the oldest `sending`."""
         while len(self._sizes) > sending:
             self._give_back(self._sizes.pop())
 

@@ -1,7 +1,7 @@
-"""Fields of a protobuf message put together from buffers: their bytes are copied once, into the message.
+"""Builds fields of a protobuf message from buffers, so that their bytes are copied only once.
 
-https://protobuf.dev/programming-guides/encoding: a field of bytes is its number and type as a varint, its length as
-a varint, and the bytes. Fields come in any order, so that they can be appended to a serialized message.
+A field of bytes consists of its number and type as a varint, its length as a varint, and the bytes. Fields may come in
+any order, so they can be appended to a serialized message (https://protobuf.dev/programming-guides/encoding).
 """
 
 from functools import lru_cache
@@ -11,13 +11,13 @@ _LENGTH_DELIMITED = 2
 
 
 def bytes_field(number: int, *parts: "bytes | memoryview[Any]") -> "list[bytes | memoryview[Any]]":
-    """A field of type bytes, string or message whose content is the parts one after the other; to be joined."""
+    """The parts of a field of type bytes, string or message, to be joined; its content is `parts` in order."""
     size = sum(part.nbytes if isinstance(part, memoryview) else len(part) for part in parts)
     return [_varint(number << 3 | _LENGTH_DELIMITED) + _varint(size), *parts]
 
 
 def varint_field(number: int, value: int) -> list[bytes]:
-    """A field of an unsigned integer type; to be joined."""
+    """The parts of a field of an unsigned integer type, to be joined."""
     return [_varint(number << 3), _varint(value)]
 
 
