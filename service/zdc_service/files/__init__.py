@@ -1,4 +1,4 @@
-"""Files of particles in, files of responses out: readers and writers behind `zdc simulate`."""
+"""Readers for files of particles and writers for files of responses, as used by `zdc simulate`."""
 
 from zdc_service.files.readers.reading import ParticleBlock, ParticleReader, open_particles
 from zdc_service.files.writers.results import ResultWriter

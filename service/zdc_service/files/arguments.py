@@ -1,4 +1,4 @@
-"""Particles written out on the command line."""
+"""Particles given on the command line."""
 
 import re
 from collections.abc import Iterator
@@ -10,12 +10,11 @@ from zdc_service.files.blocks import ParticleBlock, ParticleReader
 
 
 class ArgumentReader(ParticleReader):
-    """Each text is one particle: ``pdg=2112,pz=1500,px=0.1``, separated by commas or spaces.
+    """Reads particles such as ``pdg=2112,pz=1500,px=0.1``, with commas or spaces between the items.
 
     Parameters
     ----------
-    texts : One particle each; keys and units are the conditions', `pdg`, `px`, `py` and `pz` with 0 for an absent
-        `px` or `py`.
+    texts : One text per particle. Names and units are those of `Particles.from_columns`; `px` and `py` default to 0.
     """
 
     def __init__(self, texts: list[str]):
@@ -25,7 +24,7 @@ class ArgumentReader(ParticleReader):
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Particles."""
+        """Number of particles read, and in all."""
         return self.read, len(self._within(len(self._texts)))
 
     def __iter__(self) -> Iterator[ParticleBlock]:

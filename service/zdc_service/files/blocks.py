@@ -1,4 +1,4 @@
-"""What every reader gives: blocks of particles of bounded size, and the names of their rows in the source."""
+"""Base of the readers: blocks of particles of bounded size, with the names of their rows in the source."""
 
 import sys
 from abc import ABC, abstractmethod
@@ -15,24 +15,24 @@ from zdc_common.errors import ConfigError, FileFormatError, InvalidInputError, r
 from zdc_common.words import install_advice
 from zdc_detector.particles import CONDITIONS, Particles
 
-#: Columns that name a particle in its source; they travel to the output unchanged.
+#: Columns that identify a particle in its source; they are copied to the output unchanged.
 SOURCE_COLUMNS = ("event", "barcode")
-#: A generator's code of what became of a particle, and the one of the particles that are left at the end.
+#: The column with a generator's status code of each particle, and the code of final-state particles.
 STATUS = "status"
 FINAL_STATE = (1,)
-#: Begins the reason for which those of other codes are left out.
+#: Start of the reason that is reported for particles with other status codes.
 OF_STATUS = "of status"
 COLUMNS = ("pdg", *CONDITIONS, STATUS, *SOURCE_COLUMNS)
 REQUIRED = ("pdg", "px", "py", "pz")
 #: Columns of whole numbers; all others are read as float64.
 INTEGER_COLUMNS = ("pdg", STATUS, *SOURCE_COLUMNS)
 
-#: What is said of a whole number beyond int64, also of one far below zero.
-LARGER_THAN_KEPT = f"is beyond {2**63 - 1}, the largest number that is kept (int64)"
+#: Message for a whole number outside int64.
+LARGER_THAN_KEPT = f"is outside the range of int64, +-{2**63 - 1}"
 
 BLOCK_ROWS = 8192
 
-#: From the `SOURCE_COLUMNS` of a block to what its source calls row i.
+#: Makes, from the `SOURCE_COLUMNS` of a block, a function that names row i as the source does.
 Placing = Callable[[Mapping[str, NDArray[np.generic]]], Callable[[int], str]]
 
 
@@ -43,8 +43,8 @@ class ParticleBlock:
     Attributes
     ----------
     particles : N particles.
-    columns : Those of `SOURCE_COLUMNS` that the source has, int64, shape (N,).
-    place : What the source calls row i of this block, e.g. ``line 17``.
+    columns : Those of the `SOURCE_COLUMNS` that the source has, int64, shape (N,).
+    place : Function that names row i of this block as the source does, e.g. ``line 17``.
     """
 
     particles: Particles
@@ -55,11 +55,12 @@ class ParticleBlock:
     def from_columns(
         cls, source: object, columns: Mapping[str, NDArray[np.generic]], place: Callable[[int], str]
     ) -> "ParticleBlock":
-        """Check the columns of a table; errors name the source and the row as `place` does.
+        """Make a block from the columns of a table.
 
         Raises
         ------
-        FileFormatError : a column is missing or unknown, or a row holds no particle.
+        FileFormatError : a column is missing or unknown, or a row is not a valid particle. The message names the source
+            and the row.
         """
         whole = {name: whole_numbers(source, name, columns[name], place) for name in INTEGER_COLUMNS if name in columns}
         kept = {name: whole[name] for name in SOURCE_COLUMNS if name in whole}
@@ -76,20 +77,20 @@ class ParticleReader(ABC):
 
     Attributes
     ----------
-    source : What the particles come from, as messages name it.
-    read : Particles of the source seen so far.
-    skipped : Of these, how many were left out, by reason.
-    has_whole_events : Whether the source holds whole events, most of whose particles concern no calorimeter.
-    has_status : Whether the source says of each particle what became of it.
-    count : Particles that it has, if that is known before they are read.
-    source_columns : Those of `SOURCE_COLUMNS` that its blocks have.
-    notes : What else to say of how the source was read.
+    source : Name of the source in messages.
+    read : Number of particles read so far.
+    skipped : Number of these that were left out, by reason.
+    has_whole_events : Whether the source holds whole events, most of whose particles do not reach a calorimeter.
+    has_status : Whether the source has a status code for each particle.
+    count : Number of particles in the source, if it is known before they are read.
+    source_columns : Those of the `SOURCE_COLUMNS` that its blocks have.
+    notes : Remarks for the user on how the source was read.
 
     Parameters
     ----------
-    source : What the particles come from.
-    block_rows : Particles in a block, at most.
-    statuses : Codes of the particles to take; None takes `FINAL_STATE` of a source that has such codes.
+    source : Name of the source in messages.
+    block_rows : Maximum number of particles per block.
+    statuses : Status codes of the particles to take. None takes `FINAL_STATE` if the source has status codes.
     """
 
     has_whole_events = False
@@ -108,24 +109,24 @@ class ParticleReader(ABC):
         self._start, self._stop = 0, sys.maxsize
 
     def only(self, start: int, stop: int) -> None:
-        """Give particles ``start:stop`` alone, without reading the others; for a source whose `count` is known."""
+        """Restrict the reader to particles ``start:stop``, without reading the others; needs a known `count`."""
         self._start, self._stop = start, stop
 
     def _within(self, count: int) -> range:
-        """Which of `count` particles to give."""
+        """Indices of the selected particles among `count` particles."""
         return range(count)[self._start : self._stop]
 
     def _knows(self, names: Iterable[str], number_of_rows: int | None) -> None:
-        """Say which columns the source has, and how many rows; a status leaves out some of them.
+        """Set the attributes that depend on the source's columns and number of rows.
 
         Raises
         ------
-        ConfigError : it has no status, and some are asked for.
+        ConfigError : the user chose status codes, but the source has none.
         """
         names = set(names)
         self.has_status = STATUS in names
         if self._asks_for_status and not self.has_status:
-            raise ConfigError(f"{self.source}: has no column {STATUS!r}; leave out --status, or add the column")
+            raise ConfigError(f"{self.source}: there is no column {STATUS!r}; leave out --status, or add the column")
         self.source_columns = (
             SOURCE_COLUMNS if self.has_whole_events else tuple(n for n in SOURCE_COLUMNS if n in names)
         )
@@ -134,11 +135,11 @@ class ParticleReader(ABC):
     def _rows_of_table(
         self, columns: Mapping[str, NDArray[np.generic]], place: Callable[[int], str]
     ) -> Iterator[ParticleBlock]:
-        """The block of a table's rows, of which a status leaves out some; none if it leaves out all.
+        """The block of a table's rows with the chosen status codes; no block if there are no such rows.
 
         Raises
         ------
-        FileFormatError : as `ParticleBlock.from_columns`.
+        FileFormatError : as in `ParticleBlock.from_columns`.
         """
         kept = self._chosen(columns, place)
         if kept is not None:
@@ -151,7 +152,7 @@ class ParticleReader(ABC):
     def _chosen(
         self, columns: Mapping[str, NDArray[np.generic]], place: Callable[[int], str]
     ) -> NDArray[np.intp] | None:
-        """Rows with a status that is taken, None if there are none of them; counts the others."""
+        """Rows with a chosen status code, and count the others; None if the table has no status codes."""
         if STATUS not in columns:
             return None
         status = whole_numbers(self.source, STATUS, columns[STATUS], place)
@@ -167,26 +168,26 @@ class ParticleReader(ABC):
 
         Raises
         ------
-        FileFormatError : the source is not what its name says; names the row.
+        FileFormatError : the source is damaged, or a row is invalid. The message names the row.
         """
 
     @property
     @abstractmethod
     def progress(self) -> tuple[int, int]:
-        """How much of the source is consumed, and the whole, in units of the reader's own."""
+        """Amount of the source that was read, and its total, in a unit that the reader chooses."""
 
 
 def whole_numbers(
     source: object, name: str, values: NDArray[np.generic], place: Callable[[int], str]
 ) -> NDArray[np.int64]:
-    """One of the `INTEGER_COLUMNS` as int64; tables of floats, such as ROOT's TNtuple, may hold them too.
+    """Convert one of the `INTEGER_COLUMNS` to int64, also from floats, as in ROOT's TNtuple.
 
     Raises
     ------
-    FileFormatError : one is no whole number, or may have been rounded; names the row as `place` does.
+    FileFormatError : a value is not a whole number, or may have been rounded. The message names the row.
     """
     if values.dtype.kind not in "iuf":
-        raise FileFormatError(f"{source}: {name} has type {values.dtype}; it needs whole numbers")
+        raise FileFormatError(f"{source}: {name} has type {values.dtype}; it must have whole numbers")
     floats = values.dtype.kind == "f"
     largest = 2 ** (1 + int(np.finfo(values.dtype.name).nmant)) if floats else 2**63 - 1
     with np.errstate(invalid="ignore"):
@@ -201,44 +202,44 @@ def whole_numbers(
         elif not np.isfinite(values[row]) or values[row] != np.rint(values[row]):
             why = "must be a whole number"
         else:
-            why = f"may have been rounded: {values.dtype} holds each whole number up to {largest} only"
+            why = f"may have been rounded: {values.dtype} holds whole numbers exactly only up to {largest}"
         raise FileFormatError(f"{source}: {place(row)}: {name} = {values[row]} {why}")
     return whole
 
 
 def known_columns(source: object, names: Sequence[str], notes: list[str], what: str = "column") -> list[str]:
-    """Those of `names` that are `COLUMNS`; the others are passed over, which is said once in `notes`.
+    """Those of `names` that are `COLUMNS`. The others are ignored, with one remark in `notes`.
 
     Parameters
     ----------
-    what : What the source calls a column.
+    what : The source's word for a column.
 
     Raises
     ------
-    FileFormatError : one that is required is missing, is there twice, or is written in other letters.
+    FileFormatError : a required column is missing; a column occurs twice, or its name is in upper case.
     """
     known = [name for name in names if name in COLUMNS]
     others = [name for name in names if name not in COLUMNS]
     twice = [name for name in known if known.count(name) > 1]
     if twice:
-        raise FileFormatError(f"{source}: {what} {twice[0]!r} is there twice; leave one out or rename it")
+        raise FileFormatError(f"{source}: {what} {twice[0]!r} occurs twice; remove or rename one of them")
     alike = {name.strip().lower(): name for name in others}
     for name in COLUMNS:
         if name in alike and name not in known:
-            raise FileFormatError(f"{source}: {what} {alike[name]!r}: is {name!r} meant? Rename it so, or leave it out")
+            raise FileFormatError(f"{source}: unknown {what} {alike[name]!r}; rename it to {name!r}, or remove it")
     for name in REQUIRED:
         if name not in known:
             raise FileFormatError(
-                f"{source}: there is no {what} {name!r}; it has {cut(others + known)}; particles need "
+                f"{source}: there is no {what} {name!r}; found {cut(others + known)}; particles need "
                 f"{', '.join(REQUIRED)} and may have {', '.join(n for n in COLUMNS if n not in REQUIRED)}"
             )
     if others:
-        notes.append(f"passed over {what}{'s' * (len(others) > 1)} {cut(others)}")
+        notes.append(f"ignored {what}{'s' * (len(others) > 1)} {cut(others)}")
     return known
 
 
 def cut(names: Sequence[str], most: int = 100) -> str:
-    """Names in a row, the first ones only if that is longer than `most` characters."""
+    """Names joined by commas; beyond `most` characters, only the first ones and the number of the others."""
     names = ["".join(c if c.isprintable() else "?" for c in name) for name in names]
     text, shown = "", 0
     for name in names:
@@ -253,13 +254,13 @@ def cut(names: Sequence[str], most: int = 100) -> str:
 
 
 def short(value: object, most: int = 100) -> str:
-    """A message of another program in one line, cut."""
+    """Another program's message on one line, truncated to `most` characters."""
     text = " ".join(str(value).split())
     return text if len(text) <= most else f"{text[:most]} ..."
 
 
 def place_by_event(columns: Mapping[str, NDArray[np.generic]]) -> Callable[[int], str]:
-    """Names of rows by event and particle."""
+    """A function that names row i by event and particle."""
     return lambda row: f"event {columns['event'][row]}, particle {columns['barcode'][row]}"
 
 

@@ -216,7 +216,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused_first(
 ) -> None:
     monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)  # also where the tests run as root
     assert run("--particle", NEUTRON, "--output", tmp_path / "out.h5", "--models", tmp_path / "none") == 2
-    assert f"the folder {tmp_path} cannot be written to" in capsys.readouterr().err
+    assert f"no permission to write to the folder {tmp_path}" in capsys.readouterr().err
 
 
 def test_a_particle_outside_the_range_is_named_by_its_line(

@@ -118,9 +118,9 @@ def test_trees_of_several_are_named(tmp_path: Path, one_model: Path, capsys: pyt
             file[name].extend(tree)
     arguments = ("--input", tmp_path / "a.root", "--output", tmp_path / "out.h5", "--models", one_model)
     assert run(*arguments) == 2
-    assert "which tree? the file has low, high; name one with --tree" in capsys.readouterr().err
+    assert "several trees: the file has low, high; choose one with --tree" in capsys.readouterr().err
     assert run(*arguments, "--tree", "high") == 0
-    assert "read 1 particle; passed over branch mark" in capsys.readouterr().out
+    assert "read 1 particle; ignored branch mark" in capsys.readouterr().out
     assert content(tmp_path / "out.h5")["particles"][0, 6] == 900
 
 

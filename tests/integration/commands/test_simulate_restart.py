@@ -236,7 +236,7 @@ def test_quiet_is_quiet(
     assert run("--output", tmp_path / "out.h5", "--quiet", command="merge") == 0
     assert capsys.readouterr() == ("", "")
     assert run(*arguments, "--quiet", "--tree", "a") == 2
-    assert "--tree is for ROOT files" in capsys.readouterr().err
+    assert "--tree is for ROOT files only" in capsys.readouterr().err
 
 
 def test_the_input_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,1 +1,1 @@
-"""Particles from files: HepMC3, ROOT, Parquet, CSV, HDF5."""
+"""Readers for particles from HepMC, ROOT, Parquet, CSV and HDF5 files."""

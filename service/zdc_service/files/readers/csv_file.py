@@ -1,4 +1,4 @@
-"""Particles from a CSV file, packed or not, whose header names the columns."""
+"""Particles from a CSV file, compressed or not, with a header that names the columns."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -23,16 +23,16 @@ from zdc_service.files.blocks import (
 )
 from zdc_service.files.readers.opening import open_bytes
 
-#: Characters; a line of particles has some hundred.
+#: Characters; a normal line has about a hundred.
 LONGEST_LINE = 1 << 20
-#: What other programs put between columns; in text, since it stands in a message.
+#: Column separators of other programs, with their names for messages.
 _OTHER_SEPARATORS = {";": "semicolons", "\t": "tabs", " ": "spaces"}
 
 
 class CsvReader(ParticleReader):
-    """Comma-separated, a header line with names out of `COLUMNS`, one particle a line.
+    """Reads comma-separated values: a header line with names from `COLUMNS`, then one particle per line.
 
-    Lines without a value are passed over, and other columns, such as pandas' index, which has no name.
+    Empty lines are ignored, and so are other columns, such as the index of pandas, which has no name.
     """
 
     def __init__(self, path: Path, block_rows: int = BLOCK_ROWS, statuses: tuple[int, ...] | None = None):
@@ -44,7 +44,7 @@ class CsvReader(ParticleReader):
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Bytes of the file as it lies on the disk."""
+        """Bytes read and in all, as stored on the disk."""
         return self._position, self._size
 
     def __iter__(self) -> Iterator[ParticleBlock]:
@@ -67,32 +67,34 @@ class CsvReader(ParticleReader):
                 raise
             raise FileFormatError(f"{self.source}: after line {self._line}: {error}; write the file again") from error
         if not self._last.endswith(("\n", "\r")):
-            self.notes.append("its last line has no end: make sure that nothing was cut off")
+            self.notes.append("the last line has no line break: check that the file is complete")
 
     def _watched(self, text: TextIOWrapper) -> Iterator[str]:
-        """Lines of a bounded length."""
+        """The lines; raises FileFormatError for one that is too long."""
         while line := text.readline(LONGEST_LINE + 1):
             self._line += 1
             if len(line) > LONGEST_LINE:
-                raise FileFormatError(f"a line of more than {LONGEST_LINE} characters: this is no table of particles")
+                raise FileFormatError(f"a line of more than {LONGEST_LINE} characters: not a table of particles")
             self._last = line
             yield line
 
     def _header(self, number: int, cells: list[str]) -> list[str]:
         header = [cell.strip() for cell in cells]
-        header[:1] = [cell.lstrip("# ") for cell in header[:1]]  # numpy.savetxt makes a comment of it
+        header[:1] = [cell.lstrip("# ") for cell in header[:1]]  # numpy.savetxt writes it as a comment
         if not any(header):
-            raise FileFormatError(f"{self.source}: is empty; the first line names the columns: {', '.join(COLUMNS)}")
+            raise FileFormatError(
+                f"{self.source}: the file is empty; its first line must name the columns: {', '.join(COLUMNS)}"
+            )
         for separator, name in _OTHER_SEPARATORS.items():
             if len(header) == 1 and separator in header[0]:
                 raise FileFormatError(
-                    f"{self.source}: line {number} has {name} between the columns; write commas there, and points in "
-                    "the numbers"
+                    f"{self.source}: line {number} has {name} between the columns; use commas between columns and "
+                    "points in numbers"
                 )
         known = known_columns(f"{self.source}: line {number}", [name for name in header if name], self.notes)
         self._knows(known, None)
         if not all(header):
-            self.notes.append("passed over a column without a name")
+            self.notes.append("ignored a column without a name")
         return [name if name in known else "" for name in header]
 
     def _block(self, header: list[str], rows: list[tuple[int, list[str]]]) -> Iterator[ParticleBlock]:
@@ -125,14 +127,14 @@ class CsvReader(ParticleReader):
 
 
 def _number(cell: str) -> float:
-    """Without the underscores and the digits of other scripts that Python takes."""
+    """Parse a float; refuse underscores and non-ASCII digits, which Python would accept."""
     if "_" in cell or not cell.isascii():
         raise ValueError(cell)
     return float(cell)
 
 
 def _whole(cell: str) -> int:
-    """Also of 2112.0, as tables of floats are written."""
+    """Parse an integer, also from a text such as 2112.0, which programs with tables of floats write."""
     value = _number(cell)
     try:
         return int(cell)

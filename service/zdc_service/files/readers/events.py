@@ -1,4 +1,4 @@
-"""Tables whose entries are events, with lists of particles: as many numbers in each column as there are particles."""
+"""Tables with one event per entry: each column holds a list with one number per particle of the event."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -25,14 +25,14 @@ Chosen = Callable[[Columns, Callable[[int], str]], NDArray[np.intp] | None]
 
 
 class Events:
-    """From awkward arrays of a table's columns to blocks of particles.
+    """Converts a table's columns, as awkward arrays, to blocks of particles.
 
     Parameters
     ----------
-    source : What messages call the table.
-    skipped : Gets the particles that are left out, counted by reason.
-    rows : Particles in a block, at most.
-    chosen : From columns to the rows whose status is taken, as `ParticleReader` has it; None takes all.
+    source : Name of the table in messages.
+    skipped : Counter that gets the number of particles left out, by reason.
+    rows : Maximum number of particles per block.
+    chosen : Function that returns the rows with a chosen status code, or None for all rows.
     """
 
     def __init__(self, source: object, skipped: Counter[str], rows: int, chosen: Chosen):
@@ -43,16 +43,20 @@ class Events:
         self._awkward = hep_package("awkward", "Lists of particles")
 
     def numbers(self, entries: Mapping[str, Any], first: int) -> tuple[Columns, NDArray[np.int64] | None]:
-        """One number a particle in each column, and how many particles each entry has, or None where each is one.
+        """Flatten the columns to one number per particle.
 
         Parameters
         ----------
-        entries : ``pdg`` and other columns, of numbers or lists of numbers, all as long.
+        entries : ``pdg`` and other columns of equal length, of numbers or of lists of numbers.
         first : Number of the first entry in the source.
+
+        Returns
+        -------
+        The columns, and the number of particles of each entry; None if each entry is one particle.
 
         Raises
         ------
-        FileFormatError : something else is in a column, or lists of an entry differ in length.
+        FileFormatError : a column is not numeric, or lists of one entry differ in length.
         """
         counts = self._counts("pdg", entries["pdg"], first) if entries["pdg"].ndim > 1 else None
         ends = np.cumsum(counts) if counts is not None else np.arange(1, len(entries["pdg"]) + 1)
@@ -69,7 +73,7 @@ class Events:
                     particles = counted(int(counts[entry]), "particle")
                     raise FileFormatError(
                         f"{self._source}: entry {first + entry}: pdg has {particles} and {name} has "
-                        f"{self._counts(name, values, first)[entry]}; the lists of an entry must be of one length"
+                        f"{self._counts(name, values, first)[entry]}; the lists of an entry must have the same length"
                     )
                 columns[name] = self._column(name, self._awkward.flatten(values), place)
             else:
@@ -81,11 +85,14 @@ class Events:
         return columns, counts
 
     def blocks(self, columns: Columns, counts: NDArray[np.int64], first: int) -> Iterator[ParticleBlock]:
-        """Those that `Selection` lets pass; ``event`` and ``barcode``, if absent, are the entry and the place in it.
+        """Blocks of the particles that `Selection` accepts.
+
+        If the table has no ``event`` and ``barcode``, they are the entry's number and the particle's index in it.
 
         Parameters
         ----------
-        columns, counts, first : As `numbers` gives and takes them.
+        columns, counts : As returned by `numbers`.
+        first : Number of the first entry in the source.
         """
         numbers = np.arange(first, first + len(counts), dtype=np.int64)
         columns.setdefault("event", np.repeat(numbers, counts))
@@ -99,7 +106,7 @@ class Events:
         yield from self._selection.reaching(self._source, columns, place_by_event, self._rows)
 
     def _counts(self, name: str, lists: Any, first: int) -> NDArray[np.int64]:
-        self._refuse_nulls(name, lists, lambda row: f"entry {first + row}", "a list", "an empty list")
+        self._refuse_nulls(name, lists, lambda row: f"entry {first + row}", "write an empty list")
         try:
             counts: NDArray[np.int64] = self._awkward.to_numpy(self._awkward.num(lists), allow_missing=False)
         except (ValueError, TypeError):
@@ -107,7 +114,7 @@ class Events:
         return counts.astype(np.int64)
 
     def _column(self, name: str, values: Any, place: Callable[[int], str]) -> NDArray[np.generic]:
-        self._refuse_nulls(name, values, place, "a number", "it in or leave the particle out")
+        self._refuse_nulls(name, values, place, "write a number, or leave the particle out")
         try:
             column: NDArray[np.generic] = self._awkward.to_numpy(values, allow_missing=False)
         except (ValueError, TypeError):
@@ -117,11 +124,9 @@ class Events:
         return column
 
     def _no_numbers(self, name: str, values: Any) -> FileFormatError:
-        return FileFormatError(f"{self._source}: {name!r} has type {short(values.type)}; it needs numbers")
+        return FileFormatError(f"{self._source}: {name!r} has type {short(values.type)}; it must have numbers")
 
-    def _refuse_nulls(self, name: str, values: Any, place: Callable[[int], str], what: str, remedy: str) -> None:
+    def _refuse_nulls(self, name: str, values: Any, place: Callable[[int], str], remedy: str) -> None:
         missing = self._awkward.to_numpy(self._awkward.is_none(values, axis=0))
         if missing.any():
-            raise FileFormatError(
-                f"{self._source}: {place(int(np.argmax(missing)))}: {name} is null for {what}; fill {remedy}"
-            )
+            raise FileFormatError(f"{self._source}: {place(int(np.argmax(missing)))}: {name} is null; {remedy}")

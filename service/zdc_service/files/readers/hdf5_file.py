@@ -1,4 +1,4 @@
-"""Particles from HDF5: the project's own files, to simulate them again and compare, and files of columns."""
+"""Particles from HDF5 files: files of responses, to simulate their particles again, and files of columns."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError
+from zdc_common.words import counted
 from zdc_detector.particles import CONDITIONS
 
 from zdc_service.files.blocks import (
@@ -25,10 +26,10 @@ _OF_SHOWERS = {"pdg": 1, "particle_id": 1, "particles": 2}
 
 
 class Hdf5Reader(ParticleReader):
-    """``particles`` and ``pdg`` of the layout of `zdc_detector.showers`, or data sets named as in `COLUMNS`.
+    """Reads ``particles`` and ``pdg`` in the layout of `zdc_detector.showers`, or data sets with names from `COLUMNS`.
 
-    Rows of one `particle_id` are repeated simulations of one particle: the first stands for all. A file without
-    `particle_id` has a particle in each row.
+    Rows with the same `particle_id` are repeated simulations of one particle, which is read once. In a file without
+    `particle_id`, each row is a particle.
     """
 
     def __init__(self, path: Path, block_rows: int = BLOCK_ROWS, statuses: tuple[int, ...] | None = None):
@@ -46,7 +47,7 @@ class Hdf5Reader(ParticleReader):
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Particles."""
+        """Number of particles read, and in all."""
         return self.read, len(self._within(len(self._rows)))
 
     def __iter__(self) -> Iterator[ParticleBlock]:
@@ -78,7 +79,7 @@ class Hdf5Reader(ParticleReader):
         ids = self._file["particle_id"][()]
         rows = np.sort(np.unique(ids, return_index=True)[1])
         if len(rows) < len(ids):
-            self.notes.append(f"its {len(ids)} rows are repeated simulations; each particle is taken once")
+            self.notes.append(f"its {len(ids)} rows are repeated simulations; each particle is read once")
         return rows
 
     def _names_of_showers(self) -> list[str]:
@@ -86,7 +87,7 @@ class Hdf5Reader(ParticleReader):
             self._check(name, dimensions)
         if self._file["particles"].shape[1] != len(CONDITIONS):
             raise FileFormatError(
-                f"{self.source}: particles has {self._file['particles'].shape[1]} columns; it needs "
+                f"{self.source}: particles has {self._file['particles'].shape[1]} columns; it must have "
                 f"{', '.join(CONDITIONS)}"
             )
         names = ["pdg", *(name for name in (*SOURCE_COLUMNS, STATUS) if name in self._file)]
@@ -98,9 +99,8 @@ class Hdf5Reader(ParticleReader):
         tables = [name for name, item in self._file.items() if isinstance(item, h5py.Dataset) and item.dtype.names]
         if "pdg" not in self._file and (groups or tables):
             raise FileFormatError(
-                f"{self.source}: has no data set 'pdg' beside {cut([*groups, *tables])}: groups and compound types are "
-                "not read; write pdg, px, py and pz as data sets of one dimension, or a file of responses of this "
-                "project"
+                f"{self.source}: there is no data set 'pdg', only {cut([*groups, *tables])}; groups and compound types "
+                "are not read. Write pdg, px, py and pz as one-dimensional data sets at the top level"
             )
         names = known_columns(self.source, list(self._file), self.notes, "data set")
         for name in names:
@@ -112,14 +112,16 @@ class Hdf5Reader(ParticleReader):
         found = self._file.get(name)
         if not isinstance(found, h5py.Dataset) or found.ndim != dimensions:
             raise FileFormatError(
-                f"{self.source}: holds no data set {name!r} of {dimensions} dimensions; particles are read from "
-                f"files of simulated or generated responses, and from data sets out of {', '.join(COLUMNS)}"
+                f"{self.source}: there is no data set {name!r} with {counted(dimensions, 'dimension')}; particles are "
+                f"read from files of responses, and from data sets with the names {', '.join(COLUMNS)}"
             )
         if found.dtype.kind not in "iuf":
-            raise FileFormatError(f"{self.source}: data set {name!r} has type {short(found.dtype)}; it needs numbers")
+            raise FileFormatError(
+                f"{self.source}: data set {name!r} has type {short(found.dtype)}; it must have numbers"
+            )
 
     def _check_lengths(self, names: list[str]) -> None:
         lengths = {name: len(self._file[name]) for name in names}
         if len(set(lengths.values())) > 1:
-            counted = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-            raise FileFormatError(f"{self.source}: numbers of rows differ: {counted}; write the file again")
+            differing = ", ".join(f"{name} has {length}" for name, length in lengths.items())
+            raise FileFormatError(f"{self.source}: numbers of rows differ: {differing}; write the file again")

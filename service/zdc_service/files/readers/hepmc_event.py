@@ -1,8 +1,8 @@
-"""One event of a HepMC file: its text, checked line by line, as columns.
+"""Read one event of a HepMC file: check its text line by line, and convert it to columns.
 
-HepMC3's own C++ reader is not used: it reads a number that it does not understand as 0 and units that it does not know
-as GeV and cm, cuts event numbers and PDG codes to 32 bits, prints to stdout, and a vertex that names an absent particle
-ends the process. The tests compare this reader with it on files that are right.
+HepMC3's C++ reader is not used, because it hides errors: it reads invalid numbers as 0 and unknown units as GeV and cm,
+truncates event numbers and PDG codes to 32 bits, prints to stdout, and crashes on a vertex that names an absent
+particle. The tests compare the two readers on valid files.
 """
 
 import re
@@ -25,8 +25,8 @@ _EVENT = r"E[ \t]+([+-]?\d{1,40})"
 _END = r"[ \t]*$"
 _POSITION = rf"(?:[ \t]+@({_NUMBER * 4}))?"
 
-#: Lines of events by the letter that begins them; a letter that is not here is refused. Between events may be those of
-#: the run (W, N, T, A), which a writer that is given another run adds, and notes (#), which HepMC's readers pass over.
+#: Patterns of the lines of an event, by first letter; other letters are refused. Lines about the run (W, N, T, A) may
+#: follow an event, because a writer adds them when the run changes. Comments (#) are ignored, as by HepMC's readers.
 _OF_BOTH = {"U": r"U[ \t]+(\S+)[ \t]+(\S+)", "W": r"W(?:[ \t].*)?", "#": "#.*"}
 _HEPMC3 = {
     "P": rf"P{_INTEGER * 3}{_NUMBER * 5}{_INTEGER}",
@@ -44,7 +44,7 @@ _HEPMC2 = {
 }
 
 
-#: All that numbers of particles are written with.
+#: The characters of a particle's line in HepMC3, without the P.
 _OF_NUMBERS = b"0123456789+-.eEnNaAiIfFtTyY \t"
 
 
@@ -54,10 +54,10 @@ class _Form:
 
     Attributes
     ----------
-    lines : How each line looks, by the letter that begins it.
-    words : How many words a line of a particle has, at least.
-    barcode, pdg, momentum, status, link : Which of the words say what; `link` is the origin in HepMC3, the end in
-        HepMC2, and the momentum is three words.
+    lines : Pattern of each line, by its first letter.
+    words : Minimum number of words of a particle's line.
+    barcode, pdg, momentum, status, link : Index of the word with this quantity; of three words for the momentum. `link`
+        is the production vertex in HepMC3, and the end vertex in HepMC2.
     """
 
     lines: Mapping[bytes, re.Pattern[bytes]]
@@ -78,23 +78,24 @@ _FORM2 = _Form(_compiled(_HEPMC2), words=13, barcode=1, pdg=2, momentum=3, statu
 
 
 class HepMCEvent:
-    """One event, its particles in the order of the text, length N.
+    """One event with N particles, in the order of the text.
 
     Attributes
     ----------
-    number : Of the event.
-    barcode : Numbers of the particles, int64.
-    pdg, status : int64.
-    ends : Whether it decays or takes part in another reaction, bool.
-    mislabelled : Whether it is in one form and its listing is named as the other's.
+    number : Number of the event.
+    barcode : Numbers of the particles, int64, shape (N,).
+    pdg, status : PDG code and status code of each particle, int64, shape (N,).
+    ends : Whether each particle decays or interacts in the record, bool, shape (N,).
+    mislabelled : Whether the listing names one version of the format, but the event has the other.
 
     Parameters
     ----------
-    event : In HepMC3's form or HepMC2's, whatever its listing says.
+    event : Text in HepMC3 or HepMC2; the event's first line tells which, not the name of the listing.
 
     Raises
     ------
-    FileFormatError : a line is wrong, or names a vertex or a particle that is not there; names event and line.
+    FileFormatError : a line is invalid, or names a vertex or a particle that does not exist. The message names the
+        event and the line.
     """
 
     def __init__(self, event: EventText):
@@ -103,7 +104,7 @@ class HepMCEvent:
         self._form = _FORM3 if _FORM3.lines[b"E"].match(self._lines[0]) else _FORM2
         self._name = ""
         self.mislabelled = event.hepmc2 != (self._form is _FORM2)
-        self._at: list[int] = []  # lines of particles, the most by far
+        self._at: list[int] = []  # indices of the particles' lines
         self._rows: dict[bytes, list[tuple[int, re.Match[bytes]]]] = {letter: [] for letter in self._form.lines}
         self._sort_lines()
         self._units = self._declared_units()
@@ -116,13 +117,13 @@ class HepMCEvent:
         except (ValueError, OverflowError):
             raise self._wrong_particle() from None
         self._momenta = words[self._form.momentum : self._form.momentum + 3]
-        self._positions: list[bytes | None] = []  # of vertices, as they are written; the first is the event's
-        self._owner: NDArray[np.intp]  # the vertex that each particle comes from
-        self._incoming: list[int] = []  # a particle that leads to each vertex, counted from 1; 0 is none
+        self._positions: list[bytes | None] = []  # of vertices, as text; the first is the event's
+        self._owner: NDArray[np.intp]  # production vertex of each particle
+        self._incoming: list[int] = []  # one incoming particle of each vertex, counted from 1; 0 if there is none
         self.ends = self._links3(links) if self._form is _FORM3 else self._links2(links)
 
     def kinematics(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        """Momentum [GeV/c] and the vertex where it was produced [cm], shape (len(rows), 6); raises FileFormatError."""
+        """Momentum [GeV/c] and production vertex [cm], shape (len(rows), 6); raises FileFormatError."""
         out = np.empty((len(rows), 6))
         momentum, length = self._units
         chosen = rows.tolist()
@@ -139,7 +140,7 @@ class HepMCEvent:
         return out
 
     def _sort_lines(self) -> None:
-        """Check the lines, but for HepMC3's particles, and keep them by their letter."""
+        """Check the lines, except those of HepMC3's particles, and sort them by first letter."""
         head = self._form.lines[b"E"].match(self._lines[0])
         if head is None:
             raise self._wrong(0)
@@ -168,7 +169,7 @@ class HepMCEvent:
         if self._form is _FORM3:
             text = b" ".join(lines)
             words = text.split()
-            # One P in each line, and P as each tenth word: each line has ten words.
+            # If each line has one P, and each tenth word is P, then each line has ten words.
             right = len(words) == width * len(lines) and all(word == b"P" for word in words[::width])
             if not right or text.translate(None, _OF_NUMBERS) != b"P" * len(lines):
                 raise self._wrong_particle()
@@ -177,45 +178,47 @@ class HepMCEvent:
         return [[words[place] for words in split] for place in range(width)]
 
     def _wrong_particle(self) -> FileFormatError:
-        """What is wrong with the first line of a particle that is not as it should be."""
+        """The error for the first invalid line of a particle."""
         right = self._form.lines[b"P"].match
         return self._wrong(next((place for place in self._at if not right(self._lines[place])), self._at[0]))
 
     def _wrong(self, place: int, why: str = "") -> FileFormatError:
-        """What is wrong with a line."""
+        """The error for a line."""
         line = self._lines[place][:60].decode("utf-8", "replace")
         if not why:
             kinds = ", ".join(letter.decode() for letter in self._form.lines)
             known = self._lines[place][:1] in self._form.lines
-            why = "has a wrong number, or too few or too many" if known else f"begins with none of {kinds}"
+            why = "has an invalid number, or too few or too many" if known else f"must begin with one of {kinds}"
         return FileFormatError(f"{self._name}line {self._first + place}: {line!r} {why}; write the file again")
 
     def _declared_units(self) -> tuple[float, float]:
-        """Factors to GeV and to cm."""
+        """Factors that convert the event's units to GeV and cm."""
         declared = self._rows[b"U"]
         if not declared:
             raise FileFormatError(
-                f"{self._name}line {self._first}: has no line of units; add 'U GEV MM' below its line E, or what "
-                "its numbers are in: GEV or MEV, MM or CM"
+                f"{self._name}line {self._first}: the event has no line of units; add its units below the line E, e.g. "
+                "'U GEV MM' (GEV or MEV, then MM or CM)"
             )
         for place, found in declared:
             if found[1] not in _GEV or found[2] not in _CENTIMETRES:
-                raise self._wrong(place, "names units that HepMC does not know: they are GEV or MEV, then MM or CM")
+                raise self._wrong(place, "has unknown units; they must be GEV or MEV, then MM or CM")
         return _GEV[declared[-1][1][1]], _CENTIMETRES[declared[-1][1][2]]
 
     def _check_counts(self, what: str, said: bytes, found: int) -> None:
         if int(said) != found:
             raise FileFormatError(
-                f"{self._name}line {self._first}: says {int(said)} {what} and has {found}; it is damaged or cut "
-                "short: write the file again"
+                f"{self._name}line {self._first}: the event announces {int(said)} {what} but has {found}; it is "
+                "damaged or truncated: write the file again"
             )
 
     def _links3(self, origins: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Vertices of HepMC3, whose particles say where they come from; whether each ends."""
+        """Read the vertices of HepMC3, where particles name their production vertex; returns `ends`."""
         head, count = self._rows[b"E"][0][1], len(self._at)
         in_order = self.barcode == np.arange(1, count + 1)
         if not in_order.all():
-            raise self._wrong(self._at[int(np.argmin(in_order))], "is out of order: particles are numbered 1, 2, 3 ...")
+            raise self._wrong(
+                self._at[int(np.argmin(in_order))], "is out of order: particles must be numbered 1, 2, 3, ..."
+            )
         ends = np.zeros(count + 1, dtype=bool)
         self._positions, self._incoming = [head[4]], [0]
         index = {0: 0}
@@ -223,9 +226,9 @@ class HepMCEvent:
             names = [int(name) for name in re.findall(rb"\d+", found[2])]
             number = int(found[1])
             if any(not 1 <= name <= count for name in names):
-                raise self._wrong(place, f"names a particle that is not there; the event has 1 to {count}")
+                raise self._wrong(place, f"names a particle that does not exist; the event has 1 to {count}")
             if number >= 0 or number in index:
-                raise self._wrong(place, "has a number that is not negative, or that another vertex has")
+                raise self._wrong(place, "must have a negative number that no other vertex has")
             index[number] = len(self._positions)
             ends[names] = True
             self._incoming.append(names[0] if names else 0)
@@ -236,8 +239,8 @@ class HepMCEvent:
             if origin not in index:
                 if not 0 < origin <= count:
                     row = int(np.argmax(origins == origin))
-                    raise self._wrong(self._at[row], f"comes from vertex or particle {origin}, which is not there")
-                index[origin] = len(self._positions)  # a vertex of one particle has no line
+                    raise self._wrong(self._at[row], f"comes from vertex or particle {origin}, which does not exist")
+                index[origin] = len(self._positions)  # a vertex with one incoming particle has no line
                 ends[origin] = True
                 self._incoming.append(origin)
                 self._positions.append(None)
@@ -248,7 +251,10 @@ class HepMCEvent:
         return ends[1:]
 
     def _links2(self, ends: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Vertices of HepMC2, below which are the particles that come from nowhere, then those that come from it."""
+        """Read the vertices of HepMC2; returns `ends`.
+
+        Below a vertex are its incoming particles without a production vertex, then its outgoing particles.
+        """
         places = [0]
         orphans, leaving = [0], [0]
         self._positions = [None]
@@ -263,30 +269,31 @@ class HepMCEvent:
         owner = np.searchsorted(places, self._at, side="right") - 1
         said, there = np.add(orphans, leaving), np.bincount(owner, minlength=len(places))
         for vertex in np.flatnonzero(said != there)[:1].tolist():
-            raise self._wrong(places[vertex], f"says {said[vertex]} particles and is followed by {there[vertex]}")
+            raise self._wrong(places[vertex], f"announces {said[vertex]} particles but is followed by {there[vertex]}")
         first = np.searchsorted(owner, np.arange(len(places)))
         orphan = np.arange(len(owner)) - first[owner] < np.array(orphans)[owner]
         self._owner = np.where(orphan, 0, owner)
-        # Those from nowhere first, as HepMC3 takes them: a vertex without a place is where its first particle is from.
+        # As in HepMC3, a vertex without a position gets the origin of its first incoming particle; those without a
+        # production vertex count first.
         self._incoming = np.where(np.array(orphans) > 0, first + 1, 0).tolist()
         for row, end in enumerate(ends.tolist()):
             if end not in index:
-                raise self._wrong(self._at[row], f"ends at vertex {end}, which is not there")
+                raise self._wrong(self._at[row], f"ends at vertex {end}, which does not exist")
             if end:
                 self._incoming[index[end]] = self._incoming[index[end]] or row + 1
         found_ends: NDArray[np.bool_] = ends != 0
         return found_ends
 
     def _position(self, vertex: int) -> NDArray[np.float64]:
-        """Where a vertex is [event's unit]; one without a place, or with four zeros, is where its ancestor is."""
+        """Position of a vertex [event's unit], shape (3,); if it has none, or four zeros, that of its ancestor."""
         seen = set()
         while vertex not in seen:
             seen.add(vertex)
             numbers = [float(word) for word in (self._positions[vertex] or b"").split()]
-            if any(numbers):  # also if not finite
+            if any(numbers):  # true for NaN and inf too
                 return np.array(numbers[:3])
             if vertex == 0:
                 return np.zeros(3)
             parent = self._incoming[vertex]
             vertex = int(self._owner[parent - 1]) if parent else 0
-        raise FileFormatError(f"{self._name}line {self._first}: a vertex comes from itself; write the file again")
+        raise FileFormatError(f"{self._name}line {self._first}: a vertex is its own ancestor; write the file again")

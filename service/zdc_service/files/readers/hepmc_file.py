@@ -1,4 +1,4 @@
-"""Particles that reach a calorimeter, picked from complete generator events in a HepMC3 or HepMC2 file."""
+"""Select the particles that reach a calorimeter from complete generator events in a HepMC3 or HepMC2 file."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -25,28 +25,26 @@ from zdc_service.files.readers.hepmc_listing import event_texts
 from zdc_service.files.readers.opening import open_bytes
 from zdc_service.files.readers.selection import Selection
 
-#: Neutral particles that are gathered from many small events before one vectorised check against the face.
+#: Number of neutral particles, from many small events, per vectorised check against the face.
 _CANDIDATES = 32768
 
-#: What the format itself gives a meaning: nothing, decayed, documentation, beam.
+#: Status codes that the format defines: null, decayed, documentation, beam.
 _NEVER_FINAL = (0, 2, 3, 4)
 
-MISLABELLED = (
-    "its listing is named as HepMC2's or HepMC3's and its events are in the other's form, as which they are read"
-)
+MISLABELLED = "its listing names one version of HepMC (2 or 3), but its events have the other, and are read as such"
 
 _Columns = dict[str, NDArray[np.generic]]
 
 
 class HepMCReader(ParticleReader):
-    """Particles of the statuses that are taken and that `Selection` lets pass.
+    """Reads the particles that have a chosen status code and that `Selection` accepts.
 
-    Units are those that each event declares. Momentum and production vertex come from the event record; energy and
-    mass follow from the PDG table, since generators round masses in the fourth digit.
+    Each event declares its units. Momentum and production vertex come from the event record; energy and mass follow
+    from the PDG table, because generators round masses in the fourth digit.
 
-    Particles of a generator's own statuses that do not decay in the record and would reach the face, such as the
-    spectators of some generators of ions, are counted as left out. `read` counts these and those of
-    the statuses that are taken.
+    Some generators give final particles status codes of their own, e.g. the spectators of ion collisions. Such
+    particles are left out and counted, if they do not decay in the record and would reach the face. `read` counts
+    them and the particles with a chosen status code.
     """
 
     has_whole_events = True
@@ -69,7 +67,7 @@ class HepMCReader(ParticleReader):
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Bytes of the file as it is on the disk."""
+        """Bytes read and in all, as stored on the disk."""
         return self._position, self._size
 
     def __iter__(self) -> Iterator[ParticleBlock]:
@@ -104,7 +102,7 @@ class HepMCReader(ParticleReader):
             self._position = raw.tell()
 
     def _sort(self, event: HepMCEvent, gathered: list[_Columns], others: list[_Columns]) -> int:
-        """Add the event's neutral particles to those that are taken and to the others; returns how many."""
+        """Add the event's neutral particles to `gathered` (chosen status) or `others`; returns their number."""
         rows = np.flatnonzero(_among(event.status, self._statuses.tolist()))
         self.read += len(rows)
         kept = rows[self._selection.neutral(event.pdg[rows])]
@@ -118,16 +116,16 @@ class HepMCReader(ParticleReader):
         return len(kept) + len(other)
 
     def _reaching(self, gathered: list[_Columns]) -> Iterator[ParticleBlock]:
-        """Blocks of the gathered particles that meet the face."""
+        """Blocks of the gathered particles that reach the face."""
         if gathered:
             yield from self._selection.reaching(self.source, _joined(gathered), place_by_event, self._block_rows)
 
     def _count(self, others: list[_Columns]) -> None:
-        """Count the particles of other statuses that meet the face."""
+        """Count the particles with other status codes that would reach the face."""
         columns = _joined(others) if others else {}
         if not others or not len(columns["pdg"]):
             return
-        # What is wrong with a particle that is not taken is no reason to refuse the file.
+        # Ignore invalid particles here: they are left out anyway, so the file need not be refused.
         sound = np.all([np.abs(columns[name]) <= LARGEST for name in KINEMATICS], axis=0)
         columns = {name: values[sound] for name, values in columns.items()}
         status = columns.pop(STATUS)
@@ -140,7 +138,7 @@ class HepMCReader(ParticleReader):
 
 
 def _among(values: NDArray[np.int64], few: Iterable[int]) -> NDArray[np.bool_]:
-    """As `numpy.isin`, faster for events of some hundred particles."""
+    """Like `numpy.isin`, but faster for events with a few hundred particles."""
     found = np.zeros(len(values), dtype=bool)
     for value in few:
         found |= values == value

@@ -1,4 +1,4 @@
-"""The text of HepMC files cut into events, with the numbers of their lines."""
+"""Split the text of a HepMC file into events, with their line numbers."""
 
 import re
 from collections.abc import Iterator
@@ -7,14 +7,14 @@ from io import BufferedReader
 
 from zdc_common.errors import FileFormatError
 
-#: An event of lead ions has some 10 MB; this much is never one.
+#: Bytes; an event of lead ions has about 10 MB.
 LARGEST_EVENT = 256 << 20
 
 _CHUNK = 1 << 20
 _MARKS = (b"\nE", b"\nHepMC::")
 _LISTING = re.compile(rb"HepMC::(Asciiv3|IO_GenEvent)-(START|END)_EVENT_LISTING\s*\n")
 _VERSION = re.compile(rb"HepMC::Version[^\n]*\n")
-#: First letters of lines about weights, tools and attributes of the whole run. Lines that begin with # are notes.
+#: First letters of lines about weights, tools and attributes of the whole run. Lines that begin with # are comments.
 _RUN_INFORMATION = (b"W", b"N", b"T", b"A")
 _ENDS = (b"HepMC::Asciiv3-END_EVENT_LISTING", b"HepMC::IO_GenEvent-END_EVENT_LISTING")
 _KNOWN = "HepMC3 (HepMC::Asciiv3) and HepMC2 (HepMC::IO_GenEvent)"
@@ -22,13 +22,13 @@ _KNOWN = "HepMC3 (HepMC::Asciiv3) and HepMC2 (HepMC::IO_GenEvent)"
 
 @dataclass(frozen=True)
 class EventText:
-    """One event.
+    """The text of one event.
 
     Attributes
     ----------
-    text : Its lines, from ``E`` on; each ends with a line feed.
-    line : Number of the first one in the file, from 1.
-    hepmc2 : Whether its listing is named as HepMC2's.
+    text : Its lines, from the line ``E`` on; each ends with a line feed.
+    line : Number of its first line in the file, from 1.
+    hepmc2 : Whether the name of its listing is that of HepMC2.
     """
 
     text: bytes
@@ -37,11 +37,11 @@ class EventText:
 
 
 def event_texts(stream: BufferedReader) -> Iterator[EventText]:
-    """Events of one listing or more, one after the other.
+    """The events of all listings in a file.
 
     Raises
     ------
-    FileFormatError : the text is no listing of HepMC, or is cut short; names the line.
+    FileFormatError : the text is not a HepMC listing, or is truncated. The message names the line.
     """
     inside, begun, hepmc2, line = False, False, False, 1
     for piece in _pieces(stream):
@@ -53,20 +53,22 @@ def event_texts(stream: BufferedReader) -> Iterator[EventText]:
             begun, inside, hepmc2 = True, found[2] == b"START", found[1] == b"IO_GenEvent"
             _check_run_information(piece[found.end() :], line + 1, inside)
         elif inside and any(end.startswith(piece.strip()) for end in _ENDS):
-            break  # within the line of the end
+            break  # the file is truncated within its last line
         elif piece.startswith(b"HepMC::") and not _VERSION.fullmatch(piece.rstrip() + b"\n"):
-            raise FileFormatError(f"line {line}: {_shown(piece)} begins no listing that is read: {_KNOWN} are")
+            raise FileFormatError(f"line {line}: {_shown(piece)} is an unknown format; known are {_KNOWN}")
         elif not (piece.startswith(b"HepMC::") or _only_notes(piece)):
-            raise FileFormatError(f"is no HepMC file: it begins with {_shown(piece)}; {_KNOWN} are read")
+            raise FileFormatError(f"this is not a HepMC file: it begins with {_shown(piece)}; known are {_KNOWN}")
         line += piece.count(b"\n")
     if not begun:
-        raise FileFormatError("is empty" if line <= 2 else f"holds no listing of events; {_KNOWN} are read")
+        raise FileFormatError(
+            "the file is empty" if line <= 2 else f"there is no listing of events; known are {_KNOWN}"
+        )
     if inside:
-        raise FileFormatError("ends without its END_EVENT_LISTING line: it was cut short; write it again")
+        raise FileFormatError("the file has no END_EVENT_LISTING line: it is truncated; write it again")
 
 
 def _check_run_information(text: bytes, line: int, inside: bool) -> None:
-    """What is between the first line of a listing and its first event, or after its last line."""
+    """Check the lines between a listing's first line and its first event, or after the listing's last line."""
     for number, row in enumerate(text.split(b"\n"), line):
         if row.strip() and not row.startswith(b"#") and not (inside and row[:1] in _RUN_INFORMATION):
             where = "before the first event" if inside else "after the end of the listing"
@@ -78,21 +80,20 @@ def _only_notes(text: bytes) -> bool:
 
 
 def _known(begun: bool) -> str:
-    return "remove what follows the end" if begun else f"{_KNOWN} are read"
+    return "remove the text after the end of the listing" if begun else f"known are {_KNOWN}"
 
 
 def _pieces(stream: BufferedReader) -> Iterator[bytes]:
-    """The text in pieces of whole lines; each but perhaps the first begins with one of the `_MARKS`."""
+    """The text in pieces of whole lines; each piece, except perhaps the first, begins with one of the `_MARKS`."""
     held = bytearray()
-    searched = 0  # of what is held
+    searched = 0  # bytes of `held` that were searched for marks
     while True:
-        chunk = stream.read1(_CHUNK)  # before a stream that is cut short raises, what came before is given
+        chunk = stream.read1(_CHUNK)  # read1: pieces before the end of a truncated stream are returned before it raises
         begins = len(held)
         held += chunk if chunk else b"\n"
         if len(held) > LARGEST_EVENT:
             raise FileFormatError(
-                f"an event, or a line, has more than {LARGEST_EVENT >> 20} MiB and begins with "
-                f"{_shown(bytes(held[:99]))}"
+                f"an event or a line has more than {LARGEST_EVENT >> 20} MiB; it begins with {_shown(bytes(held[:99]))}"
             )
         whole = held.rfind(b"\n", begins)
         if whole < 0:
@@ -109,7 +110,7 @@ def _pieces(stream: BufferedReader) -> Iterator[bytes]:
 
 
 def _places(text: bytearray, start: int, stop: int) -> list[int]:
-    """Where lines begin with one of the `_MARKS`, after the line feed at `start` and in lines that end by `stop`."""
+    """Positions after `start` and before `stop` of the lines that begin with one of the `_MARKS`."""
     found = []
     for mark in _MARKS:
         at = text.find(mark, start, stop)

@@ -1,4 +1,4 @@
-"""Files of bytes, packed or not, with the position on the disk."""
+"""Open files of bytes, compressed or not, with their position on the disk."""
 
 import bz2
 import io
@@ -12,14 +12,14 @@ from typing import IO, Any, Protocol
 import zstandard
 from zdc_common.errors import FileFormatError
 
-#: Packed bytes that are unpacked at a time. Zstandard, which packs tightest, makes at most 2^15 times as much of them.
+#: Compressed bytes that are decompressed at a time. Zstandard, the strongest, expands them at most 2^15 times.
 _PACKED_BYTES = 2048
-#: What xz may take for its dictionary [bytes]; the program xz itself takes 64 MiB with its highest setting, -9.
+#: Limit for the dictionary of xz [bytes]; the program xz needs 64 MiB for its highest setting, -9.
 _XZ_MEMORY = 256 << 20
 
 
 class _Decompressor(Protocol):
-    """What one stream of packed bytes needs, as zlib, bz2, lzma and zstandard have it."""
+    """A decompressor of one stream, as zlib, bz2, lzma and zstandard provide it."""
 
     @property
     def eof(self) -> bool: ...
@@ -28,7 +28,7 @@ class _Decompressor(Protocol):
     def decompress(self, data: bytes, /) -> bytes: ...
 
 
-#: First bytes of packed files, what they are called, and how they are unpacked.
+#: First bytes of compressed files, name of the format, and its decompressor.
 _PACKED: dict[bytes, tuple[str, Callable[[], Any]]] = {
     b"\x1f\x8b": ("gzip", lambda: zlib.decompressobj(wbits=31)),
     b"BZh": ("bzip2", bz2.BZ2Decompressor),
@@ -39,11 +39,11 @@ _ERRORS = (OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError, EOFError, M
 
 
 class _Unpacked(io.RawIOBase):
-    """The content of a packed file; several streams, one after the other, are one content.
+    """The content of a compressed file, which may consist of several streams one after the other.
 
     Raises
     ------
-    FileFormatError : in reading, the stream is damaged, ends early, or is followed by something else.
+    FileFormatError : while reading: a stream is damaged, truncated, or followed by other data.
     """
 
     def __init__(self, raw: IO[bytes], kind: str, new: Callable[[], _Decompressor]):
@@ -51,19 +51,19 @@ class _Unpacked(io.RawIOBase):
         self._kind = kind
         self._new = new
         self._decompressor = new()
-        self._begun = False  # whether the present stream has got bytes
+        self._begun = False  # whether the current stream has got bytes
         self._unpacked = memoryview(b"")
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """As `io.RawIOBase`: fill the buffer, return the number of bytes; 0 is the end."""
+        """Fill the buffer and return the number of bytes, 0 at the end, as `io.RawIOBase` requires."""
         while not self._unpacked:
             packed = self._raw.read(_PACKED_BYTES)
             if not packed:
                 if self._begun:
-                    raise FileFormatError(f"the {self._kind} stream is cut short")
+                    raise FileFormatError(f"the {self._kind} stream is truncated")
                 return 0
             self._unpacked = memoryview(self._unpack(packed))
         size = min(len(buffer), len(self._unpacked))
@@ -75,7 +75,7 @@ class _Unpacked(io.RawIOBase):
         pieces = []
         while packed:
             if not self._begun and not packed.strip(b"\x00"):
-                break  # tapes and block devices fill up with zeros
+                break  # tapes and block devices append zeros
             self._begun = True
             try:
                 pieces.append(self._decompressor.decompress(packed))
@@ -90,13 +90,13 @@ class _Unpacked(io.RawIOBase):
 
 @contextmanager
 def open_bytes(path: Path) -> Iterator[tuple[io.BufferedReader, IO[bytes]]]:
-    """The file's content as a stream, and the file as it is on the disk, whose position tells the progress.
+    """The decompressed content of a file as a stream, and the file itself, whose position shows the progress.
 
-    Whether it is packed, its first bytes tell: names are wrong after a download that unpacked it.
+    The file's first bytes tell the compression, not its name: some programs decompress a download but keep the name.
 
     Raises
     ------
-    FileFormatError : in reading, a packed file is damaged; names no file.
+    FileFormatError : while reading: a compressed file is damaged. The message does not name the file.
     """
     with path.open("rb") as raw:
         head = raw.read(8)

@@ -1,4 +1,4 @@
-"""Particles from a Parquet file with one column per number."""
+"""Particles from a Parquet file: numeric columns, or lists of particles per event."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,17 +21,17 @@ from zdc_service.files.readers.events import Events
 
 _BUFFER = 1 << 18  # bytes of each column
 
-#: Read at a time; one has some hundred particles.
+#: Events per batch; an event has a few hundred particles.
 _EVENTS = 512
-#: Decimal digits that any int64 can have.
+#: Every number of this many decimal digits fits into int64.
 _INT64_DIGITS = 18
 
 
 class ParquetReader(ParticleReader):
-    """Numeric columns named as in `COLUMNS`, no nulls; others are passed over and said in `notes`.
+    """Reads numeric columns with names from `COLUMNS`, without nulls; ignores others, with a remark in `notes`.
 
-    If ``pdg`` is a list, a row is an event, as in `RootReader`. A column of records (as of `awkward.zip`) that has
-    ``pdg`` stands for its fields.
+    If ``pdg`` is a list, a row is an event, as in `RootReader`. The fields of a column of records with a field ``pdg``
+    (as written by `awkward.zip`) are read like columns.
     """
 
     def __init__(self, path: Path, block_rows: int = BLOCK_ROWS, statuses: tuple[int, ...] | None = None):
@@ -39,7 +39,7 @@ class ParquetReader(ParticleReader):
         parquet = hep_package("pyarrow.parquet", "Parquet files")
         self._arrow = hep_package("pyarrow", "Parquet files")
         try:
-            # Read-ahead would hold whole row groups, of which a file may have only one.
+            # No read-ahead: it would keep whole row groups in memory, and a file may be a single row group.
             self._file = parquet.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER)
             self._record, self._types = self._layout(self._file.schema_arrow)
         except (self._arrow.ArrowException, OSError, UnicodeDecodeError) as error:
@@ -51,7 +51,7 @@ class ParquetReader(ParticleReader):
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Rows."""
+        """Rows read, and in all."""
         return self._rows_read, len(self._within(self._file.metadata.num_rows))
 
     def __iter__(self) -> Iterator[ParticleBlock]:
@@ -78,7 +78,7 @@ class ParquetReader(ParticleReader):
                 ) from error
 
     def _groups(self, wanted: range) -> tuple[list[int], int]:
-        """The row groups that hold the wanted rows, and the first row of these."""
+        """The row groups that contain the wanted rows, and the first row of these groups."""
         metadata = self._file.metadata
         sizes = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
         starts = np.cumsum([0, *sizes])
@@ -86,11 +86,11 @@ class ParquetReader(ParticleReader):
         return groups, int(starts[groups[0]]) if groups else 0
 
     def _layout(self, schema: Any) -> tuple[str, dict[str, Any]]:
-        """The column of records that holds the particles, "" if there is none, and each column's type."""
+        """Name of the column of records with the particles ("" if there is none), and the type of each column."""
         names = list(schema.names)
         twice = next((name for name in COLUMNS if names.count(name) > 1), None)
         if twice is not None:
-            raise FileFormatError(f"{self.source}: column {twice!r} is there twice; leave one out or rename it")
+            raise FileFormatError(f"{self.source}: column {twice!r} occurs twice; remove or rename one of them")
         kinds = dict(zip(names, schema.types, strict=True))
         self._record_fields: set[str] = set()
         if "pdg" in kinds:
@@ -103,21 +103,23 @@ class ParquetReader(ParticleReader):
                 self._record_fields = set(fields)
                 twice = next((key for key in COLUMNS if key in fields and key in kinds), None)
                 if twice is not None:
-                    raise FileFormatError(f"{self.source}: {twice!r} is a column and in {name!r}; leave one out")
+                    raise FileFormatError(
+                        f"{self.source}: {twice!r} is both a column and a field of {name!r}; remove one of them"
+                    )
                 return name, {key: value for key, value in kinds.items() if key != name} | fields
         return "", kinds
 
     def _check_types(self) -> None:
-        """Raise FileFormatError if a column that is read has no numbers."""
+        """Raise FileFormatError if a column to be read is not numeric."""
         self.has_whole_events = self._is_list(self._types["pdg"])
         for name in self._columns:
             kind = self._types[name]
             number = kind.value_type if self.has_whole_events and self._is_list(kind) else kind
             if self._number(number) is None:
-                raise FileFormatError(f"{self.source}: column {name!r} has type {short(kind)}; it needs numbers")
+                raise FileFormatError(f"{self.source}: column {name!r} has type {short(kind)}; it must have numbers")
 
     def _number(self, kind: Any) -> Any:
-        """The type as which NumPy has numbers of a type of Arrow's; None if they are none."""
+        """The Arrow type to which numbers are converted for NumPy; None if the type is not numeric."""
         types = self._arrow.types
         if types.is_dictionary(kind):
             return self._number(kind.value_type)
@@ -130,7 +132,7 @@ class ParquetReader(ParticleReader):
         return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
     def _plain(self, values: Any) -> Any:
-        """A column, or the fields of one, without decimals and dictionaries."""
+        """A column with decimals and dictionaries converted to plain numbers."""
         kind = values.type
         if self._is_list(kind):
             number = self._number(kind.value_type)
@@ -155,13 +157,13 @@ class ParquetReader(ParticleReader):
         table = dict(zip(batch.schema.names, batch.columns, strict=True))
         if self._record:
             records = table.pop(self._record)
-            fields = zip((field.name for field in records.type), records.flatten(), strict=True)  # nulls and all
+            fields = zip((field.name for field in records.type), records.flatten(), strict=True)  # flatten keeps nulls
             table |= {name: values for name, values in fields if name in self._columns}
         columns: dict[str, NDArray[np.generic]] = {}
         for name in self._columns:
             values = table[name]
             if values.null_count:
                 row = first + int(np.argmax(values.is_null().to_numpy(zero_copy_only=False)))
-                raise FileFormatError(f"{self.source}: row {row}: {name} is null; fill it in or leave the row out")
+                raise FileFormatError(f"{self.source}: row {row}: {name} is null; write a number, or leave the row out")
             columns[name] = self._plain(values).to_numpy(zero_copy_only=False)
         yield from self._rows_of_table(columns, lambda row: f"row {first + row}")

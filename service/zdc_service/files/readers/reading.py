@@ -1,4 +1,4 @@
-"""Which reader reads which file."""
+"""Choose the reader for a file of particles."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ from zdc_service.files.readers.root_file import RootReader
 
 __all__ = ["READERS", "ParticleBlock", "ParticleReader", "open_particles"]
 
-#: Endings of file names, and who reads them.
+#: Endings of file names, and their readers.
 READERS: dict[str, type[ParticleReader]] = {
     ".csv": CsvReader,
     ".hepmc3": HepMCReader,
@@ -25,7 +25,7 @@ READERS: dict[str, type[ParticleReader]] = {
     ".h5": Hdf5Reader,
     ".hdf5": Hdf5Reader,
 }
-#: Endings of packed files; those of the readers that take bytes are read as they are.
+#: Endings of compressed files; the readers in `_OF_BYTES` decompress them.
 _PACKED = (".gz", ".bz2", ".xz", ".zst")
 _OTHER_PACKED = (".zip", ".Z", ".lz4", ".7z", ".tar", ".tgz")
 _OF_BYTES = (CsvReader, HepMCReader)
@@ -34,19 +34,19 @@ _OF_BYTES = (CsvReader, HepMCReader)
 def open_particles(
     path: Path, block_rows: int = BLOCK_ROWS, tree: str | None = None, statuses: tuple[int, ...] | None = None
 ) -> ParticleReader:
-    """A reader for a file of particles, chosen by the ending of its name.
+    """Open a file of particles with the reader for the ending of its name.
 
     Parameters
     ----------
     path : CSV, Parquet, ROOT, HepMC3, HepMC2 or HDF5 file.
-    block_rows : Particles in a block, at most.
-    tree : Which tree of a ROOT file; None takes the only one, or one of `root_file.DEFAULT_TREES`.
-    statuses : Codes of the particles to take; None takes `FINAL_STATE` of a file that has such codes.
+    block_rows : Maximum number of particles per block.
+    tree : Name of the tree in a ROOT file; None takes the only tree, or one of `root_file.DEFAULT_TREES`.
+    statuses : Status codes of the particles to take. None takes `FINAL_STATE` if the file has status codes.
 
     Raises
     ------
-    FileFormatError : no such file, one that cannot be read twice, an unknown ending, or not what the ending says.
-    ConfigError : the package that reads such files is not installed, there is no such tree, or there are no statuses.
+    FileFormatError : the file does not exist, is a pipe, has an unknown ending, or is invalid.
+    ConfigError : the package for such files is not installed, or the file has no such tree or no status codes.
     """
     _check_readable(path)
     name = path.name.lower()
@@ -56,22 +56,22 @@ def open_particles(
             if reader is RootReader:
                 return RootReader(path, block_rows, statuses, tree)
             if tree is not None:
-                raise ConfigError(f"--tree is for ROOT files; {path} is none: leave it out")
+                raise ConfigError(f"--tree is for ROOT files only; leave it out for {path}")
             return reader(path, block_rows, statuses)
-    remedy = "; unpack it first" if packed or path.suffix in _OTHER_PACKED else ""
+    remedy = "; decompress it first" if packed or path.suffix in _OTHER_PACKED else ""
     raise FileFormatError(
-        f"{path}: a file of particles ends in {', '.join(READERS)}; .csv and .hepmc files also in "
-        f"{', '.join(_PACKED)} after that{remedy}"
+        f"{path}: the name must end in {', '.join(READERS)}, and may continue with {', '.join(_PACKED)} "
+        f"for CSV and HepMC{remedy}"
     )
 
 
 def _check_readable(path: Path) -> None:
     if path.name == "-" or (path.exists() and not path.is_file() and not path.is_dir()):
         raise FileFormatError(
-            f"{path}: standard input and pipes are not read, since a job that was killed goes on from its input: "
+            f"{path}: standard input and pipes are not supported, because a restarted job reads its input again; "
             "write the particles to a file first"
         )
     if not path.is_file():
-        raise FileFormatError(f"{path}: is a folder; name a file" if path.is_dir() else f"{path}: no such file")
+        raise FileFormatError(f"{path}: this is a folder; name a file" if path.is_dir() else f"{path}: no such file")
     if not os.access(path, os.R_OK):
-        raise FileFormatError(f"{path}: you may not read it")
+        raise FileFormatError(f"{path}: no permission to read this file")

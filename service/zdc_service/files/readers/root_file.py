@@ -20,22 +20,22 @@ from zdc_service.files.blocks import (
 )
 from zdc_service.files.readers.events import Events
 
-#: Trees that are taken without being named where a file has several, in this order.
+#: If a file has several trees and none is chosen, the first of these is taken.
 DEFAULT_TREES = ("particles", "events")
 
-#: What HepMC3's WriterRootTree calls its tree.
+#: Name of the tree that HepMC3's WriterRootTree writes.
 _HEPMC3_TREE = "hepmc3_tree"
 _CLASSES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple")
-#: Of all branches together, uncompressed; one event is always read whole.
+#: Size of all branches of a step, uncompressed; an event is never split.
 _STEP = "8 MB"
 
 
 class RootReader(ParticleReader):
-    """Branches named as in `COLUMNS`; others are passed over and said in `notes`.
+    """Reads branches with names from `COLUMNS`; ignores others, with a remark in `notes`.
 
-    If ``pdg`` is one number an entry, an entry is a particle. If it is a list, an entry is an event, of which
-    `Selection` lets particles pass; branches of one number an entry then hold for all its particles, and ``event`` and
-    ``barcode``, if absent, are the entry and the place in it.
+    If ``pdg`` is a number, each entry is a particle. If it is a list, each entry is an event, and the particles that
+    `Selection` accepts are read. A branch with one number per event applies to all its particles. If there is no
+    ``event`` and ``barcode``, they are the entry's number and the particle's index in it.
     """
 
     def __init__(
@@ -57,7 +57,7 @@ class RootReader(ParticleReader):
             names = [str(name) for name in self._tree.keys()]  # noqa: SIM118 (a tree is no dictionary)
         except ZdcError:
             raise
-        except Exception as error:  # uproot has no common class for what damaged files raise
+        except Exception as error:  # uproot raises many unrelated classes for damaged files
             raise FileFormatError(f"{path}: cannot be read as ROOT: {short(error)}") from error
         self._columns = self._known_branches(names)
         self.has_whole_events = self._is_list()
@@ -65,7 +65,7 @@ class RootReader(ParticleReader):
 
     @property
     def progress(self) -> tuple[int, int]:
-        """Entries."""
+        """Entries read, and in all."""
         return self._entries_read, len(self._within(self._entries))
 
     def __iter__(self) -> Iterator[ParticleBlock]:
@@ -84,10 +84,10 @@ class RootReader(ParticleReader):
     def _known_branches(self, names: list[str]) -> list[str]:
         if self._tree.name == _HEPMC3_TREE:
             raise FileFormatError(
-                f"{self.source}: {_HEPMC3_TREE} is HepMC3's own form of events in ROOT files, which is not read here; "
+                f"{self.source}: {_HEPMC3_TREE} is HepMC3's format of events in ROOT files, which is not supported; "
                 "write the events as HepMC3 text (WriterAscii), or convert the file with HepMC3's convert_example"
             )
-        # uproot and ROOT write a counter beside each branch of lists.
+        # uproot and ROOT write a branch with the length beside each branch of lists.
         counters = {f"n{name}" for name in COLUMNS}
         named = [name for name in names if name not in counters and "." not in name]
         return known_columns(f"{self.source}: {self._tree.name}", named, self.notes, "branch")
@@ -127,16 +127,12 @@ class RootReader(ParticleReader):
             yield from self._rows_of_table(rows, lambda row, at=at: f"entry {at + row}")  # type: ignore[misc]
 
 
-def _in_one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 def _choose(path: Path, trees: list[str], wanted: str | None) -> str:
-    """The tree that is meant, by its name in the file."""
+    """Name of the tree to read."""
     there = f"the file has {cut(trees)}"
     if wanted is not None:
         if wanted not in trees:
-            raise ConfigError(f"{path}: no tree {wanted!r}; {there}; name one with --tree")
+            raise ConfigError(f"{path}: there is no tree {wanted!r}; {there}; choose one with --tree")
         return wanted
     if len(trees) == 1 or _HEPMC3_TREE in trees:
         return _HEPMC3_TREE if _HEPMC3_TREE in trees else trees[0]
@@ -144,5 +140,5 @@ def _choose(path: Path, trees: list[str], wanted: str | None) -> str:
         if name in trees:
             return name
     raise FileFormatError(
-        f"{path}: which tree? {there}; name one with --tree" if trees else f"{path}: holds no tree of particles"
+        f"{path}: several trees: {there}; choose one with --tree" if trees else f"{path}: there is no tree"
     )

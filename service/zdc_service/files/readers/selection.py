@@ -1,4 +1,4 @@
-"""Which particles of whole events concern a calorimeter."""
+"""Select the particles of whole events that reach a calorimeter."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -19,14 +19,14 @@ _Columns = Mapping[str, NDArray[np.generic]]
 
 
 class Selection:
-    """Neutral particles whose straight line meets the calorimeter's face at +z or at -z.
+    """Selects neutral particles whose straight line reaches the calorimeter's face at +z or at -z.
 
-    Charged particles are left out: the separation dipole sweeps them away before the face.
+    Charged particles are left out, because the separation dipole deflects them away from the face.
 
     Parameters
     ----------
-    skipped : Gets the particles that are left out, counted by reason.
-    calorimeter : Whose face it is.
+    skipped : Counter that gets the number of particles left out, by reason.
+    calorimeter : The calorimeter.
     """
 
     def __init__(self, skipped: Counter[str], calorimeter: Calorimeter = ZN):
@@ -34,7 +34,7 @@ class Selection:
         self._calorimeter = calorimeter
 
     def neutral(self, pdg: NDArray[np.generic]) -> NDArray[np.intp]:
-        """Indices of the neutral particles among N codes; the others are counted."""
+        """Indices of the neutral particles among N PDG codes; counts the others in `skipped`."""
         codes, inverse, counts = np.unique(pdg, return_inverse=True, return_counts=True)
         reasons = [_left_out(int(code)) for code in codes]
         for reason, count in zip(reasons, counts.tolist(), strict=True):
@@ -43,18 +43,18 @@ class Selection:
         return np.flatnonzero(np.array([reason is None for reason in reasons], dtype=bool)[inverse])
 
     def reaching(self, source: object, columns: _Columns, placing: Placing, rows: int) -> Iterator[ParticleBlock]:
-        """Blocks of those that meet the face.
+        """Blocks of the particles that reach the face; counts the others in `skipped`.
 
         Parameters
         ----------
-        source : What messages call the source.
-        columns : As `ParticleBlock.from_columns`, of neutral particles.
-        placing : From columns to what the source calls each row.
-        rows : Particles in a block, at most.
+        source : Name of the source in messages.
+        columns : Columns of neutral particles, as for `ParticleBlock.from_columns`.
+        placing : Makes, from columns, a function that names row i as the source does.
+        rows : Maximum number of particles per block.
 
         Raises
         ------
-        FileFormatError : a number is not finite, or is otherwise wrong for a particle; names it.
+        FileFormatError : a value is not finite, or otherwise invalid. The message names the particle.
         """
         for name in CONDITIONS:
             if name in columns:
@@ -85,7 +85,7 @@ class Selection:
 
 @lru_cache(maxsize=4096)
 def _left_out(pdg: int) -> str | None:
-    """Why particles of this code are no candidates for the face, or None."""
+    """The reason to leave out particles with this PDG code, or None."""
     try:
         _, charge = mass_and_charge(pdg)
     except OutOfRangeError:

@@ -1,1 +1,1 @@
-"""Responses to files: HDF5, NPZ, Parquet, ROOT."""
+"""Writers for responses to HDF5, NPZ, Parquet and ROOT files."""

@@ -1,4 +1,4 @@
-"""Responses in one npz."""
+"""Write responses to a NumPy archive (npz)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,7 +9,7 @@ from zdc_service.files.writers.rows import Rows
 
 
 class NpzWriter(ResultWriter):
-    """One compressed npz, held in memory until the end; arrays are named as in the HDF5 file."""
+    """Collects all rows in memory, and writes one compressed npz at the end; arrays are named as in the HDF5 file."""
 
     block_bytes = 1 << 62
 

@@ -1,4 +1,4 @@
-"""Responses as a table with lists."""
+"""Write responses to Parquet, as a table with lists."""
 
 import json
 from typing import Any
@@ -11,19 +11,19 @@ from zdc_service.files.blocks import hep_package
 from zdc_service.files.writers.results import ResultWriter
 from zdc_service.files.writers.rows import Rows
 
-#: Name of the file's metadata of this project, JSON.
+#: Key of the schema's metadata with the attributes, JSON.
 METADATA = b"zdc_fastsim"
-#: And of the counts, which are known at the end only and so are beside the schema, in the file's own metadata.
+#: Key of the file's metadata with the counts, JSON. They are known only at the end, when the schema is already written.
 COUNTS = b"zdc_fastsim_counts"
 
 
 class ParquetWriter(ResultWriter):
-    """One line a row.
+    """Writes a table with one row per response.
 
     Columns are the nine conditions (float), ``pdg`` (int32), ``particle_id`` and ``row`` (int64), ``side`` (string, A
-    or C), ``channels`` (C numbers), ``event`` and ``barcode`` where the source has them, and ``responses`` (rows *
-    columns numbers, row by row) or the lists ``hits_fibre`` and ``hits_photons``. The file's metadata `METADATA` have
-    the rest as JSON: model, version, seed, units; `COUNTS` have what was read, left out and skipped.
+    or C), ``channels`` (C numbers), ``event`` and ``barcode`` if the source has them, and ``responses`` (rows *
+    columns numbers, row by row) or the lists ``hits_fibre`` and ``hits_photons``. The metadata `METADATA` has the
+    model, version, seed and units as JSON; `COUNTS` has the numbers of particles read, left out and skipped.
     """
 
     packages, purpose = ("pyarrow", "pyarrow.parquet"), "Parquet files"
@@ -60,6 +60,6 @@ class ParquetWriter(ResultWriter):
 
 
 def _fixed_lists(arrow: Any, values: NDArray[np.generic]) -> Any:
-    """A list of always the same length in each row."""
+    """A column with a list of the same length in each row."""
     length = int(np.prod(values.shape[1:]))
     return arrow.FixedSizeListArray.from_arrays(arrow.array(np.ascontiguousarray(values).reshape(-1)), length)

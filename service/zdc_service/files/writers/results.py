@@ -1,4 +1,4 @@
-"""What every writer of responses takes."""
+"""Base class of the writers of responses."""
 
 import json
 from abc import ABC, abstractmethod
@@ -11,13 +11,13 @@ from typing import Self
 from zdc_service.files.blocks import hep_package
 from zdc_service.files.writers.rows import About, Rows
 
-#: Numbers by name, some of them by reason.
+#: Counts by name; a count may be split by reason.
 Counts = Mapping[str, int | Mapping[str, int]]
 
 
 @contextmanager
 def named_failures(path: Path) -> Iterator[None]:
-    """What fails in writing says where, as opening a file does by itself."""
+    """Add the path to an OSError without a file name, such as a full disk."""
     try:
         yield
     except OSError as error:
@@ -27,19 +27,19 @@ def named_failures(path: Path) -> Iterator[None]:
 
 
 class ResultWriter(ABC):
-    """Takes the rows of one job, block after block. The file is good once the ``with`` block was left without error.
+    """Writes the rows of one job, block by block; the file is complete after a ``with`` block without an error.
 
     Parameters
     ----------
-    path : File to write, under a temporary name: what stands there is replaced, and a failure may leave half of it.
-    about : What to say of all rows.
+    path : Temporary path to write to. An existing file is replaced; after an error, the file may be incomplete.
+    about : Attributes of all rows.
     """
 
-    #: Packages of the extra `hep` that it needs, and for what.
+    #: Packages of the extra `hep` that the writer needs, and their purpose for messages.
     packages: tuple[str, ...] = ()
     purpose = ""
 
-    #: Size of the blocks in which rows are written. Each block costs something in most formats; memory grows with it.
+    #: Bytes of the blocks in which rows are written. Smaller blocks cost time in most formats; larger ones cost memory.
     block_bytes = 8 << 20
 
     def __init__(self, path: Path, about: About):
@@ -51,17 +51,17 @@ class ResultWriter(ABC):
 
     @property
     def _flat_counts(self) -> dict[str, str | int]:
-        """What `tell` was told, for formats whose attributes are numbers and texts: counts by reason are JSON."""
+        """The counts given to `tell`, with counts by reason as JSON, for attributes that are numbers or strings."""
         return {name: v if isinstance(v, int) else json.dumps(dict(v)) for name, v in self._counts.items()}
 
     @classmethod
     def check_packages(cls) -> None:
-        """Raise ConfigError where a package that it needs is not installed."""
+        """Raise ConfigError if a package that the writer needs is not installed."""
         for name in cls.packages:
             hep_package(name, cls.purpose)
 
     def append(self, rows: Rows) -> None:
-        """Add rows; each block has the same columns and types, and may have no row.
+        """Add rows. All blocks have the same columns and types; a block may be empty.
 
         Raises
         ------
@@ -73,7 +73,7 @@ class ResultWriter(ABC):
             self._write_gathered()
 
     def tell(self, counts: Counts) -> None:
-        """What holds for all rows and is known after the last one: numbers, and numbers by reason."""
+        """Set the counts of the job, which are known after its last row."""
         self._counts = counts
 
     def _write_gathered(self) -> None:
@@ -84,11 +84,11 @@ class ResultWriter(ABC):
 
     @abstractmethod
     def _write(self, rows: Rows) -> None:
-        """Write a block; the first one makes the file."""
+        """Write a block; the first call creates the file."""
 
     @abstractmethod
     def _close(self) -> None:
-        """Finish the file, with what `tell` was told; called once, whatever happened before."""
+        """Write the counts and close the file; called once, also after an error."""
 
     def __enter__(self) -> Self:
         return self

@@ -1,4 +1,4 @@
-"""Responses as a TTree that ROOT reads."""
+"""Write responses to ROOT, as a TTree."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ TREE, ABOUT = "showers", "about"
 
 
 class RootWriter(ResultWriter):
-    """The tree `TREE`, one entry a row.
+    """Writes the tree `TREE`, with one entry per response.
 
     Branches are the nine conditions (Float_t), ``pdg`` (Int_t), ``particle_id`` and ``row`` (Long64_t), ``side``
-    (Char_t, A or C), ``channels[C]`` (UInt_t), ``event`` and ``barcode`` where the source has them, and
+    (Char_t, A or C), ``channels[C]`` (UInt_t), ``event`` and ``barcode`` if the source has them, and
     ``responses[rows][columns]`` (UShort_t) or ``nhits`` with ``hits_fibre[nhits]`` and ``hits_photons[nhits]``
-    (UShort_t); rates are Float_t. The string `ABOUT` beside it has the rest as JSON: model, version, seed, units.
+    (UShort_t); rates are Float_t. The string `ABOUT` has the model, version, seed, units and counts as JSON.
     """
 
     packages, purpose = ("uproot", "awkward"), "ROOT files"
@@ -63,7 +63,7 @@ class RootWriter(ResultWriter):
 
 
 def _type(values: Any) -> Any:
-    """What uproot makes a branch of."""
+    """The type of a branch, for uproot."""
     if isinstance(values, np.ndarray):
         return np.dtype((values.dtype, values.shape[1:]))
     return values.type.content

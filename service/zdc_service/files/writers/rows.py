@@ -1,4 +1,4 @@
-"""Rows of a job as files hold them: what was simulated beside what came out."""
+"""Rows of a job as files contain them: each response with its particle."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,18 +12,18 @@ from zdc_detector.particles import CONDITIONS, UNITS, Particles
 
 @dataclass(frozen=True)
 class Rows:
-    """Consecutive rows.
+    """M consecutive rows.
 
     Attributes
     ----------
     particles : The particle of each row, length M.
     particle_id : Number of that particle in the job, int64, shape (M,).
-    row : Number of each row, which with the seed gives its random numbers, int64, shape (M,).
+    row : Number of each row, int64, shape (M,). Seed and row determine the random numbers of a row.
     side : ``A`` (+z) or ``C`` (-z), bytes S1, shape (M,).
     channels : Photon sums, uint32 counts or float32 rates, shape (M, C).
-    columns : What the source called each row's particle, int64, each of shape (M,).
-    response : Photons per fibre, uint16 counts or float32 rates, shape (M, rows, columns), where asked for.
-    hits : Where asked for.
+    columns : ``event`` and ``barcode`` of each row's particle, if the source has them, int64, each of shape (M,).
+    response : Photons per fibre, uint16 counts or float32 rates, shape (M, rows, columns); None unless requested.
+    hits : The lit fibres; None unless requested.
     """
 
     particles: Particles
@@ -40,7 +40,7 @@ class Rows:
 
     @property
     def nbytes(self) -> int:
-        """Size of its largest arrays."""
+        """Size of the largest arrays [bytes]."""
         size = self.channels.nbytes + self.particles.conditions.nbytes
         if self.response is not None:
             size += self.response.nbytes
@@ -50,7 +50,7 @@ class Rows:
 
     @classmethod
     def concatenate(cls, blocks: Sequence["Rows"]) -> "Rows":
-        """All rows of one block or more, in order."""
+        """The rows of all blocks, in order; there is at least one block."""
         first = blocks[0]
         if len(blocks) == 1:
             return first
@@ -70,13 +70,13 @@ class Rows:
 
 @dataclass(frozen=True)
 class About:
-    """What holds for all rows of a file.
+    """Attributes of all rows of a file.
 
     Attributes
     ----------
     shape : Fibres along x and y.
     channel_names : Names of the C channels.
-    attributes : Model, version, seed and whatever else belongs to the file, by name.
+    attributes : Model, version, seed and other attributes of the file, by name.
     """
 
     shape: tuple[int, int]
@@ -84,7 +84,7 @@ class About:
     attributes: Mapping[str, str | int]
 
     def as_json(self, counts: Mapping[str, int | Mapping[str, int]] = {}) -> str:
-        """All of it and the counts in one text, with units, for formats without attributes of their own."""
+        """All attributes with units and counts as JSON, for formats without attributes."""
         described = {
             **self.attributes,
             **counts,

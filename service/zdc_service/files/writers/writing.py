@@ -1,4 +1,4 @@
-"""Which writer writes which file of responses."""
+"""Choose the writer for a file of responses."""
 
 import os
 from pathlib import Path
@@ -12,7 +12,7 @@ from zdc_service.files.writers.results import ResultWriter
 from zdc_service.files.writers.root_results import RootWriter
 from zdc_service.files.writers.rows import About
 
-#: Endings of file names, and who writes them.
+#: Endings of file names, and their writers.
 WRITERS: dict[str, type[ResultWriter]] = {
     ".h5": Hdf5Writer,
     ".hdf5": Hdf5Writer,
@@ -23,24 +23,24 @@ WRITERS: dict[str, type[ResultWriter]] = {
 
 
 def check_output(path: Path) -> None:
-    """Refuse what cannot become a file of responses, before anything is simulated.
+    """Refuse a path that cannot become a file of responses, before the simulation starts.
 
     Raises
     ------
-    ConfigError : an unknown ending, a folder that is not there or may not be written to, a folder of that name, or a
-        package that is not installed.
+    ConfigError : the ending is unknown, the path is a folder, its folder does not exist or is not writable, or a
+        package for the format is not installed.
     """
     if path.suffix not in WRITERS:
-        raise ConfigError(f"{path}: a file of responses ends in {', '.join(WRITERS)}")
+        raise ConfigError(f"{path}: the name of a file of responses must end in {', '.join(WRITERS)}")
     if path.is_dir():
-        raise ConfigError(f"{path}: is a folder; name a file")
+        raise ConfigError(f"{path}: this is a folder; name a file")
     if not path.parent.is_dir():
-        raise ConfigError(f"{path}: the folder {path.parent} does not exist; make it first")
+        raise ConfigError(f"{path}: the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise ConfigError(f"{path}: the folder {path.parent} cannot be written to; name another")
+        raise ConfigError(f"{path}: no permission to write to the folder {path.parent}; choose another folder")
     WRITERS[path.suffix].check_packages()
 
 
 def create_results(path: Path, about: About) -> ResultWriter:
-    """A writer for responses, chosen by the ending of the file's name, which `check_output` has passed."""
+    """Create the writer for the ending of the file's name, which `check_output` must have accepted."""
     return WRITERS[path.suffix](path, about)

@@ -20,7 +20,7 @@ def test_each_particle_of_a_file_of_responses_is_read_once(tmp_path: Path) -> No
     np.testing.assert_array_equal(particles.pdg, showers.particles.pdg[first])
     np.testing.assert_array_equal(particles.conditions, showers.particles.conditions[first])
     assert reader.progress == (30, 30)
-    assert reader.notes == ["its 120 rows are repeated simulations; each particle is taken once"]
+    assert reader.notes == ["its 120 rows are repeated simulations; each particle is read once"]
     assert blocks[1].place(2) == f"row {first[9]}"
     assert reader.count == 30
 
@@ -34,7 +34,7 @@ def test_only_some_particles_are_read(tmp_path: Path, start: int, stop: int) -> 
     assert [block.place(i) for block in reader for i in range(len(block.particles))] == whole[start:stop]
 
 
-def test_the_shipped_files_are_particles_too() -> None:
+def test_the_shipped_data_are_read() -> None:
     path = DATA / "zn_geant4_test.h5"
     particles = Particles.concatenate([block.particles for block in open_particles(path)])
     assert len(particles) == 300
@@ -42,7 +42,7 @@ def test_the_shipped_files_are_particles_too() -> None:
     assert {row.tobytes() for row in particles.conditions[:, 1:7]} == known
 
 
-def test_names_of_particles_in_their_source_are_kept(tmp_path: Path) -> None:
+def test_event_and_barcode_are_kept(tmp_path: Path) -> None:
     showers = toy_showers(6)
     path = write_showers(tmp_path / "toy.h5", showers)
     with h5py.File(path, "a") as file:
@@ -62,8 +62,8 @@ def test_a_wrong_particle_is_named_by_its_row(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "values", "message"),
     [
-        ("pdg", None, "holds no data set 'pdg' of 1 dimensions"),
-        ("particles", np.zeros((6, 8)), "particles has 8 columns; it needs energy"),
+        ("pdg", None, "there is no data set 'pdg' with 1 dimension"),
+        ("particles", np.zeros((6, 8)), "particles has 8 columns; it must have energy"),
         ("particle_id", np.zeros(5, dtype=int), "numbers of rows differ: pdg has 6, particle_id has 5"),
     ],
 )
@@ -79,7 +79,7 @@ def test_other_layouts_are_refused(
         open_particles(path)
 
 
-def test_what_is_no_hdf5_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_hdf5_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "toy.h5"
     path.write_text("pdg,px,py,pz\n")
     with pytest.raises(FileFormatError, match=r"toy\.h5: cannot be read as HDF5"):

@@ -19,7 +19,7 @@ Row = tuple[int, float, float, float]
 
 
 def independent_count(path: Path) -> tuple[Counter[str], set[tuple[int, int]]]:
-    """Reasons and the kept (event, id) by reading the text of a file in GeV whose vertices are all at the origin."""
+    """Reasons and kept (event, id), from the text of a file in GeV with all vertices at the origin."""
     neutral = {22, 111, 130, 310, 311, 221, 2112, 3122, 3212, 3322, 12, 14, 16, 421, 441, 511, 531, 4132, 5122}
     counts: Counter[str] = Counter()
     kept = set()
@@ -151,13 +151,13 @@ def test_every_reason_is_counted(tmp_path: Path) -> None:
     assert reader.skipped == {"charged": 2, "misses the face": 3, "not in the PDG table": 1}
 
 
-def test_a_file_cut_short_is_refused_wherever_it_was_cut(tmp_path: Path) -> None:
+def test_a_truncated_file_is_refused(tmp_path: Path) -> None:
     whole = gzip.decompress(EXCERPT.read_bytes())
     between_events = whole.index(b"\nE 7 ") + 1
     for cut in (len(whole) // 2, between_events, len(whole) - 40):
         path = tmp_path / "events.hepmc3"
         path.write_bytes(whole[:cut])
-        with pytest.raises(FileFormatError, match=r"cut short|write the file again"):
+        with pytest.raises(FileFormatError, match=r"truncated|write the file again"):
             list(open_particles(path))
 
 
@@ -166,12 +166,12 @@ def test_damaged_compression_is_refused(tmp_path: Path) -> None:
     data = EXCERPT.read_bytes()
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(
-        FileFormatError, match=r"after [1-9]+ events: the gzip stream is cut short; write the file again"
+        FileFormatError, match=r"after [1-9]+ events: the gzip stream is truncated; write the file again"
     ):
         list(open_particles(path))
 
 
-def test_compression_is_told_by_the_content(tmp_path: Path) -> None:
+def test_compression_is_recognised_from_the_content(tmp_path: Path) -> None:
     expected = only_block(EXCERPT).particles.conditions
     for name, content in (
         ("a.hepmc3.gz", gzip.decompress(EXCERPT.read_bytes()) + b"\n" * 600),
@@ -195,6 +195,6 @@ def test_a_damaged_record_is_refused_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "events.hepmc3"
     path.write_bytes(b"\n".join(lines))
     with pytest.raises(
-        FileFormatError, match=r"after 2 events: event 2, line \d+: 'P 6 -1 garbage' has a wrong number, or too few"
+        FileFormatError, match=r"after 2 events: event 2, line \d+: 'P 6 -1 garbage' has an invalid number, or too few"
     ):
         list(open_particles(path))

@@ -1,4 +1,4 @@
-"""Files that HepMC3's own library writes and reads are read equally: random events, and texts that it accepts."""
+"""Our reader and HepMC3's library agree: on random events, and on texts that the library accepts."""
 
 import random
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from zdc_service.files.readers.hepmc_event import HepMCEvent
 from zdc_service.files.readers.hepmc_listing import event_texts
 from zdc_service.files.readers.opening import open_bytes
 
-#: PDG code, status, whether it ends, momentum [GeV/c] and vertex [cm] of each particle.
+#: PDG code, status code, whether it decays, momentum [GeV/c] and vertex [cm] of each particle.
 Rows = list[tuple[int, int, bool, tuple[float, ...]]]
 
 RUN = """\
@@ -78,7 +78,7 @@ def four_vector(random_numbers: random.Random) -> pyhepmc.FourVector:
 
 
 def random_event(random_numbers: random.Random, run: pyhepmc.GenRunInfo | None) -> pyhepmc.GenEvent:
-    """Vertices with and without a place, of one particle or several, attributes, weights, all kinds of information."""
+    """An event with vertices with and without position, of one or several particles, attributes and weights."""
     choice, chance = random_numbers.choice, random_numbers.random
 
     def particle(status: int) -> pyhepmc.GenParticle:
@@ -91,7 +91,7 @@ def random_event(random_numbers: random.Random, run: pyhepmc.GenRunInfo | None) 
     )
     event.event_number = choice([0, 7, -3, 2**31 - 1])
     free = [particle(4) for _ in range(2)]
-    incoming = 2  # of the first vertex; of the others one, since several without a place may come from several places
+    incoming = 2  # of the first vertex; the others have one, because several may have different origins
     for _ in range(random_numbers.randint(1, 7)):
         vertex = choice([pyhepmc.GenVertex, lambda: pyhepmc.GenVertex(four_vector(random_numbers))])()
         for _ in range(incoming):
@@ -174,7 +174,7 @@ SECOND = TEXT.index("E 2 ")
         "numbers",
     ],
 )
-def test_texts_that_hepmc_accepts_are_read_as_it_reads_them(tmp_path: Path, text: str) -> None:
+def test_texts_that_hepmc_accepts_are_read_like_by_hepmc(tmp_path: Path, text: str) -> None:
     path = tmp_path / "events.hepmc3"
     path.write_text(text, newline="")
     assert ours(path) == theirs(path)
@@ -182,15 +182,15 @@ def test_texts_that_hepmc_accepts_are_read_as_it_reads_them(tmp_path: Path, text
 
 
 @pytest.mark.parametrize("left", ["", "HepMC::", "HepMC::Asciiv3-END_EV"])
-def test_a_file_that_is_cut_within_its_end_is_called_cut_short(tmp_path: Path, left: str) -> None:
+def test_a_file_truncated_within_its_last_line_is_refused(tmp_path: Path, left: str) -> None:
     path = tmp_path / "events.hepmc3"
     path.write_text(TEXT[: TEXT.index("HepMC::Asciiv3-END")] + left)
-    with pytest.raises(FileFormatError, match="ends without its END_EVENT_LISTING line: it was cut short"):
+    with pytest.raises(FileFormatError, match="the file has no END_EVENT_LISTING line: it is truncated"):
         list(open_particles(path))
 
 
-def test_a_vertex_of_hepmc2_without_a_place_is_where_its_first_particle_is_from(tmp_path: Path) -> None:
-    """Its particles from nowhere are its first, as HepMC3 takes them."""
+def test_a_vertex_of_hepmc2_without_position_inherits_that_of_its_first_particle(tmp_path: Path) -> None:
+    """Incoming particles without a production vertex count first, as in HepMC3."""
     path = tmp_path / "events.hepmc2"
     path.write_text(
         "HepMC::IO_GenEvent-START_EVENT_LISTING\nE 0 -1 0 0 0 0 0 2 1 4 0 0\nU GEV CM\n"
@@ -206,8 +206,8 @@ def test_a_vertex_of_hepmc2_without_a_place_is_where_its_first_particle_is_from(
 
 
 @pytest.mark.parametrize("number", [-5, 2**31, 2**53 + 1, 2**63 - 1])
-def test_event_numbers_are_kept_whole(tmp_path: Path, number: int) -> None:
-    """HepMC3's own reader cuts them to 32 bits."""
+def test_event_numbers_keep_all_digits(tmp_path: Path, number: int) -> None:
+    """HepMC3's reader truncates them to 32 bits."""
     path = tmp_path / "events.hepmc3"
     path.write_text(TEXT.replace("E 2 ", f"E {number} "))
     assert [found for found, _ in ours(path)] == [1, number]
@@ -216,5 +216,5 @@ def test_event_numbers_are_kept_whole(tmp_path: Path, number: int) -> None:
 def test_an_event_number_beyond_int64_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "events.hepmc3"
     path.write_text(TEXT.replace("E 2 ", f"E {2**63} "))
-    with pytest.raises(FileFormatError, match=f"line 15: event number {2**63} is beyond {2**63 - 1}, the largest"):
+    with pytest.raises(FileFormatError, match=f"line 15: event number {2**63} is outside the range of int64"):
         list(open_particles(path))

@@ -1,4 +1,4 @@
-"""Tables as other programs write them: odd types, nulls, records, statuses, extra columns, in every container."""
+"""Tables of other programs in all formats: unusual types, nulls, records, status codes, extra columns."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -58,16 +58,16 @@ def codes(reader: ParticleReader) -> list[int]:
 
 
 @every_container
-def test_other_columns_are_passed_over_and_named_once(tmp_path: Path, ending: str) -> None:
+def test_other_columns_are_ignored_and_named_once(tmp_path: Path, ending: str) -> None:
     reader = open_particles(write(tmp_path, ending, TWO | {"weight": [1.0, 2.0], "colour": [3, 4]}), 1)
     assert codes(reader) == [2112, 22]
     (note,) = reader.notes
-    assert note.startswith("passed over ")
+    assert note.startswith("ignored ")
     assert sorted(note.split()[-2:]) in (["colour", "weight,"], ["colour,", "weight"])
 
 
 @every_container
-def test_a_status_is_honoured(tmp_path: Path, ending: str) -> None:
+def test_particles_are_selected_by_status(tmp_path: Path, ending: str) -> None:
     path = write(tmp_path, ending, TWO | {"status": [2, 1], "event": [7, 8]})
     reader = open_particles(path)
     (block,) = reader
@@ -79,8 +79,8 @@ def test_a_status_is_honoured(tmp_path: Path, ending: str) -> None:
 
 
 @every_container
-def test_names_in_other_letters_are_not_passed_over(tmp_path: Path, ending: str) -> None:
-    with pytest.raises(FileFormatError, match=r"'Vz': is 'vz' meant\? Rename it so, or leave it out"):
+def test_column_names_in_upper_case_are_refused(tmp_path: Path, ending: str) -> None:
+    with pytest.raises(FileFormatError, match=r"unknown .* 'Vz'; rename it to 'vz', or remove it"):
         codes(open_particles(write(tmp_path, ending, TWO | {"Vz": [1.0, 2.0]})))
 
 
@@ -88,7 +88,7 @@ def test_names_in_other_letters_are_not_passed_over(tmp_path: Path, ending: str)
 def test_messages_do_not_list_every_column(tmp_path: Path, ending: str) -> None:
     columns = {f"column_number_{i}": [1.0, 2.0] for i in range(300)}
     with pytest.raises(
-        FileFormatError, match=r"there is no .* 'pdg'; it has column_number_.* and 29[0-9] more"
+        FileFormatError, match=r"there is no .* 'pdg'; found column_number_.* and 29[0-9] more"
     ) as caught:
         codes(open_particles(write(tmp_path, ending, columns)))
     assert len(str(caught.value)) < 400 + len(str(tmp_path))
@@ -97,7 +97,7 @@ def test_messages_do_not_list_every_column(tmp_path: Path, ending: str) -> None:
 @every_container
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("name", ["px", "pz", "vx"])
-def test_what_is_not_finite_is_refused(tmp_path: Path, ending: str, name: str, value: float) -> None:
+def test_values_that_are_not_finite_are_refused(tmp_path: Path, ending: str, name: str, value: float) -> None:
     columns = TWO | {"vx": [0.0, 0.0]}
     with pytest.raises(FileFormatError, match=rf"1: {name} = (nan|inf).* must be finite|line 3: {name} = (nan|inf)"):
         codes(open_particles(write(tmp_path, ending, columns | {name: [columns[name][0], value]})))
@@ -106,7 +106,7 @@ def test_what_is_not_finite_is_refused(tmp_path: Path, ending: str, name: str, v
 @pytest.mark.parametrize("ending", [".parquet", ".root"])
 @pytest.mark.parametrize("value", [float("nan"), float("-inf")])
 @pytest.mark.parametrize("name", ["px", "pz", "vx"])
-def test_what_is_not_finite_is_refused_in_lists(tmp_path: Path, ending: str, name: str, value: float) -> None:
+def test_values_that_are_not_finite_are_refused_in_lists(tmp_path: Path, ending: str, name: str, value: float) -> None:
     columns: dict[str, Any] = {key: [values, []] for key, values in (TWO | {"vx": [0.0, 0.0]}).items()}
     columns[name] = [[columns[name][0][0], value], []]
     with pytest.raises(FileFormatError, match=rf"event 0, particle 1: {name} = (nan|-inf) must be finite"):
@@ -114,7 +114,7 @@ def test_what_is_not_finite_is_refused_in_lists(tmp_path: Path, ending: str, nam
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".root"])
-def test_one_status_of_an_event_holds_for_its_particles(tmp_path: Path, ending: str) -> None:
+def test_a_status_per_event_applies_to_all_its_particles(tmp_path: Path, ending: str) -> None:
     columns: dict[str, Any] = {name: [values, values] for name, values in TWO.items()}
     reader = open_particles(write(tmp_path, ending, columns | {"status": [1, 2]}))
     assert codes(reader) == [2112, 22]
@@ -140,17 +140,20 @@ def test_types_of_arrow_are_read(tmp_path: Path, columns: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"status": [True, False]}, "column 'status' has type bool; it needs numbers"),
-        ({"pdg": ["neutron", "gamma"]}, "column 'pdg' has type string; it needs numbers"),
+        ({"status": [True, False]}, "column 'status' has type bool; it must have numbers"),
+        ({"pdg": ["neutron", "gamma"]}, "column 'pdg' has type string; it must have numbers"),
         ({"pdg": np.array([3122, 22], dtype=np.float16)}, "row 0: pdg = 3122.0 may have been rounded: float16 holds"),
         ({"pdg": pa.array([2112, 10**25], pa.decimal128(30, 0))}, "row 1: pdg = 1e+25 may have been rounded"),
-        ({"vx": pa.nulls(2)}, "column 'vx' has type null; it needs numbers"),
-        ({"event": pa.array([1, 2], pa.timestamp("s"))}, "column 'event' has type timestamp[ms]; it needs numbers"),
-        ({"pz": pa.array([1500, None], pa.decimal128(12, 3))}, "row 1: pz is null; fill it in"),
-        ({"pdg": [[[2112]], [[22]]]}, "column 'pdg' has type list<element: list<element: int64>>; it needs numbers"),
+        ({"vx": pa.nulls(2)}, "column 'vx' has type null; it must have numbers"),
+        ({"event": pa.array([1, 2], pa.timestamp("s"))}, "column 'event' has type timestamp[ms]; it must have numbers"),
+        ({"pz": pa.array([1500, None], pa.decimal128(12, 3))}, "row 1: pz is null; write a number"),
+        (
+            {"pdg": [[[2112]], [[22]]]},
+            "column 'pdg' has type list<element: list<element: int64>>; it must have numbers",
+        ),
     ],
 )
-def test_types_that_are_no_numbers_are_named(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+def test_errors_name_columns_that_are_not_numeric(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
     with pytest.raises(FileFormatError) as caught:
         codes(open_particles(parquet(tmp_path / "a.parquet", TWO | columns)))
     assert message in str(caught.value)
@@ -160,12 +163,15 @@ def test_types_that_are_no_numbers_are_named(tmp_path: Path, columns: dict[str, 
     ("columns", "message"),
     [
         ({"p": pa.array([ONE, None], RECORD)}, "row 1: pdg is null"),
-        ({"p": pa.array([[ONE, None]], pa.list_(RECORD))}, "entry 0: pdg is null for a number"),
-        ({"p": pa.array([[ONE], None], pa.list_(RECORD))}, "entry 1: pdg is null for a list"),
-        ({"p": pa.array([[ONE]], pa.list_(RECORD)), "px": [5.0]}, "'px' is a column and in 'p'; leave one out"),
+        ({"p": pa.array([[ONE, None]], pa.list_(RECORD))}, "entry 0: pdg is null; write a number"),
+        ({"p": pa.array([[ONE], None], pa.list_(RECORD))}, "entry 1: pdg is null; write an empty list"),
+        (
+            {"p": pa.array([[ONE]], pa.list_(RECORD)), "px": [5.0]},
+            "'px' is both a column and a field of 'p'; remove one",
+        ),
     ],
 )
-def test_records_with_holes_are_named(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+def test_errors_name_nulls_in_records(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
     with pytest.raises(FileFormatError) as caught:
         codes(open_particles(parquet(tmp_path / "a.parquet", columns)))
     assert message in str(caught.value)
@@ -182,26 +188,26 @@ def test_big_endian_columns_of_hdf5_are_read(tmp_path: Path) -> None:
     ("columns", "message"),
     [
         ({"particles": np.zeros(3, dtype=[("pdg", "i4"), ("px", "f8")])}, "groups and compound types are not read"),
-        ({"g/pdg": [1], "g/px": [1.0]}, "has no data set 'pdg' beside g: groups and compound types are not read"),
-        (TWO | {"pdg": np.array([b"n", b"g"])}, "data set 'pdg' has type |S1; it needs numbers"),
+        ({"g/pdg": [1], "g/px": [1.0]}, "there is no data set 'pdg', only g; groups and compound types are not read"),
+        (TWO | {"pdg": np.array([b"n", b"g"])}, "data set 'pdg' has type |S1; it must have numbers"),
         (TWO | {"px": [0.0] * 3}, "numbers of rows differ: pdg has 2, px has 3"),
-        (TWO | {"vx": 3.0}, "holds no data set 'vx' of 1 dimensions"),
-        (TWO | {"vx": h5py.SoftLink("/nowhere")}, "holds no data set 'vx' of 1 dimensions"),
-        (TWO | {"vx": h5py.Empty("f8")}, "holds no data set 'vx' of 1 dimensions"),
+        (TWO | {"vx": 3.0}, "there is no data set 'vx' with 1 dimension"),
+        (TWO | {"vx": h5py.SoftLink("/nowhere")}, "there is no data set 'vx' with 1 dimension"),
+        (TWO | {"vx": h5py.Empty("f8")}, "there is no data set 'vx' with 1 dimension"),
     ],
 )
-def test_other_layouts_of_hdf5_are_named(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
+def test_errors_describe_unknown_layouts_of_hdf5(tmp_path: Path, columns: dict[str, Any], message: str) -> None:
     with pytest.raises(FileFormatError) as caught:
         codes(open_particles(hdf5(tmp_path / "a.h5", columns)))
     assert message in str(caught.value)
 
 
-def test_hepmc3s_own_trees_are_called_what_they_are(tmp_path: Path) -> None:
+def test_trees_of_hepmc3_are_refused_with_the_remedy(tmp_path: Path) -> None:
     with uproot.recreate(tmp_path / "a.root") as file:
         file.mktree("hepmc3_tree", {"event_number": np.dtype("i4")})
         file.mktree("other", {"event_number": np.dtype("i4")})
     with pytest.raises(
-        FileFormatError, match=r"hepmc3_tree is HepMC3's own form of events in ROOT files, .* as HepMC3 text"
+        FileFormatError, match=r"hepmc3_tree is HepMC3's format of events in ROOT files, .* as HepMC3 text"
     ):
         open_particles(tmp_path / "a.root")
 
@@ -213,14 +219,17 @@ def test_hepmc3s_own_trees_are_called_what_they_are(tmp_path: Path) -> None:
         ("pdg,px,py,pz\n0x840,0,0,1\n", "line 2: pdg = '0x840' is not a whole number"),
         ("pdg,px,py,pz\nneutron,0,0,1\n", "line 2: pdg = 'neutron' is not a whole number"),
         ("pdg,px,py,pz\n2112,,0,1\n", "line 2: px = '' is not a number"),
-        ("pdg,px,py,pz,event\n2112,0,0,1,99999999999999999999\n", "event = '99999999999999999999' is beyond 9223372"),
+        (
+            "pdg,px,py,pz,event\n2112,0,0,1,99999999999999999999\n",
+            "event = '99999999999999999999' is outside the range of int64",
+        ),
         ('pdg,px,py,pz\n"2112,0,0,1\n2112,0,0,1\n', "after line 3: unexpected end of data"),
         ("pdg,px,py,pz\n# a comment\n", "line 2 has 1 value; the header has 4 columns"),
         ("pdg,px,py,pz\n" + "x" * 9000 + ",0,0,1\n", "... is not a whole number"),
         ("pdg,px,py,pz\n" + "1" * 2_000_000 + "\n", "after line 2: a line of more than 1048576 characters"),
     ],
 )
-def test_odd_cells_of_csv_are_named(tmp_path: Path, text: str, message: str) -> None:
+def test_errors_name_invalid_cells_of_csv(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.csv").write_text(text)
     with pytest.raises(FileFormatError) as caught:
         codes(open_particles(tmp_path / "a.csv"))

@@ -13,7 +13,7 @@ from helpers.files.table_files import FEW, read_all, table
 from zdc_common.errors import FileFormatError
 from zdc_service.files import open_particles
 
-#: Prints how much more memory [kB] reading all blocks of a file takes than reading the first.
+#: Prints the increase of memory [kB] between reading the first block of a file and reading all.
 READ_ALL = """
 import resource, sys
 from pathlib import Path
@@ -54,16 +54,19 @@ def test_parquet_names_the_row_of_a_null_and_of_a_wrong_value(tmp_path: Path) ->
     ("column", "message"),
     [
         ({"event": [1.5]}, "row 0: event = 1.5 must be a whole number"),
-        ({"event": np.array([2**24 + 2], dtype=np.float32)}, "may have been rounded: float32 holds each whole number"),
-        ({"event": np.array([2**63], dtype=np.uint64)}, "event = 9223372036854775808 is beyond 9223372036854775807"),
+        (
+            {"event": np.array([2**24 + 2], dtype=np.float32)},
+            "may have been rounded: float32 holds whole numbers exactly",
+        ),
+        ({"event": np.array([2**63], dtype=np.uint64)}, "event = 9223372036854775808 is outside the range of int64"),
         ({"event": [float("nan")]}, "row 0: event = nan must be a whole number"),
         ({"pdg": [22.5]}, "row 0: pdg = 22.5 must be a whole number"),
-        ({"vx": ["a"]}, "column 'vx' has type string; it needs numbers"),
-        ({"vx": [[1.0]]}, "column 'vx' has type list<element: double>; it needs numbers"),
-        ({"pdg": [["a"]]}, "column 'pdg' has type list<element: string>; it needs numbers"),
+        ({"vx": ["a"]}, "column 'vx' has type string; it must have numbers"),
+        ({"vx": [[1.0]]}, "column 'vx' has type list<element: double>; it must have numbers"),
+        ({"pdg": [["a"]]}, "column 'pdg' has type list<element: string>; it must have numbers"),
         ({"pdg": [[22]], "px": [[0.0, 1.0]]}, "entry 0: pdg has 1 particle and px has 2; the lists"),
-        ({"pdg": [[22, 22]], "px": [[None, 1.0]]}, "entry 0: px is null for a number; fill it in"),
-        ({"pdg": pa.array([None], pa.list_(pa.int32()))}, "entry 0: pdg is null for a list; fill an empty list"),
+        ({"pdg": [[22, 22]], "px": [[None, 1.0]]}, "entry 0: px is null; write a number"),
+        ({"pdg": pa.array([None], pa.list_(pa.int32()))}, "entry 0: pdg is null; write an empty list"),
         ({"pdg": [[22.5]]}, "entry 0: pdg = 22.5 must be a whole number"),
     ],
 )
@@ -75,7 +78,7 @@ def test_parquet_names_a_wrong_column(tmp_path: Path, column: dict[str, list[obj
     assert message in str(caught.value)
 
 
-def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_parquet_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "particles.parquet"
     path.write_text("pdg,px\n")
     with pytest.raises(FileFormatError, match="cannot be read as Parquet"):
@@ -87,7 +90,7 @@ def test_parquet_of_chosen_rows_has_the_index_of_pandas(tmp_path: Path) -> None:
     reader = open_particles(tmp_path / "particles.parquet")
     (block,) = list(reader)
     assert block.particles.pdg.tolist() == [22, 2112, 22]
-    assert reader.notes == ["passed over column __index_level_0__"]
+    assert reader.notes == ["ignored column __index_level_0__"]
 
 
 @pytest.mark.parametrize("group", [7, 10, 100])
@@ -107,7 +110,7 @@ def test_only_some_rows_of_parquet_are_read(tmp_path: Path, group: int, start: i
     assert reader.progress == (len(found), len(found))
 
 
-def test_names_that_are_no_text_are_refused(tmp_path: Path) -> None:
+def test_column_names_that_are_not_utf8_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     pq.write_table(pa.table({**FEW, "weight": [1.0] * len(FEW["pdg"])}), path, store_schema=False)
     path.write_bytes(path.read_bytes().replace(b"weight", b"\xc3eight"))

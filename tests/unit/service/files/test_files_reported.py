@@ -1,4 +1,4 @@
-"""Small files made after public bug reports of other tools, and what is right for each (`tests/data/odd`)."""
+"""Small files from public bug reports of other tools, with the correct result for each (`tests/data/odd`)."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def codes(reader: ParticleReader) -> list[int]:
         (
             "mislabelled_io_genevent.hepmc3",
             [2112, 22],
-            "left out 2: 1 charged, 1 misses the face; its listing is named",
+            "left out 2: 1 charged, 1 misses the face; its listing names one",
         ),
         ("units.hepmc3.zst", [2112, 22], "left out 2: 1 charged, 1 misses the face"),
         ("units.hepmc3.bz2", [2112, 22], "left out 2: 1 charged, 1 misses the face"),
@@ -35,12 +35,12 @@ def codes(reader: ParticleReader) -> list[int]:
         ),
         ("status.root", [2112, 22, 22], "left out 2: 2 of status 2; --status takes"),
         ("decimal.parquet", [2112, 22], "read 2 particles"),
-        ("extra_weight.parquet", [2112, 22], "read 2 particles; passed over column weight"),
+        ("extra_weight.parquet", [2112, 22], "read 2 particles; ignored column weight"),
         ("records.parquet", [2112, 22], "read 2 particles"),
         ("h5_columns.h5", [2112, 22], "read 2 particles"),
     ],
 )
-def test_what_is_right_is_read(name: str, expected: list[int], said: str) -> None:
+def test_valid_files_are_read(name: str, expected: list[int], said: str) -> None:
     reader = open_particles(ODD / name)
     assert codes(reader) == expected
     assert said in read_line(reader)
@@ -49,15 +49,18 @@ def test_what_is_right_is_read(name: str, expected: list[int], said: str) -> Non
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("lowercase_units.hepmc3", "event 7, line 4: 'U gev mm' names units that HepMC does not know: they are GEV or"),
+        ("lowercase_units.hepmc3", "event 7, line 4: 'U gev mm' has unknown units; they must be GEV or"),
         ("nan.hepmc3", "event 7, particle 3: pz = nan must be finite"),
-        ("too_few_vertices.hepmc3", "event 1, line 3: says 2 vertices and has 1; it is damaged or cut short"),
-        ("empty.hepmc3", "empty.hepmc3: is empty"),
-        ("uint64_event.parquet", "row 0: event = 9223372036854775813 is beyond 9223372036854775807, the largest"),
-        ("list_null_inside.parquet", "entry 0: px is null for a number; fill it in or leave the particle out"),
+        (
+            "too_few_vertices.hepmc3",
+            "event 1, line 3: the event announces 2 vertices but has 1; it is damaged or truncated",
+        ),
+        ("empty.hepmc3", "empty.hepmc3: the file is empty"),
+        ("uint64_event.parquet", "row 0: event = 9223372036854775813 is outside the range of int64"),
+        ("list_null_inside.parquet", "entry 0: px is null; write a number, or leave the particle out"),
     ],
 )
-def test_what_is_wrong_is_named(name: str, message: str, capfd: pytest.CaptureFixture[str]) -> None:
+def test_errors_name_the_invalid_line(name: str, message: str, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(FileFormatError) as caught:
         codes(open_particles(ODD / name))
     assert message in str(caught.value)
@@ -66,19 +69,19 @@ def test_what_is_wrong_is_named(name: str, message: str, capfd: pytest.CaptureFi
 
 
 @pytest.mark.parametrize("name", ["units.hepmc3.zst", "units.hepmc3.bz2"])
-def test_packed_files_have_the_units_of_what_is_in_them(name: str) -> None:
+def test_compressed_files_are_read_in_their_units(name: str) -> None:
     (block,) = open_particles(ODD / name)
     (plain,) = open_particles(ODD / "mislabelled_io_genevent.hepmc3")
     np.testing.assert_array_equal(block.particles.conditions, plain.particles.conditions)
     assert plain.particles.conditions[0, VX] == np.float32(0.05)  # 0.5 mm
 
 
-def test_statuses_are_chosen() -> None:
+def test_statuses_can_be_chosen() -> None:
     reader = open_particles(ODD / "spectators_only_status14.hepmc3", statuses=(1, 14))
     assert codes(reader) == [2112] * 3
     assert (reader.read, reader.skipped) == (4, {"charged": 1})
     reader = open_particles(ODD / "status.root", statuses=(2,))
     assert codes(reader) == [3122, 111]
     assert reader.skipped == {"of status 1": 3}
-    with pytest.raises(ConfigError, match=r"has no column 'status'; leave out --status, or add the column"):
+    with pytest.raises(ConfigError, match=r"there is no column 'status'; leave out --status, or add the column"):
         open_particles(ODD / "decimal.parquet", statuses=(1,))

@@ -1,4 +1,4 @@
-"""Particles from ROOT files, as uproot writes them."""
+"""Particles from ROOT files written by uproot."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def table(rows: int) -> Columns:
 
 
 def write(path: Path, trees: dict[str, dict[str, Any]], parts: int = 1) -> Path:
-    """TTrees whose entries come in so many baskets."""
+    """A function that writes a TTree with this number of baskets."""
     with uproot.recreate(path) as file:
         for name, branches in trees.items():
             file.mktree(name, {key: branch_type(values) for key, values in branches.items()})
@@ -65,7 +65,7 @@ def test_one_entry_a_particle(tmp_path: Path) -> None:
     np.testing.assert_array_equal(particles.pdg, columns["pdg"])
     np.testing.assert_array_equal(found["event"], columns["event"])
     assert (reader.read, reader.progress) == (1000, (1000, 1000))
-    assert reader.notes == ["passed over branch weight"]
+    assert reader.notes == ["ignored branch weight"]
 
 
 @pytest.mark.parametrize("kind", ["TTree", "RNTuple", "Parquet"])
@@ -112,15 +112,15 @@ def test_the_tree_is_chosen(tmp_path: Path) -> None:
     both = write(tmp_path / "both.root", trees)
     assert sum(len(block.particles) for block in read_all(both)) == 5
     other = write(tmp_path / "other.root", {"run": {"number": np.arange(3)}, "mine": table(6)})
-    with pytest.raises(FileFormatError, match=r"which tree\? the file has run, mine; name one with --tree"):
+    with pytest.raises(FileFormatError, match=r"several trees: the file has run, mine; choose one with --tree"):
         read_all(other)
     assert sum(len(block.particles) for block in read_all(other, tree="mine")) == 6
-    with pytest.raises(ConfigError, match="no tree 'yours'; the file has run, mine; name one with --tree"):
+    with pytest.raises(ConfigError, match="there is no tree 'yours'; the file has run, mine; choose one with --tree"):
         read_all(other, tree="yours")
-    with pytest.raises(FileFormatError, match="run: there is no branch 'pdg'; it has number; particles need pdg"):
+    with pytest.raises(FileFormatError, match="run: there is no branch 'pdg'; found number; particles need pdg"):
         read_all(other, tree="run")
     (tmp_path / "a.csv").write_text("pdg,px,py,pz\n22,0,0,1\n")
-    with pytest.raises(ConfigError, match="--tree is for ROOT files"):
+    with pytest.raises(ConfigError, match="--tree is for ROOT files only"):
         read_all(tmp_path / "a.csv", tree="mine")
 
 
@@ -135,8 +135,8 @@ def test_a_tree_in_a_folder_is_found(tmp_path: Path) -> None:
         ("pdg", np.full(5, 22.5), "entry 0: pdg = 22.5 must be a whole number"),
         ("pdg", np.array([22, 22, np.nan, 22, 22]), "entry 2: pdg = nan must be a whole number"),
         ("pz", np.array([1, 1, 1, 0, 1.0]), "entry 3: pz = 0 GeV/c must not be 0"),
-        ("px", np.ones((5, 2)), "'px' has type .*; it needs numbers"),
-        ("px", ak.Array([[1.0]] * 5), "'px' has type .*; it needs numbers"),
+        ("px", np.ones((5, 2)), "'px' has type .*; it must have numbers"),
+        ("px", ak.Array([[1.0]] * 5), "'px' has type .*; it must have numbers"),
     ],
 )
 def test_wrong_branches_are_named(tmp_path: Path, name: str, values: Any, message: str) -> None:
@@ -176,7 +176,7 @@ def test_damaged_files_are_refused(tmp_path: Path) -> None:
             read_all(path)
 
 
-def test_branches_that_cannot_be_unpacked_are_refused(tmp_path: Path) -> None:
+def test_branches_that_cannot_be_decompressed_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "a.root", {"particles": table(5000)})
     content = path.read_bytes()
     assert b"ZL\x08" in content  # as ROOT marks what zlib packed
@@ -185,8 +185,8 @@ def test_branches_that_cannot_be_unpacked_are_refused(tmp_path: Path) -> None:
         read_all(path)
 
 
-def test_trees_of_floats_hold_codes_too(tmp_path: Path) -> None:
-    """As ROOT's TNtuple."""
+def test_codes_are_read_from_trees_of_floats(tmp_path: Path) -> None:
+    """As in ROOT's TNtuple."""
     columns = {name: values.astype(np.float32) for name, values in table(100).items()}
     (block,) = read_all(write(tmp_path / "a.root", {"particles": columns}))
     assert block.particles.pdg.tolist() == columns["pdg"].tolist()
@@ -213,10 +213,10 @@ def test_only_some_entries_are_read(tmp_path: Path, kind: str, start: int, stop:
     assert reader.progress == (len(places), len(places))
 
 
-def test_no_tree_is_said(tmp_path: Path) -> None:
+def test_a_file_without_a_tree_is_refused(tmp_path: Path) -> None:
     with uproot.recreate(tmp_path / "a.root") as file:
         file["text"] = "nothing else"
-    with pytest.raises(FileFormatError, match="holds no tree of particles"):
+    with pytest.raises(FileFormatError, match="there is no tree"):
         read_all(tmp_path / "a.root")
 
 

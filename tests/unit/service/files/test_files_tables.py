@@ -1,4 +1,4 @@
-"""What CSV, Parquet and arguments have in common, and files that cannot be read."""
+"""Common behaviour of CSV, Parquet and arguments, and files that cannot be read."""
 
 import os
 from pathlib import Path
@@ -34,20 +34,20 @@ def test_tables_give_their_particles_in_blocks(tmp_path: Path, ending: str, writ
     assert done == total > 0
 
 
-def test_what_cannot_be_read_twice_is_refused(tmp_path: Path) -> None:
+def test_pipes_are_refused(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.csv")
     for name in ("pipe.csv", "-"):
-        with pytest.raises(FileFormatError, match=r"pipes are not read, .*: write the particles to a file first"):
+        with pytest.raises(FileFormatError, match=r"pipes are not supported, .*; write the particles to a file first"):
             open_particles(tmp_path / name)
     (tmp_path / "folder.csv").mkdir()
     with pytest.raises(FileFormatError, match="is a folder; name a file"):
         open_particles(tmp_path / "folder.csv")
 
 
-def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_without_read_permission_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "particles.csv").write_text("")
-    monkeypatch.setattr(os, "access", lambda *_: False)  # also where the tests run as root
-    with pytest.raises(FileFormatError, match="you may not read it"):
+    monkeypatch.setattr(os, "access", lambda *_: False)  # also if the tests run as root
+    with pytest.raises(FileFormatError, match="no permission to read this file"):
         open_particles(tmp_path / "particles.csv")
 
 
@@ -55,12 +55,10 @@ def test_unknown_endings_and_absent_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileFormatError, match="no such file"):
         open_particles(tmp_path / "particles.csv")
     (tmp_path / "particles.parquet.gz").write_text("")
-    with pytest.raises(FileFormatError, match=r"ends in \.csv, .*; unpack it first"):
+    with pytest.raises(FileFormatError, match=r"must end in \.csv, .*; decompress it first"):
         open_particles(tmp_path / "particles.parquet.gz")
     (tmp_path / "particles.txt").write_text("")
-    with pytest.raises(
-        FileFormatError, match=r"ends in \.csv, \.hepmc3, .*; \.csv and \.hepmc files also in \.gz, \.bz2"
-    ):
+    with pytest.raises(FileFormatError, match=r"must end in \.csv, \.hepmc3, .*, and may continue with \.gz, \.bz2"):
         open_particles(tmp_path / "particles.txt")
 
 
@@ -71,7 +69,7 @@ def test_an_absent_package_names_the_extra(tmp_path: Path, monkeypatch: pytest.M
         open_particles(path)
 
 
-def test_arguments_are_particles() -> None:
+def test_arguments_are_read_as_particles() -> None:
     reader = ArgumentReader(["pdg=2112,pz=1500,px=0.1", "pz=-800 pdg=22  vz=2"])
     (block,) = reader
     expected = Particles.from_columns(
