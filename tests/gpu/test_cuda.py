@@ -8,11 +8,12 @@ from functools import partial
 
 import numpy as np
 import pytest
+from helpers.models.stored_models import stored_models
 from helpers.models.tiny_model import some_particles
 from zdc_detector.card import GOLDEN_TOLERANCE
 from zdc_service.engine.cuda import batch_sizes
 from zdc_service.engine.engine import Engine
-from zdc_service.engine.model_store import StoredModel, find_models
+from zdc_service.engine.model_store import StoredModel
 from zdc_service.engine.providers import CUDA, GPU_BATCH_ROWS, Placement, open_session, place
 from zdc_service.settings import EngineSettings
 from zdc_service.simulating.simulator import Simulator
@@ -26,7 +27,7 @@ SECONDS, THREADS = 5.0, 4
 @pytest.fixture(scope="module")
 def model() -> StoredModel:
     """The shipped one."""
-    return find_models()[0]
+    return stored_models()[0]
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from machine import machine, versions
 from zdc_common.errors import ConfigError, ZdcError
-from zdc_service.engine.model_store import StoredModel, find_models
+from zdc_service.engine.model_store import StoredModel, models_folder, read_model, versions_with_card
 from zdc_service.engine.providers import Placement, place
 from zdc_service.settings import EngineSettings
 
@@ -71,14 +71,13 @@ def chosen_model(settings: EngineSettings) -> tuple[StoredModel, Placement]:
     Raises
     ------
     ConfigError : there is no such model, or no such device.
+    ModelError : the model is damaged.
     """
-    models = find_models(settings.models)
-    names = {model.card.name for model in models}
-    name = settings.default_model or min(names)
-    versions_of_it = [model for model in models if model.card.name == name]
-    if not versions_of_it:
-        raise ConfigError(f"--model {name}: not among {sorted({model.card.name for model in models})}")
-    model = max(versions_of_it, key=lambda each: each.card.version)
+    models = versions_with_card(models_folder(settings.models))
+    name = settings.default_model or min(models)
+    if name not in models:
+        raise ConfigError(f"--model {name}: not among {sorted(models)}")
+    model = read_model(models[name][max(models[name])])
     return model, place(settings, model)
 
 

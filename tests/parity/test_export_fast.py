@@ -10,13 +10,13 @@ import onnxruntime as ort
 import pytest
 import torch
 from helpers.files.shower_samples import face_particles
+from helpers.models.stored_models import stored_models
 from helpers.models.training_runs import finished, tiny_fast_config
 from numpy.typing import NDArray
 from zdc_detector.card import GOLDEN_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.particles import PX, PZ
 from zdc_detector.random import normals
 from zdc_service.engine.engine import Engine
-from zdc_service.engine.model_store import find_models
 from zdc_service.settings import EngineSettings
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
@@ -64,7 +64,7 @@ def test_onnx_equals_torch_for_batches_of_1_to_1000(run: Run, models: Path) -> N
 
 
 def test_rows_keep_their_bytes_in_batches_of_any_size_without_padding(models: Path) -> None:
-    (stored,) = find_models(models)
+    (stored,) = stored_models(models)
     assert Engine(stored).row_multiple == 1
 
 

@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
+from helpers.models.stored_models import stored_models
 from helpers.models.tiny_model import some_particles
 from zdc_detector.particles import LARGEST, PX, VX, VZ
 from zdc_detector.random import normals
 from zdc_service.engine.engine import Engine
-from zdc_service.engine.model_store import StoredModel, find_models
+from zdc_service.engine.model_store import StoredModel
 
 
-@pytest.mark.parametrize("model", find_models(), ids=lambda model: model.folder.parent.name)
+@pytest.mark.parametrize("model", stored_models(), ids=lambda model: model.folder.parent.name)
 def test_rates_are_finite_and_zero_off_the_face(model: StoredModel) -> None:
     particles = some_particles(5000, seed=8).toward_a()
     particles = particles[model.card.ranges.outside(particles) == 0]
@@ -24,7 +25,7 @@ def test_rates_are_finite_and_zero_off_the_face(model: StoredModel) -> None:
     assert (rates[hits].sum(axis=(1, 2)) > 1).mean() > 0.5  # a third are K0S, most of which decay on the way
 
 
-@pytest.mark.parametrize("model", find_models(), ids=lambda model: model.folder.parent.name)
+@pytest.mark.parametrize("model", stored_models(), ids=lambda model: model.folder.parent.name)
 @pytest.mark.parametrize("vx", [10.0, LARGEST])
 def test_rates_far_off_the_face_are_zero(model: StoredModel, vx: float) -> None:
     """Particles that are born behind the face are moved there."""

@@ -74,21 +74,22 @@ def version_folders(folder: Path) -> dict[str, dict[int, Path]]:
     return found
 
 
-def find_models(folder: Path | None = None) -> list[StoredModel]:
-    """All models of a folder that have a card, by name and version; None is the shipped ones.
+def versions_with_card(folder: Path) -> dict[str, dict[int, Path]]:
+    """Folders of the versions that have a card, by model and number; none of their files is read.
 
     Raises
     ------
-    ConfigError : there is no such folder, or no model in it.
-    ModelError : a card is damaged, a graph is not the card's or keeps weights in other files, the golden file is
-        missing, or a card names another model than its folder.
+    ConfigError : there is no such model.
+    OSError : the folder cannot be read.
     """
-    chosen = models_folder(folder)
-    versions = [path for model in version_folders(chosen).values() for path in model.values()]
-    models = [read_model(path) for path in versions if (path / CARD_FILE).exists()]
-    if not models:
-        raise ConfigError(f"--models {chosen}: no model found; a model is <name>/<version>/{CARD_FILE}")
-    return models
+    found = {
+        name: {number: path for number, path in versions.items() if (path / CARD_FILE).exists()}
+        for name, versions in version_folders(folder).items()
+    }
+    found = {name: versions for name, versions in found.items() if versions}
+    if not found:
+        raise ConfigError(f"--models {folder}: no model found; a model is <name>/<version>/{CARD_FILE}")
+    return found
 
 
 def read_model(path: Path) -> StoredModel:
@@ -96,7 +97,8 @@ def read_model(path: Path) -> StoredModel:
 
     Raises
     ------
-    ModelError : as `find_models`, or there is no card.
+    ModelError : a file is missing or damaged, the graph is not the card's or keeps weights in other files, or the card
+        names another model than the folder.
     """
     card, graph = ModelCard.read_with_graph(path)
     if (path.parent.name, path.name) != (card.name, str(card.version)):

@@ -14,13 +14,13 @@ from zdc_service.engine.engine import Engine
 from zdc_service.engine.model_store import (
     Fingerprint,
     StoredModel,
-    find_models,
     fingerprint,
     models_folder,
     read_model,
     version_folders,
+    versions_with_card,
 )
-from zdc_service.engine.providers import place
+from zdc_service.engine.providers import Placement, place
 from zdc_service.engine.warm_up import warm_up
 from zdc_service.settings import EngineSettings
 from zdc_service.telemetry.metrics import Metrics
@@ -113,9 +113,7 @@ class Repository:
         self._serving: Mapping[str, Mapping[int, Engine]] = {}
         self._unloaded: frozenset[str] = frozenset()
         self._changing = threading.Lock()
-        carded: dict[str, dict[int, Path]] = {}
-        for model in find_models(folder):
-            carded.setdefault(model.card.name, {})[model.card.version] = model.folder
+        carded = versions_with_card(folder)
         if default is None:
             default = next(iter(carded)) if len(carded) == 1 else SHIPPED_MODEL
         if default not in carded:
@@ -286,10 +284,12 @@ def open_repository(settings: EngineSettings, metrics: Metrics) -> Repository:
     ConfigError : no model, no such default model, or a device that cannot be had.
     ModelError : a model is not what its card says.
     """
-    folder = models_folder(settings.models)
-    placement = place(settings, find_models(folder)[0])
+    placement: Placement | None = None
 
     def open_engine(model: StoredModel) -> Engine:
+        nonlocal placement
+        if placement is None:  # chosen with the first model, which is read once
+            placement = place(settings, model)
         try:
             engine = Engine(model, placement)
             warm_up(engine)
@@ -299,7 +299,7 @@ def open_repository(settings: EngineSettings, metrics: Metrics) -> Repository:
             raise ModelError(f"{model.folder}: does not run: {error}") from error
         return engine
 
-    return Repository(folder, open_engine, settings.default_model, metrics)
+    return Repository(models_folder(settings.models), open_engine, settings.default_model, metrics)
 
 
 def _with(table: Mapping[str, _Table], name: str, value: _Table) -> Mapping[str, _Table]:

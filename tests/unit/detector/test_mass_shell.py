@@ -13,11 +13,8 @@ def test_energy_of_a_3_4_5_triangle() -> None:
 
 def test_compiled_and_plain_energies_are_the_same_numbers() -> None:
     rng = np.random.default_rng(3)
-    columns = {
-        "pdg": rng.choice([22, 2112, 130, 3122], 1000),
-        **dict(zip("xyz", rng.normal(0, 1, (3, 1000)), strict=True)),
-    }
-    columns = {name if name == "pdg" else f"p{name}": values for name, values in columns.items()}
+    px, py, pz = rng.normal(0, 1, (3, 1000))
+    columns = {"pdg": rng.choice([22, 2112, 130, 3122], 1000), "px": px, "py": py, "pz": pz}
     conditions = Particles.from_columns(columns).conditions
     plain = Particles.from_columns({**columns, "energy": conditions[:, ENERGY]}).conditions
     np.testing.assert_array_equal(conditions, plain)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.models.stored_models import stored_models
 from helpers.models.tiny_model import NOISE, STRIPS, TinyModel, some_particles, write_model
 from zdc_service.engine.cuda import BoundRuns, Feeds, batch_sizes, padded_size
 from zdc_service.engine.engine import Engine
-from zdc_service.engine.model_store import find_models
 from zdc_service.engine.providers import ON_CPU, open_session
 
 SIZES = (1, 2, 8, 9, 63, 64, 65, 100, 256)
@@ -35,12 +35,12 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def engine(folder: Path) -> Engine:
-    return Engine(find_models(folder)[0])
+    return Engine(stored_models(folder)[0])
 
 
 @pytest.fixture(scope="module")
 def runs(folder: Path) -> BoundRuns:
-    return BoundRuns(open_session(find_models(folder)[0], ON_CPU), 64, device="cpu")
+    return BoundRuns(open_session(stored_models(folder)[0], ON_CPU), 64, device="cpu")
 
 
 def feeds(engine: Engine, rows: int, seed: int) -> Feeds:

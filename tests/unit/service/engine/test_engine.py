@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from helpers.models.stored_models import stored_models
 from helpers.models.tiny_model import NOISE, STRIPS, TinyModel, some_particles, write_model
 from zdc_common.errors import ConfigError, ModelError
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, sha256_of
 from zdc_service.engine.engine import Engine
-from zdc_service.engine.model_store import find_models, shipped_models
+from zdc_service.engine.model_store import shipped_models
 from zdc_service.engine.providers import CPU, CUDA, GPU_BATCH_ROWS, ON_CPU, Placement, open_session, place
 from zdc_service.engine.warm_up import warm_up
 from zdc_service.settings import EngineSettings
@@ -21,7 +22,7 @@ ROWS = 1000
 
 
 def load(folder: Path) -> Engine:
-    (model,) = find_models(folder.parent.parent)
+    (model,) = stored_models(folder.parent.parent)
     return Engine(model)
 
 
@@ -47,7 +48,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         return load(write_model(tmp_path_factory.mktemp("models"), request.param))
     shipped = shipped_models()
     assert shipped is not None
-    return Engine(find_models(shipped)[0])
+    return Engine(stored_models(shipped)[0])
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -152,7 +153,7 @@ def test_a_gpu_that_cannot_be_had_is_refused(models_folder: Path, device: Any) -
     """By a build without it, and by a build with it on a machine that has none."""
 
     def open_on_gpu() -> None:
-        model = find_models(models_folder)[0]
+        model = stored_models(models_folder)[0]
         open_session(model, place(EngineSettings(device=device), model))
         pytest.skip(f"this machine has {device}")
 
@@ -162,20 +163,20 @@ def test_a_gpu_that_cannot_be_had_is_refused(models_folder: Path, device: Any) -
 
 def test_auto_says_what_it_took(models_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="zdc_service.engine.providers"):
-        placement = place(EngineSettings(device="auto"), find_models(models_folder)[0])
+        placement = place(EngineSettings(device="auto"), stored_models(models_folder)[0])
     assert placement.provider in (CPU, CUDA)
     assert f"device auto: took {placement.provider}" in caplog.text
 
 
 def test_batches_are_larger_on_a_gpu_unless_set(models_folder: Path) -> None:
-    model = find_models(models_folder)[0]
+    model = stored_models(models_folder)[0]
     assert place(EngineSettings(), model) == ON_CPU
     assert place(EngineSettings(max_batch_rows=7), model).max_batch_rows == 7
     assert ON_CPU.max_batch_rows < GPU_BATCH_ROWS
 
 
 def test_a_warm_engine_has_run_its_largest_batch(tmp_path: Path) -> None:
-    (model,) = find_models(write_model(tmp_path).parent.parent)
+    (model,) = stored_models(write_model(tmp_path).parent.parent)
     engine = Engine(model, Placement(max_batch_rows=300))
     warm_up(engine)
     assert not engine.statistics.totals().executions  # no request, no count
@@ -183,7 +184,7 @@ def test_a_warm_engine_has_run_its_largest_batch(tmp_path: Path) -> None:
 
 def test_folders_without_models_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no such folder"):
-        find_models(tmp_path / "nowhere")
+        stored_models(tmp_path / "nowhere")
     write_model(tmp_path).rename(tmp_path / "tiny" / "1.part")  # not a version
     with pytest.raises(ConfigError, match="no model found"):
-        find_models(tmp_path)
+        stored_models(tmp_path)

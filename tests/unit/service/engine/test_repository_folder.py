@@ -7,11 +7,13 @@ import pytest
 from helpers.models.tiny_model import TinyModel, write_model
 from helpers.servers.opened_repository import TWO, opened, versions
 from zdc_common.errors import ModelError, ModelNotFoundError
-from zdc_detector.card import CARD_FILE
+from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE
 from zdc_service.engine.engine import Engine
 from zdc_service.engine.model_store import StoredModel
-from zdc_service.engine.repository import IndexEntry
+from zdc_service.engine.repository import IndexEntry, open_repository
 from zdc_service.serving.inference.request import version_of
+from zdc_service.settings import EngineSettings
+from zdc_service.telemetry.metrics import Metrics
 
 
 @pytest.fixture
@@ -83,3 +85,17 @@ def test_a_lack_of_memory_refuses_a_version_and_nothing_else(folder: Path, caplo
         repository.refresh()
     assert versions(repository) == [("tiny", 1), ("zebra", 1)]
     assert "model tiny version 2 is refused" in caplog.text
+
+
+def test_each_file_is_read_once_at_the_start(models_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+    read_bytes = Path.read_bytes
+
+    def noted(path: Path) -> bytes:
+        read.append(path)
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", noted)
+    open_repository(EngineSettings(models=models_folder, default_model="tiny", threads=1), Metrics())
+    folders = [models_folder / version for version in ("strips/1", "tiny/1", "tiny/2")]
+    assert sorted(read) == sorted(folder / name for folder in folders for name in (CARD_FILE, GRAPH_FILE, GOLDEN_FILE))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.models.gated_engine import GatedEngine
+from helpers.models.stored_models import stored_models
 from helpers.models.tiny_model import NOISE, some_particles
 from helpers.waiting import wait_until
 from zdc_common.errors import DeadlineError, ModelError, NotReadyError, OverloadedError
@@ -15,7 +16,6 @@ from zdc_detector.finish import finish_rates
 from zdc_detector.particles import Particles
 from zdc_detector.random import normals
 from zdc_service.engine.engine import Engine
-from zdc_service.engine.model_store import find_models
 from zdc_service.simulating.batcher import Batcher
 from zdc_service.simulating.job import Job, Plan, Tally
 from zdc_service.simulation import Output
@@ -27,7 +27,7 @@ BATCH = 16
 
 @pytest.fixture(scope="module")
 def loaded(models_folder: Path) -> GatedEngine:
-    return GatedEngine(find_models(models_folder)[1])
+    return GatedEngine(stored_models(models_folder)[1])
 
 
 @pytest.fixture

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from helpers.files.same_results import assert_same
 from helpers.models.gated_engine import GatedEngine
+from helpers.models.stored_models import stored_models
 from helpers.models.tiny_model import NOISE, some_particles
 from zdc_common.errors import InvalidInputError, OutOfRangeError, ZdcError
 from zdc_detector.particles import Particles
 from zdc_detector.random import MAX_ROW, MAX_SEED
-from zdc_service.engine.model_store import find_models
 from zdc_service.simulating.batcher import Batcher
 from zdc_service.simulating.job import Job
 from zdc_service.simulating.merging import Merged, merge, merging_key
@@ -26,7 +26,7 @@ SIZES = (1, 8, 3, 1, 5, 2)
 
 @pytest.fixture(scope="module")
 def loaded(models_folder: Path) -> dict[str, GatedEngine]:
-    return {model.card.name: GatedEngine(model) for model in find_models(models_folder)}  # the newest of each
+    return {model.card.name: GatedEngine(model) for model in stored_models(models_folder)}  # the newest of each
 
 
 @pytest.fixture
