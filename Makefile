@@ -12,7 +12,7 @@ TEST_PROCESSES ?= 2
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-single bench-cpu bench-growth bench-bulk soak check train-smoke proto clean
+.PHONY: help serve test bench bench-single bench-cpu bench-growth bench-bulk soak check docs train-smoke proto clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ check: $(VENV)/.dev ## style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(VENV)/.docs ## build the documentation site into build/site; a dead link or a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+
 train-smoke: $(VENV)/.dev ## train, evaluate and export a tiny model in under three minutes
 	rm -rf $(SMOKE_RUN)
 	$(BIN)/train-zdc fit smoke --run $(SMOKE_RUN)
@@ -80,6 +83,11 @@ $(VENV)/.bench-%: $(VENV)/.serve-%
 	$(INSTALL) "onnx>=1.17,<2"
 	touch $@
 
+# The tutorial runs, and pages are made from the command lines: all packages are needed.
+$(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) --editable ".[cpu,train,hep,validate,docs]"
+	touch $@
+
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) --editable ".[cpu,train,hep,dask,tracing,validate,dev]"
+	$(INSTALL) --editable ".[cpu,train,hep,dask,tracing,validate,docs,dev]"
 	touch $@
