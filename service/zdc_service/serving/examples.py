@@ -1,12 +1,9 @@
-"""Geant4 responses that came with the service, for whoever wants to see a generated one beside them.
+"""Geant4 responses that the package ships, to compare generated ones with.
 
-``geant4_examples.npz`` holds the 300 test particles, each simulated five times, as the fibres that have light. It is
-made anew with
-
-    python -m zdc_service.serving.examples training/data/zn_geant4_test.h5
+``geant4_examples.npz`` holds the 300 test particles, each simulated five times, in the layout of
+`zdc_detector.packed_showers`; training/data/README.md says how it is made.
 """
 
-import argparse
 import math
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,10 +11,9 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_common.errors import FileFormatError
-from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.particles import ENERGY, VZ, Particles
-from zdc_detector.showers import Showers, read_showers
+from zdc_detector.packed_showers import read_packed
+from zdc_detector.particles import ENERGY, VZ
+from zdc_detector.showers import Showers
 
 EXAMPLES_FILE = Path(__file__).with_name("geant4_examples.npz")
 SOURCE = "simulated with Geant4 on ALICE's ZN geometry; not the ALICE data set (zdc-fastsim developers, CC BY 4.0)"
@@ -137,49 +133,5 @@ def _turned_images(images: NDArray[np.uint16], swap: bool, signs: tuple[int, int
 
 @lru_cache(maxsize=1)
 def shipped_examples() -> Examples:
-    """Those in the package."""
-    return Examples(_unpacked(EXAMPLES_FILE))
-
-
-def pack(source: Path, output: Path) -> None:
-    """Write the showers of a file as the fibres that have light.
-
-    Raises
-    ------
-    FileFormatError : the source is not in the project's layout, or not every particle was simulated equally often,
-        one time after the other.
-    """
-    showers = read_showers(source)
-    ids, counts = np.unique(showers.particle_id, return_counts=True)
-    if len(set(counts)) != 1 or np.count_nonzero(np.diff(showers.particle_id)) != len(ids) - 1:
-        raise FileFormatError(f"{source}: every particle must have equally many rows, one after the other")
-    flat = showers.responses.reshape(len(showers), -1)
-    row, fibre = np.nonzero(flat)
-    np.savez_compressed(
-        output,
-        calorimeter=np.array(showers.calorimeter.model_dump_json()),
-        particles=showers.particles.conditions,
-        pdg=showers.particles.pdg.astype(np.int32),
-        particle_id=showers.particle_id,
-        lit=np.bincount(row, minlength=len(flat)).astype(np.uint16),
-        fibre=fibre.astype(np.uint16),
-        photons=flat[row, fibre],
-    )
-
-
-def _unpacked(path: Path) -> Showers:
-    with np.load(path) as file:
-        calorimeter = Calorimeter.model_validate_json(str(file["calorimeter"]))
-        lit = file["lit"]
-        responses = np.zeros((len(lit), calorimeter.fibres), dtype=np.uint16)
-        responses[np.repeat(np.arange(len(lit)), lit), file["fibre"]] = file["photons"]
-        particles = Particles(file["pdg"].astype(np.int64), file["particles"])
-        return Showers(particles, responses.reshape(-1, *calorimeter.shape), file["particle_id"], calorimeter)
-
-
-if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description="Pack a file of Geant4 showers for the page of `zdc serve`.")
-    parser.add_argument("source", type=Path, help="HDF5, as training/data/zn_geant4_test.h5")
-    parser.add_argument("output", type=Path, nargs="?", default=EXAMPLES_FILE, help="default: %(default)s")
-    named = parser.parse_args()
-    pack(named.source, named.output)
+    """The examples in the package."""
+    return Examples(read_packed(EXAMPLES_FILE))
