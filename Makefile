@@ -9,10 +9,17 @@ ARGS ?=
 SMOKE_RUN ?= runs/smoke
 # Tests at the same time: each process has servers of its own, and many tests wait more than they compute.
 TEST_PROCESSES ?= 2
+# Tests with the lowest versions: without browser, C++ and tritonclient, which needs a newer grpcio than the service does.
+LOWEST_TESTS ?= tests/unit tests/contract tests/parity tests/integration/access tests/integration/client \
+	tests/integration/commands tests/integration/grpc tests/integration/http tests/integration/inference \
+	tests/integration/training --ignore tests/integration/inference/test_inference_tritonclient.py \
+	--ignore tests/contract/test_inference_proto.py
+LOWEST_TOOLS = pytest pytest-timeout hypothesis trustme h2 POT pandas pyhepmc \
+	grpcio-tools grpcio-health-checking grpcio-reflection
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-single bench-cpu bench-growth bench-bulk soak check docs train-smoke proto clean
+.PHONY: help serve test bench bench-single bench-cpu bench-growth bench-bulk soak check docs train-smoke proto clean lowest dist release-check
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -57,6 +64,23 @@ train-smoke: $(VENV)/.dev ## train, evaluate and export a tiny model in under th
 	$(BIN)/train-zdc evaluate $(SMOKE_RUN)
 	$(BIN)/train-zdc export $(SMOKE_RUN) --output $(SMOKE_RUN)/models
 
+lowest: build/lowest/.ready ## test with the lowest allowed version of every dependency
+	build/lowest/bin/python -m pytest $(LOWEST_TESTS) $(ARGS)
+
+dist: ## source archive and wheel in build/dist; the wheel is tried in an environment of its own
+	rm -rf build/dist build/try
+	$(PYTHON) -m venv build/try
+	build/try/bin/python -m pip install --quiet "build>=1.2.1,<2"
+	build/try/bin/python -m build --outdir build/dist
+	build/try/bin/python -m pip install --quiet --constraint constraints.txt "$$(echo build/dist/*.whl)[cpu,hep]"
+	cd build/try && bin/zdc --version && bin/zdc simulate --particle pdg=2112,pz=1500 --output one.h5
+
+release-check: ## the tag of this commit, CITATION.cff and CHANGELOG.md must name one version
+	@tag=$$(git describe --tags --exact-match --match 'v[0-9]*') && version=$${tag#v} && \
+		{ grep -qxF "version: $$version" CITATION.cff || { echo "CITATION.cff: version is not $$version" >&2; false; }; } && \
+		{ grep -qF "## [$$version]" CHANGELOG.md || { echo "CHANGELOG.md: no section [$$version]" >&2; false; }; } && \
+		echo "release $$version"
+
 proto: ## regenerate the messages of proto/ for Python, with the oldest protobuf that pyproject.toml allows
 	$(PYTHON) -m venv build/protoc
 	build/protoc/bin/python -m pip install --quiet "grpcio-tools==1.75.1"
@@ -90,4 +114,11 @@ $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable ".[cpu,train,hep,dask,tracing,validate,docs,dev]"
+	touch $@
+
+build/lowest/.ready: pyproject.toml tests/lowest_versions.py
+	$(PYTHON) -m venv build/lowest
+	$(PYTHON) tests/lowest_versions.py > build/lowest/constraints.txt
+	build/lowest/bin/python -m pip install --quiet --constraint build/lowest/constraints.txt \
+		--editable ".[cpu,train,hep,dask,tracing,validate]" $(LOWEST_TOOLS)
 	touch $@
