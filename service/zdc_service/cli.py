@@ -17,33 +17,33 @@ from zdc_service.variables import warnings_about
 
 
 class Serve(ServerSettings):
-    """Serve calorimeter responses over HTTP and gRPC until SIGTERM, SIGHUP or Ctrl-C.
+    """Serve simulated calorimeter responses over HTTP and gRPC, until SIGTERM, SIGHUP or Ctrl-C.
 
     Each option can also be given as an environment variable: --http-port as ZDC_HTTP_PORT.
     """
 
     def cli_cmd(self) -> None:
-        """Run until a signal ends it."""
+        """Run the server until a signal ends it."""
         from zdc_service.serving.server import serve
 
         try:
             serve(self)
-        except ModelError as error:  # the folder is what --models names: an option is wrong
+        except ModelError as error:  # the option --models names the folder: report it as an invalid option
             raise ConfigError(str(error)) from error
 
 
 class Zdc(BaseSettings):
     """Fast simulation of ALICE's Zero Degree Calorimeter."""
 
-    # pydantic has a method `json`
+    # The field cannot be named `json`: pydantic has a method of that name.
     model_config = command_config("zdc") | SettingsConfigDict(cli_shortcuts={"json-output": "json"})
 
     serve: CliSubCommand[Serve] = Field(description="serve responses over HTTP and gRPC")
     simulate: CliSubCommand[Simulate] = Field(description="simulate particles and write the responses to a file")
-    merge: CliSubCommand[Merge] = Field(description="put the slices of a job together to one file")
-    # pydantic has a method `validate`
+    merge: CliSubCommand[Merge] = Field(description="write the slices of a job to one file")
+    # The field cannot be named `validate`: pydantic has a method of that name.
     compare: CliSubCommand[Validate] = Field(
-        alias="validate", description="compare generated with simulated responses: an HTML report"
+        alias="validate", description="compare generated with simulated responses in an HTML report"
     )
     show: CliSubCommand[Show] = Field(description="draw responses of a file")
 
@@ -53,7 +53,7 @@ class Zdc(BaseSettings):
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run ``zdc``; what goes wrong is one line on stderr and an exit code of `zdc_common.commands`."""
+    """Run ``zdc``; an error is one line on stderr and an exit code of `zdc_common.commands`."""
     for line in warnings_about(os.environ, Zdc):
         warn("zdc", line)
     keep_large_buffers()

@@ -1,1 +1,1 @@
-"""Bulk production: a job in parts that survive a kill, simulated here, by a server or on many machines."""
+"""Bulk production: jobs in parts, which survive a kill; in this process, by a server, or on many machines."""

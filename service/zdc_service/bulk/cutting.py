@@ -1,4 +1,4 @@
-"""From blocks of particles, as a reader gives them, to the parts of a job, which depend on the job alone."""
+"""Cut a reader's blocks of particles into the parts of a job; the parts depend on the job alone, not on the blocks."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -15,36 +15,36 @@ from zdc_service.files import ParticleBlock
 
 @dataclass(frozen=True)
 class Cutting:
-    """Parts of at most `rows` rows: of whole particles, or of one particle with more repeats than that."""
+    """Cuts a job into parts of at most `rows` rows: several particles, or some repeats of one particle."""
 
     repeats: int
     rows: int
 
     @property
     def _particles(self) -> int:
-        """Particles of a part."""
+        """Particles per part."""
         return max(1, self.rows // self.repeats)
 
     @property
     def _pieces(self) -> int:
-        """Parts that a particle is cut into."""
+        """Parts per particle, if it has more repeats than `rows`; otherwise 1."""
         return max(1, math.ceil(self.repeats / self.rows))
 
     def count(self, particles: int) -> int:
-        """Parts of so many particles."""
+        """Number of parts for this number of particles."""
         return math.ceil(particles / self._particles) * self._pieces
 
     def particles(self, parts: range) -> tuple[int, int]:
-        """Bounds ``(start, stop)`` of the particles that these parts, one after the other, are made of."""
+        """Bounds ``(start, stop)`` of the particles in these consecutive parts."""
         pieces, size = self._pieces, self._particles
         return parts.start // pieces * size, math.ceil(parts.stop / pieces) * size
 
     def cut(self, blocks: Iterable[ParticleBlock], first: int = 0) -> Iterator[tuple[Part, Callable[[int], str]]]:
-        """Parts, each with what the source calls its particles.
+        """The parts, each with the function that names its particles as the source does.
 
         Parameters
         ----------
-        blocks : Particles of the job from number `first` on, which begins a part.
+        blocks : Particles of the job, from number `first` on; `first` must be the start of a part.
         """
         number, particle = self.count(first), first
         bounds = [*range(0, self.repeats, self.rows), self.repeats] if self._pieces > 1 else [0, self.repeats]
@@ -56,13 +56,13 @@ class Cutting:
 
 
 def chosen_rows(block: ParticleBlock, rows: NDArray[np.intp]) -> ParticleBlock:
-    """Some rows of a block."""
+    """A block with only these rows."""
     columns = {name: values[rows] for name, values in block.columns.items()}
     return ParticleBlock(block.particles[rows], columns, lambda row: block.place(int(rows[row])))
 
 
 def _of_size(blocks: Iterable[ParticleBlock], size: int) -> Iterator[ParticleBlock]:
-    """The same particles in blocks of `size`, but for the last."""
+    """The same particles in blocks of `size`; the last block may be smaller."""
     held: list[ParticleBlock] = []
     room = size
     for block in blocks:

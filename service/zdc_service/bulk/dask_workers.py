@@ -1,4 +1,4 @@
-"""Parts as tasks of Dask, on many machines or in processes beside this one."""
+"""Simulate parts as tasks of Dask, on many machines or in several processes of this machine."""
 
 import logging
 import math
@@ -23,16 +23,16 @@ from zdc_service.bulk.workers import POLL_SECONDS, PartError, Workers
 
 log = logging.getLogger(__name__)
 
-#: Failures of a task that are no fault of the job, such as a full disk or no memory, are tried again so often.
+#: Retries of a task that fails for a reason outside the job, e.g. a full disk or no memory.
 _RETRIES = 3
-_COUNT_SECONDS = 2.0  # workers come and go
+_COUNT_SECONDS = 2.0  # the number of workers may change
 _CONNECT_SECONDS = 10.0
 
-_KEPT = Kept()  # of a worker's process
+_KEPT = Kept()  # one client per worker process
 
 
 def _software() -> Callable[[], str | None]:
-    """What tells the version of this package; of nothing but itself, so that it runs where there is none."""
+    """A function that returns the version of this package; self-contained, so that it runs without the package too."""
 
     def version() -> str | None:
         try:
@@ -59,9 +59,9 @@ def _knows(source: Source, wanted: Wanted, pdg: int) -> bool | ZdcError:
 
 
 def _make(source: Source, job: BulkJob, part: Part) -> bytes | ZdcError:
-    """A part's bytes, or what is wrong with the job, which Dask need not try again."""
+    """A part's bytes. Errors of the job are returned, not raised, so that Dask does not retry them."""
     here = installed_version()
-    if here != job.software:  # a worker that came later than the others
+    if here != job.software:  # a worker that joined after `_check_software`
         return ConfigError(f"a Dask worker has zdc-fastsim {here}; install version {job.software} there")
     try:
         expected = Answerer.model_validate({name: getattr(job, name) for name in Answerer.model_fields})
@@ -72,15 +72,15 @@ def _make(source: Source, job: BulkJob, part: Part) -> bytes | ZdcError:
 
 
 class DaskWorkers(Workers):
-    """Two parts for each thread of the cluster.
+    """Simulates on a Dask cluster, with two parts in progress for each of its threads.
 
-    A worker that dies loses the parts that it was computing; the scheduler gives them to others, and up to its own
-    limit (`distributed.scheduler.allowed-failures`) blames nobody.
+    If a worker dies, the scheduler gives its parts to other workers. After a number of such deaths
+    (`distributed.scheduler.allowed-failures`) the part fails.
 
     Parameters
     ----------
-    scheduler : Address of a scheduler; None starts processes here.
-    processes : How many.
+    scheduler : Address of a scheduler; None starts processes on this machine.
+    processes : Number of these processes.
     """
 
     def __init__(self, source: Source, check: Callable[[], None], scheduler: str | None, processes: int):
@@ -90,14 +90,14 @@ class DaskWorkers(Workers):
         self._futures: dict[Any, int] = {}
         self._counted = 0.0
         self._threads = 0
-        self._name = uuid4().hex[:8]  # of this run's tasks
+        self._name = uuid4().hex[:8]  # part of the names of this run's tasks
 
     def __enter__(self) -> Self:
-        """Connect, or start the processes.
+        """Connect to the scheduler, or start the processes.
 
         Raises
         ------
-        ConfigError : the package is not installed, or the address is none.
+        ConfigError : the package is not installed, or the address is invalid.
         NotReadyError : no scheduler answers.
         """
         try:
@@ -106,7 +106,7 @@ class DaskWorkers(Workers):
             raise ConfigError(
                 f"--scheduler and --workers need the package distributed; {install_advice('dask')}"
             ) from error
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # what it says, our errors say
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # our errors report the same
         with ExitStack() as opening:
             address: Any = self._scheduler
             if address is None:
@@ -114,20 +114,20 @@ class DaskWorkers(Workers):
             try:
                 self._client = opening.enter_context(self._dask.Client(address, timeout=_CONNECT_SECONDS))
             except ValueError as error:
-                raise ConfigError(f"--scheduler {address}: {error}; it is like tcp://host:8786") from error
+                raise ConfigError(f"--scheduler {address}: {error}; use e.g. tcp://host:8786") from error
             except OSError as error:
                 raise NotReadyError(f"--scheduler {address}: no scheduler answers there: {error}") from error
             self._opened = opening.pop_all()
         return self
 
     def _local_cluster(self) -> Any:
-        # Ctrl-C in a terminal reaches the processes too, which are to be told by us alone.
+        # Ctrl-C in a terminal would reach the processes too; only this process may end them.
         usual = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             return self._dask.LocalCluster(
                 n_workers=self._processes,
                 threads_per_worker=1,
-                dashboard_address="127.0.0.1:0",  # None would try port 8787 all the same, which another job may have
+                dashboard_address="127.0.0.1:0",  # with None, Dask would take port 8787, which another job may use
                 silence_logs=logging.CRITICAL,
             )
         finally:
@@ -143,18 +143,18 @@ class DaskWorkers(Workers):
 
     @property
     def capacity(self) -> int:
-        """Two parts for each thread there is at present."""
+        """Two parts for each thread that the cluster has now."""
         if time.monotonic() - self._counted > _COUNT_SECONDS:
             self._threads, self._counted = sum(self._client.nthreads().values()), time.monotonic()
         return 2 * max(1, self._threads)
 
     def identify(self, wanted: Wanted) -> Answerer:
-        """By asking a worker; waits until there is one.
+        """Identify the model on a worker; waits until there is a worker.
 
         Raises
         ------
-        ConfigError : the scheduler or a worker has another version of this package, or none.
-        ZdcError : as `Source.identify`, of the worker.
+        ConfigError : the scheduler or a worker has another version of this package, or does not have it.
+        ZdcError : an error of `Source.identify` on the worker.
         """
         self._wait(lambda: bool(self._client.nthreads()))
         if self._scheduler is not None:
@@ -164,11 +164,11 @@ class DaskWorkers(Workers):
         return found
 
     def knows(self, wanted: Wanted, pdg: int) -> bool:
-        """By asking a worker; raises as `identify`."""
+        """As `Workers.knows`, on a worker; raises as `identify`."""
         return bool(self._ask(_knows, wanted, pdg, key=f"zdc-species-{self._name}-{pdg}"))
 
     def _ask(self, task: Callable[..., Any], *arguments: Any, key: str) -> Any:
-        """What a task answers; raises the ZdcError that it answers."""
+        """The result of a task; raises the ZdcError that it returns."""
         future = self._client.submit(task, self._source, *arguments, key=key)
         self._wait(future.done)
         found = self._result(future)
@@ -177,16 +177,16 @@ class DaskWorkers(Workers):
         return found
 
     def _wait(self, done: Callable[[], bool]) -> None:
-        said = time.monotonic() + _CONNECT_SECONDS
+        warn_at = time.monotonic() + _CONNECT_SECONDS
         while not done():
             self._check()
-            if time.monotonic() > said and not self._client.nthreads():
-                log.warning("%s: waiting for a worker", self._scheduler)
-                said = math.inf
+            if time.monotonic() > warn_at and not self._client.nthreads():
+                log.warning("%s: no worker yet; waiting for one", self._scheduler)
+                warn_at = math.inf
             time.sleep(POLL_SECONDS / 10)
 
     def _check_software(self) -> None:
-        # A worker without the package would end at the first task, and the next one, and so on.
+        # A worker without the package would fail at each task.
         with self._failures():
             found = {"the scheduler": self._client.run_on_scheduler(_software())} | self._client.run(_software())
         here = installed_version()
@@ -194,12 +194,12 @@ class DaskWorkers(Workers):
             if version != here:
                 has = "has no zdc-fastsim" if version is None else f"has zdc-fastsim {version}"
                 raise ConfigError(
-                    f"{self._scheduler}: {who} {has}; install version {here}, as here, where the scheduler and its "
-                    "workers run"
+                    f"{self._scheduler}: {who} {has}; install version {here} for the scheduler and all workers, as on "
+                    "this machine"
                 )
 
     def submit(self, job: BulkJob, part: Part) -> None:
-        """Send it to the scheduler."""
+        """Send a part to the scheduler."""
         key = f"zdc-part-{self._name}-{part.number}"
         future = self._client.submit(_make, self._source, job, part, key=key, retries=_RETRIES, pure=False)
         self._futures[future] = part.number
@@ -225,7 +225,7 @@ class DaskWorkers(Workers):
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        """Whatever Dask or a worker may raise as one of our errors."""
+        """Raise errors of Dask and of workers as NotReadyError."""
         try:
             yield
         except (ZdcError, TimeoutError):
@@ -234,6 +234,6 @@ class DaskWorkers(Workers):
             if isinstance(error, CancelledError) or self._client.status != "running":
                 where = self._scheduler or "the Dask processes"
                 raise NotReadyError(f"{where}: the connection to the scheduler is lost") from error
-            # Also of workers that died too often.
+            # Workers that died too often arrive here too.
             text = " ".join(str(error).split())
             raise NotReadyError(f"a Dask worker failed: {type(error).__name__}: {text}") from error

@@ -1,4 +1,4 @@
-"""Who answers a job's requests in one process: a server, or the models on its own disk."""
+"""The source of a job's responses in one process: a server, or the models on the local disk."""
 
 import threading
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from zdc_service.simulation import OutOfRange, Output
 
 @dataclass(frozen=True)
 class Wanted:
-    """A model as the caller names it; None is the default's name and the newest version."""
+    """The model that the caller chose; None is the default model, or the newest version."""
 
     model: str | None
     version: int | None
@@ -24,7 +24,7 @@ class Wanted:
 
 
 class Answerer(BaseModel):
-    """What answers: fields are those of `BulkJob`."""
+    """The identity of a model: fields of `BulkJob` that depend on the model."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,13 +38,13 @@ class Answerer(BaseModel):
 
 @dataclass(frozen=True)
 class Source:
-    """How to come by a client.
+    """A server or a folder of models, and the options for its client.
 
     Attributes
     ----------
-    server : Address; None simulates in the process that opens it.
-    options : How to talk to it.
-    settings : Models and device, for a process that simulates by itself.
+    server : Address of the server; None simulates in the process that calls `open`.
+    options : Options for the connection to the server.
+    settings : Models and device, if there is no server.
     """
 
     server: str | None
@@ -52,17 +52,17 @@ class Source:
     settings: EngineSettings
 
     def open(self) -> Client:
-        """Connect, or load the models; raises as `zdc_service.client.connect`."""
+        """Create the client, which loads the models if there is no server; raises as `zdc_service.client.connect`."""
         return connect(self.server, self.options, self.settings if self.server is None else None)
 
     def identify(self, client: Client, wanted: Wanted) -> Answerer:
-        """What answers there.
+        """The identity of the chosen model.
 
         Raises
         ------
-        ZdcError : as `Client.simulate`: no such model, no server.
+        ZdcError : as in `Client.simulate`, e.g. there is no such model, or no server answers.
         """
-        # Any particle will do: one that the model does not know is skipped, and the answer describes the model.
+        # Any particle is suitable: if the model does not know it, it is skipped, and the result describes the model.
         answer = self._ask(client, wanted, 2112)
         return Answerer(
             model=answer.model,
@@ -74,7 +74,7 @@ class Source:
         )
 
     def knows(self, client: Client, wanted: Wanted, pdg: int) -> bool:
-        """Whether the model that answers there was trained on a species; raises as `identify`."""
+        """Whether the chosen model was trained on a species; raises as `identify`."""
         return "species" not in self._ask(client, wanted, pdg).skipped
 
     def _ask(self, client: Client, wanted: Wanted, pdg: int) -> Chunk:
@@ -93,7 +93,7 @@ class Source:
 
 
 class Kept:
-    """One client for all tasks of a process, opened by the first: models are loaded once."""
+    """A client that all tasks of a process share, so that models are loaded once; the first task opens it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -102,7 +102,7 @@ class Kept:
         self._known: dict[Wanted, Answerer] = {}
 
     def client(self, source: Source) -> Client:
-        """The client of a source; one of another source before it is closed."""
+        """The client of a source; a client of another source is closed first."""
         with self._lock:
             if self._client is None or self._source != source:
                 if self._client is not None:
@@ -113,23 +113,23 @@ class Kept:
             return self._client
 
     def answerer(self, source: Source, wanted: Wanted) -> Answerer:
-        """What answers here."""
+        """The identity of the chosen model in this process."""
         client = self.client(source)
         if wanted not in self._known:
             self._known[wanted] = source.identify(client, wanted)
         return self._known[wanted]
 
     def check(self, source: Source, expected: Answerer, rates: bool) -> None:
-        """Raise ConfigError where this process has another model of that name and version."""
+        """Raise ConfigError if this process has another model with that name and version."""
         found = self.answerer(source, Wanted(expected.model, expected.version, rates))
         if found != expected:
             raise ConfigError(
-                f"{expected.model} version {expected.version} on this machine is another one: its graph_sha256 is "
-                f"{found.graph_sha256}, the job's is {expected.graph_sha256}; install the same models everywhere"
+                f"{expected.model} version {expected.version} on this machine differs from the job's: its graph_sha256 "
+                f"is {found.graph_sha256}, the job's is {expected.graph_sha256}; install the same models everywhere"
             )
 
     def close(self) -> None:
-        """Let go of the client."""
+        """Close the client."""
         with self._lock:
             if self._client is not None:
                 self._client.close()

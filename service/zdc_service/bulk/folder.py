@@ -1,4 +1,4 @@
-"""The folder beside an output in which finished parts wait, so that a kill loses little and doubles nothing."""
+"""The folder with the finished parts of a job, beside its output: after a kill, finished parts are not repeated."""
 
 import errno
 import fcntl
@@ -23,21 +23,21 @@ _JOB, _SOURCE, _LOCK = "job.json", "source.json", "lock"
 _PART = ".part"
 _NAMED_PARTS = 20
 
-#: What file systems without locks, and those without hard links, answer.
+#: Error codes of file systems without locks, and of those without hard links.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 class SourceSummary(BaseModel):
-    """What reading the whole input came to; written by whoever reached its end.
+    """Totals of the whole input, written by the first run that has read it to its end.
 
     Attributes
     ----------
-    parts : Number of the job's parts.
-    line : Particles read and left out, in words.
-    read : Particles read.
-    left_out : Of these, how many the reader left out, by reason.
-    columns : What the source calls its particles, beside their values: names of `Rows.columns`.
+    parts : Number of parts of the job.
+    line : Summary for the user: particles read and left out.
+    read : Number of particles read.
+    left_out : Number of these that the reader left out, by reason.
+    columns : Names of `Rows.columns`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -50,9 +50,10 @@ class SourceSummary(BaseModel):
 
 
 class PartsFolder:
-    """``<output>.parts`` with ``job.json``, finished parts, and ``source.json`` once the input was read to its end.
+    """``<output>.parts`` with ``job.json``, the finished parts, and ``source.json`` after the whole input was read.
 
-    All files appear whole or not at all. Held in a ``with`` block: alone, or with others that make other parts.
+    Files appear complete or not at all. A ``with`` block locks the folder: exclusively if `alone`, otherwise shared
+    with processes that simulate other slices.
 
     Attributes
     ----------
@@ -66,7 +67,7 @@ class PartsFolder:
         self._lock: int | None = None
 
     def __enter__(self) -> Self:
-        """Make and lock it; raises ConfigError where another process works there."""
+        """Create and lock the folder; raises ConfigError if another process uses it."""
         self.path.mkdir(exist_ok=True)
         self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR, 0o666)
         try:
@@ -74,7 +75,7 @@ class PartsFolder:
         except BlockingIOError as error:
             os.close(self._lock)
             raise ConfigError(
-                f"{self.path}: another process works on this output; wait for it, or name another --output"
+                f"{self.path}: another process works on this output; wait for it, or choose another --output"
             ) from error
         except OSError as error:
             if error.errno not in _NO_LOCKS:
@@ -85,36 +86,38 @@ class PartsFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._alone and not self.numbers():
-            self.clear()  # nothing that another run could go on from
+            self.clear()  # there is no part from which another run could continue
         if self._lock is not None:
             os.close(self._lock)
 
     def job(self) -> BulkJob | None:
-        """The job whose parts are here; raises FileFormatError where the job file is damaged."""
+        """The job of the folder, None if there is no job file; raises FileFormatError if the file is damaged."""
         path = self.path / _JOB
         return BulkJob.read(path) if path.exists() else None
 
     @property
     def left_over(self) -> bool:
-        """Whether parts are here without a job: it ended, and its folder was being removed when it was killed."""
+        """Whether there are parts without a job file: the remainder of a job that was killed while it removed them."""
         return bool(self.numbers()) and not (self.path / _JOB).exists()
 
     def start(self, job: BulkJob) -> BulkJob:
-        """Give the folder its job; of several that start at the same time one prevails, which is returned."""
+        """Write the job file. If several processes start jobs at the same time, one job wins; it is returned."""
         whole = self._write_whole(_JOB, job.model_dump_json(indent=1).encode() + b"\n", keep=True)
         return job if whole else BulkJob.read(self.path / _JOB)
 
     def source(self) -> SourceSummary | None:
-        """What is known of the whole input, if somebody has read it to its end."""
+        """The totals of the input; None if no run has read it to its end yet."""
         try:
             return SourceSummary.model_validate_json((self.path / _SOURCE).read_bytes())
         except FileNotFoundError:
             return None
         except ValidationError as error:
-            raise FileFormatError(f"{self.path / _SOURCE}: is damaged; delete it and run the command again") from error
+            raise FileFormatError(
+                f"{self.path / _SOURCE}: the file is damaged; delete it and run the command again"
+            ) from error
 
     def write_source(self, summary: SourceSummary) -> None:
-        """Keep what reading the whole input came to."""
+        """Write the totals of the input."""
         self._write_whole(_SOURCE, summary.model_dump_json().encode() + b"\n")
 
     def has(self, number: int) -> bool:
@@ -122,47 +125,48 @@ class PartsFolder:
         return self._path_of(number).exists()
 
     def numbers(self) -> list[int]:
-        """The finished parts."""
+        """Numbers of the finished parts, sorted."""
         return sorted(int(path.stem) for path in self.path.glob(f"*{_PART}") if path.stem.isdigit())
 
     def write(self, number: int, content: bytes) -> None:
-        """Add a finished part."""
+        """Write a finished part."""
         self._write_whole(self._path_of(number).name, content)
 
     def head(self, number: int, job: BulkJob) -> PartHead:
-        """The head of a finished part; raises FileFormatError where it is damaged or of another job."""
+        """The head of a finished part; raises FileFormatError if it is damaged or belongs to another job."""
         path = self._path_of(number)
         with path.open("rb") as file:
             head = read_head(path, file)
         if (head.job, head.number) != (job.digest, number):
-            raise FileFormatError(f"{path}: is part {head.number} of another job; delete it and run the command again")
+            raise FileFormatError(
+                f"{path}: the file is part {head.number} of another job; delete it and run the command again"
+            )
         return head
 
     def rows(self, number: int) -> Iterator[Rows]:
-        """The rows of a finished part; raises FileFormatError where it is damaged."""
+        """The rows of a finished part; raises FileFormatError if it is damaged."""
         return read_rows(self._path_of(number))
 
     def check_complete(self) -> SourceSummary:
-        """What is known of the whole input; raises IncompleteError where not all parts are there."""
+        """The totals of the input; raises IncompleteError if parts are missing."""
         summary, there = self.source(), self.numbers()
         if summary is None:
             raise IncompleteError(
-                f"{self.path}: has {counted(len(there), 'part')}, and nobody knows of how many: no run has read the "
-                "input to its end; the command that made them, without --part, makes the rest"
+                f"{self.path}: found {counted(len(there), 'part')} of an unknown number, because no run has read the "
+                "input to its end; run zdc simulate without --part to simulate the rest"
             )
         missing = sorted(set(range(summary.parts)) - set(there))
         if missing:
             named = ", ".join(map(str, missing[:_NAMED_PARTS])) + (" ..." if len(missing) > _NAMED_PARTS else "")
             some = f"{len(missing)} of {counted(summary.parts, 'part')} {'is' if len(missing) == 1 else 'are'}"
             raise IncompleteError(
-                f"{self.path}: {some} missing: {named}; run their slices again, or the command without --part, "
-                "which makes the rest"
+                f"{self.path}: {some} missing: {named}; run their slices again, or zdc simulate without --part"
             )
         return summary
 
     @contextmanager
     def result(self) -> Iterator[Path]:
-        """Where to write what becomes the output, if the block ends well."""
+        """A temporary path, which becomes the output if the block ends without an error."""
         path = self.path / f"result{self._output.suffix}"
         try:
             yield path
@@ -170,15 +174,15 @@ class PartsFolder:
                 os.fsync(file.fileno())
             path.replace(self._output)
         finally:
-            path.unlink(missing_ok=True)  # on a full disk, the next run needs its room
+            path.unlink(missing_ok=True)  # frees the space on a full disk
 
     def clear(self) -> None:
-        """Remove the folder, its job first: what a kill leaves of it then is no job."""
+        """Remove the folder. The job file goes first, so that after a kill the remainder is recognised."""
         (self.path / _JOB).unlink(missing_ok=True)
         shutil.rmtree(self.path, ignore_errors=True)
 
     def restart(self) -> None:
-        """Remove a job and its parts; the folder stays, and locked."""
+        """Remove the job and its parts, but keep the folder and its lock."""
         (self.path / _JOB).unlink(missing_ok=True)
         for path in self.path.iterdir():
             if path.name != _LOCK:
@@ -188,7 +192,7 @@ class PartsFolder:
         return self.path / f"{number:08d}{_PART}"
 
     def _write_whole(self, name: str, content: bytes, keep: bool = False) -> bool:
-        """Write a file so that nobody finds half of it; False where there is one that is to be kept."""
+        """Write a file atomically. With `keep`, an existing file is kept, and the result is False."""
         temporary = self.path / f"{name}.{os.uname().nodename}.{os.getpid()}.tmp"
         try:
             with named_failures(self.path), temporary.open("wb") as file:

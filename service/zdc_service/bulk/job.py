@@ -1,4 +1,4 @@
-"""What a job is: everything that its rows depend on, and how it is cut."""
+"""The description of a job: all that determines its rows, and how it is cut into parts."""
 
 import hashlib
 from pathlib import Path
@@ -18,16 +18,16 @@ class BulkJob(BaseModel):
 
     Attributes
     ----------
-    layout : Of the folder and its parts.
+    layout : Version of the layout of the folder and its parts.
     software : Version of this package.
     input : SHA-256 of the file of particles, or of the particles on the command line.
-    tree : Of a ROOT file, as asked for.
-    status : Codes of the particles to take, as asked for.
-    model, version, graph_sha256 : What answers.
-    shape, channel_names, finish : Of the answers.
+    tree : Option --tree, for a ROOT file.
+    status : Option --status: status codes of the particles to simulate.
+    model, version, graph_sha256 : The model.
+    shape, channel_names, finish : Properties of the model's results.
     seed, first_row, repeats, output, out_of_range, rates : As in `SimulationRequest`.
-    rows_per_part : Most rows of a part.
-    server : Who was asked first; of no influence on the rows.
+    rows_per_part : Maximum number of rows of a part.
+    server : The server of the first run; it does not influence the rows.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -54,22 +54,22 @@ class BulkJob(BaseModel):
 
     @classmethod
     def read(cls, path: Path) -> "BulkJob":
-        """Read a job file; raises FileFormatError where it is none."""
+        """Read a job file; raises FileFormatError if it is invalid."""
         try:
             return cls.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
             raise FileFormatError(
-                f"{path}: is no job file of this version of zdc ({_first_line(error)}); --overwrite starts anew"
+                f"{path}: not a job file of this version of zdc ({_first_line(error)}); start again with --overwrite"
             ) from error
 
     @property
     def digest(self) -> str:
-        """Of all that its rows depend on; each part carries it."""
+        """Hash of all fields that determine the rows; each part contains it."""
         return hashlib.sha256(self.model_dump_json(exclude={"server"}).encode()).hexdigest()[:16]
 
     @property
     def about(self) -> About:
-        """What a file of its rows says of them all."""
+        """Attributes of the output file."""
         return About(
             self.shape,
             self.channel_names,
@@ -88,7 +88,7 @@ class BulkJob(BaseModel):
         )
 
     def check_same(self, other: "BulkJob", where: Path) -> None:
-        """Raise ConfigError, naming what differs, unless the other job has the same rows in the same parts.
+        """Raise ConfigError, with the first difference, unless the other job has the same rows in the same parts.
 
         Parameters
         ----------
@@ -98,13 +98,13 @@ class BulkJob(BaseModel):
         for name, value in mine.items():
             if name != "server" and theirs[name] != value:
                 raise ConfigError(
-                    f"{where}: holds parts of another job: its {name} is {_short(theirs[name])}, this one's is "
-                    f"{_short(value)}; give it the same, name another --output, or add --overwrite to start anew"
+                    f"{where}: the folder has parts of another job: {name} was {_short(theirs[name])} and "
+                    f"is now {_short(value)}; use the same {name}, choose another --output, or start again with --overwrite"
                 )
 
 
 def input_of(path: Path | None, particles: list[str]) -> str:
-    """What `BulkJob.input` is for a file, or for particles on the command line."""
+    """The value of `BulkJob.input` for a file, or for particles on the command line."""
     if path is not None:
         return f"sha256:{sha256_of(path)}"
     return f"sha256:{hashlib.sha256(chr(10).join(particles).encode()).hexdigest()}"

@@ -1,8 +1,8 @@
-"""One part of a job: what it asks for, and its rows as bytes.
+"""One part of a job: its particles, and the encoding of its rows as bytes.
 
-The bytes are a line of JSON (`PartHead`), then a record for each block of rows: eight bytes of length, little endian,
-and a Zstandard frame with a checksum. A frame holds a line of JSON that lists arrays, and the arrays; counts are there
-as hits, from which responses are made again.
+The bytes are a line of JSON (`PartHead`), then one record per block of rows: its length in eight bytes, little endian,
+and a Zstandard frame with a checksum. A frame has a line of JSON that lists the arrays, then the arrays. Photon counts
+are stored as hits, from which `read_rows` restores the responses.
 """
 
 import json
@@ -37,11 +37,12 @@ class Part:
 
     Attributes
     ----------
-    number : Place among the parts of the job, from 0.
+    number : Number of the part in the job, from 0.
     particles : N particles.
-    columns : What their source calls them, each of shape (N,).
-    first_particle : Number of the first one in the job.
-    first_repeat, repeats : Which repeats of each; some of them only where a part is one particle.
+    columns : ``event`` and ``barcode`` of the particles, if the source has them, each of shape (N,).
+    first_particle : Number of the first particle in the job.
+    first_repeat, repeats : First repeat, and number of repeats, of each particle; all repeats, unless the part is one
+        particle.
     """
 
     number: int
@@ -53,17 +54,18 @@ class Part:
 
 
 class PartHead(BaseModel):
-    """What a part says of itself.
+    """The first line of a part.
 
     Attributes
     ----------
-    job : `BulkJob.digest`.
-    number : Of the part.
-    particles : Particles whose first repeat is asked for here.
-    asked : Rows asked for: with those of particles that get none.
-    rows, empty : Rows that it has, and those among them without a photon.
-    records : Blocks of rows.
-    skipped, extrapolated : Particles outside the trained range by reason, counted with their first repeat.
+    job : `BulkJob.digest` of the job.
+    number : Number of the part.
+    particles : Number of particles whose first repeat is in this part.
+    asked : Number of requested rows, including those of skipped particles.
+    rows, empty : Number of rows, and of rows without a photon.
+    records : Number of blocks of rows.
+    skipped, extrapolated : Number of particles outside the training range, by reason; each particle is counted in the
+        part with its first repeat.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -80,11 +82,11 @@ class PartHead(BaseModel):
 
 
 def simulate_part(client: Client, job: BulkJob, part: Part) -> bytes:
-    """The part's rows as bytes.
+    """Simulate a part, and encode its rows as bytes.
 
     Raises
     ------
-    ZdcError : as `Client.simulate`; particles are numbered within the part.
+    ZdcError : as in `Client.simulate`; particles are numbered within the part.
     """
     chunks = client.simulate(
         part.particles,
@@ -123,7 +125,7 @@ def simulate_part(client: Client, job: BulkJob, part: Part) -> bytes:
 
 
 def no_rows(job: BulkJob, columns: Sequence[str]) -> Rows:
-    """What a job has of which no particle is simulated, in the types of one that has rows.
+    """Zero rows with the columns and types of the job, for a job without simulated particles.
 
     Parameters
     ----------
@@ -145,11 +147,11 @@ def no_rows(job: BulkJob, columns: Sequence[str]) -> Rows:
 
 
 def read_head(path: Path, file: IO[bytes]) -> PartHead:
-    """The head of an open part; raises FileFormatError where it is damaged."""
+    """Read the head of an open part; raises FileFormatError if it is damaged."""
     try:
         return PartHead.model_validate_json(file.readline())
     except ValidationError as error:
-        raise _damaged(path, "it has no head") from error
+        raise _damaged(path, "its first line is invalid") from error
 
 
 def read_rows(path: Path) -> Iterator[Rows]:
@@ -170,7 +172,7 @@ def read_rows(path: Path) -> Iterator[Rows]:
 
 
 def _damaged(path: Path, reason: str) -> FileFormatError:
-    return FileFormatError(f"{path}: is damaged: {reason}; delete it and run the command again, which makes it anew")
+    return FileFormatError(f"{path}: the part is damaged: {reason}; delete it and run the command again")
 
 
 def _rows_of(chunk: Chunk, part: Part) -> Rows:

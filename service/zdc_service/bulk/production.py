@@ -1,4 +1,4 @@
-"""Makes the parts of a job that are missing, and puts all together."""
+"""Simulate the missing parts of a job, and write all parts to the output."""
 
 from collections.abc import Callable, Iterator
 
@@ -16,27 +16,27 @@ from zdc_service.bulk.workers import PartError, Workers
 from zdc_service.files import ParticleBlock, ParticleReader, ResultWriter, create_results
 from zdc_service.simulation import OutOfRange
 
-#: Parts that become rows of the output between two looks at the workers, who would otherwise wait.
+#: Parts that are appended to the output before the workers are served again; they would be idle otherwise.
 _APPENDED_AT_ONCE = 2
 
-#: Why a particle of a whole event is left out that would be refused otherwise: nothing is guessed of its species.
+#: Reason to leave out a particle of a whole event. The model cannot extrapolate to another species.
 UNKNOWN_SPECIES = "of a species that the model does not know"
 
-#: Called after each step with the totals and the share of the job that is done.
+#: Called after each step with the totals and the completed fraction of the job.
 Show = Callable[[Totals, float], None]
 
 
 class Production:
-    """Makes missing parts; in their order they become rows of the output while later ones are computed.
+    """Simulates missing parts, and appends finished parts to the output in order while later ones are computed.
 
     Parameters
     ----------
-    job : What to make.
-    folder : Where finished parts are and go, held.
+    job : The job.
+    folder : Folder of the finished parts, locked.
     reader : The particles.
-    workers : Who computes, held.
-    show : Told of the progress.
-    check : Called between steps; what it raises ends the run.
+    workers : Workers that simulate parts, entered.
+    show : Called with the progress.
+    check : Called between steps; an exception that it raises ends the run.
     """
 
     def __init__(
@@ -54,30 +54,31 @@ class Production:
         self._workers = workers
         self._show = show
         self._check = check
-        self._places: dict[int, Callable[[int], str]] = {}  # of particles under way
+        self._places: dict[int, Callable[[int], str]] = {}  # of the parts in progress
         self._cutting = Cutting(job.repeats, job.rows_per_part)
-        self._share_of = 0  # parts of the slice, where they are known
+        self._share_of = 0  # number of parts of the slice, 0 if unknown
         self._asked = self._answered = 0
         self._totals = Totals()
         self._summary: SourceSummary | None = None
 
     @property
     def summary(self) -> SourceSummary:
-        """What reading the whole source came to, once `run` has."""
+        """Totals of the input, available after `run`."""
         if self._summary is None:
             raise RuntimeError("the source is not read yet")
         return self._summary
 
     def run(self, chosen: Slice, writer: ResultWriter | None) -> Totals:
-        """Make the missing parts of a slice.
+        """Simulate the missing parts of a slice.
 
         Parameters
         ----------
-        writer : Gets the rows of all parts, where the slice is the whole job.
+        chosen : The slice.
+        writer : Writer for the rows of all parts, if the slice is the whole job.
 
         Raises
         ------
-        ZdcError : of any kind; the finished parts then wait for another run.
+        ZdcError : any error; the finished parts remain for another run.
         """
         total, missing, first = self._known(chosen)
         parts = appended = 0
@@ -105,7 +106,7 @@ class Production:
         return self._totals
 
     def _known(self, chosen: Slice) -> tuple[int | None, set[int] | None, int]:
-        """How many parts there are, those to make and the first particle to read; None and 0 where nobody can tell."""
+        """Number of parts, numbers of the missing ones, and first particle to read; None, None, 0 if unknown."""
         if self._reader.count is None:
             return None, None, 0
         total = self._cutting.count(self._reader.count)
@@ -151,7 +152,7 @@ class Production:
         self._folder.write_source(self._summary)
 
     def _collect(self) -> None:
-        """Wait for a part and keep it."""
+        """Wait for a part and write it to the folder."""
         try:
             number, content = self._workers.finished()
         except PartError as error:
@@ -170,11 +171,11 @@ class Production:
             self._show(self._totals, self._totals.parts / self._share_of)
             return
         consumed, whole = self._reader.progress
-        # As if the rest of the source were like what was read of it.
+        # Estimate: the rest of the source is like the part read so far.
         self._show(self._totals, self._answered / self._asked * consumed / max(whole, 1))
 
     def _append(self, writer: ResultWriter | None, start: int, stop: int) -> int:
-        """Write parts from `start` on that are there, up to `stop`; the number of the next one."""
+        """Write the finished parts from `start` up to `stop`, until one is missing; returns the next part's number."""
         while writer is not None and start < stop and self._folder.has(start):
             self._check()
             for rows in self._folder.rows(start):
@@ -184,7 +185,7 @@ class Production:
 
 
 def produce(production: Production, job: BulkJob, folder: PartsFolder) -> Totals:
-    """Make what is missing of a whole job and write the output; raises as `Production.run`."""
+    """Simulate the missing parts of a whole job and write the output; raises as `Production.run`."""
     with folder.result() as result, create_results(result, job.about) as writer:
         totals = production.run(Slice(), writer)
         _finish(writer, job, production.summary, totals)
@@ -193,7 +194,7 @@ def produce(production: Production, job: BulkJob, folder: PartsFolder) -> Totals
 
 
 def merge(job: BulkJob, folder: PartsFolder, summary: SourceSummary, show: Show, check: Callable[[], None]) -> Totals:
-    """Write the output from its parts, all of which are there; `show` and `check` as for `Production`.
+    """Write the output from the complete parts of a job; `show` and `check` as in `Production`.
 
     Raises
     ------
@@ -213,7 +214,7 @@ def merge(job: BulkJob, folder: PartsFolder, summary: SourceSummary, show: Show,
 
 
 def _finish(writer: ResultWriter, job: BulkJob, summary: SourceSummary, totals: Totals) -> None:
-    """Write what is known at the end only: the counts, and a file without rows if there are none."""
+    """Write the counts, which are known only at the end, and the columns of an output without rows."""
     if not totals.parts:
         writer.append(no_rows(job, summary.columns))
     writer.tell(

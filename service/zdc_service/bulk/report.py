@@ -1,4 +1,4 @@
-"""What a user sees of a job: progress while it runs, and lines that sum it up."""
+"""Progress of a job while it runs, and the lines of its summary."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ from zdc_service.bulk.part import PartHead
 from zdc_service.files import ParticleReader
 from zdc_service.files.blocks import OF_STATUS
 
-#: Between two lines for a log file.
+#: Time between two lines in a log file [s].
 LINE_SECONDS = 60.0
 
 
@@ -27,9 +27,10 @@ class Totals:
 
     Attributes
     ----------
-    parts : How many.
-    particles, rows, empty, skipped, extrapolated : Of their heads.
-    new_rows : Rows that this process had made.
+    parts : Number of parts.
+    particles, rows, empty, skipped, extrapolated : Sums of these fields of `PartHead`.
+    new_rows : Rows that this run has simulated.
+    started : Start of this run, on the clock `time.monotonic`.
     """
 
     parts: int = 0
@@ -42,7 +43,7 @@ class Totals:
     started: float = field(default_factory=time.monotonic)
 
     def add(self, head: PartHead, new: bool) -> None:
-        """Add a part, just made or found."""
+        """Add a part: `new` if this run has simulated it, otherwise found in the folder."""
         self.parts += 1
         self.particles += head.particles
         self.rows += head.rows
@@ -53,11 +54,11 @@ class Totals:
 
     @property
     def rate(self) -> float:
-        """New rows a second."""
+        """New rows per second."""
         return self.new_rows / max(time.monotonic() - self.started, 1e-9)
 
     def lines(self, job: BulkJob) -> list[str]:
-        """All of it in words."""
+        """Lines of a summary."""
         lines = [
             f"simulated {counted(self.particles - self.skipped.total(), 'particle')} x {job.repeats} = "
             f"{counted(self.rows, 'row')} with "
@@ -74,14 +75,14 @@ class Totals:
 
 
 def read_line(reader: ParticleReader, whole: bool = False) -> str:
-    """What was read of a source, or will be by all who read it, in words."""
+    """A line on the particles read and left out; with `whole`, on all particles of the source."""
     left_out = f"; left out {reader.skipped.total()}: {_in_words(reader.skipped)}" if reader.skipped else ""
     read = counted(reader.read, "particle")
     if reader.count is not None and reader.read != reader.count:
         there = counted(reader.count, "particle")
         read = there if whole else f"{reader.read} of {there}"
     others = any(reason.startswith(OF_STATUS) for reason in reader.skipped)
-    remedy = ["--status takes those of other statuses, e.g. --status 1,14"] if others else []
+    remedy = ["to simulate other status codes, use --status, e.g. --status 1,14"] if others else []
     return "; ".join([f"read {read}{left_out}", *remedy, *reader.notes])
 
 
@@ -90,19 +91,19 @@ def _in_words(counts: Counter[str]) -> str:
 
 
 def kept_line(folder: PartsFolder) -> str:
-    """What is left of a job that ended early, in words."""
+    """A line on the finished parts of a job that has ended early."""
     parts = len(folder.numbers())
     if not parts:
         return "no file was written"
-    return f"{parts} finished parts are kept in {folder.path}; the same command goes on from there"
+    return f"{parts} finished parts are kept in {folder.path}; the same command continues from them"
 
 
 class Display:
-    """Progress, rate and expected end on stderr: drawn on a terminal, else a line now and then.
+    """Shows progress, rate and remaining time on stderr: a bar on a terminal, otherwise a line every minute.
 
     Parameters
     ----------
-    command : Begins each line.
+    command : First words of each line.
     quiet : Show nothing.
     """
 
@@ -119,7 +120,7 @@ class Display:
             disable=not self._terminal,
         )
         self._task = self._progress.add_task(command, total=1.0)
-        self._started = self._said = time.monotonic()
+        self._started = self._shown = time.monotonic()
 
     def __enter__(self) -> "Display":
         self._progress.start()
@@ -129,17 +130,17 @@ class Display:
         self._progress.stop()
 
     def show(self, totals: Totals, share_done: float) -> None:
-        """Say where the job is.
+        """Show the progress.
 
         Parameters
         ----------
-        share_done : Of the whole job, with what earlier runs made.
+        share_done : Completed fraction of the whole job, including parts of earlier runs.
         """
         text = f"{counted(totals.rows, 'row')}, {totals.rate:.0f} rows/s"
         self._progress.update(self._task, completed=share_done, description=text)
         now = time.monotonic()
-        if self._lines and totals.new_rows and now - self._said >= LINE_SECONDS:
-            self._said = now
+        if self._lines and totals.new_rows and now - self._shown >= LINE_SECONDS:
+            self._shown = now
             share_of_this_run = share_done * totals.new_rows / totals.rows
             left = timedelta(seconds=round((now - self._started) * (1 - share_done) / share_of_this_run))
             warn(self._command, f"{text}, {share_done:.0%} done, {left} left")

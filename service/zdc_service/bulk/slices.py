@@ -1,4 +1,4 @@
-"""Which parts of a job are whose, where machines share it without talking to each other."""
+"""Divide the parts of a job among machines that do not communicate with each other."""
 
 import re
 from dataclasses import dataclass
@@ -8,12 +8,12 @@ from zdc_common.errors import ConfigError
 
 @dataclass(frozen=True)
 class Slice:
-    """A stretch of the parts of a job whose number is known, else every `of`-th; all of them by default.
+    """Some parts of a job: a range of them if their number is known, otherwise every `of`-th; by default, all parts.
 
     Attributes
     ----------
-    number : From 1 to `of`.
-    of : How many slices there are.
+    number : Number of the slice, from 1 to `of`.
+    of : Number of slices.
     """
 
     number: int = 1
@@ -21,18 +21,18 @@ class Slice:
 
     @classmethod
     def parse(cls, text: str) -> "Slice":
-        """From ``K/N``; raises ConfigError where it is none."""
+        """Parse ``K/N``; raises ConfigError if the text has another form."""
         found = re.fullmatch(r"(\d+)/(\d+)", text)
         if found is None or not 1 <= int(found[1]) <= int(found[2]):
-            raise ConfigError(f"--part {text}: must be K/N with 1 <= K <= N: --part 1/8 to --part 8/8 are a whole job")
+            raise ConfigError(f"--part {text} must be K/N with 1 <= K <= N, e.g. --part 1/8 to --part 8/8 for a job")
         return cls(int(found[1]), int(found[2]))
 
     def stretch(self, parts: int) -> range:
-        """Its parts where there are so many in all: one after the other, so that only they need to be read."""
+        """The slice's range of the job's parts; consecutive, so that only their particles need to be read."""
         return range((self.number - 1) * parts // self.of, self.number * parts // self.of)
 
     def takes(self, part: int) -> bool:
-        """Whether it has this part, where nobody knows how many there are."""
+        """Whether the slice has this part, if the number of parts is unknown."""
         return part % self.of == self.number - 1
 
     def __str__(self) -> str:

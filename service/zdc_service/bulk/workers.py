@@ -1,4 +1,4 @@
-"""Who computes parts: threads of this process here, `dask_workers` on many machines."""
+"""Workers that simulate parts: threads of this process; those on many machines are in `dask_workers`."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from zdc_service.bulk.engines import Answerer, Source, Wanted
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import Part, simulate_part
 
-#: How often those who wait look whether they should still [s].
+#: Time between two calls of `check` while waiting [s].
 POLL_SECONDS = 0.2
 
 
 class Workers(ABC):
-    """Takes parts and gives back their bytes in the order in which they are done; use it in a ``with`` block.
+    """Simulates parts, and returns their bytes in order of completion; use it in a ``with`` block.
 
     Parameters
     ----------
-    source : Who answers the requests.
-    check : Called while waiting; what it raises ends the wait.
+    source : Source of the responses.
+    check : Called while waiting; an exception that it raises ends the wait.
     """
 
     def __init__(self, source: Source, check: Callable[[], None]):
@@ -34,16 +34,16 @@ class Workers(ABC):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End; parts under way are given up."""
+        """End the workers; parts in progress are abandoned."""
 
     @property
     @abstractmethod
     def capacity(self) -> int:
-        """How many parts should be under way, so that nobody waits and memory stays bounded."""
+        """Number of parts in progress that keeps all workers busy with bounded memory."""
 
     @abstractmethod
     def identify(self, wanted: Wanted) -> Answerer:
-        """What answers; raises ZdcError where nothing does."""
+        """The identity of the chosen model; raises ZdcError if it is unavailable."""
 
     @abstractmethod
     def knows(self, wanted: Wanted, pdg: int) -> bool:
@@ -51,24 +51,25 @@ class Workers(ABC):
 
     @abstractmethod
     def submit(self, job: BulkJob, part: Part) -> None:
-        """Begin a part."""
+        """Start a part."""
 
     @abstractmethod
     def finished(self) -> tuple[int, bytes]:
-        """Wait for any of the parts under way: its number and its bytes.
+        """Wait for any part in progress; returns its number and its bytes.
 
         Raises
         ------
-        PartError : it cannot be had.
+        PartError : the part has failed.
         """
 
 
 class PartError(Exception):
-    """What went wrong with a part, as the ``cause``, which numbers particles within the part.
+    """A part has failed.
 
     Attributes
     ----------
-    number : Of the part.
+    number : Number of the part.
+    cause : The error; its message numbers particles within the part.
     """
 
     def __init__(self, number: int, cause: Exception):
@@ -78,12 +79,12 @@ class PartError(Exception):
 
 
 class LocalWorkers(Workers):
-    """Two parts at a time in this process, so that the engine, or the server, has work while one ends."""
+    """Simulates two parts at a time in this process, so that the engine or server is busy while one part ends."""
 
     _PARTS = 2
 
     def __enter__(self) -> Self:
-        """Connect or load; raises as `Source.open`."""
+        """Open the source; raises as `Source.open`."""
         self._client = self._source.open()
         self._pool = ThreadPoolExecutor(self._PARTS, thread_name_prefix="zdc-part")
         self._futures: dict[Future[bytes], int] = {}
@@ -99,19 +100,19 @@ class LocalWorkers(Workers):
 
     @property
     def capacity(self) -> int:
-        """One part more than are computed."""
+        """One part more than the threads compute, so that one waits."""
         return self._PARTS + 1
 
     def identify(self, wanted: Wanted) -> Answerer:
-        """By asking; raises as `Source.identify`."""
+        """As `Workers.identify`; raises as `Source.identify`."""
         return self._source.identify(self._client, wanted)
 
     def knows(self, wanted: Wanted, pdg: int) -> bool:
-        """By asking; raises as `Source.identify`."""
+        """As `Workers.knows`; raises as `Source.identify`."""
         return self._source.knows(self._client, wanted, pdg)
 
     def submit(self, job: BulkJob, part: Part) -> None:
-        """Queue it for a thread."""
+        """Queue a part for a thread."""
         self._futures[self._pool.submit(simulate_part, self._client, job, part)] = part.number
 
     def finished(self) -> tuple[int, bytes]:

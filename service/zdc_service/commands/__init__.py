@@ -1,1 +1,1 @@
-"""Commands of `zdc` besides `serve`."""
+"""The subcommands of `zdc`, except `serve`."""

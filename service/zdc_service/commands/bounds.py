@@ -1,4 +1,4 @@
-"""Bounds on figures of merit, as a command line gives them."""
+"""Bounds on figures of merit, from the options ``--fail-above`` and ``--fail-below``."""
 
 import math
 from collections.abc import Collection, Mapping
@@ -12,7 +12,7 @@ _RATIO = "_ratio"
 
 
 class Kind(StrEnum):
-    """Which side of a bound is wrong."""
+    """The side of the bound on which a figure fails."""
 
     ABOVE = "above"
     BELOW = "below"
@@ -23,16 +23,16 @@ class Valued(Protocol):
 
     @property
     def value(self) -> float | None:
-        """Of the generated responses."""
+        """Value for the generated responses."""
 
     @property
     def ratio(self) -> float | None:
-        """To the floor."""
+        """Ratio of the value to the floor."""
 
 
 @dataclass(frozen=True)
 class Bound:
-    """``NAME=NUMBER``: a figure, or with ``_ratio`` its ratio to the floor, must not be `kind` the number."""
+    """``NAME=NUMBER``: the figure NAME (with ``_ratio``: its ratio to the floor) fails if it is `kind` NUMBER."""
 
     name: str
     limit: float
@@ -40,46 +40,46 @@ class Bound:
 
     @classmethod
     def parse(cls, text: str, kind: Kind) -> "Bound":
-        """Raises ConfigError where the text is no bound."""
+        """Parse ``NAME=NUMBER``; raises ConfigError if the text has another form."""
         name, _, number = text.partition("=")
         try:
             limit = float(number)
         except ValueError:
             limit = math.nan
         if not math.isfinite(limit):
-            raise ConfigError(f"--fail-{kind} {text!r}: is not NAME=NUMBER; write --fail-{kind} auc=0.65")
+            raise ConfigError(f"--fail-{kind} {text!r} must be NAME=NUMBER, e.g. --fail-{kind} auc=0.65")
         return cls(name.strip(), limit, kind)
 
     def __str__(self) -> str:
         return f"{self.name} not {self.kind} {self.limit:g}"
 
     def check(self, figures: Collection[str], without_ratio: Collection[str]) -> None:
-        """Raises ConfigError where there is no such figure, or where it has no ratio."""
+        """Raise ConfigError if there is no such figure, or no ratio of it."""
         figure = self.name.removesuffix(_RATIO)
         if figure not in figures:
             raise ConfigError(
-                f"--fail-{self.kind} {self.name}={self.limit:g}: unknown figure; known are {', '.join(figures)}, each "
-                f"but {', '.join(without_ratio)} also as NAME{_RATIO}"
+                f"--fail-{self.kind} {self.name}={self.limit:g}: unknown figure; known are {', '.join(figures)}; all "
+                f"except {', '.join(without_ratio)} also as NAME{_RATIO}"
             )
         if figure != self.name and figure in without_ratio:
             raise ConfigError(
-                f"--fail-{self.kind} {self.name}={self.limit:g}: {figure} is not compared with its floor as a ratio; "
-                f"bound {figure} itself"
+                f"--fail-{self.kind} {self.name}={self.limit:g}: {figure} has no ratio to its floor; "
+                f"set a bound on {figure}"
             )
 
     def exceeded(self, figures: Mapping[str, Valued]) -> str | None:
-        """What is wrong with figures that passed `check`, or None.
+        """A message if the figure fails the bound, otherwise None; call `check` first.
 
         Raises
         ------
-        InvalidInputError : it is not defined for these samples.
+        InvalidInputError : the figure is not defined for these samples.
         """
         of_ratio = self.name.endswith(_RATIO)
         figure = figures.get(self.name.removesuffix(_RATIO))
         value = None if figure is None else figure.ratio if of_ratio else figure.value
         if value is None:
             raise InvalidInputError(
-                f"{self.name} has a bound and is not defined here; bound another figure"
+                f"{self.name} has a bound but is not defined for these files; set a bound on another figure"
                 + (f", or {self.name.removesuffix(_RATIO)} itself" if of_ratio else "")
             )
         wrong = value > self.limit if self.kind is Kind.ABOVE else value < self.limit

@@ -1,4 +1,4 @@
-"""`zdc merge`: the slices of a job to one file."""
+"""`zdc merge`: write the slices of a job to one file."""
 
 from pathlib import Path
 
@@ -15,25 +15,25 @@ from zdc_service.files import check_output
 
 
 class Merge(BaseSettings):
-    """Put the parts that `zdc simulate --part K/N` made together to the output file.
+    """Write the parts that `zdc simulate --part K/N` has simulated to the output file.
 
     For example: zdc merge --output responses.h5
 
-    Exit codes: 0 done; 1 parts are missing, which are then named; 2 an option or a file is wrong; 130 Ctrl-C.
+    Exit codes: 0 done; 1 parts are missing (the message names them); 2 an option or a file is invalid; 130 Ctrl-C.
     """
 
     model_config = SettingsConfigDict(env_prefix="ZDC_CLIENT_", extra="forbid")
 
-    output: Path = Field(description="as given to zdc simulate; the parts are in the folder OUTPUT.parts")
-    quiet: bool = Field(False, description="print nothing but what goes wrong")
+    output: Path = Field(description="output file, as for zdc simulate; the parts are in the folder OUTPUT.parts")
+    quiet: bool = Field(False, description="print errors only")
 
     def cli_cmd(self) -> None:
-        """Run; ends the process with code 1, 2 or 130 and one line on failure."""
+        """Run the command; on failure, print one line and exit with code 1, 2 or 130."""
         with Interrupts() as interrupts:
             try:
                 lines = run(self, interrupts)
             except KeyboardInterrupt:
-                end("zdc merge", "interrupted; the parts are as they were", INTERRUPTED)
+                end("zdc merge", "interrupted; the parts are unchanged", INTERRUPTED)
             except (ZdcError, OSError) as error:
                 end("zdc merge", str(error), exit_code(error))
         if not self.quiet:
@@ -41,20 +41,20 @@ class Merge(BaseSettings):
 
 
 def run(command: Merge, interrupts: Interrupts) -> list[str]:
-    """Merge; lines that sum it up.
+    """Merge the parts, and return the lines of a summary.
 
     Raises
     ------
-    ZdcError : there is no such job, or parts of it are missing or damaged; nothing is changed then.
+    ZdcError : there is no such job, or parts are missing or damaged; no file is changed in this case.
     """
     check_output(command.output)
     folder = PartsFolder(command.output, alone=True)
     if not folder.path.is_dir():
-        raise ConfigError(f"{folder.path}: no such folder; name the --output that was given to zdc simulate --part")
+        raise ConfigError(f"{folder.path}: no such folder; give the same --output as to zdc simulate --part")
     with folder, Display("zdc merge", command.quiet) as display:
         job = folder.job()
         if job is None:
-            raise ConfigError(f"{folder.path}: has no job file; zdc simulate --part makes one")
+            raise ConfigError(f"{folder.path}: there is no job file; run zdc simulate --part first")
         summary = folder.check_complete()
         totals = merge(job, folder, summary, display.show, interrupts.check)
     return [summary.line, *totals.lines(job), f"wrote {command.output} ({job.output})"]

@@ -1,4 +1,4 @@
-"""Where a report comes from: files with their hashes, command, versions, date."""
+"""The provenance of a report: input files with hashes, command, versions and date."""
 
 import shlex
 import sys
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from zdc_metrics.reports.html_report import Section
     from zdc_metrics.samples.samples import Sample
 
-#: Those that numbers and pictures may depend on.
+#: Packages on which numbers and pictures may depend.
 _PACKAGES = ("numpy", "scipy", "scikit-learn", "matplotlib", "mplhep", "h5py")
 
 
 class FileRecord(BaseModel):
-    """A file that went into a report."""
+    """An input file of a report."""
 
     file: str
     sha256: str
@@ -28,7 +28,7 @@ class FileRecord(BaseModel):
 
 
 class Provenance(BaseModel):
-    """How a report came about."""
+    """The command, versions and input files of a report."""
 
     command: str
     date: str = Field(description="UTC, ISO 8601")
@@ -39,7 +39,7 @@ class Provenance(BaseModel):
 
 
 def origin_of(reference: tuple[Path, "Sample"], generated: tuple[Path, "Sample"]) -> Provenance:
-    """Of a report that this process makes from two files, as they were read."""
+    """The provenance of a report that this process makes from two files and their samples."""
     return Provenance(
         command=shlex.join(["zdc", *sys.argv[1:]]),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -57,7 +57,7 @@ def _record(path: Path, sample: "Sample") -> FileRecord:
 
 
 def origin_section(origin: Provenance) -> "Section":
-    """The same as the last section of the report."""
+    """The provenance as the last section of the report."""
     from zdc_metrics.reports.html_report import Section, Table, Text
 
     files = origin.reference, origin.generated

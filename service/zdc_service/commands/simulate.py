@@ -1,4 +1,4 @@
-"""`zdc simulate`: particles from arguments or a file, responses to a file."""
+"""`zdc simulate`: read particles from arguments or a file, and write responses to a file."""
 
 import re
 from pathlib import Path
@@ -28,10 +28,10 @@ from zdc_service.files.blocks import short
 from zdc_service.settings import EngineSettings, usable_cores
 from zdc_service.simulation import OutOfRange, Output
 
-#: About a second of one processor with the default model.
+#: About a second of work for one core with the default model.
 ROWS_PER_PART = 8192
 
-#: Options of no use without a server.
+#: Options that apply only to a server.
 _FOR_SERVERS = ("ca_file", "client_certificate", "client_key", "token_file")
 
 
@@ -40,85 +40,92 @@ class Simulate(BaseSettings):
 
     For example: zdc simulate --input events.hepmc3.gz --output responses.h5 --server grpc://127.0.0.1:8001
 
-    Finished parts wait in OUTPUT.parts until the file is whole: after a kill the same command goes on from there.
+    Finished parts are kept in OUTPUT.parts until the output is complete. After a kill, the same command continues from
+    them.
 
-    Exit codes: 0 done; 1 a machine or a server failed, the same command may succeed; 2 an option or a file is wrong;
+    Exit codes: 0 done; 1 a machine or a server failed, so try the same command again; 2 an option or a file is invalid;
     130 Ctrl-C. Each option can also be given as an environment variable: --token-file as ZDC_CLIENT_TOKEN_FILE.
     """
 
     model_config = SettingsConfigDict(env_prefix="ZDC_CLIENT_", extra="forbid")
 
     output: Path = Field(
-        description="file to write or replace: .h5, .root, .parquet (any number of rows) or .npz (held in memory)"
+        description="file to write or replace: .h5, .root, .parquet (any number of rows) or .npz (kept in memory)"
     )
     input: Path | None = Field(
         None,
-        description="file of particles: .hepmc3, .hepmc (HepMC3 or HepMC2), .csv, these also as .gz, .bz2, .xz or "
-        ".zst; .root, .parquet, or .h5 with columns; or a .h5 file of responses, whose particles are simulated anew, "
-        "each once for all its rows",
+        description="file of particles: .hepmc3, .hepmc (HepMC3 or HepMC2) or .csv, also compressed as .gz, .bz2, .xz "
+        "or .zst; .root, .parquet, or .h5 with columns; or a .h5 file of responses, to simulate each of its particles "
+        "again",
     )
     tree: str | None = Field(
-        None, description="tree of a ROOT file; default: the only one, or the one called particles or events"
+        None, description="tree of a ROOT file; default: the only tree, or the tree particles or events"
     )
     status: str | None = Field(
         None,
-        description="status codes of the particles to take, of files that have such codes: 1,14; default: 1, the "
-        "particles that a generator leaves at the end",
+        description="status codes of the particles to simulate, e.g. 1,14, if the file has status codes; default: 1 "
+        "(final-state particles)",
     )
     particle: list[ListedText] = Field(
         [],
-        description='one particle, repeatable: "pdg=2112,pz=1500,px=0.1"; GeV/c, cm; px, py, vx, vy, vz default to 0',
+        description='one particle, e.g. "pdg=2112,pz=1500,px=0.1", in GeV/c and cm; px, py, vx, vy, vz default to 0; '
+        "repeatable",
     )
     server: str | None = Field(
         None,
-        description="grpc://host:port or http://host:port, grpcs or https for TLS; default: simulate in this process",
+        description="server's address: grpc://host:port or http://host:port, for TLS grpcs or https; default: simulate "
+        "in this process",
     )
     ca_file: Path | None = Field(
-        None, description="PEM file of who may sign the server's certificate; default: whom the system trusts"
+        None,
+        description="PEM file of the authorities that sign the server's certificate; default: those that the system "
+        "trusts",
     )
     client_certificate: Path | None = Field(
-        None, description="PEM file of the certificate for a server that asks for one (mutual TLS)"
+        None, description="PEM file of the client's certificate, if the server requires one (mutual TLS)"
     )
-    client_key: Path | None = Field(None, description="PEM file of that certificate's key")
+    client_key: Path | None = Field(None, description="PEM file of the key of --client-certificate")
     token_file: Path | None = Field(None, description="file with the bearer token for the server")
     what: Literal["response", "channels", "hits"] = Field(
-        "response", description="what to write of each row; channel sums are always written"
+        "response", description="what to write for each row, in addition to the channel sums"
     )
-    seed: int | None = Field(None, description="key of the random numbers, in [0, 2^53); default: drawn and printed")
+    seed: int | None = Field(None, description="random seed, 0 <= seed < 2^53; default: drawn and printed")
     repeats: int = Field(1, ge=1, description="responses per particle")
-    first_row: int = Field(0, ge=0, description="number of the first row, for jobs that are split over machines")
+    first_row: int = Field(0, ge=0, description="number of the first row, to continue the rows of another job")
     out_of_range: Literal["error", "skip", "extrapolate"] | None = Field(
         None,
-        description="particles that the model was not trained on; extrapolate is for energies and vertices: another "
-        "species is an error all the same, and is left out of whole events; default: skip for whole events (HepMC, "
-        "tables of lists), else error",
+        description="treatment of particles outside the model's training range; extrapolate applies to energies and "
+        "vertices only: unknown species remain an error, and are left out of whole events; default: skip for whole "
+        "events (HepMC, tables of lists), otherwise error",
     )
-    rates: bool = Field(False, description="write the model's rates instead of photon counts; default: counts")
+    rates: bool = Field(False, description="write the model's photon rates; default: photon counts")
     model: str | None = Field(None, description="name of the model; default: the server's default")
     version: int | None = Field(None, ge=1, description="version of the model; default: the newest")
-    batch: int = Field(1024, ge=1, description="rows of one request; does not change the result")
+    batch: int = Field(1024, ge=1, description="rows per request; does not change the result")
     rows_per_part: int | None = Field(
         None,
         ge=1,
-        description="rows after which finished work is safe from a kill; does not change the result; default: "
+        description="rows per part: a kill loses only unfinished parts; does not change the result; default: "
         f"{ROWS_PER_PART}",
     )
-    overwrite: bool = Field(False, description="discard the finished parts of an earlier run; default: go on from them")
+    overwrite: bool = Field(
+        False, description="discard the finished parts of an earlier run; default: continue from them"
+    )
     part: str | None = Field(
         None,
-        description='"K/N": make the parts of slice K of N only, and no output file; `zdc merge`, or this command '
-        "without --part, puts the slices together",
+        description='"K/N": simulate only slice K of N, without an output file; afterwards `zdc merge`, or this '
+        "command without --part, writes the output",
     )
-    workers: int | None = Field(None, ge=1, description="simulate in so many processes of this machine, by Dask")
-    scheduler: str | None = Field(None, description="simulate on the workers of a Dask scheduler: tcp://host:8786")
-    quiet: bool = Field(False, description="print nothing but what goes wrong")
-    models: Path | None = Field(None, description="without a server: folder of models; default: the shipped ones")
+    workers: int | None = Field(None, ge=1, description="simulate in this number of processes, with Dask")
+    scheduler: str | None = Field(None, description="simulate on the workers of a Dask scheduler, e.g. tcp://host:8786")
+    quiet: bool = Field(False, description="print errors only")
+    models: Path | None = Field(None, description="without a server: folder of models; default: the shipped models")
     device: Literal["cpu", "cuda", "tensorrt", "auto"] | None = Field(
-        None, description="without a server: where to compute; default: cpu"
+        None, description="without a server: device that computes; default: cpu"
     )
 
     def cli_cmd(self) -> None:
-        """Run; ends the process with code 1, 2 (wrong input) or 130 (Ctrl-C) and one line on failure."""
+        """Run the command; on failure, print one line and exit with code 1, 2 (invalid input) or 130 (Ctrl-C)."""
         with Interrupts() as interrupts:
             try:
                 code, text = 0, "\n".join(run(self, interrupts))
@@ -139,28 +146,31 @@ class Simulate(BaseSettings):
 
 
 def run(command: Simulate, interrupts: Interrupts) -> list[str]:
-    """Read, simulate, write.
+    """Read the particles, simulate them and write the output.
 
     Returns
     -------
-    Lines that sum up what was done.
+    Lines of a summary.
 
     Raises
     ------
-    ZdcError : of any kind; there is no new output file then.
+    ZdcError : any error; no output file is written in this case.
     """
     chosen = Slice.parse(command.part) if command.part is not None else None
     if chosen is not None and command.overwrite:
-        raise ConfigError("--overwrite would discard the parts of other slices; leave it out, or delete the folder")
+        raise ConfigError(
+            "--overwrite with --part would discard the parts of other slices; leave it out, or delete the folder "
+            f"{command.output}.parts"
+        )
     check_output(command.output)
     if command.input is not None and command.input.resolve() == command.output.resolve():
-        raise ConfigError(f"{command.output}: is the input, and would be replaced; name another --output")
+        raise ConfigError(f"{command.output}: --output is the input file; choose another name")
     reader = _reader(command)
     with PartsFolder(command.output, alone=chosen is None) as folder:
         if chosen is None and (command.overwrite or not folder.numbers() or folder.left_over):
             folder.restart()
         elif folder.left_over:
-            raise ConfigError(f"{folder.path}: is left of a job that has ended; delete the folder")
+            raise ConfigError(f"{folder.path}: remainder of an earlier job; delete the folder")
         with _workers(command, interrupts) as workers:
             job = _begin(command, reader, folder, workers)
             with Display("zdc simulate", command.quiet) as display:
@@ -170,26 +180,27 @@ def run(command: Simulate, interrupts: Interrupts) -> list[str]:
         wrote = f"wrote {command.output} ({command.what})"
     else:
         wrote = (
-            f"slice {chosen}: {counted_are(totals.parts, 'part')} in {folder.path}; zdc merge puts all slices together"
+            f"slice {chosen}: {counted_are(totals.parts, 'part')} in {folder.path}; when all slices are done, run zdc "
+            "merge"
         )
     return [read_line(reader), *totals.lines(job), wrote]
 
 
 def _begin(command: Simulate, reader: ParticleReader, folder: PartsFolder, workers: Workers) -> BulkJob:
-    """The job of the folder, begun now or earlier; raises ConfigError where that is another than is asked for."""
+    """The job of the folder, started now or earlier; raises ConfigError if it differs from the command's job."""
     begun = folder.job()
     if begun is None:
         job = _job(command, reader, None, workers)
         begun = folder.start(job)
         if begun == job:
             return job
-    # Earlier, or just now by another slice, which may have drawn another seed.
+    # Started earlier, or just now by another slice, which may have drawn another seed.
     _job(command, reader, begun, workers).check_same(begun, folder.path)
     return begun
 
 
 def _job(command: Simulate, reader: ParticleReader, begun: BulkJob | None, workers: Workers) -> BulkJob:
-    """The job that the options mean; what they leave open is as in the one that was begun in the folder, if any."""
+    """The job of the command; options that were not given are taken from `begun`, the job in the folder, if any."""
     if command.seed is not None:
         check_seed(command.seed, command.first_row)
     model, version = command.model, command.version
@@ -220,20 +231,20 @@ def _first(*values: int | None) -> int:
 
 def _reader(command: Simulate) -> ParticleReader:
     if (command.input is None) == (not command.particle):
-        raise ConfigError("name particles either with --input FILE or with --particle, not both")
+        raise ConfigError("give particles with either --input FILE or --particle")
     if command.input is None:
         if command.status is not None:
-            raise ConfigError("--status is for a file of particles; leave it out, or name one with --input")
+            raise ConfigError("--status needs a file of particles; leave it out, or give a file with --input")
         return ArgumentReader(command.particle)
     return open_particles(command.input, tree=command.tree, statuses=_statuses(command))
 
 
 def _statuses(command: Simulate) -> tuple[int, ...] | None:
-    """The codes that are asked for, each once and in order, so that the same question is the same job."""
+    """The status codes of the option, sorted and without duplicates, so that equal selections are the same job."""
     if command.status is None:
         return None
     if not re.fullmatch(r"\s*-?\d{1,9}(\s*,\s*-?\d{1,9})*\s*", command.status):
-        raise ConfigError(f"--status {short(command.status)!r}: write whole numbers with commas between them: 1,14")
+        raise ConfigError(f"--status {short(command.status)!r} must be whole numbers separated by commas, e.g. 1,14")
     return tuple(sorted({int(code) for code in command.status.split(",")}))
 
 
@@ -242,25 +253,27 @@ def _workers(command: Simulate, interrupts: Interrupts) -> Workers:
     if command.workers is None and command.scheduler is None:
         return LocalWorkers(source, interrupts.check)
     if command.workers is not None and command.scheduler is not None:
-        raise ConfigError("--workers starts processes here, --scheduler uses those of a cluster: leave one out")
+        raise ConfigError("--workers (processes on this machine) and --scheduler (a cluster): leave one out")
     if command.server is not None:
-        raise ConfigError("--workers and --scheduler simulate by themselves; leave them out or --server")
+        raise ConfigError("--workers and --scheduler simulate without a server; leave out --server, or them")
     return DaskWorkers(source, interrupts.check, command.scheduler, command.workers or 0)
 
 
 def _client_options(command: Simulate) -> ClientOptions:
     given = {name: getattr(command, name) for name in _FOR_SERVERS if getattr(command, name) is not None}
     if given and command.server is None:
-        raise ConfigError(f"--{next(iter(given)).replace('_', '-')} is for a server; name one with --server")
+        raise ConfigError(f"--{next(iter(given)).replace('_', '-')} needs a server; give one with --server")
     return ClientOptions(rows_per_request=command.batch, **given)
 
 
 def _engine_settings(command: Simulate) -> EngineSettings:
     given = {name: getattr(command, name) for name in ("models", "device") if getattr(command, name) is not None}
     if command.server is not None and given:
-        raise ConfigError(f"--{next(iter(given))} is for simulating without a server; leave it out or --server")
+        raise ConfigError(
+            f"--{next(iter(given))} applies to simulation without a server; leave out --{next(iter(given))} or --server"
+        )
     if command.model is not None:
-        given["default_model"] = command.model  # where no other model of the folder is a default
+        given["default_model"] = command.model  # a folder may have several models and no default
     if command.workers is not None:
         given["threads"] = max(1, usable_cores() // command.workers)
     return EngineSettings(**given)

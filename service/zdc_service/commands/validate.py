@@ -1,4 +1,4 @@
-"""`zdc validate`: a report on generated responses beside simulated ones."""
+"""`zdc validate`: write a report that compares generated with simulated responses."""
 
 import json
 from dataclasses import replace
@@ -20,23 +20,24 @@ if TYPE_CHECKING:
     from zdc_metrics.reports.validation import Validation
     from zdc_metrics.samples.samples import Sample
 
-#: Exit code beside those of `zdc_common.commands`: the report is written, and a figure is beyond its bound.
+#: Exit code in addition to those of `zdc_common.commands`: the report is written, but a figure fails its bound.
 BEYOND = 3
 
 
 class Validate(BaseSettings):
-    """Compare a file of generated responses with simulated ones and write an HTML report.
+    """Compare a file of generated responses with simulated responses, and write an HTML report.
 
     For example, with a reference in which each particle was simulated five times:
 
       zdc simulate --input geant.h5 --repeats 50 --output generated.h5
       zdc validate generated.h5 --reference geant.h5 --output report.html
 
-    Figures with a floor need the reference's particles, at least four simulations and two generated responses of each
-    (fifty keep the generator's random numbers out of the figures); distributions are compared in any case.
+    Figures with a floor need the same particles in both files, with at least four simulated and two generated responses
+    each; with fifty generated responses, the generator's fluctuations hardly contribute. Distributions are compared in
+    any case.
 
-    Exit codes: 0 done; 2 an option or a file is wrong, or a figure with a bound cannot be computed; 3 the report is
-    written and a figure is beyond its bound.
+    Exit codes: 0 done; 2 an option or a file is invalid, or a figure with a bound cannot be computed; 3 the report is
+    written, but a figure fails its bound.
     """
 
     model_config = SettingsConfigDict(env_prefix="ZDC_VALIDATE_", extra="forbid")
@@ -49,15 +50,17 @@ class Validate(BaseSettings):
     json_output: Path | None = Field(None, description="also write all numbers to this JSON file")
     fail_above: list[ListedText] = Field(
         [],
-        description="end with code 3 if a figure is larger: auc=0.65,crps_ratio=1.1; NAME is a figure of all "
-        "particles, NAME_ratio its ratio to the floor; repeatable",
+        description="exit with code 3 if a figure is larger, e.g. auc=0.65,crps_ratio=1.1; NAME is a figure over all "
+        "particles, NAME_ratio is its ratio to the floor; repeatable",
     )
-    fail_below: list[ListedText] = Field([], description="the same if a figure is smaller: dispersion=0.9")
-    seed: int = Field(0, ge=0, description="of the bootstrap and the classifier")
+    fail_below: list[ListedText] = Field(
+        [], description="exit with code 3 if a figure is smaller, e.g. dispersion=0.9; repeatable"
+    )
+    seed: int = Field(0, ge=0, description="random seed of the bootstrap and the classifier")
     resamples: int = Field(200, ge=10, description="bootstrap resamples for the intervals")
 
     def cli_cmd(self) -> None:
-        """Run; ends the process with code 3 and one line where a figure is beyond its bound."""
+        """Run the command; if a figure fails its bound, print one line and exit with code 3."""
         need_validate_extra("zdc validate")
         lines, beyond = run(self)
         print("\n".join(lines))
@@ -66,18 +69,18 @@ class Validate(BaseSettings):
 
 
 def run(command: Validate) -> tuple[list[str], list[str]]:
-    """Read, compare, write.
+    """Compare the files and write the report.
 
     Returns
     -------
-    Lines that sum up what was found, and one text for each figure beyond its bound.
+    Lines of a summary, and one message for each figure that fails its bound.
 
     Raises
     ------
-    ConfigError : an option is wrong; checked before anything is read.
+    ConfigError : an option is invalid; checked before the files are read.
     FileFormatError : a file cannot be read.
-    InvalidInputError : the files have nothing in common, or a figure with a bound cannot be computed; nothing is
-        written then.
+    InvalidInputError : the files have no particles in common, or a figure with a bound cannot be computed; no report is
+        written in this case.
     """
     from zdc_metrics.reports.html_report import write_report
     from zdc_metrics.reports.validation import validate
@@ -126,16 +129,16 @@ def _check_outputs(command: Validate, output: Path) -> None:
         if path is None:
             continue
         if path.is_dir():
-            raise ConfigError(f"{path}: is a folder; name a file")
+            raise ConfigError(f"{path}: this is a folder; name a file")
         if not path.parent.is_dir():
-            raise ConfigError(f"{path}: the folder {path.parent} does not exist; make it first")
+            raise ConfigError(f"{path}: the folder {path.parent} does not exist; create it first")
         if path.resolve() in (command.generated.resolve(), command.reference.resolve()):
-            raise ConfigError(f"{path}: is one of the files to compare; name another --output")
+            raise ConfigError(f"{path}: this is one of the files to compare; choose another name")
 
 
 def _check_bounds(bounds: list[Bound], found: "Validation") -> list[str]:
     if bounds and found.report is None:
-        raise InvalidInputError(f"{bounds[0].name} has a bound and cannot be computed: {found.why_unpaired}")
+        raise InvalidInputError(f"{bounds[0].name} has a bound but cannot be computed: {found.why_unpaired}")
     if found.report is None:
         return []
     return [text for text in (bound.exceeded(found.report.overall.figures) for bound in bounds) if text is not None]
@@ -146,9 +149,9 @@ def _bounds_section(bounds: list[Bound], beyond: list[str]) -> "list[Section]":
 
     if not bounds:
         return []
-    asked = Text(f"Asked for: {', '.join(str(bound) for bound in bounds)}.")
-    found = f"Not kept: {'; '.join(beyond)}." if beyond else "All kept."
-    return [Section("Bounds", [asked, Text(found, warning=bool(beyond))])]
+    required = Text(f"Required: {', '.join(str(bound) for bound in bounds)}.")
+    found = f"Failed: {'; '.join(beyond)}." if beyond else "All bounds are met."
+    return [Section("Bounds", [required, Text(found, warning=bool(beyond))])]
 
 
 def _lead(found: "Validation", command: Validate) -> str:

@@ -1,16 +1,16 @@
-"""What only some commands need: packages of the extra ``validate``."""
+"""Check that the packages of the extra ``validate`` are installed."""
 
 from importlib import import_module
 
 from zdc_common.errors import ConfigError
 from zdc_common.words import install_advice
 
-#: What `zdc_metrics` imports beside numpy.
+#: Packages that `zdc_metrics` imports in addition to numpy.
 _PACKAGES = ("scipy", "sklearn", "threadpoolctl", "matplotlib", "mplhep", "jinja2")
 
 
 def need_validate_extra(command: str) -> None:
-    """Raise ConfigError, which says how to install them, unless the packages of ``validate`` are there."""
+    """Raise ConfigError, with the command that installs them, if a package of ``validate`` is missing."""
     for name in _PACKAGES:
         try:
             import_module(name)

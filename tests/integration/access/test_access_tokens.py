@@ -198,7 +198,7 @@ def test_the_command_takes_server_and_token_from_variables(
     with pytest.raises(SystemExit) as ended:
         main(arguments)
     assert ended.value.code == 2
-    assert capsys.readouterr().err == "zdc simulate: --token-file is for a server; name one with --server\n"
+    assert capsys.readouterr().err == "zdc simulate: --token-file needs a server; give one with --server\n"
 
 
 def test_a_file_without_tokens_refuses_to_start(models_folder: Path, tmp_path: Path) -> None:

@@ -95,12 +95,12 @@ def test_a_file_of_empty_responses_is_shown(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--rows", "30:40"], "toy.h5: has 30 rows, counted from 0; there is no row 30"),
-        (["--rows", "5:5"], "--rows '5:5': holds no row; END is the one after the last"),
-        (["--rows", "some"], "--rows 'some': write FIRST:END, such as 0:12"),
-        (["--rows", "1", "--particle", "1000"], "--rows and --particle both choose rows"),
-        (["--particle", "7"], "toy.h5: no row has particle_id 7; they lie between 1000 and 1009"),
-        (["--output", "x.svg"], "x.svg: pictures are PNG or PDF files; name one that ends in .png or .pdf"),
+        (["--rows", "30:40"], "toy.h5: there is no row 30; the file has 30 rows, counted from 0"),
+        (["--rows", "5:5"], "--rows '5:5' selects no row; END is the row after the last one"),
+        (["--rows", "some"], "--rows 'some' must be FIRST:END, e.g. 0:12"),
+        (["--rows", "1", "--particle", "1000"], "--rows and --particle exclude each other"),
+        (["--particle", "7"], "toy.h5: no row has particle_id 7; it must be from 1000 to 1009"),
+        (["--output", "x.svg"], "x.svg: the name must end in .png or .pdf"),
         (["--output", "absent/x.png"], "the folder absent does not exist"),
     ],
 )
@@ -118,7 +118,7 @@ def test_wrong_usage_is_one_line_and_code_2(
 def test_a_picture_has_an_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_showers(tmp_path / "toy.h5", toy_showers(60, 2))
     assert show(path, "--rows", "10:") == 2
-    assert "110 rows are chosen, one picture holds at most 100; choose --rows 10:110" in capsys.readouterr().err
+    assert "110 rows are too many, a picture has at most 100; choose --rows 10:110" in capsys.readouterr().err
 
 
 def test_files_without_responses_are_named(

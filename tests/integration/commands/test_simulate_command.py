@@ -160,7 +160,7 @@ def test_a_job_split_over_machines_is_the_same_job(tmp_path: Path, one_model: Pa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "name particles either with --input FILE or with --particle"),
+        ([], "give particles with either --input FILE or --particle"),
         (["--particle", NEUTRON, "--input", EXCERPT], "not both"),
         (["--input", "absent.csv"], "absent.csv: no such file"),
         (["--particle", "pdg=2112,pz"], "'pz' is not name=number"),
@@ -170,7 +170,10 @@ def test_a_job_split_over_machines_is_the_same_job(tmp_path: Path, one_model: Pa
         (["--particle", NEUTRON, "--repeats", "0"], "--repeats"),
         (["--particle", NEUTRON, "--what", "pictures"], "--what"),
         (["--particle", NEUTRON, "--server", "127.0.0.1:8001"], "must be grpc://host:port or http://host:port"),
-        (["--particle", NEUTRON, "--server", "grpc://127.0.0.1:1", "--device", "cpu"], "--device is for simulating"),
+        (
+            ["--particle", NEUTRON, "--server", "grpc://127.0.0.1:1", "--device", "cpu"],
+            "--device applies to simulation",
+        ),
         (["--input", EXCERPT, "--out-of-range", "error"], "event "),
     ],
 )

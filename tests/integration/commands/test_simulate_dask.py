@@ -187,7 +187,7 @@ def test_addresses_without_a_scheduler_are_refused(
     assert run(*common, "--output", output, "--scheduler", "tcp://127.0.0.1:1") == 1
     assert "--scheduler tcp://127.0.0.1:1: no scheduler answers there" in capsys.readouterr().err
     assert run(*common, "--output", output, "--scheduler", "nonsense://a") == 2
-    assert "it is like tcp://host:8786" in capsys.readouterr().err
+    assert "use e.g. tcp://host:8786" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -92,7 +92,7 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path: Path, one_model: Path, se
     assert process.returncode == 130
     kept = len(list(parts_of(output).glob("0*.part")))
     assert kept >= 2
-    line = f"interrupted; {kept} finished parts are kept in {parts_of(output)}; the same command goes on from there"
+    line = f"interrupted; {kept} finished parts are kept in {parts_of(output)}; the same command continues from them"
     assert text == f"zdc simulate: {line}\n"
     assert list(tmp_path.iterdir()) == [parts_of(output)]
     seed = json.loads((parts_of(output) / "job.json").read_text())["seed"]
@@ -126,14 +126,14 @@ def test_another_job_is_refused_and_overwrite_starts_anew(
     assert run(*common, "--seed", 5, "--part", "1/2", "--rows-per-part", 500) == 0
     assert "slice 1/2: 3 parts are in" in capsys.readouterr().out
     for options, message in (
-        (("--seed", 6), "its seed is 5, this one's is 6"),
-        (("--repeats", 2), "its repeats is 1, this one's is 2"),
-        (("--rates",), "its finish is poisson, this one's is none"),
-        (("--rows-per-part", 100), "its rows_per_part is 500, this one's is 100"),
+        (("--seed", 6), "seed was 5 and is now 6"),
+        (("--repeats", 2), "repeats was 1 and is now 2"),
+        (("--rates",), "finish was poisson and is now none"),
+        (("--rows-per-part", 100), "rows_per_part was 500 and is now 100"),
     ):
         assert run(*common, *options) == 2
         text = capsys.readouterr().err
-        assert f"{parts_of(output)}: holds parts of another job: {message}" in text
+        assert f"{parts_of(output)}: the folder has parts of another job: {message}" in text
         assert "--overwrite" in text
         assert "finished parts are kept" not in text
     changed = tmp_path / "changed.csv"
@@ -171,7 +171,7 @@ def test_a_server_goes_on_where_another_one_or_this_process_was_if_its_model_is_
     for output, folder, code in (("other.h5", tmp_path / "models", 2), ("same.h5", models_folder, 0)):
         assert run(*job, "--models", folder, "--output", tmp_path / output, "--part", "1/2") == 0
         assert run(*job, "--server", address, "--output", tmp_path / output) == code
-    assert "holds parts of another job: its graph_sha256 is" in capsys.readouterr().err
+    assert "the folder has parts of another job: graph_sha256 was" in capsys.readouterr().err
     sha256 = ModelCard.read(models_folder / "tiny" / "1").graph_sha256
     assert content(tmp_path / "same.h5")["@graph_sha256"] == sha256
 
@@ -198,7 +198,7 @@ def test_what_a_kill_left_of_a_folder_that_was_being_removed(
     assert run(*arguments, "--part", "1/1") == 0
     (parts_of(output) / "job.json").unlink()
     assert run(*arguments, "--part", "1/2") == 2
-    assert "out.h5.parts: is left of a job that has ended; delete the folder" in capsys.readouterr().err
+    assert "out.h5.parts: remainder of an earlier job; delete the folder" in capsys.readouterr().err
     assert run(*arguments) == 0
     assert content(output)["row"].tolist() == list(range(ROWS))
     assert list(tmp_path.iterdir()) == [output]
@@ -243,15 +243,15 @@ def test_the_input_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture
     path = tmp_path / "a.root"
     path.write_bytes(b"precious")
     assert run("--input", path, "--output", tmp_path / "." / "a.root") == 2
-    assert "is the input, and would be replaced; name another --output" in capsys.readouterr().err
+    assert "--output is the input file; choose another name" in capsys.readouterr().err
     assert path.read_bytes() == b"precious"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (("--part", "5/4"), "--part 5/4: must be K/N with 1 <= K <= N"),
-        (("--part", "1/2", "--overwrite"), "--overwrite would discard the parts of other slices"),
+        (("--part", "5/4"), "--part 5/4 must be K/N with 1 <= K <= N"),
+        (("--part", "1/2", "--overwrite"), "--overwrite with --part would discard the parts of other slices"),
         (("--workers", 2, "--scheduler", "tcp://a:1"), "leave one out"),
         (("--workers", 2, "--server", "grpc://a:1"), "leave them out or --server"),
     ],

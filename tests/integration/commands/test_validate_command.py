@@ -156,7 +156,7 @@ def test_a_figure_beyond_its_bound_is_code_3(validated: Validated) -> None:
     assert validated.said.endswith(f"wrote {validated.report}\n")
     assert validated.numbers["beyond_bounds"] == [beyond]
     page = ReportPage.read(validated.report)
-    assert f"Not kept: {beyond}." in page.text
+    assert f"Failed: {beyond}." in page.text
     assert "crps_ratio not above 0.5, auc not above 1, dispersion not below 0" in page.text
 
 
@@ -180,7 +180,7 @@ def test_without_repeats_distributions_alone_are_compared(
     assert numbers["why_no_report"].startswith(why)
     (tmp_path / "r.html").unlink()
     assert validate(*arguments, "--fail-above", "auc=0.6") == 2
-    assert "auc has a bound and cannot be computed: figures with a floor need" in capsys.readouterr().err
+    assert "auc has a bound but cannot be computed: figures with a floor need" in capsys.readouterr().err
     assert not (tmp_path / "r.html").exists()
 
 

@@ -70,9 +70,9 @@ def test_files_that_cannot_be_compared_are_named(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--fail-above", "auc"], "--fail-above 'auc': is not NAME=NUMBER"),
+        (["--fail-above", "auc"], "--fail-above 'auc' must be NAME=NUMBER"),
         (["--fail-below", "speed=1"], "--fail-below speed=1: unknown figure; known are wasserstein, mae, crps, "),
-        (["--fail-above", "auc_ratio=1"], "auc is not compared with its floor as a ratio; bound auc itself"),
+        (["--fail-above", "auc_ratio=1"], "auc has no ratio to its floor; set a bound on auc"),
         (["--output", "absent/r.html"], "the folder absent does not exist"),
         (["--json", "absent/r.json"], "the folder absent does not exist"),
         (["--resamples", "1"], "--resamples (ZDC_VALIDATE_RESAMPLES) = '1'"),
@@ -90,7 +90,7 @@ def test_wrong_usage_is_one_line_and_code_2(
 def test_the_files_are_never_overwritten(validated: Validated, capsys: pytest.CaptureFixture[str]) -> None:
     content = sha256_of(validated.generated)
     assert validate(validated.generated, "--reference", validated.reference, "--output", validated.generated) == 2
-    assert "is one of the files to compare; name another --output" in capsys.readouterr().err
+    assert "this is one of the files to compare; choose another name" in capsys.readouterr().err
     assert sha256_of(validated.generated) == content
 
 

@@ -36,5 +36,5 @@ def test_another_model_of_that_name_is_refused(tmp_path: Path, kept: Kept) -> No
     expected = kept.answerer(source_of(tmp_path / "a"), Wanted(None, None, rates=False))
     assert (expected.model, expected.version, expected.shape) == ("tiny", 1, (44, 44))
     kept.check(source_of(tmp_path / "a"), expected, rates=False)
-    with pytest.raises(ConfigError, match="tiny version 1 on this machine is another one: its graph_sha256 is"):
+    with pytest.raises(ConfigError, match="tiny version 1 on this machine differs from the job's: its graph_sha256 is"):
         kept.check(source_of(tmp_path / "b"), expected, rates=False)

@@ -151,16 +151,18 @@ def test_damaged_parts_and_parts_of_other_jobs_are_refused(tmp_path: Path, clien
     with PartsFolder(tmp_path / "out.h5", alone=True) as folder:
         for damaged in (whole[:-5], whole[:-40] + bytes(40), whole[: whole.index(b"\n") + 4]):
             folder.write(0, damaged)
-            with pytest.raises(FileFormatError, match=r"00000000.part: is damaged: .*; delete it and run the command"):
+            with pytest.raises(
+                FileFormatError, match=r"00000000.part: the part is damaged: .*; delete it and run the command"
+            ):
                 list(folder.rows(0))
         folder.write(0, b"")
-        with pytest.raises(FileFormatError, match="is damaged: it has no head"):
+        with pytest.raises(FileFormatError, match="the part is damaged: its first line is invalid"):
             folder.head(0, job())
         folder.write(0, whole)
-        with pytest.raises(FileFormatError, match="is part 0 of another job"):
+        with pytest.raises(FileFormatError, match="the file is part 0 of another job"):
             folder.head(0, job(seed=8))
         folder.write(3, whole)
-        with pytest.raises(FileFormatError, match="is part 0 of another job"):
+        with pytest.raises(FileFormatError, match="the file is part 0 of another job"):
             folder.head(3, job())
 
 
@@ -168,7 +170,7 @@ def test_missing_parts_are_named(tmp_path: Path, client: Client) -> None:
     with PartsFolder(tmp_path / "out.h5", alone=True) as folder:
         for number in (0, 2):
             folder.write(number, some_part(client, number))
-        with pytest.raises(IncompleteError, match="has 2 parts, and nobody knows of how many"):
+        with pytest.raises(IncompleteError, match="found 2 parts of an unknown number"):
             folder.check_complete()
         folder.write_source(SourceSummary(parts=5, line="read 50 particles", read=50, left_out={}, columns=()))
         with pytest.raises(IncompleteError, match="3 of 5 parts are missing: 1, 3, 4; run their slices again"):
@@ -225,18 +227,18 @@ def test_a_folder_without_parts_goes(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "shown"),
     [
-        ("seed", 8, "its seed is 7, this one's is 8"),
-        ("graph_sha256", "cd", "its graph_sha256 is ab, this one's is cd"),
-        ("output", "channels", "its output is hits, this one's is channels"),
-        ("tree", "mine", "its tree is None, this one's is mine"),
-        ("input", "sha256:0123456789abcdef", "its input is sha256:0..., this one's is sha256:0123456789ab..."),
+        ("seed", 8, "seed was 7 and is now 8"),
+        ("graph_sha256", "cd", "graph_sha256 was ab and is now cd"),
+        ("output", "channels", "output was hits and is now channels"),
+        ("tree", "mine", "tree was None and is now mine"),
+        ("input", "sha256:0123456789abcdef", "input was sha256:0... and is now sha256:0123456789ab..."),
     ],
 )
 def test_what_differs_between_jobs_is_named(name: str, value: object, shown: str) -> None:
     job(server="grpc://a:1").check_same(job(), Path("out.h5.parts"))
     with pytest.raises(ConfigError) as caught:
         job(**{name: value}).check_same(job(), Path("out.h5.parts"))
-    assert f"out.h5.parts: holds parts of another job: {shown}; give it the same" in str(caught.value)
+    assert f"out.h5.parts: the folder has parts of another job: {shown}; use the same" in str(caught.value)
     assert "--overwrite" in str(caught.value)
     assert job(**{name: value}).digest != job().digest
 
@@ -247,7 +249,7 @@ def test_a_job_file_of_another_layout_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out.h5.parts" / "job.json").write_text(json.dumps(text))
     with (
         PartsFolder(tmp_path / "out.h5", alone=False) as folder,
-        pytest.raises(FileFormatError, match=r"is no job file of this version of zdc \(layout: "),
+        pytest.raises(FileFormatError, match=r"not a job file of this version of zdc \(layout: "),
     ):
         folder.job()
 

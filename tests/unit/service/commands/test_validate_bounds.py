@@ -31,22 +31,24 @@ def test_a_bound_names_what_is_beyond_it(text: str, kind: Kind, found: str | Non
 
 @pytest.mark.parametrize("text", ["auc", "auc=", "auc=high", "auc=nan", "auc=inf", ""])
 def test_what_is_no_bound_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match=r"is not NAME=NUMBER; write --fail-above auc=0\.65"):
+    with pytest.raises(ConfigError, match=r"must be NAME=NUMBER, e\.g\. --fail-above auc=0\.65"):
         Bound.parse(text, Kind.ABOVE)
 
 
 def test_unknown_figures_are_refused_before_anything_is_computed() -> None:
     for text in ("auc=1", "crps=1", "crps_ratio=1"):
         Bound.parse(text, Kind.ABOVE).check(FIGURES, ("auc", "dispersion"))
-    said = "unknown figure; known are auc, crps, dispersion, each but auc, dispersion also as NAME_ratio"
+    said = "unknown figure; known are auc, crps, dispersion; all except auc, dispersion also as NAME_ratio"
     with pytest.raises(ConfigError, match=said):
         Bound.parse("aux=1", Kind.ABOVE).check(FIGURES, ("auc", "dispersion"))
-    with pytest.raises(ConfigError, match="auc is not compared with its floor as a ratio; bound auc itself"):
+    with pytest.raises(ConfigError, match="auc has no ratio to its floor; set a bound on auc"):
         Bound.parse("auc_ratio=1", Kind.ABOVE).check(FIGURES, ("auc", "dispersion"))
 
 
 def test_bounds_of_what_cannot_be_said_are_refused() -> None:
-    with pytest.raises(InvalidInputError, match=r"auc_ratio has a bound and is not defined here.* or auc itself"):
+    with pytest.raises(
+        InvalidInputError, match=r"auc_ratio has a bound but is not defined for these files.* or auc itself"
+    ):
         Bound.parse("auc_ratio=1", Kind.ABOVE).exceeded(FIGURES)
-    with pytest.raises(InvalidInputError, match="dispersion has a bound and is not defined here"):
+    with pytest.raises(InvalidInputError, match="dispersion has a bound but is not defined for these files"):
         Bound.parse("dispersion=1", Kind.ABOVE).exceeded(FIGURES)

@@ -31,9 +31,9 @@ def codes(reader: ParticleReader) -> list[int]:
         (
             "spectators_only_status14.hepmc3",
             [],
-            "read 4 particles; left out 4: 3 of status 14 that would reach the face, 1 charged; --status takes",
+            "read 4 particles; left out 4: 3 of status 14 that would reach the face, 1 charged; to simulate other status codes",
         ),
-        ("status.root", [2112, 22, 22], "left out 2: 2 of status 2; --status takes"),
+        ("status.root", [2112, 22, 22], "left out 2: 2 of status 2; to simulate other status codes"),
         ("decimal.parquet", [2112, 22], "read 2 particles"),
         ("extra_weight.parquet", [2112, 22], "read 2 particles; ignored column weight"),
         ("records.parquet", [2112, 22], "read 2 particles"),
