@@ -140,7 +140,7 @@ def test_a_unary_reply_above_4_mib_is_refused_before_it_is_simulated(
 
 
 def rows_simulated(server: RunningServer) -> float:
-    registry = server.server.simulator.metrics.registry
+    registry = server.server.simulator.instruments.registry
     return registry.get_sample_value("zdc_rows_total", {"model": "tiny", "version": "2"}) or 0.0
 
 

@@ -23,7 +23,7 @@ from zdc_service.engine.model_store import (
 from zdc_service.engine.providers import Placement, place
 from zdc_service.engine.warm_up import warm_up
 from zdc_service.settings import EngineSettings
-from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.instruments import Instruments
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +90,7 @@ class Repository:
     """
 
     def __init__(
-        self, folder: Path, open_engine: Callable[[StoredModel], Engine], default: str | None, metrics: Metrics
+        self, folder: Path, open_engine: Callable[[StoredModel], Engine], default: str | None, instruments: Instruments
     ):
         """Load all models that have a card.
 
@@ -99,7 +99,7 @@ class Repository:
         folder : Holds ``<name>/<version>/``.
         open_engine : Loads, checks and warms up one version, or raises ModelError.
         default : None is the only model, or the shipped one.
-        metrics : Gets the loaded models, and refusals.
+        instruments : Get the loaded models, and refusals.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class Repository:
         """
         self._folder = folder
         self._open_engine = open_engine
-        self._metrics = metrics
+        self._instruments = instruments
         self._versions: Mapping[str, _Versions] = {}
         self._serving: Mapping[str, Mapping[int, Engine]] = {}
         self._unloaded: frozenset[str] = frozenset()
@@ -256,7 +256,7 @@ class Repository:
         if settled:
             before = "; what was loaded before answers" if version.engine is not None else ""
             log.warning("model %s version %d is refused: %s%s", name, number, error, before)
-            self._metrics.model_refusals.labels(name).inc()
+            self._instruments.model_refusals.labels(name).inc()
         return replace(version, looked=found, doubtful=not settled, reason=str(error))
 
     def _publish(self, name: str, versions: _Versions) -> None:
@@ -267,16 +267,16 @@ class Repository:
         self._serving = _with(self._serving, name, after)
         for number, engine in before.items():
             if after.get(number) is not engine:
-                self._metrics.model.remove(*_labels(engine))
+                self._instruments.model.remove(*_labels(engine))
                 log.info("model %s version %d is %s", name, number, "replaced" if number in after else "unloaded")
         for number, engine in after.items():
             if before.get(number) is not engine:
-                self._metrics.model.labels(*_labels(engine)).set(1)
+                self._instruments.model.labels(*_labels(engine)).set(1)
                 sha256 = engine.card.graph_sha256
                 log.info("model %s version %d is ready on %s, sha256 %s", name, number, engine.provider, sha256)
 
 
-def open_repository(settings: EngineSettings, metrics: Metrics) -> Repository:
+def open_repository(settings: EngineSettings, instruments: Instruments) -> Repository:
     """The models of the settings' folder on the settings' device, warmed up.
 
     Raises
@@ -299,7 +299,7 @@ def open_repository(settings: EngineSettings, metrics: Metrics) -> Repository:
             raise ModelError(f"{model.folder}: does not run: {error}") from error
         return engine
 
-    return Repository(models_folder(settings.models), open_engine, settings.default_model, metrics)
+    return Repository(models_folder(settings.models), open_engine, settings.default_model, instruments)
 
 
 def _with(table: Mapping[str, _Table], name: str, value: _Table) -> Mapping[str, _Table]:

@@ -121,7 +121,7 @@ class Server:
         return for_browsers(app, settings, settings.host, self._refused)
 
     def _refused(self, kind: str) -> None:
-        self.simulator.metrics.requests.labels("http", kind).inc()
+        self.simulator.instruments.requests.labels("http", kind).inc()
 
     async def start(self) -> None:
         """Accept requests; raises ConfigError where a port is taken."""

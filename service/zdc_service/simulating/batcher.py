@@ -13,7 +13,7 @@ from zdc_detector.finish import Finish, finish_and_sum
 from zdc_service.engine.engine import Engine
 from zdc_service.simulating.batch import Batch, Slice
 from zdc_service.simulating.job import Job
-from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.instruments import Instruments
 from zdc_service.telemetry.statistics import Timing
 
 log = logging.getLogger(__name__)
@@ -39,10 +39,10 @@ class Batcher:
     threads : Batches that are computed at the same time, at most.
     """
 
-    def __init__(self, threads: int, max_queue_rows: int, metrics: Metrics):
+    def __init__(self, threads: int, max_queue_rows: int, instruments: Instruments):
         self.threads = threads
         self._max_queue_rows = max_queue_rows
-        self._metrics = metrics
+        self._instruments = instruments
         self._changed = threading.Condition(threading.RLock())  # a future's callbacks may run under it
         self._queues: dict[_Kind, deque[Job]] = {}  # in the order of their turns
         self._queued_rows = 0
@@ -131,7 +131,7 @@ class Batcher:
 
     def _count(self, rows: int) -> None:
         self._queued_rows += rows
-        self._metrics.queue_rows.set(self._queued_rows)
+        self._instruments.queue_rows.set(self._queued_rows)
 
     def _forget(self, job: Job | None) -> None:
         """Drop a job that was cancelled, unless nobody has it any more."""
@@ -218,7 +218,7 @@ class Batcher:
                 continue
             if start == job.start:
                 job.waited = now - job.submitted
-                self._metrics.queue_seconds.observe(job.waited)
+                self._instruments.queue_seconds.observe(job.waited)
                 job.plan.engine.statistics.queued(-job.plan.tally.requests)
             stop = min(start + room, job.stop)
             job.next_row = stop

@@ -16,7 +16,7 @@ from zdc_service.engine.repository import Repository
 from zdc_service.simulating.job import Plan, Tally
 from zdc_service.simulation import OutOfRange, SimulationRequest, check_rows
 from zdc_service.status import kind_of
-from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.instruments import Instruments
 
 _NAMED_PARTICLES = 3  # an error message names this many and counts the rest
 
@@ -29,11 +29,11 @@ class Planner:
     max_request_rows : Maximum number of rows of one request.
     """
 
-    def __init__(self, repository: Repository, max_request_rows: int, metrics: Metrics):
-        """`metrics` counts the particles outside the trained range."""
+    def __init__(self, repository: Repository, max_request_rows: int, instruments: Instruments):
+        """`instruments` count the particles outside the trained range."""
         self._repository = repository
         self.max_request_rows = max_request_rows
-        self._metrics = metrics
+        self._instruments = instruments
 
     def engine_of(self, request: SimulationRequest) -> Engine:
         """The model that a request asks for; raises ModelNotFoundError."""
@@ -103,7 +103,7 @@ class Planner:
             return everything, {}, {}
         counts = {RANGES[i]: int(n) for i, n in enumerate(np.bincount(reasons)) if i and n}
         for reason, count in counts.items():
-            self._metrics.out_of_range.labels(reason, request.out_of_range.value).inc(count)
+            self._instruments.out_of_range.labels(reason, request.out_of_range.value).inc(count)
         refused = {
             OutOfRange.ERROR: outside,
             OutOfRange.EXTRAPOLATE: np.flatnonzero(reasons == SPECIES),  # of which the model knows nothing

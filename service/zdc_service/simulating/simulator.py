@@ -15,10 +15,10 @@ from zdc_service.simulating.dispatcher import Dispatcher
 from zdc_service.simulating.job import Job, Plan
 from zdc_service.simulating.planner import Planner
 from zdc_service.simulation import SimulationRequest, SimulationResult
-from zdc_service.telemetry.metrics import Metrics
-from zdc_service.telemetry.model_metrics import ModelMetrics
+from zdc_service.telemetry.instruments import Instruments
+from zdc_service.telemetry.model_collector import ModelCollector
 from zdc_service.telemetry.statistics import Totals
-from zdc_service.telemetry.triton_metrics import TritonMetrics
+from zdc_service.telemetry.triton_collector import TritonCollector
 
 
 class Simulator:
@@ -27,7 +27,7 @@ class Simulator:
     Attributes
     ----------
     repository : The models.
-    metrics : What was counted.
+    instruments : Counters and times of the server.
     max_request_rows : Most rows of one request.
     """
 
@@ -39,13 +39,13 @@ class Simulator:
         ConfigError : no model, no such default model, or a device that cannot be had.
         ModelError : a model is not what its card says.
         """
-        self.metrics = Metrics()
-        self.repository: Repository = open_repository(settings, self.metrics)
-        for collector in (ModelMetrics(self._sums), TritonMetrics(self._sums)):
-            self.metrics.registry.register(collector)
+        self.instruments = Instruments()
+        self.repository: Repository = open_repository(settings, self.instruments)
+        for collector in (ModelCollector(self._sums), TritonCollector(self._sums)):
+            self.instruments.registry.register(collector)
         self.max_request_rows = settings.max_request_rows
-        self._batcher = Batcher(settings.threads, settings.max_queue_rows, self.metrics)
-        self._planner = Planner(self.repository, self.max_request_rows, self.metrics)
+        self._batcher = Batcher(settings.threads, settings.max_queue_rows, self.instruments)
+        self._planner = Planner(self.repository, self.max_request_rows, self.instruments)
         self._dispatcher = Dispatcher(self._batcher, self._planner)
 
     def __enter__(self) -> Self:

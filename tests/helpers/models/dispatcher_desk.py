@@ -18,7 +18,7 @@ from zdc_service.simulating.job import Plan
 from zdc_service.simulating.planner import Planner
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
-from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.instruments import Instruments
 from zdc_service.telemetry.statistics import Totals
 
 QUEUE_ROWS, REQUEST_ROWS = 200, 100
@@ -48,8 +48,8 @@ class Desk:
         )
         self.engine.fresh()
         self.other.fresh()
-        self._metrics = Metrics()
-        self.batcher = Batcher(threads, QUEUE_ROWS, self._metrics)
+        self._instruments = Instruments()
+        self.batcher = Batcher(threads, QUEUE_ROWS, self._instruments)
 
         self.planner = planner
         self.dispatcher = Dispatcher(self.batcher, planner)
@@ -74,7 +74,7 @@ class Desk:
     @property
     def queue_rows(self) -> float:
         """Rows that wait, as a scrape shows them."""
-        return self._metrics.registry.get_sample_value("zdc_queue_rows") or 0.0
+        return self._instruments.registry.get_sample_value("zdc_queue_rows") or 0.0
 
     @property
     def totals(self) -> Totals:

@@ -12,7 +12,7 @@ def assert_stopped_reader_is_cheap(
     server: RunningServer, stream: Callable[..., Any], requests: Iterable[Any], protocol: str
 ) -> None:
     """`requests`, for ``tiny``, are far more than 20,000 rows; nothing is left of them once they are cancelled."""
-    registry = server.server.simulator.metrics.registry
+    registry = server.server.simulator.instruments.registry
 
     def rows() -> float:
         return registry.get_sample_value("zdc_rows_total", {"model": "tiny", "version": "2"}) or 0.0

@@ -42,7 +42,7 @@ both = pytest.mark.parametrize("run", [run_sync, run_async])
 
 def rows(server: RunningServer) -> float:
     labels = {"model": "tiny", "version": "1"}
-    return server.server.simulator.metrics.registry.get_sample_value("zdc_rows_total", labels) or 0.0
+    return server.server.simulator.instruments.registry.get_sample_value("zdc_rows_total", labels) or 0.0
 
 
 @pytest.fixture(scope="module")

@@ -18,12 +18,12 @@ SERVED = ("grpc", "http")
 
 
 def queue_rows(server: RunningServer) -> float:
-    return server.server.simulator.metrics.registry.get_sample_value("zdc_queue_rows") or 0.0
+    return server.server.simulator.instruments.registry.get_sample_value("zdc_queue_rows") or 0.0
 
 
 def requests(server: RunningServer, kind: str) -> float:
     """Number of requests of this kind, over both protocols."""
-    registry = server.server.simulator.metrics.registry
+    registry = server.server.simulator.instruments.registry
     labels = [{"protocol": protocol, "kind": kind} for protocol in ("http", "grpc_stream")]
     return sum(registry.get_sample_value("zdc_requests_total", label) or 0.0 for label in labels)
 
@@ -81,7 +81,7 @@ def test_cancelling_a_job_empties_the_queue_of_the_server(held: Held, way: str) 
         await until(lambda: queue_rows(held.server) == 0)
 
     asyncio.run(cancel())
-    computed = held.server.server.simulator.metrics.registry.get_sample_value(
+    computed = held.server.server.simulator.instruments.registry.get_sample_value(
         "zdc_rows_total", {"model": "tiny", "version": "2"}
     )
     assert computed is not None

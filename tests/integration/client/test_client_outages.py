@@ -111,7 +111,7 @@ def test_a_job_keeps_its_version_when_a_newer_one_appears(tmp_path: Path, way: s
 
     def rows(version: int) -> float:
         labels = {"model": "tiny", "version": str(version)}
-        return running.server.simulator.metrics.registry.get_sample_value("zdc_rows_total", labels) or 0.0
+        return running.server.simulator.instruments.registry.get_sample_value("zdc_rows_total", labels) or 0.0
 
     async def job() -> list[Chunk]:
         chunks = []

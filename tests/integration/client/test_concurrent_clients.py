@@ -71,7 +71,7 @@ def check_one(client: Client, simulator: Simulator, rng: np.random.Generator) ->
 
 
 def queue_rows(server: RunningServer) -> float | None:
-    return server.server.simulator.metrics.registry.get_sample_value("zdc_queue_rows")
+    return server.server.simulator.instruments.registry.get_sample_value("zdc_queue_rows")
 
 
 BEYOND = {"pdg": [22], "px": [0.0], "py": [0.0], "pz": [1501.0]}

@@ -210,7 +210,7 @@ def test_calls_go_in_turn_to_all_addresses_of_a_name(cpp: BuiltClient, models_fo
         said = cpp.call(f"dns://{resolver}/zdc.example:{port}", PARTICLES, **job).said
         labels = {"model": "tiny", "version": "2"}
         shares = [
-            server.server.simulator.metrics.registry.get_sample_value("zdc_rows_total", labels)
+            server.server.simulator.instruments.registry.get_sample_value("zdc_rows_total", labels)
             for server in (first, second)
         ]
     assert "error" not in said

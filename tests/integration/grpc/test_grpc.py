@@ -140,7 +140,7 @@ def test_a_reader_who_stops_holds_up_no_more_than_a_window(server: RunningServer
 def test_a_deadline_ends_the_call_and_its_work(
     server: RunningServer, unary: Callable[..., pb.SimulateResponse]
 ) -> None:
-    registry = server.server.simulator.metrics.registry
+    registry = server.server.simulator.instruments.registry
     with pytest.raises(grpc.RpcError) as caught:
         unary(message(1000), timeout=0.01)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

@@ -40,7 +40,7 @@ def many_rows(repeats: int = 200) -> bytes:
 
 def refusals(server: RunningServer, protocol: str, kind: str) -> float:
     labels = {"protocol": protocol, "kind": kind}
-    return server.server.simulator.metrics.registry.get_sample_value("zdc_requests_total", labels) or 0.0
+    return server.server.simulator.instruments.registry.get_sample_value("zdc_requests_total", labels) or 0.0
 
 
 def test_a_watcher_who_reads_nothing_holds_up_neither_the_others_nor_the_end(models_folder: Path) -> None:

@@ -223,7 +223,7 @@ def test_metrics_count_what_happened(http: httpx.Client) -> None:
 
 def cancelled(server: RunningServer) -> float:
     count = {"protocol": "http", "kind": "cancelled"}
-    return server.server.simulator.metrics.registry.get_sample_value("zdc_requests_total", count) or 0.0
+    return server.server.simulator.instruments.registry.get_sample_value("zdc_requests_total", count) or 0.0
 
 
 def test_a_caller_who_hangs_up_is_dropped_from_the_queue(server: RunningServer) -> None:
@@ -233,9 +233,9 @@ def test_a_caller_who_hangs_up_is_dropped_from_the_queue(server: RunningServer) 
     before = cancelled(server)
     with socket.create_connection(("127.0.0.1", server.server.http_port)) as connection:
         connection.sendall(head + body)
-        wait_until(lambda: simulator.metrics.registry.get_sample_value("zdc_queue_rows") != 0)
+        wait_until(lambda: simulator.instruments.registry.get_sample_value("zdc_queue_rows") != 0)
     wait_until(lambda: cancelled(server) == before + 1)
-    wait_until(lambda: simulator.metrics.registry.get_sample_value("zdc_queue_rows") == 0)
+    wait_until(lambda: simulator.instruments.registry.get_sample_value("zdc_queue_rows") == 0)
 
 
 def test_a_caller_who_hangs_up_within_the_body_is_no_error(

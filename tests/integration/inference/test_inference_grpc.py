@@ -117,7 +117,7 @@ def test_an_interactive_stream_is_answered_at_once(stream: Stream) -> None:
 
 def test_a_reader_who_stops_holds_up_no_more_than_a_window(server: RunningServer, stream: Stream) -> None:
     assert_stopped_reader_is_cheap(server, stream, (message(1000, seed) for seed in range(1000)), "grpc_v2_stream")
-    registry = server.server.simulator.metrics.registry
+    registry = server.server.simulator.instruments.registry
     wait_until(lambda: registry.get_sample_value(PENDING, {"model": "tiny", "version": "2"}) == 0)
 
 
@@ -168,7 +168,7 @@ def test_errors(unary: Unary, request_: pb.ModelInferRequest, code: str, kind: s
 
 
 def test_a_deadline_ends_the_call_and_its_work(server: RunningServer, unary: Unary) -> None:
-    registry = server.server.simulator.metrics.registry
+    registry = server.server.simulator.instruments.registry
     with pytest.raises(grpc.RpcError) as caught:
         unary(message(3000, 1), timeout=0.01)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED

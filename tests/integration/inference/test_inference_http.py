@@ -219,7 +219,7 @@ def test_who_hangs_up_is_not_simulated_for(server: RunningServer) -> None:
 
 def counted(server: RunningServer, kind: str) -> float:
     labels = {"protocol": "http_v2", "kind": kind}
-    return server.server.simulator.metrics.registry.get_sample_value("zdc_requests_total", labels) or 0.0
+    return server.server.simulator.instruments.registry.get_sample_value("zdc_requests_total", labels) or 0.0
 
 
 def test_requests_are_counted(server: RunningServer, client: httpx.Client) -> None:

@@ -112,7 +112,7 @@ def test_a_bad_version_is_refused_while_the_old_one_answers(
     assert "the graph's rates differ" in second.reason
     assert second.reason in caplog.text
     assert caplog.text.count("is refused") == 1
-    assert 'zdc_model_refusals_total{model="tiny"} 1.0' in server.server.simulator.metrics.text().decode()
+    assert 'zdc_model_refusals_total{model="tiny"} 1.0' in server.server.simulator.instruments.text().decode()
 
 
 def test_a_job_keeps_its_version_when_a_newer_one_appears(server: RunningServer, folder: Path) -> None:

@@ -58,7 +58,7 @@ def test_media_types_are_all_there() -> None:
 
 
 def test_metrics_are_all_there(simulator: Simulator) -> None:
-    metrics = simulator.metrics
+    metrics = simulator.instruments
     metrics.out_of_range.labels("energy", "skip")
     metrics.model_refusals.labels("tiny")
     metrics.requests.labels("http", "ok")

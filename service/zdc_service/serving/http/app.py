@@ -192,7 +192,7 @@ def _add_metrics(app: FastAPI, simulator: Simulator) -> None:
         response_class=PlainTextResponse,
     )
     async def metrics() -> Response:
-        return Response(simulator.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
+        return Response(simulator.instruments.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
 def _add_errors(app: FastAPI, hint: str) -> None:

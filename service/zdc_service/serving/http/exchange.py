@@ -47,9 +47,9 @@ class Exchange:
         self._simulator = simulator
         self._body_limit = body_limit
         self._request_seconds = request_seconds
-        self._requests = simulator.metrics.requests
-        self._succeeded = simulator.metrics.requests.labels("http", "ok")
-        self._encode_seconds = simulator.metrics.encode_seconds.labels("http")
+        self._requests = simulator.instruments.requests
+        self._succeeded = simulator.instruments.requests.labels("http", "ok")
+        self._encode_seconds = simulator.instruments.encode_seconds.labels("http")
 
     async def answer(self, headers: Mapping[str, str], receive: Receive, parse: Parse) -> Reply:
         """The reply to a request; exceptions become error replies.

@@ -70,9 +70,9 @@ class InferenceDoor:
         self._body_limit = body_limit
         self._most_rows = simulator.max_request_rows
         self._request_seconds = request_seconds
-        self._requests = simulator.metrics.requests
+        self._requests = simulator.instruments.requests
         self._succeeded = self._requests.labels(PROTOCOL, "ok")
-        self._encode_seconds = simulator.metrics.encode_seconds.labels(PROTOCOL)
+        self._encode_seconds = simulator.instruments.encode_seconds.labels(PROTOCOL)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer the request, or pass it on to the application."""

@@ -18,7 +18,7 @@ from zdc_service.messages.published import (
 from zdc_service.serving.rpc.callers import Callers
 from zdc_service.serving.rpc.calls import Context
 from zdc_service.serving.rpc.methods import MOST_BYTES, failed, unary
-from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.instruments import Instruments
 
 _SERVING, _NOT_SERVING, _UNKNOWN = (
     HealthCheckResponse.ServingStatus.Value(name) for name in ("SERVING", "NOT_SERVING", "SERVICE_UNKNOWN")
@@ -28,18 +28,18 @@ _SERVING, _NOT_SERVING, _UNKNOWN = (
 class Health:
     """Reports one state for all services. Each watch reads the state itself, so a slow client delays no other."""
 
-    def __init__(self, services: Iterable[str], callers: Callers, metrics: Metrics):
+    def __init__(self, services: Iterable[str], callers: Callers, instruments: Instruments):
         """Begin with the state NOT_SERVING.
 
         Parameters
         ----------
         services : Full names of the services; the server as a whole is added.
         callers : Reads messages and sends answers.
-        metrics : Counts errors.
+        instruments : Count errors.
         """
         self._services = ("", *services)
         self._callers = callers
-        self._count = partial(_count, metrics)
+        self._count = partial(_count, instruments)
         self._status = _NOT_SERVING
         self._ended = False
         self._changed = asyncio.Event()
@@ -93,5 +93,5 @@ class Health:
             await failed(context, error, "Watch", self._count)
 
 
-def _count(metrics: Metrics, kind: str) -> None:
-    metrics.requests.labels("grpc", kind).inc()
+def _count(instruments: Instruments, kind: str) -> None:
+    instruments.requests.labels("grpc", kind).inc()

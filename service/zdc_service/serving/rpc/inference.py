@@ -94,10 +94,12 @@ class InferenceService:
         self._request_seconds = request_seconds
         self._models = Models(simulator, administrator)
         self._ready = ready
-        self._requests = simulator.metrics.requests
+        self._requests = simulator.instruments.requests
         protocols = (PROTOCOL, STREAM_PROTOCOL)  # looking up labels takes longer than counting
         self._succeeded = {protocol: self._requests.labels(protocol, "ok") for protocol in protocols}
-        self._encode_seconds = {protocol: simulator.metrics.encode_seconds.labels(protocol) for protocol in protocols}
+        self._encode_seconds = {
+            protocol: simulator.instruments.encode_seconds.labels(protocol) for protocol in protocols
+        }
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The handler to register with a server."""

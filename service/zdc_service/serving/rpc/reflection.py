@@ -12,7 +12,7 @@ from zdc_service.messages.published import POOL, REFLECTIONS, ServerReflectionRe
 from zdc_service.serving.rpc.callers import Callers
 from zdc_service.serving.rpc.calls import Context
 from zdc_service.serving.rpc.methods import failed
-from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.instruments import Instruments
 
 _INVALID, _NOT_FOUND = (code.value[0] for code in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND))
 
@@ -20,18 +20,18 @@ _INVALID, _NOT_FOUND = (code.value[0] for code in (grpc.StatusCode.INVALID_ARGUM
 class Reflection:
     """Describes the services of a server."""
 
-    def __init__(self, services: Sequence[str], callers: Callers, metrics: Metrics):
+    def __init__(self, services: Sequence[str], callers: Callers, instruments: Instruments):
         """Describe some services.
 
         Parameters
         ----------
         services : Full names of the services.
         callers : Reads messages and sends answers.
-        metrics : Counts errors.
+        instruments : Count errors.
         """
         self._services = sorted(services)
         self._callers = callers
-        self._metrics = metrics
+        self._instruments = instruments
 
     def handlers(self) -> list[grpc.GenericRpcHandler]:
         """The handlers to register with a server."""
@@ -48,7 +48,7 @@ class Reflection:
                 answer.original_request.CopyFrom(question)
                 await self._callers.send(context, answer.SerializeToString())
         except Exception as error:
-            await failed(context, error, "ServerReflectionInfo", partial(_count, self._metrics))
+            await failed(context, error, "ServerReflectionInfo", partial(_count, self._instruments))
 
     def _answer(self, question: Any) -> Any:
         asked = question.WhichOneof("message_request")
@@ -82,5 +82,5 @@ def _error(code: int, message: str) -> Any:
     return ServerReflectionResponse(error_response={"error_code": code, "error_message": message})
 
 
-def _count(metrics: Metrics, kind: str) -> None:
-    metrics.requests.labels("grpc", kind).inc()
+def _count(instruments: Instruments, kind: str) -> None:
+    instruments.requests.labels("grpc", kind).inc()

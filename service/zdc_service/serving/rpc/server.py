@@ -95,10 +95,12 @@ class RpcServer:
         inference = InferenceService(
             simulator, self._callers, lambda: self._ready, settings.request_seconds, administrator
         )
-        self._health = Health((SERVICE_NAME, INFERENCE_NAME), self._callers, simulator.metrics)
+        self._health = Health((SERVICE_NAME, INFERENCE_NAME), self._callers, simulator.instruments)
         services = (SERVICE_NAME, INFERENCE_NAME, HEALTH, *REFLECTIONS)
-        reflection = Reflection(services, self._callers, simulator.metrics)
-        self._gate = Gate(settings.max_connections, lambda kind: simulator.metrics.requests.labels("grpc", kind).inc())
+        reflection = Reflection(services, self._callers, simulator.instruments)
+        self._gate = Gate(
+            settings.max_connections, lambda kind: simulator.instruments.requests.labels("grpc", kind).inc()
+        )
         handlers = (simulation.handler(), inference.handler(), self._health.handler(), *reflection.handlers())
         self._server.add_generic_rpc_handlers((self._gate, *handlers))
         host, port = settings.host, settings.grpc_port
@@ -172,7 +174,7 @@ def _is_a_fault(record: logging.LogRecord) -> bool:
 
 
 def _count_refusals(simulator: Simulator) -> Callable[[], None]:
-    return simulator.metrics.requests.labels("grpc", UnauthenticatedError.kind).inc
+    return simulator.instruments.requests.labels("grpc", UnauthenticatedError.kind).inc
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

@@ -72,10 +72,12 @@ class SimulationService:
         self._simulator = simulator
         self._callers = callers
         self._request_seconds = request_seconds
-        self._requests = simulator.metrics.requests
+        self._requests = simulator.instruments.requests
         # Looking up labels takes longer than counting.
         self._succeeded = {protocol: self._requests.labels(protocol, "ok") for protocol in _PROTOCOLS}
-        self._encode_seconds = {protocol: simulator.metrics.encode_seconds.labels(protocol) for protocol in _PROTOCOLS}
+        self._encode_seconds = {
+            protocol: simulator.instruments.encode_seconds.labels(protocol) for protocol in _PROTOCOLS
+        }
 
     def handler(self) -> grpc.GenericRpcHandler:
         """The handler to register with a server."""

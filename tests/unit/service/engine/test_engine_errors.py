@@ -65,5 +65,5 @@ def test_an_error_of_onnxruntime_is_its_requests_alone(simulator: Simulator) -> 
     assert len(first.result(60).channels) == 2000
     for one, result in zip(good, wanted, strict=True):
         np.testing.assert_array_equal(one.result(60).channels, result.channels)
-    metrics = simulator.metrics.text().decode()
+    metrics = simulator.instruments.text().decode()
     assert 'nv_inference_request_failure{model="lookup",reason="BACKEND",version="1"} 1.0' in metrics

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
 
 def samples(repository: Repository, name: str) -> dict[str, float]:
     """Samples of a metric by their labels."""
-    registry = repository._metrics.registry
+    registry = repository._instruments.registry
     found = [sample for metric in registry.collect() for sample in metric.samples if sample.name == name]
     return {" ".join(sample.labels.values()): sample.value for sample in found}
 

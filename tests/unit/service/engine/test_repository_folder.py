@@ -13,7 +13,7 @@ from zdc_service.engine.model_store import StoredModel
 from zdc_service.engine.repository import IndexEntry, open_repository
 from zdc_service.serving.inference.request import version_of
 from zdc_service.settings import EngineSettings
-from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.instruments import Instruments
 
 
 @pytest.fixture
@@ -96,6 +96,6 @@ def test_each_file_is_read_once_at_the_start(models_folder: Path, monkeypatch: p
         return read_bytes(path)
 
     monkeypatch.setattr(Path, "read_bytes", noted)
-    open_repository(EngineSettings(models=models_folder, default_model="tiny", threads=1), Metrics())
+    open_repository(EngineSettings(models=models_folder, default_model="tiny", threads=1), Instruments())
     folders = [models_folder / version for version in ("strips/1", "tiny/1", "tiny/2")]
     assert sorted(read) == sorted(folder / name for folder in folders for name in (CARD_FILE, GRAPH_FILE, GOLDEN_FILE))

@@ -38,7 +38,7 @@ def test_what_cannot_be_read_is_a_failed_request_of_its_model(
         models.understand("tiny", "1", failing(error), None, check=False)
     (engine,) = simulator.repository
     assert engine.statistics.totals().failed == {kind: 1}
-    text = simulator.metrics.text().decode()
+    text = simulator.instruments.text().decode()
     assert f'nv_inference_request_failure{{model="tiny",reason="{reason}",version="1"}} 1.0' in text
 
 

@@ -19,7 +19,7 @@ from zdc_service.engine.engine import Engine
 from zdc_service.simulating.batcher import Batcher
 from zdc_service.simulating.job import Job, Plan, Tally
 from zdc_service.simulation import Output
-from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.instruments import Instruments
 from zdc_service.telemetry.statistics import Timing
 
 BATCH = 16
@@ -39,7 +39,7 @@ def engine(loaded: GatedEngine) -> GatedEngine:
 
 @pytest.fixture
 def batcher() -> Iterator[Batcher]:
-    with Batcher(threads=1, max_queue_rows=1000, metrics=Metrics()) as running:
+    with Batcher(threads=1, max_queue_rows=1000, instruments=Instruments()) as running:
         yield running
 
 
@@ -246,15 +246,15 @@ def test_a_full_queue_refuses_and_recovers(engine: GatedEngine, batcher: Batcher
 
 
 def test_closing_finishes_what_was_accepted(engine: GatedEngine) -> None:
-    metrics = Metrics()
-    batcher = Batcher(threads=3, max_queue_rows=1000, metrics=metrics)
+    instruments = Instruments()
+    batcher = Batcher(threads=3, max_queue_rows=1000, instruments=instruments)
     jobs = [job(engine, 30, seed) for seed in range(10)]
     before = sum(rows * count for rows, count in engine.statistics.totals().executions.items())
     for each in jobs:
         batcher.submit(each)
     batcher.close()
     assert all(each.future.done() for each in jobs)
-    assert metrics.registry.get_sample_value("zdc_queue_rows") == 0
+    assert instruments.registry.get_sample_value("zdc_queue_rows") == 0
     totals = engine.statistics.totals()
     assert sum(rows * count for rows, count in totals.executions.items()) == before + 300
     with pytest.raises(NotReadyError, match="shutting down"):

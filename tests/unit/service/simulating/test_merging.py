@@ -18,7 +18,7 @@ from zdc_service.simulating.job import Job
 from zdc_service.simulating.merging import Merged, merge, merging_key
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
-from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.instruments import Instruments
 from zdc_service.telemetry.statistics import NO_TIMING, Totals
 
 SIZES = (1, 8, 3, 1, 5, 2)
@@ -50,7 +50,7 @@ def requests(seeds: bool, **common: Any) -> list[SimulationRequest]:
 
 
 def computed(merged: Merged) -> list[SimulationResult]:
-    with Batcher(threads=2, max_queue_rows=100, metrics=Metrics()) as batcher:
+    with Batcher(threads=2, max_queue_rows=100, instruments=Instruments()) as batcher:
         job = Job(merged.plan, 0, merged.plan.rows)
         batcher.submit(job)
         return merged.parts(job.future.result(30))

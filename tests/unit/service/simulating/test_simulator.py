@@ -28,7 +28,7 @@ KNOWN = MIXED[np.array([0, 2, 3, 4, 5])]
 
 def outside(simulator: Simulator, reason: str, policy: str) -> float:
     labels = {"reason": reason, "policy": policy}
-    return simulator.metrics.registry.get_sample_value("zdc_out_of_range_particles_total", labels) or 0.0
+    return simulator.instruments.registry.get_sample_value("zdc_out_of_range_particles_total", labels) or 0.0
 
 
 def test_the_same_seed_gives_the_same_result(simulator: Simulator) -> None:

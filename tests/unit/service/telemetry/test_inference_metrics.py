@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from zdc_service.telemetry.statistics import Statistics, Timing, Totals
-from zdc_service.telemetry.triton_metrics import TritonMetrics, as_triton_writes
+from zdc_service.telemetry.triton_collector import TritonCollector, as_triton_writes
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def text(totals: Totals) -> str:
         yield "new", 1, Totals()
 
     registry = CollectorRegistry()
-    registry.register(TritonMetrics(sums))
+    registry.register(TritonCollector(sums))
     return as_triton_writes(generate_latest(registry)).decode()
 
 

@@ -5,7 +5,7 @@ import os
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from zdc_common.errors import ConfigError
 
-from zdc_service.telemetry.triton_metrics import as_triton_writes
+from zdc_service.telemetry.triton_collector import as_triton_writes
 
 #: With it prometheus_client keeps its numbers in files.
 _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -13,8 +13,10 @@ _FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 
-class Metrics:
-    """All metrics of one server, in a registry of their own; those of its models join it later.
+class Instruments:
+    """The counters, gauges and histograms of one server, in a Prometheus registry of their own.
+
+    The collectors of its models are registered later.
 
     Attributes
     ----------

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
-from zdc_service.telemetry.model_metrics import Sums
+from zdc_service.telemetry.model_collector import Sums
 from zdc_service.telemetry.statistics import Totals
 
 _REASONS = ("OTHER", "BACKEND", "CANCELED", "REJECTED")
@@ -48,7 +48,7 @@ _COUNTERS: Mapping[str, tuple[str, Callable[[Totals], float]]] = {
 _SUFFIXED = re.compile(rb"^(# (?:HELP|TYPE) nv_inference_\w+)_total ", re.MULTILINE)
 
 
-class TritonMetrics(Collector):
+class TritonCollector(Collector):
     """The sums of all loaded models at the moment of a scrape; the text needs `as_triton_writes`."""
 
     def __init__(self, sums: Callable[[], Sums]):
@@ -74,7 +74,7 @@ class TritonMetrics(Collector):
 
 
 def as_triton_writes(text: bytes) -> bytes:
-    """Prometheus' text format with the names of `TritonMetrics` as they are."""
+    """Prometheus' text format with the names of `TritonCollector` as they are."""
     return _SUFFIXED.sub(rb"\1 ", text)
 
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 from zdc_common.errors import ConfigError
-from zdc_service.telemetry.metrics import Metrics
+from zdc_service.telemetry.instruments import Instruments
 
 
 def test_a_folder_of_metrics_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "none"))
     with pytest.raises(ConfigError, match=r"PROMETHEUS_MULTIPROC_DIR = .*none' is no folder to write to; make it, or"):
-        Metrics()
+        Instruments()
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
-    Metrics().requests.labels("grpc", "ok").inc()
+    Instruments().requests.labels("grpc", "ok").inc()

@@ -15,7 +15,7 @@ _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _LABELS = ("model", "version")
 
 
-class ModelMetrics(Collector):
+class ModelCollector(Collector):
     """``zdc_rows_total``, ``zdc_batch_rows`` and ``zdc_stage_seconds_total`` of all loaded models."""
 
     def __init__(self, sums: Callable[[], Sums]):
