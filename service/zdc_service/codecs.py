@@ -1,4 +1,4 @@
-"""Results as JSON, npz, npy and raw bytes, compressed or not."""
+"""Encode results as JSON, npz, npy and raw bytes, compressed or not."""
 
 import io
 import json
@@ -25,11 +25,11 @@ JSON, NPZ, NPY, RAW, ARRAYS = (
     "application/octet-stream",
     "application/x-zdc-arrays",
 )
-#: Where the arrays of `RAW` and `ARRAYS` are listed: ``name;type;shape`` each, in the order of the body.
+#: Header that lists the arrays of `RAW` and `ARRAYS` as ``name;type;shape``, in the order of the body.
 ARRAYS_HEADER = "X-Zdc-Arrays"
 ZSTD = "zstd"
 
-_ZSTD_LEVEL = 1  # a dense response shrinks tenfold in 8 us; higher levels cost more than the model
+_ZSTD_LEVEL = 1  # compresses a response tenfold in 8 us; higher levels take longer than the model
 _SMALLEST_COMPRESSED = 1024
 _NATIVE = sys.byteorder == "little"
 
@@ -38,11 +38,11 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class Form:
-    """What an answer should look like.
+    """The format of a reply.
 
     Attributes
     ----------
-    media_type : One of ours.
+    media_type : One of the media types above.
     floats : Whether counts are written as float32.
     """
 
@@ -52,7 +52,7 @@ class Form:
 
 @dataclass(frozen=True)
 class Encoded:
-    """A reply's body and its headers, with the result's scalars once more."""
+    """Body and headers of a reply; the headers repeat the scalars of the result."""
 
     body: "bytes | memoryview[Any]"
     headers: dict[str, str]
@@ -60,13 +60,13 @@ class Encoded:
 
 @lru_cache(maxsize=256)
 def choose_form(accept: str | None) -> Form:
-    """The form that an Accept header likes best among ours; JSON where it has no preference.
+    """The format that an Accept header prefers; JSON if it has no preference.
 
-    ``dtype=float32`` after one of the binary media types asks for floats instead of integers.
+    ``dtype=float32`` after one of the binary media types requests floats instead of integers.
 
     Raises
     ------
-    NotAcceptableError : none of ours is accepted, or another dtype.
+    NotAcceptableError : the header accepts none of the formats, or has another dtype.
     """
     ranges: dict[str, tuple[float, int]] = {}
     dtypes: dict[str, str] = {}
@@ -76,11 +76,11 @@ def choose_form(accept: str | None) -> Form:
         ranges.setdefault(media, (_quality(named.get("q", "1")), -place))
         dtypes.setdefault(media, named.get("dtype", ""))
 
-    def liking(media: str) -> tuple[float, int]:
+    def preference(media: str) -> tuple[float, int]:
         return next((ranges[name] for name in (media, "application/*", "*/*") if name in ranges), (0.0, 0))
 
-    best = max(_ENCODERS, key=liking)  # the earlier in the header among equals, and then JSON
-    if not liking(best)[0] > 0:
+    best = max(_ENCODERS, key=preference)  # among equals the earlier in the header, then JSON
+    if not preference(best)[0] > 0:
         raise NotAcceptableError(f"cannot answer as {excerpt(accept)}; accept one of {', '.join(_ENCODERS)}")
     dtype = dtypes.get(best, "")
     if dtype not in ("", "float32") or (dtype and best == JSON):
@@ -92,28 +92,28 @@ def choose_form(accept: str | None) -> Form:
 
 def _quality(text: str) -> float:
     try:
-        return max(0.0, float(text))  # nan is 0
+        return max(0.0, float(text))  # NaN becomes 0
     except ValueError:
         return 0.0
 
 
 def check_form(form: Form, output: Output) -> None:
-    """Raise NotAcceptableError for outputs that a form cannot carry."""
+    """Raise NotAcceptableError if the format cannot represent the output."""
     if form.media_type == NPY and output is Output.HITS:
         raise NotAcceptableError(f"{NPY} carries one array and hits are three; accept {NPZ}, {ARRAYS}, {RAW} or {JSON}")
 
 
 def encode(result: SimulationResult, form: Form) -> Encoded:
-    """A result in a form.
+    """Encode a result in a format.
 
     - JSON: an object with the fields of `SimulationResult`, arrays as nested lists.
-    - npz: `arrays_of` by name, scalars as 0-d arrays, the counts by reason as JSON text. Not compressed.
-    - npy: ``response``, or ``channels`` where that is the output.
-    - octet-stream: the same array, or the three of hits, little-endian in C order one after the other.
-    - zdc-arrays: all of `arrays_of` in this way.
+    - npz: the arrays of `arrays_of` by name, scalars as 0-d arrays, counts by reason as JSON text. Not compressed.
+    - npy: the array ``response``, or ``channels`` if that is the output.
+    - octet-stream: the same array, or the three arrays of hits one after the other, little-endian in C order.
+    - zdc-arrays: all arrays of `arrays_of`, likewise.
 
-    The arrays of the last two are listed in the header `ARRAYS_HEADER`; the last one says the face's shape and the
-    names of the channels as well.
+    The header `ARRAYS_HEADER` lists the arrays of the last two formats; zdc-arrays also has headers with the shape of
+    the face and the names of the channels.
     """
     arrays: Arrays = arrays_of(result)
     if form.floats:
@@ -131,14 +131,14 @@ def encode(result: SimulationResult, form: Form) -> Encoded:
 
 
 def compress(body: "bytes | memoryview[Any]") -> bytes | None:
-    """A body as one Zstandard frame, or None where that is not worth it."""
+    """Compress a body to one Zstandard frame; None if the body is too small to benefit."""
     if len(body) < _SMALLEST_COMPRESSED:
         return None
     return zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(body)
 
 
 def arrays_of(result: SimulationResult) -> dict[str, NDArray[np.generic]]:
-    """The arrays of a result: those of its output first, then ``channels``, ``particle`` and ``side``."""
+    """The arrays of a result by name: first those of its output, then ``channels``, ``particle`` and ``side``."""
     arrays: dict[str, NDArray[np.generic]] = {}
     if result.response is not None:
         arrays["response"] = result.response
@@ -149,7 +149,7 @@ def arrays_of(result: SimulationResult) -> dict[str, NDArray[np.generic]]:
 
 
 def split_arrays(body: "bytes | memoryview[Any]", listed: str) -> dict[str, NDArray[Any]]:
-    """Arrays of a body, without a copy, as `ARRAYS_HEADER` lists them; raises ValueError unless they are all of it."""
+    """The arrays of a body, as listed by `ARRAYS_HEADER`, without a copy; raises ValueError if the sizes differ."""
     arrays, at = {}, 0
     for item in listed.split(", "):
         name, kind, shape_text = item.split(";")
@@ -158,12 +158,12 @@ def split_arrays(body: "bytes | memoryview[Any]", listed: str) -> dict[str, NDAr
         arrays[name] = np.frombuffer(body, dtype, count, at).reshape(shape)
         at += count * dtype.itemsize
     if at != len(body):
-        raise ValueError(f"{len(body)} bytes, where {listed} are {at}")
+        raise ValueError(f"{len(body)} bytes, but {listed} has {at}")
     return arrays
 
 
 def _main(arrays: Arrays) -> tuple[str, ...]:
-    """Names of the arrays of the output that was asked for."""
+    """Names of the arrays of the requested output."""
     for names in (("response",), ("hits_offsets", "hits_fibre", "hits_photons")):
         if names[0] in arrays:
             return names
@@ -217,7 +217,7 @@ def _to_npz(result: SimulationResult, arrays: Arrays) -> bytes:
         "extrapolated": np.array(json.dumps(result.extrapolated)),
     }
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:  # numpy.savez writes the time of day into it
+    with zipfile.ZipFile(buffer, "w") as archive:  # numpy.savez would write the current time into it
         for name, array in (scalars | dict(arrays)).items():
             with archive.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as member:
                 np.lib.format.write_array(member, array, allow_pickle=False)
@@ -236,7 +236,7 @@ def _to_bytes(_result: SimulationResult, arrays: Arrays) -> "bytes | memoryview[
 
 
 def little_endian(array: NDArray[np.generic]) -> "memoryview[Any]":
-    """An array's numbers, little-endian in C order; without a copy where it has them so."""
+    """The values of an array as bytes, little-endian in C order; without a copy if the array has this layout."""
     if not (_NATIVE and array.dtype.isnative and array.flags.c_contiguous):
         array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<"), copy=False))
     return array.reshape(-1).view(np.uint8).data

@@ -1,11 +1,11 @@
-"""Until when an answer is worth computing: what a caller asks for, within the server's limit."""
+"""Deadlines of requests: the client's time limit, within that of the server."""
 
 import math
 import time
 
 from zdc_common.errors import InvalidInputError, excerpt
 
-#: Milliseconds that an HTTP caller waits, from the arrival of its request; gRPC has deadlines of its own.
+#: Time limit of an HTTP request [ms], from its arrival; gRPC has built-in deadlines.
 TIMEOUT_HEADER = "X-Zdc-Timeout-Ms"
 
 
@@ -14,12 +14,12 @@ def deadline_from(value: str | None, default_seconds: float | None) -> float | N
 
     Parameters
     ----------
-    value : Text of `TIMEOUT_HEADER`, None where the caller sent none.
-    default_seconds : The server's limit, None where it has none; a caller may ask for less, not for more.
+    value : Text of `TIMEOUT_HEADER`; None if the request has no such header.
+    default_seconds : The server's limit, None for no limit; a client may request a shorter limit, not a longer one.
 
     Returns
     -------
-    A time of `time.monotonic`, or None where nobody set a limit.
+    A time on the clock `time.monotonic`, or None if there is no limit.
 
     Raises
     ------
@@ -30,7 +30,7 @@ def deadline_from(value: str | None, default_seconds: float | None) -> float | N
 
 
 def within(deadline: float | None, seconds: float | None) -> float | None:
-    """The sooner of a deadline on the clock of `time.monotonic` and `seconds` from now; None stands for no limit."""
+    """The earlier of a deadline on the clock `time.monotonic` and `seconds` from now; None means no limit."""
     if seconds is None:
         return deadline
     limit = time.monotonic() + seconds

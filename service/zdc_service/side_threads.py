@@ -1,4 +1,4 @@
-"""Threads of their own for calls that may take long or hang, such as those that touch the models folder."""
+"""Separate threads for calls that may be slow or hang, e.g. access to the models folder."""
 
 import asyncio
 import threading
@@ -12,37 +12,37 @@ _Result = TypeVar("_Result")
 
 
 class SideThreads:
-    """A bounded number of daemon threads, one a call.
+    """Runs each call in a new daemon thread, up to a maximum number of threads.
 
-    A call that hangs, as on a network file system without its server, takes no thread from the event loop's pool, and
-    does not keep the process from ending.
+    A call may hang, e.g. on a network file system whose server is down. It then blocks neither a thread of the event
+    loop's pool nor the end of the process.
     """
 
     def __init__(self, most: int, what: str):
-        """`most` calls at a time; `what` they are, in the plural, for the refusal of more."""
+        """Allow `most` calls at a time; `what` names them in error messages, in the plural."""
         self._most = most
         self._what = what
         self._lock = threading.Lock()
         self._running = 0
 
     async def run(self, call: Callable[[], _Result]) -> _Result:
-        """The result of a call, or its error.
+        """Run a call, and return its result or raise its error.
 
         Raises
         ------
-        OverloadedError : too many calls are under way.
+        OverloadedError : too many calls are in progress.
         """
         with self._lock:
             if self._running >= self._most:
                 raise OverloadedError(
-                    f"{self._running} {self._what} are under way, the most at a time; try again later"
+                    f"{self._running} {self._what} are in progress, the maximum is {self._most}; try again later"
                 )
             self._running += 1
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[_Result] = loop.create_future()
 
         def settle(result: _Result | None, error: BaseException | None) -> None:
-            if waiting.done():  # nobody waits any more
+            if waiting.done():  # the caller was cancelled
                 return
             if error is None:
                 waiting.set_result(result)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""What is asked of a simulation and what comes back: the types behind both protocols and the client."""
+"""Requests and results of a simulation: the types that both protocols and the clients use."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ from zdc_service.telemetry.statistics import NO_TIMING, Timing
 
 
 class Output(StrEnum):
-    """What is answered for each row."""
+    """The result for each row."""
 
     RESPONSE = "response"
     CHANNELS = "channels"
@@ -25,10 +25,10 @@ class Output(StrEnum):
 
 
 class OutOfRange(StrEnum):
-    """What happens to a particle outside the species, energies or vertices of the model card.
+    """The treatment of particles outside the species, energies or vertices of the model card.
 
-    ``extrapolate`` is for energies and vertices: a species that the model does not know is an error all the same, and
-    a particle that is born behind the face gives an empty response.
+    ``extrapolate`` applies to energies and vertices only; an unknown species remains an error. A particle with a vertex
+    behind the face gives an empty response.
     """
 
     ERROR = "error"
@@ -38,22 +38,22 @@ class OutOfRange(StrEnum):
 
 @dataclass(frozen=True)
 class SimulationRequest:
-    """Particles to simulate, and how.
+    """Particles to simulate, with options.
 
-    Row ``first_row + particle * repeats + repeat`` has random numbers of its own, a function of (seed, row).
+    The random numbers of row ``first_row + particle * repeats + repeat`` are a function of seed and row only.
 
     Attributes
     ----------
     particles : N particles.
-    seed : 0 <= seed < 2**53; None draws one, and the result carries it.
-    first_row : Row of the first particle's first repeat.
+    seed : 0 <= seed < 2**53. If None, a seed is drawn; the result contains it.
+    first_row : Row number of the first particle's first repeat.
     repeats : Responses per particle.
-    output : What is answered for each row.
-    out_of_range : What happens outside the trained range.
-    rates : Answer the graph's raw output as float32 instead of finished photon counts.
-    model, version : Which model; None is the server's default and its newest version.
-    noise : The noise of each particle's rows, float32, shape (N, noise dimension), within +-10, instead of the seed's;
-        only with one repeat. The finish is drawn from the seed all the same.
+    output : The result for each row.
+    out_of_range : The treatment of particles outside the training range.
+    rates : Return the graph's photon rates as float32 instead of photon counts.
+    model, version : Name and version of the model. None is the server's default model, and the newest version.
+    noise : Noise for each particle's row, float32, shape (N, noise dimension), within +-10, instead of noise from the
+        seed; only with one repeat. The photon counts are drawn from the seed in any case.
     """
 
     particles: Particles
@@ -69,17 +69,17 @@ class SimulationRequest:
 
 
 def check_rows(particles: int, repeats: int, most: int) -> None:
-    """Refuse a request with too many rows; to be called before anything is done for each of them.
+    """Refuse a request with too many rows; call it before any work that is proportional to the rows.
 
     Raises
     ------
-    TooLargeError : more than `most`.
+    TooLargeError : there are more than `most` rows.
     """
     rows = particles * repeats
     if rows > most:
         raise TooLargeError(
             f"{counted(particles, 'particle')} x {counted(repeats, 'repeat')} = {counted_are(rows, 'row')} above the "
-            f"limit of {counted(most, 'row')} a request; "
+            f"limit of {counted(most, 'row')} per request; "
             "split the particles, and let first_row continue the count"
         )
 
@@ -90,18 +90,19 @@ class SimulationResult:
 
     Attributes
     ----------
-    model, version : What answered.
-    seed, first_row, repeats : As asked; the seed as drawn where none was given.
-    finish : How the graph's rates became the photons below; ``none`` where they are the rates.
-    shape : Fibres along x and y.
+    model, version : Name and version of the model that simulated the rows.
+    seed, first_row, repeats : Those of the request; the drawn seed if the request had none.
+    finish : How photon counts were made from the graph's rates; ``none`` if the photons are the rates themselves.
+    shape : Rows and columns of a response: fibres along x and y.
     channel_names : Names of the C channels.
     particle : Index into the request's particles, uint32, shape (M,).
     side : ``A`` (+z) or ``C`` (-z), bytes S1, shape (M,).
     channels : Photon sums, uint32 counts or float32 rates, shape (M, C).
-    response : Photons per fibre, uint16 counts or float32 rates, shape (M, rows, columns), for ``response``.
-    hits : For ``hits``.
-    skipped, extrapolated : Particles outside the trained range, counted by reason.
-    timing : Where the time went, on the side that computed.
+    response : Photons per fibre, uint16 counts or float32 rates, shape (M, rows, columns); None unless the output is
+        ``response``.
+    hits : The lit fibres; None unless the output is ``hits``.
+    skipped, extrapolated : Number of particles outside the training range, by reason.
+    timing : Durations of the simulation's steps, in the process that computed it.
     """
 
     model: str
@@ -123,7 +124,7 @@ class SimulationResult:
 
     @property
     def nbytes(self) -> int:
-        """Size of the arrays of its output."""
+        """Size of the output's arrays [bytes]."""
         size = self.channels.nbytes
         if self.response is not None:
             size += self.response.nbytes

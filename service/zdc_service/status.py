@@ -1,11 +1,11 @@
-"""One table from kinds of errors to the statuses of both protocols."""
+"""The HTTP and gRPC status of each kind of error."""
 
 from http import HTTPStatus
 
 import grpc
 from zdc_common.errors import ZdcError
 
-#: What `ZdcError.kind` means to an HTTP and to a gRPC caller.
+#: HTTP status and gRPC status for each `ZdcError.kind`.
 STATUSES: dict[str, tuple[HTTPStatus, grpc.StatusCode]] = {
     "invalid_input": (HTTPStatus.UNPROCESSABLE_ENTITY, grpc.StatusCode.INVALID_ARGUMENT),
     "out_of_range": (HTTPStatus.UNPROCESSABLE_ENTITY, grpc.StatusCode.OUT_OF_RANGE),
@@ -21,8 +21,8 @@ STATUSES: dict[str, tuple[HTTPStatus, grpc.StatusCode]] = {
     "internal": (HTTPStatus.INTERNAL_SERVER_ERROR, grpc.StatusCode.INTERNAL),
 }
 
-#: Messages repeat little of what was sent (`zdc_common.errors.excerpt`). Should one forget to, this is all that a
-#: caller gets of it: a gRPC client drops an answer whose metadata are above 8 KiB.
+#: Messages quote input in short excerpts (`zdc_common.errors.excerpt`); this limit catches any that do not, because a
+#: gRPC client drops a reply with more than 8 KiB of metadata.
 _LONGEST_MESSAGE = 2000
 
 #: Trailing metadata of a failed call: the error's kind, as `error.kind` in an HTTP body.
@@ -30,13 +30,13 @@ GRPC_KIND_KEY = "zdc-error-kind"
 
 
 def kind_of(error: BaseException) -> str:
-    """The kind of any exception; ``internal`` for everything that no caller is meant to meet."""
+    """The kind of an exception; ``internal`` if it is not a `ZdcError` with a status."""
     kind = error.kind if isinstance(error, ZdcError) else "internal"
     return kind if kind in STATUSES else "internal"
 
 
 def message_of(error: BaseException) -> str:
-    """What a caller is told; the details of internal errors stay in the server's log."""
+    """The message for the client; details of internal errors are only in the server's log."""
     if kind_of(error) == "internal":
         return "internal error; the server's log has the details"
     text = str(error)

@@ -1,4 +1,4 @@
-"""Environment variables that look like options and are none: nobody would notice a misspelt one."""
+"""Warn about misspelt environment variables, which would have no effect."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,14 +8,14 @@ from typing import get_args
 from pydantic_settings import BaseSettings
 
 _PREFIX = "ZDC_"
-#: Examples of the documentation have a token there.
+#: Variables that are not options: examples in the documentation use this one for a token.
 _OTHERS = {"ZDC_TOKEN"}
-#: What Kubernetes sets in every container for a service whose name begins with zdc.
+#: Variables that Kubernetes sets in every container for a service with a name that begins with zdc.
 _OF_KUBERNETES = re.compile(r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT_\d+_(TCP|UDP|SCTP)(_(PORT|PROTO|ADDR))?)")
 
 
 def warnings_about(environment: Mapping[str, str], command: type[BaseSettings]) -> Iterator[str]:
-    """A line for each variable with our prefix that no subcommand of `command` reads."""
+    """A warning for each variable with the prefix ZDC_ that no subcommand of `command` reads."""
     known = _known(command)
     for name, value in sorted(environment.items()):
         plain = name.upper()
@@ -24,7 +24,7 @@ def warnings_about(environment: Mapping[str, str], command: type[BaseSettings]) 
         if _OF_KUBERNETES.fullmatch(plain) or (plain.endswith("_PORT") and "://" in value):
             continue
         meant = get_close_matches(plain, known, n=1, cutoff=0.75)
-        yield f"{name} is no option and changes nothing" + (f"; did you mean {meant[0]}?" if meant else "")
+        yield f"{name} is not an option and has no effect" + (f"; did you mean {meant[0]}?" if meant else "")
 
 
 def _known(command: type[BaseSettings]) -> set[str]:

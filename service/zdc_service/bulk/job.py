@@ -98,8 +98,8 @@ class BulkJob(BaseModel):
         for name, value in mine.items():
             if name != "server" and theirs[name] != value:
                 raise ConfigError(
-                    f"{where}: the folder has parts of another job: {name} was {_short(theirs[name])} and "
-                    f"is now {_short(value)}; use the same {name}, choose another --output, or start again with --overwrite"
+                    f"{where}: the folder has parts of another job: {name} was {_short(theirs[name])} and is now "
+                    f"{_short(value)}; use the same {name}, choose another --output, or start again with --overwrite"
                 )
 
 

@@ -80,7 +80,7 @@ def test_a_wrong_host_is_named(capsys: pytest.CaptureFixture[str], models_folder
         (["--device", "tpu"], "--device (ZDC_DEVICE) = 'tpu': Input should be 'cpu', 'cuda', 'tensorrt' or 'auto'"),
         (
             ["--max-request-rows", "100", "--max-queue-rows", "99"],
-            "max_request_rows = 100 is above max_queue_rows = 99",
+            "max_request_rows = 100 must be at most max_queue_rows = 99",
         ),
         (["--http-port", "0", "--models", "/no/such/folder"], "--models /no/such/folder: no such folder"),
         (["--surprise"], "error parsing CLI: unrecognized arguments: --surprise"),
@@ -120,9 +120,9 @@ def test_variables_that_are_no_options_are_named(
         monkeypatch.setenv(name, value)
     _, _, err = run(capsys, "serve")
     assert err.splitlines()[:-1] == [
-        "zdc: ZDC_HTP_PORT is no option and changes nothing; did you mean ZDC_HTTP_PORT?",
-        "zdc: ZDC_TREADS is no option and changes nothing; did you mean ZDC_THREADS?",
-        "zdc: zdc_something_else is no option and changes nothing",
+        "zdc: ZDC_HTP_PORT is not an option and has no effect; did you mean ZDC_HTTP_PORT?",
+        "zdc: ZDC_TREADS is not an option and has no effect; did you mean ZDC_THREADS?",
+        "zdc: zdc_something_else is not an option and has no effect",
     ]
 
 
@@ -220,11 +220,11 @@ def test_lists_of_names_as_flags_and_as_a_variable(monkeypatch: pytest.MonkeyPat
             ["zdc.example", "http://zdc.example"],
             "'http://zdc.example' must be a name without scheme",
         ),
-        ("--allowed-hosts", ["zdc.example:8000"], "'zdc.example:8000' must be a name without scheme and port"),
+        ("--allowed-hosts", ["zdc.example:8000"], "'zdc.example:8000' must be a host name without scheme and port"),
         ("--allowed-hosts", [""], "'' must be a name"),
-        ("--cors-origins", ["https://a.example", "a.example"], "'a.example' must be as browsers send it: https://host"),
-        ("--cors-origins", ["https://a.example/"], "'https://a.example/' must be as browsers send it"),
-        ("--cors-origins", ["https://a.example,https://b.example"], "must be as browsers send it"),
+        ("--cors-origins", ["https://a.example", "a.example"], "'a.example' must be https://host"),
+        ("--cors-origins", ["https://a.example/"], "'https://a.example/' must be https://host"),
+        ("--cors-origins", ["https://a.example,https://b.example"], "must be https://host"),
     ],
 )
 def test_names_that_are_none(capsys: pytest.CaptureFixture[str], option: str, values: list[str], message: str) -> None:

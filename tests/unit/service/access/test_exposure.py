@@ -47,7 +47,7 @@ def test_half_of_it_is_warned_of(options: dict[str, Any], warning: str, caplog: 
 def test_a_certificate_needs_its_key(missing: str) -> None:
     options = TLS | {"tls_client_ca": Path("ca.pem")}
     del options[missing]
-    with pytest.raises(ValueError, match=f"needs {missing} as well"):
+    with pytest.raises(ValueError, match=f"also needs {missing}"):
         ServerSettings(**options)
 
 

@@ -31,7 +31,7 @@ def codes(reader: ParticleReader) -> list[int]:
         (
             "spectators_only_status14.hepmc3",
             [],
-            "read 4 particles; left out 4: 3 of status 14 that would reach the face, 1 charged; to simulate other status codes",
+            "read 4 particles; left out 4: 3 of status 14 that would reach the face, 1 charged; to simulate",
         ),
         ("status.root", [2112, 22, 22], "left out 2: 2 of status 2; to simulate other status codes"),
         ("decimal.parquet", [2112, 22], "read 2 particles"),

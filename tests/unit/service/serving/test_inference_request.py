@@ -107,5 +107,5 @@ def test_versions() -> None:
 
 
 def test_rows_are_counted_before_anything_is_done_for_each(card: ModelCard) -> None:
-    with pytest.raises(TooLargeError, match="3 particles x 1 repeat = 3 rows are above the limit of 1 row a request"):
+    with pytest.raises(TooLargeError, match="3 particles x 1 repeat = 3 rows are above the limit of 1 row per request"):
         prepare(card, request_of(ROWS), 1)
