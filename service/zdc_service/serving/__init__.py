@@ -1,1 +1,1 @@
-"""The server: HTTP, gRPC and the Open Inference Protocol on sockets, with limits and access."""
+"""The server: HTTP, gRPC and the Open Inference Protocol, with limits and access control."""

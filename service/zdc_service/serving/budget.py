@@ -1,15 +1,15 @@
-"""How many bytes callers may make the server hold for them."""
+"""Limit on the memory that the server uses for incomplete messages and unread answers."""
 
 
 class ByteBudget:
-    """Bytes of messages that are not whole yet and of answers that their callers have not read.
+    """Counts the bytes of messages that are not complete yet, and of answers that clients have not read.
 
-    One object for all connections of a server, used on its event loop alone.
+    All connections of a server share one object, which is used only on the event loop.
 
     Attributes
     ----------
-    limit : Most bytes.
-    held : Bytes that are held now.
+    limit : Maximum number of bytes.
+    held : Number of bytes held now.
     """
 
     def __init__(self, limit: int):
@@ -17,10 +17,10 @@ class ByteBudget:
         self.held = 0
 
     def take(self, number: int) -> bool:
-        """Count `number` bytes more; False, and nothing counted, if there is no room for them.
+        """Count `number` more bytes; if there is no room for them, count nothing and return False.
 
-        A single message or answer above the limit has room as long as nothing else is held: it could never be had
-        otherwise.
+        A single message or answer above the limit is allowed while nothing else is held; otherwise it could never be
+        sent.
         """
         if self.held and self.held + number > self.limit:
             return False
@@ -28,5 +28,5 @@ class ByteBudget:
         return True
 
     def give_back(self, number: int) -> None:
-        """Count `number` bytes less, which `take` has counted."""
+        """Give back `number` bytes that `take` has counted."""
         self.held -= number

@@ -1,6 +1,6 @@
-"""Geant4 responses that the package ships, to compare generated ones with.
+"""Geant4 responses that are shipped with the service, to compare generated responses with.
 
-``geant4_examples.npz`` holds the 300 test particles, each simulated five times, in the layout of
+``geant4_examples.npz`` has the 300 test particles, each simulated five times, in the layout of
 `zdc_detector.packed_showers`; training/data/README.md says how it is made.
 """
 
@@ -18,10 +18,10 @@ from zdc_detector.showers import Showers
 EXAMPLES_FILE = Path(__file__).with_name("geant4_examples.npz")
 SOURCE = "simulated with Geant4 on ALICE's ZN geometry; not the ALICE data set (zdc-fastsim developers, CC BY 4.0)"
 
-#: Up to a quarter of the energy, or a centimetre on the face, or less of both, counts as near.
+#: A particle is near if hypot(ln(energy ratio) / ln(NEAR_ENERGY_RATIO), distance / NEAR_CM) <= 1.
 NEAR_ENERGY_RATIO, NEAR_CM = 1.25, 1.0
 
-#: What a square face and the physics in it do not feel: (name, whether x and y change places, then the signs of both).
+#: The symmetries of a square face: (name, whether to exchange x and y, then the signs of x and y).
 _TURNS = tuple(
     (", ".join(filter(None, ("transpose" * swap, mirror))) or "none", swap, signs)
     for swap in (False, True)
@@ -31,19 +31,19 @@ _TURNS = tuple(
 
 @dataclass(frozen=True)
 class Nearest:
-    """The test particle that is nearest to a wanted one, turned to it, and its responses.
+    """The test particle nearest to a requested one, after a symmetry of the face, with its responses.
 
     Attributes
     ----------
-    index : Of the particle in the file.
+    index : Index of the particle in the file.
     pdg, energy : Species, and total energy [GeV].
-    point : Where its line meets the face, turned [cm].
-    vz : Its vertex along the beam [cm]; across the beam it is within 0.1 mm of it.
-    turn : Which symmetry of the face was applied: particle and image together.
-    energy_ratio : Its energy over the wanted one.
-    distance_cm : Between the two points on the face.
-    on_face : Whether the wanted point is on the face at all; Geant4's particles all hit it.
-    responses : Photons of each fibre, turned, uint16, shape (5, rows, columns).
+    point : Point where its straight line meets the face, after the symmetry [cm].
+    vz : Its vertex along the beam [cm]; its distance from the beam is less than 0.1 mm.
+    turn : Name of the symmetry of the face that was applied to the particle and its images.
+    energy_ratio : Its energy divided by the requested energy.
+    distance_cm : Distance between the two points on the face.
+    on_face : Whether the requested point is on the face; all Geant4 particles hit the face.
+    responses : Photons of each fibre after the symmetry, uint16, shape (5, rows, columns).
     """
 
     index: int
@@ -59,20 +59,20 @@ class Nearest:
 
     @property
     def near(self) -> bool:
-        """Whether a comparison makes sense."""
+        """Whether the particles are close enough for a comparison."""
         return self.on_face and distance(self.energy_ratio, self.distance_cm) <= 1.0
 
 
 def distance(energy_ratio: float, cm: float) -> float:
-    """How far two particles of one species are apart; above 1 they are not near."""
+    """Distance between two particles of one species, in energy and on the face; above 1 they are not near."""
     return math.hypot(math.log(energy_ratio) / math.log(NEAR_ENERGY_RATIO), cm / NEAR_CM)
 
 
 class Examples:
-    """Test particles with the responses that Geant4 gave for them."""
+    """Test particles with their Geant4 responses."""
 
     def __init__(self, showers: Showers):
-        """Rows of one particle stand together, and each has equally many of them."""
+        """Use some showers; the rows of a particle must be consecutive, and each particle must have equally many."""
         ids, first = np.unique(showers.particle_id, return_index=True)
         self.calorimeter = showers.calorimeter
         self.particles = showers.particles[np.sort(first)]
@@ -83,13 +83,13 @@ class Examples:
         self._turns = [turn for turn in _TURNS if square or not turn[1]]
 
     def nearest(self, pdg: int, energy: float, point: tuple[float, float]) -> Nearest | None:
-        """The nearest particle of a species, None where there is none of it.
+        """The nearest particle of a species; None if there is no particle of this species.
 
         Parameters
         ----------
-        pdg : Species.
+        pdg : PDG code of the species.
         energy : Total energy [GeV], above 0.
-        point : Where the particle's line meets the face [cm].
+        point : Point where the particle's straight line meets the face [cm].
         """
         (same,) = np.nonzero(self.particles.pdg == pdg)
         if not len(same):
@@ -101,7 +101,7 @@ class Examples:
             away = _turned_points(self.points[same], swap, signs) - np.array(point)
             far = np.hypot(in_energy, np.hypot(*away.T) / NEAR_CM)
             row = int(np.argmin(far))
-            if far[row] < best[0] - 1e-9:  # where a turn makes no difference, it is not made
+            if far[row] < best[0] - 1e-9:  # apply a symmetry only if it brings a particle nearer
                 best = (float(far[row]), number, row)
         _, number, row = best
         name, swap, signs = self._turns[number]

@@ -1,4 +1,4 @@
-"""One process that serves HTTP and gRPC from one simulator."""
+"""The server process: HTTP and gRPC with one simulator."""
 
 import asyncio
 import contextlib
@@ -35,7 +35,7 @@ from zdc_service.simulating.simulator import Simulator
 
 log = logging.getLogger(__name__)
 
-#: New objects between two looks for cycles; a request makes some hundred, and nearly none is part of one.
+#: New objects between two runs of the garbage collector. A request makes about a hundred objects, with few cycles.
 _COLLECT_AFTER = 20_000
 
 
@@ -44,10 +44,10 @@ class Server:
 
     Attributes
     ----------
-    simulator : Behind both.
-    budget : Bytes held for callers of both.
-    http_port, grpc_port, management_port : Where it listens, once started.
-    ready : Whether new work is welcome.
+    simulator : Computes the responses for both.
+    budget : Limits the bytes held for clients of both.
+    http_port, grpc_port, management_port : Ports on which it listens.
+    ready : Whether the server accepts new requests.
     """
 
     def __init__(self, settings: ServerSettings):
@@ -55,8 +55,8 @@ class Server:
 
         Raises
         ------
-        ConfigError : a setting is wrong, a port is taken, or an extra is not installed.
-        ModelError : a model is not what its card says.
+        ConfigError : a setting is wrong, a port is in use, or an extra is not installed.
+        ModelError : a model does not match its card.
         """
         check_exposure(settings)
         self._settings = settings
@@ -97,7 +97,7 @@ class Server:
 
     @property
     def http_connections(self) -> int:
-        """How many are open, or in a TLS handshake."""
+        """Number of HTTP connections that are open or in a TLS handshake."""
         return self._http.connections
 
     def _is_ready(self) -> bool:
@@ -124,7 +124,7 @@ class Server:
         self.simulator.instruments.requests.labels("http", kind).inc()
 
     async def start(self) -> None:
-        """Accept requests; raises ConfigError where a port is taken."""
+        """Accept requests; raises ConfigError if a port is in use."""
         settings = self._settings
         if self._management is not None and self._management_socket is not None:
             _listen(self._management, "--management-port", self._management_socket)
@@ -133,26 +133,26 @@ class Server:
         self._rpc = RpcServer(
             self.simulator, bound, credentials, self._tokens, self._administrator, self._tracing, self.budget
         )
-        self._grpc_socket.close()  # gRPC has one of its own on that port now
+        self._grpc_socket.close()  # gRPC now has its own socket on this port
         await self._rpc.start()
         _listen(self._http, "--http-port", self._socket)
         if settings.model_poll_seconds:
             self._watcher = Watcher(self.simulator.repository.refresh, settings.model_poll_seconds, "models")
-        # What exists now stays: the collector need not walk through 300000 objects of libraries again and again.
+        # Exclude the objects that exist now from garbage collection: 300000 objects of libraries never become garbage.
         gc.collect()
         gc.freeze()
         gc.set_threshold(_COLLECT_AFTER, 20, 20)
         self.ready = True
 
     async def drain(self) -> None:
-        """Say that no new work is welcome, and serve on."""
+        """Report that the server is not ready, but continue to serve."""
         self.ready = False
         self._http.drain()
         if self._rpc is not None:
             await self._rpc.drain()
 
     async def stop(self) -> None:
-        """Refuse new work, finish what was accepted, close."""
+        """Refuse new requests, finish accepted ones, and close."""
         await self.drain()
         grace = self._settings.shutdown_seconds
         closing = [self._http.stop(grace)]
@@ -162,7 +162,7 @@ class Server:
             closing.append(asyncio.to_thread(self._watcher.stop))
         await asyncio.gather(*closing)
         if self._management is not None:
-            await self._management.stop(0.0)  # last: probes and metrics tell how the rest ends
+            await self._management.stop(0.0)  # last, so that probes and metrics work until the end
         for listening in (self._socket, self._grpc_socket, self._management_socket):
             if listening is not None:
                 listening.close()
@@ -176,7 +176,7 @@ class Server:
 
         def on_signal(number: int) -> None:
             if told.is_set() and number != signal.SIGHUP:
-                log.error("%s again: ending at once; requests in flight are lost", signal.Signals(number).name)
+                log.error("%s again: exiting at once; unanswered requests are lost", signal.Signals(number).name)
                 os._exit(128 + number)
             told.set()
 
@@ -189,7 +189,7 @@ class Server:
             self._announce()
             await told.wait()
             log.info(
-                "shutting down: not ready, serving on for %g s, then %g s for requests in flight",
+                "shutting down: not ready, but serving for %g s, then up to %g s to finish requests",
                 self._settings.drain_seconds,
                 self._settings.shutdown_seconds,
             )
@@ -205,7 +205,7 @@ class Server:
         body = json.dumps({"particles": [{"pdg": species.pdg, "px": 0.0, "py": 0.0, "pz": pz}], "output": "channels"})
         scheme = "http" if self._certificates is None else "https"
         http, grpc = f"{scheme}://{host}:{self.http_port}", f"{host}:{self.grpc_port}"
-        lines = [f"HTTP on {http} (a page for browsers, documentation at /docs), gRPC on {grpc}"]
+        lines = [f"HTTP on {http} (demo page for browsers; API documentation at /docs), gRPC on {grpc}"]
         options = "-H 'Content-Type: application/json'"
         if self._certificates is not None:
             options += " --cacert CA.pem"
@@ -221,17 +221,17 @@ class Server:
 
 
 def _say(text: str) -> None:
-    """Print, if there is somebody who reads; a server serves also those who do not."""
+    """Print a text; if standard output is closed, log it instead and continue to serve."""
     try:
-        print(text, flush=True)  # without standard output at all this does nothing
+        print(text, flush=True)  # does nothing if there is no standard output
     except OSError as error:
-        log.warning("standard output: %s; it said: %s", error.strerror, text.replace("\n", "; "))
-        with Path(os.devnull).open("wb") as nowhere:  # what is still in its buffer goes there
+        log.warning("cannot write to standard output (%s): %s", error.strerror, text.replace("\n", "; "))
+        with Path(os.devnull).open("wb") as nowhere:  # for the rest of the buffer
             os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _to_call(host: str) -> str:
-    """How this machine reaches an address that a server listens on, within a URL."""
+    """The host to write into a URL, for clients on this machine, if a server listens on `host`."""
     host = "127.0.0.1" if host in ("0.0.0.0", "::") else host
     return f"[{host}]" if ":" in host else host
 
@@ -240,12 +240,12 @@ def _listen(server: HttpServer, option: str, bound: socket.socket) -> None:
     host, port = bound.getsockname()[:2]
     try:
         server.start(bound)
-    except OSError as error:  # a server that was starting too, and now listens
+    except OSError as error:  # another server started at the same time and took the port
         raise _no_port(option, host, port, error) from error
 
 
 def _bind(option: str, host: str, port: int) -> socket.socket:
-    every = host in ("0.0.0.0", "::") and socket.has_dualstack_ipv6()  # gRPC takes both of them for IPv4 and IPv6
+    every = host in ("0.0.0.0", "::") and socket.has_dualstack_ipv6()  # for gRPC, both mean IPv4 and IPv6
     family = socket.AF_INET6 if every or ":" in host else socket.AF_INET
     bound = socket.socket(family, socket.SOCK_STREAM)
     bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

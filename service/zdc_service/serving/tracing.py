@@ -1,8 +1,8 @@
 """OpenTelemetry traces: a server span for each request, and within it one span for each stage of its computation.
 
-Off unless asked for; then spans go to an OTLP endpoint over HTTP, from a thread of their own. Names and attributes are
-those of OpenTelemetry's semantic conventions 1.44 for HTTP and gRPC servers, and ``zdc.*``:
-https://opentelemetry.io/docs/specs/semconv
+Tracing is off by default. If it is on, another thread sends the spans to an OTLP endpoint over HTTP. Names and
+attributes follow OpenTelemetry's semantic conventions 1.44 for HTTP and gRPC servers; our own attributes begin with
+``zdc.`` (https://opentelemetry.io/docs/specs/semconv).
 """
 
 import logging
@@ -28,11 +28,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 SERVICE_NAME = "zdc-fastsim"
-#: Where receivers of OTLP over HTTP take traces.
+#: Path for traces of OTLP over HTTP.
 _TRACES_PATH = "/v1/traces"
-#: At the end a receiver that is away, or does not answer, is tried for so long.
+#: Maximum time to send the last spans at shutdown, if the receiver does not answer.
 _FAREWELL_SECONDS = 2.0
-#: Replies of one stream whose stages get spans; a stream of a million would fill every queue.
+#: Maximum number of replies of one stream whose stages get spans; a stream of a million replies would fill the queues.
 _MOST_REPLIES = 32
 
 
@@ -60,8 +60,8 @@ class _Request:
         )
         if self._replies > _MOST_REPLIES:
             return
-        # Lengths are known, and that the last stage ends now. Those of batches that ran at the same time are sums, and
-        # would begin before the request did.
+        # Only the durations are known, and that the last stage ends now. If batches ran at the same time, the durations
+        # are sums, and the first stage would begin before the request; therefore the start of the request is the limit.
         ended = time.time_ns()
         for stage, seconds in reversed([*result.timing._asdict().items(), ("encode", encode_seconds)]):
             began = max(ended - round(1e9 * seconds), self._began)
@@ -74,7 +74,7 @@ _current: ContextVar[_Request | None] = ContextVar("request", default=None)
 
 
 def trace_reply(result: SimulationResult, encode_seconds: float) -> None:
-    """Give the span of the request that is being answered, if it has one, the stages of a reply that is encoded."""
+    """Add the stages of an encoded reply to the span of the current request, if it has one."""
     request = _current.get()
     if request is not None:
         request.note(result, encode_seconds)
@@ -84,15 +84,16 @@ class Tracing:
     """Makes spans and sends them."""
 
     def __init__(self, endpoint: str, share: float):
-        """Send to an OTLP endpoint; close it to send the last ones.
+        """Send spans to an OTLP endpoint; call `close` to send the last ones.
 
-        OpenTelemetry's own variables hold for what has no option here: ``OTEL_EXPORTER_OTLP_HEADERS``,
+        OpenTelemetry's own environment variables set everything else: ``OTEL_EXPORTER_OTLP_HEADERS``,
         ``OTEL_RESOURCE_ATTRIBUTES``, ``OTEL_BSP_MAX_QUEUE_SIZE`` and so on.
 
         Parameters
         ----------
-        endpoint : URL; without a path ``/v1/traces`` is meant.
-        share : Of the requests that bring no trace of their own, 0 to 1; the others are traced as their callers say.
+        endpoint : URL; if it has no path, ``/v1/traces`` is added.
+        share : Fraction of the requests without a trace of the client that are traced, 0 to 1. For requests with a
+            trace, the client decides.
 
         Raises
         ------
@@ -114,7 +115,7 @@ class Tracing:
         about = Resource.create({"service.name": SERVICE_NAME, "service.version": installed_version()})
         self._provider = TracerProvider(
             ParentBasedTraceIdRatio(share),
-            about.merge(OTELResourceDetector().detect()),  # what an operator calls it
+            about.merge(OTELResourceDetector().detect()),  # an operator's OTEL_RESOURCE_ATTRIBUTES
             shutdown_on_exit=False,
         )
         self._url = url
@@ -123,19 +124,19 @@ class Tracing:
         self._tracer = self._provider.get_tracer(__name__)
         self._propagator = TraceContextTextMapPropagator()
         self._trace = trace
-        log.info("traces go to %s; of requests that bring none, a share of %g", url, share)
+        log.info("sending traces to %s; fraction of requests without a trace of the client: %g", url, share)
 
     @contextmanager
     def request(
         self, name: str, headers: Mapping[str, str], attributes: "Mapping[str, AttributeValue]"
     ) -> "Iterator[Span]":
-        """The server span of a request, which `trace_reply` meets within the context.
+        """The server span of a request; `trace_reply` finds it within the context.
 
         Parameters
         ----------
-        name : After the conventions of the protocol.
-        headers : Of the request, or metadata, names in lower case; ``traceparent`` and ``tracestate`` are looked at.
-        attributes : What is known at the start.
+        name : Name of the span, by the conventions for the protocol.
+        headers : Headers or metadata of the request, names in lower case; ``traceparent`` and ``tracestate`` are used.
+        attributes : Attributes that are known at the start.
         """
         kind = self._trace.SpanKind.SERVER
         span = self._tracer.start_span(name, self._propagator.extract(headers), kind, attributes)
@@ -148,15 +149,15 @@ class Tracing:
             span.end()
 
     def failed(self, span: "Span", error_type: str) -> None:
-        """Mark a span as that of a request which the server failed to answer."""
+        """Mark the span of a request as failed because of an error of the server."""
         span.set_attribute("error.type", error_type)
         span.set_status(self._trace.StatusCode.ERROR)
 
     def close(self) -> None:
-        """Send what is left, and make no more spans; takes at most `_FAREWELL_SECONDS`, whatever the receiver does."""
+        """Send the last spans and make no more; takes at most `_FAREWELL_SECONDS`, even if the receiver hangs."""
         sending = threading.Thread(target=self._provider.shutdown, name="last traces", daemon=True)
         sending.start()
         sending.join(_FAREWELL_SECONDS)
         if sending.is_alive():
-            log.warning("the last traces are lost: %s did not take them within %g s", self._url, _FAREWELL_SECONDS)
+            log.warning("the last traces are lost: %s did not accept them within %g s", self._url, _FAREWELL_SECONDS)
             self._exporter.shutdown()  # type: ignore[no-untyped-call]

@@ -39,7 +39,7 @@ def test_only_administrators_load_and_unload_over_http(managed: RunningServer) -
             path = f"/v2/repository/models/strips/{action}"
             refused = client.post(path, headers=bearer(CALLER))
             assert refused.status_code == 403
-            assert "takes a token of --admin-token-files" in refused.json()["error"]
+            assert "needs a token of --admin-token-files" in refused.json()["error"]
             assert client.get("/v2/models/strips/ready", headers=bearer(OPERATOR)).status_code == 200
         assert client.post("/v2/repository/models/strips/unload", headers=bearer(OPERATOR)).status_code == 200
         assert client.get("/v2/models/strips/ready", headers=bearer(CALLER)).status_code == 404

@@ -147,8 +147,8 @@ def of_version(version: str) -> pb.ModelInferRequest:
     ("request_", "code", "kind", "text"),
     [
         (raw(2), "INVALID_ARGUMENT", "invalid_input", "raw_input_contents has 2 tensors for 1 input;"),
-        (raw(1), "INVALID_ARGUMENT", "invalid_input", "input particles has 0 bytes; FP32 of shape [5, 9] has 180"),
-        (raw(0), "INVALID_ARGUMENT", "invalid_input", "input particles has 0 numbers; shape [5, 9] has 45"),
+        (raw(1), "INVALID_ARGUMENT", "invalid_input", "input particles has 0 bytes; FP32 of shape [5, 9] needs 180"),
+        (raw(0), "INVALID_ARGUMENT", "invalid_input", "input particles has 0 numbers; shape [5, 9] needs 45"),
         (shared(), "INVALID_ARGUMENT", "invalid_input", "parameter 'shared_memory_region' of a tensor is unknown"),
         (grpc_message("tiny", {"particles": np.zeros((1, 9))}), "INVALID_ARGUMENT", "invalid_input", "datatype 'FP64'"),
         (grpc_message("tiny", TENSORS, seed=0.5), "INVALID_ARGUMENT", "invalid_input", "must be an integer"),

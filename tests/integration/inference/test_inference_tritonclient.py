@@ -122,7 +122,7 @@ def test_a_timeout_is_a_deadline(answers: Answers, simulator: Simulator) -> None
 
 def test_errors_say_what_is_wrong(answers: Answers) -> None:
     assert answers.said["misspelt"]["error"] == (
-        "parameter 'sed' is unknown; there are seed, first_row, rates, out_of_range, timeout"
+        "parameter 'sed' is unknown; known are seed, first_row, rates, out_of_range, timeout"
     )
     assert answers.said["unknown model"]["error"] == "model 'nope' is not loaded; loaded are strips, tiny"
     statuses = [answers.said[question]["status"] for question in ("hurried", "misspelt", "unknown model")]
@@ -231,7 +231,7 @@ def test_errors_of_facts(facts: Any) -> None:
     assert texts == (
         "model 'nope' is not loaded; loaded are strips, tiny",
         "model 'tiny' has no version 9; loaded are [1, 2]",
-        "there is no version 'x': versions are 1, 2, ...; leave it out to take the newest",
+        "there is no version 'x': versions are 1, 2, ...; leave it out to use the newest",
     )
 
 
@@ -257,4 +257,4 @@ def test_load_and_unload(own_server: RunningServer, protocol: str) -> None:
     )
     texts = [error[1] for error in errors]
     assert "model 'nope' is not in the models folder" in texts[0]
-    assert "parameter 'config': a model is loaded as its folder has it" in texts[2]
+    assert "parameter 'config' is unknown; load takes no parameters" in texts[2]

@@ -72,7 +72,7 @@ def test_a_folder_that_hangs_does_not_keep_the_server_from_ending(tmp_path: Path
     with held(running), ThreadPoolExecutor(1) as pool:
         time.sleep(0.05)  # the watcher waits, as all who look at the folder do
         waiting = pool.submit(httpx.post, running.http + LOAD, timeout=PATIENCE)
-        wait_until(lambda: any(thread.name == "changes of models" for thread in threading.enumerate()))
+        wait_until(lambda: any(thread.name == "loads and unloads of models" for thread in threading.enumerate()))
         running.stop()
         with pytest.raises(httpx.HTTPError):
             waiting.result(PATIENCE)
@@ -85,4 +85,4 @@ def test_a_folder_that_does_not_answer_is_said_to(server: RunningServer, monkeyp
     monkeypatch.setattr(repository, "index", lambda: go_on.wait(PATIENCE))  # no file system here can be made to hang
     reply = httpx.post(f"{server.http}/v2/repository/index", timeout=PATIENCE)
     go_on.set()
-    assert (reply.status_code, reply.json()) == (503, {"error": "the models folder does not answer within 0.1 s"})
+    assert (reply.status_code, reply.json()) == (503, {"error": "the models folder could not be listed within 0.1 s"})

@@ -123,7 +123,7 @@ def test_nobody_reads_its_output_and_the_terminal_is_closed(models_folder: Path)
     assert process.stderr is not None
     try:
         line = next(line for line in process.stderr if "standard output" in line)
-        found = re.search(r"Broken pipe; it said: HTTP on (http://\S+)", line)
+        found = re.search(r"\(Broken pipe\): HTTP on (http://\S+)", line)
         assert found is not None, line
         rows = 3000
         body = {"particles": [{"pdg": 2112, "px": 0, "py": 0, "pz": 1000}], "repeats": rows, "output": "channels"}

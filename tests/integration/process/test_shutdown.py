@@ -206,7 +206,7 @@ def test_while_it_drains_it_says_so_and_serves(options: tuple[str, ...], started
         watch.cancel()
     code, err = server.end(signal.SIGTERM)
     assert code == 128 + signal.SIGTERM
-    assert "SIGTERM again: ending at once; requests in flight are lost" in err
+    assert "SIGTERM again: exiting at once; unanswered requests are lost" in err
 
 
 def test_streams_and_connections_at_rest_do_not_hold_it_up(options: tuple[str, ...], started: list[Process]) -> None:
@@ -246,7 +246,7 @@ def test_a_second_interrupt_ends_it_at_once(options: tuple[str, ...], started: l
     began = time.monotonic()
     code, err = server.end(number)
     assert code == 128 + number
-    assert "SIGINT again: ending at once; requests in flight are lost" in err
+    assert "SIGINT again: exiting at once; unanswered requests are lost" in err
     assert time.monotonic() - began < 20
 
 

@@ -1,1 +1,1 @@
-"""The Open Inference Protocol (KServe v2) and Triton's extensions of it, whatever carries them."""
+"""The Open Inference Protocol (KServe v2) with Triton's extensions, independent of HTTP and gRPC."""

@@ -1,4 +1,4 @@
-"""What a server and its models say about themselves; the keys are the protocol's."""
+"""Metadata and configuration of a server and its models, with the keys of the protocol."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -11,18 +11,18 @@ from zdc_service.serving.inference.tensors import TensorSpec, inputs_of, outputs
 
 SERVER_NAME = "zdc-fastsim"
 EXTENSIONS = ("binary_tensor_data", "model_configuration", "model_repository", "parameters", "statistics")
-#: Triton's names of what runs an ONNX graph.
+#: Triton's names of the backend and platform for ONNX graphs.
 _BACKEND, _PLATFORM = "onnxruntime", "onnxruntime_onnx"
 
 
 @cache
 def server_metadata() -> dict[str, Any]:
-    """Name, version and extensions."""
+    """Name, version and extensions of the server."""
     return {"name": SERVER_NAME, "version": installed_version(), "extensions": list(EXTENSIONS)}
 
 
 def model_metadata(card: ModelCard, versions: Iterable[int]) -> dict[str, Any]:
-    """The tensors of a model that is loaded in these versions."""
+    """The metadata of a model: its loaded versions and its tensors."""
     return {
         "name": card.name,
         "versions": [str(number) for number in versions],
@@ -39,7 +39,7 @@ def _metadata(spec: TensorSpec) -> dict[str, Any]:
 def model_config(card: ModelCard, max_request_rows: int) -> dict[str, Any]:
     """The fields of `inference.ModelConfig`.
 
-    ``max_batch_size`` is 0: by the protocol, a model of another batch size has inputs of at least two dimensions, and
+    ``max_batch_size`` is 0, because with any other value the protocol needs inputs of at least two dimensions, and
     ``pdg`` has one.
     """
     species = (f"{one.pdg} {one.name} {one.energy[0]:g}-{one.energy[1]:g} GeV" for one in card.ranges.species)

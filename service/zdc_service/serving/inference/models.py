@@ -1,4 +1,4 @@
-"""What a simulator does, by the names of the Open Inference Protocol; HTTP and gRPC only carry it."""
+"""The operations of the Open Inference Protocol on a simulator; HTTP and gRPC both use them."""
 
 import asyncio
 import math
@@ -29,27 +29,27 @@ from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest, SimulationResult
 from zdc_service.status import kind_of
 
-#: Loads and unloads, which wait for each other, and looks at the folder, each at a time.
+#: Maximum number of loads and unloads at the same time (they wait for each other), and of listings of the folder.
 _MOST_CHANGES = 16
-#: After this time a models folder is said not to answer.
+#: Maximum time to list the models folder.
 _FOLDER_SECONDS = 10.0
 
-#: Takes what a caller sends as ``Authorization``; raises UnauthenticatedError where that does not do.
+#: Checks the value of a client's ``Authorization`` header; raises UnauthenticatedError if it has no valid token.
 Authorize = Callable[[str | bytes | None], None]
 
 
 @dataclass(frozen=True)
 class Asked:
-    """A request that was understood.
+    """A checked request.
 
     Attributes
     ----------
-    engine : The model that it asks for.
-    simulation : What is to be simulated.
-    outputs : Names of the outputs wanted.
-    deadline : `time.monotonic` after which the answer is not wanted, or None.
-    reply_bytes : Of the answer's arrays.
-    plan : The simulation as checked, where that was done beforehand.
+    engine : The requested model.
+    simulation : The simulation to run.
+    outputs : Names of the requested outputs.
+    deadline : Time until which the answer is needed, on the clock of `time.monotonic`, or None.
+    reply_bytes : Size of the answer's arrays in bytes.
+    plan : The planned simulation, if it was planned already.
     """
 
     engine: Engine
@@ -61,32 +61,39 @@ class Asked:
 
 
 class Models:
-    """The models of a simulator; answers are dicts with the protocol's keys, errors those of the simulator."""
+    """The models of a simulator. Answers are dicts with the protocol's keys; errors are those of the simulator."""
 
     def __init__(self, simulator: Simulator, administrator: Authorize | None):
-        """`administrator` passes those who may load and unload models; None stands for everybody."""
+        """Use a simulator.
+
+        Parameters
+        ----------
+        simulator : Has the models and computes responses.
+        administrator : Checks the token of a client that loads or unloads a model; None: every client may do so.
+        """
         self._simulator = simulator
         self._administrator = administrator
         self._repository = simulator.repository
-        self._changes = SideThreads(_MOST_CHANGES, "changes of models")
-        self._looks = SideThreads(_MOST_CHANGES, "looks at the models folder")
+        self._changes = SideThreads(_MOST_CHANGES, "loads and unloads of models")
+        self._looks = SideThreads(_MOST_CHANGES, "listings of the models folder")
 
     def understand(
         self, name: str, version: str, read: Callable[[], InferenceRequest], deadline: float | None, check: bool
     ) -> Asked:
-        """Read a request to a model; errors are counted as the model's.
+        """Read and check a request to a model; errors are counted in the model's statistics.
 
         Parameters
         ----------
         name, version : The model; empty: the default model, its newest version.
-        read : From the request's form to what it says.
-        deadline : `time.monotonic` after which the answer is not wanted, or None.
-        check : Plan it at once; for large ones, on a thread for such things.
+        read : Parses the request.
+        deadline : Time until which the answer is needed, on the clock of `time.monotonic`, or None.
+        check : Whether to plan the simulation at once; for large requests, which are read on another thread.
 
         Raises
         ------
         ModelNotFoundError : no such model or version.
-        InvalidInputError, OutOfRangeError, TooLargeError : As `read`, `prepare`, and `Simulator.plan` if it is checked.
+        InvalidInputError, OutOfRangeError, TooLargeError : Raised by `read`, `prepare`, and by `Simulator.plan` if
+            `check` is true.
         """
         engine = self._engine(name, version)
         began = time.monotonic()
@@ -108,31 +115,31 @@ class Models:
         )
 
     def dispatch(self, asked: Asked) -> "asyncio.Future[SimulationResult]":
-        """Start to answer; what was not checked yet is, together with small requests that arrive at the same time.
+        """Start a simulation; one without a plan is planned together with other small requests.
 
         Raises
         ------
-        ZdcError : As `Simulator.ask`; otherwise the future does.
+        ZdcError : As `Simulator.ask`; errors of the computation are in the future.
         """
         if asked.plan is None:
             return self._simulator.ask(asked.simulation, asked.deadline, asked.engine)
         return self._simulator.dispatch(asked.plan, deadline=asked.deadline)
 
     def check_loaded(self, name: str, version: str) -> None:
-        """Raise ModelNotFoundError where no such model is loaded."""
+        """Raise ModelNotFoundError if no such model is loaded."""
         self._engine(name, version)
 
     def metadata(self, name: str, version: str) -> dict[str, Any]:
-        """`model_metadata` of one model."""
+        """The `model_metadata` of one model."""
         card = self._engine(name, version).card
         return model_metadata(card, sorted(one.card.version for one in self._repository if one.card.name == card.name))
 
     def config(self, name: str, version: str) -> dict[str, Any]:
-        """`model_config` of one model."""
+        """The `model_config` of one model."""
         return model_config(self._engine(name, version).card, self._simulator.max_request_rows)
 
     def statistics(self, name: str = "", version: str = "") -> dict[str, Any]:
-        """`model_statistics` of all models, or of one in all versions or one."""
+        """The `model_statistics` of all models, of all versions of one model, or of one version."""
         if name:
             self._engine(name, version)
         number = version_of(version)
@@ -144,47 +151,47 @@ class Models:
         return {"model_stats": [model_statistics(one.card, one.statistics.totals()) for one in chosen]}
 
     async def index(self, ready: bool) -> list[dict[str, str]]:
-        """All versions of all models of the folder, or only those that are loaded.
+        """All versions of all models in the folder; with `ready`, only those that are loaded.
 
         Raises
         ------
-        NotReadyError : the folder does not answer.
+        NotReadyError : the folder cannot be listed in time.
         """
         try:
             async with asyncio.timeout(_FOLDER_SECONDS):
                 found = await self._looks.run(self._repository.index)
         except TimeoutError as error:
-            raise NotReadyError(f"the models folder does not answer within {_FOLDER_SECONDS:g} s") from error
+            raise NotReadyError(f"the models folder could not be listed within {_FOLDER_SECONDS:g} s") from error
         entries = [
             {"name": one.name, "version": str(one.version), "state": one.state, "reason": one.reason} for one in found
         ]
         return [entry for entry in entries if entry["state"] == "READY" or not ready]
 
     def check_administrator(self, authorization: str | bytes | None) -> None:
-        """Let a caller pass who may load and unload models, by the ``Authorization`` sent; raises ForbiddenError."""
+        """Raise ForbiddenError if this ``Authorization`` header does not allow to load and unload models."""
         if self._administrator is None:
             return
         try:
             self._administrator(authorization)
         except UnauthenticatedError as error:
             raise ForbiddenError(
-                "to load or unload models takes a token of --admin-token-files; ask whoever runs this server"
+                "loading and unloading models needs a token of --admin-token-files; ask this server's administrator"
             ) from error
 
     async def load(self, name: str, parameters: Mapping[str, Any]) -> None:
-        """Load what the folder has of a model; takes as long as that takes."""
+        """Load all versions of a model from the folder, and wait until they are loaded."""
         if parameters:
-            raise InvalidInputError(f"parameter {excerpt(min(parameters))}: a model is loaded as its folder has it")
+            raise InvalidInputError(f"parameter {excerpt(min(parameters))} is unknown; load takes no parameters")
         try:
             await self._changes.run(partial(self._repository.load, name))
-        except ModelError as error:  # to other callers internal, here the answer
+        except ModelError as error:  # elsewhere an internal error, but here the client must see it
             raise InvalidInputError(str(error)) from error
 
     async def unload(self, name: str, parameters: Mapping[str, Any]) -> None:
-        """Take no new work for a model."""
+        """Accept no more requests for a model."""
         unknown = set(parameters) - {"unload_dependents"}
         if unknown:
-            raise InvalidInputError(f"parameter {excerpt(min(unknown))} is unknown; there is unload_dependents")
+            raise InvalidInputError(f"parameter {excerpt(min(unknown))} is unknown; known is unload_dependents")
         await self._changes.run(partial(self._repository.unload, name))
 
     def _engine(self, name: str, version: str) -> Engine:

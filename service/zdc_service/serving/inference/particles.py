@@ -1,4 +1,4 @@
-"""Particles from rows of nine conditions, which may come without a PDG code."""
+"""Converts rows of nine conditions, with or without PDG codes, to particles."""
 
 from contextlib import suppress
 from functools import lru_cache
@@ -20,31 +20,31 @@ from zdc_detector.pdg_table import mass_and_charge
 
 _KINEMATICS = [CONDITIONS.index(name) for name in KINEMATICS]
 
-#: How far what a caller gives may be from what follows from the PDG code, relative to the latter.
+#: Relative tolerance between the given conditions and those that follow from the PDG code.
 _TOLERANCE = np.zeros(len(CONDITIONS), dtype=np.float32)
 _TOLERANCE[ENERGY], _TOLERANCE[MASS] = ENERGY_TOLERANCE, MASS_TOLERANCE
 
-#: Makes species of another charge further away than any mass.
+#: Weight of a charge difference [e] compared with a mass difference [MeV]: larger than any mass.
 _ANOTHER_CHARGE = 1e12
 
 
 def read_particles(card: ModelCard, conditions: NDArray[np.float32], pdg: NDArray[np.int64] | None) -> Particles:
-    """Particles of a request, checked as those of every other protocol.
+    """The particles of a request, with the same checks as for every other protocol.
 
     Parameters
     ----------
-    card : Of the model that simulates them.
+    card : Card of the model that simulates them.
     conditions : Columns `CONDITIONS` in their units, shape (N, 9).
-    pdg : Codes, shape (N,); None looks each particle up among the model's species by mass and charge (`species_of`).
+    pdg : PDG codes, shape (N,); None: find each particle's species by mass and charge (`species_of`).
 
     Raises
     ------
-    InvalidInputError, OutOfRangeError : As `Particles.from_columns` and `species_of`.
+    InvalidInputError, OutOfRangeError : Raised by `Particles.from_columns` and `species_of`.
     """
     if not len(conditions):
         raise InvalidInputError("no particles; send at least one")
-    codes = species_of(card, conditions) if pdg is None else pdg.copy()  # compiled code takes arrays of its own
-    with suppress(ZdcError):  # explained below
+    codes = species_of(card, conditions) if pdg is None else pdg.copy()  # compiled code needs a writeable array
+    with suppress(ZdcError):  # from_columns below raises an error that names the row
         particles = Particles.from_rows(codes, conditions.take(_KINEMATICS, axis=1))
         derived = particles.conditions
         if (np.abs(conditions - derived) <= _TOLERANCE * derived).all():
@@ -54,14 +54,14 @@ def read_particles(card: ModelCard, conditions: NDArray[np.float32], pdg: NDArra
 
 
 def species_of(card: ModelCard, conditions: NDArray[np.float32]) -> NDArray[np.int64]:
-    """PDG codes by mass and charge: the species of the card with that charge and the nearest mass.
+    """PDG codes by mass and charge: the species of the card with the same charge and the nearest mass.
 
-    Where several have the same mass (K0S and K0L, neutron and antineutron) it is the first of the card's list. To a
-    model that takes no ``pdg`` they are one and the same; only the energies it was trained on may differ.
+    If several species have the same mass (K0S and K0L, neutron and antineutron), the first in the card's list is taken.
+    A model without the input ``pdg`` cannot distinguish them; only their trained energies may differ.
 
     Raises
     ------
-    InvalidInputError : no species of the card is within 2 % of a particle's mass and has its charge.
+    InvalidInputError : no species of the card has a particle's charge and a mass within 2 % of the particle's mass.
     """
     species = card.ranges.species
     codes, masses, charges, tolerances = _species_table(tuple(one.pdg for one in species))
@@ -76,8 +76,8 @@ def species_of(card: ModelCard, conditions: NDArray[np.float32]) -> NDArray[np.i
             for one, mass, charge in zip(species, masses, charges, strict=True)
         )
         raise InvalidInputError(
-            f"particle[{row}]: mass = {conditions[row, MASS]:g} MeV and charge = {conditions[row, CHARGE]:g} e are of "
-            f"no species of the model ({known}); send those, or the input pdg"
+            f"particle[{row}]: mass = {conditions[row, MASS]:g} MeV and charge = {conditions[row, CHARGE]:g} e match "
+            f"no species of the model ({known}); send the values of a species, or the input pdg"
         )
     found_codes: NDArray[np.int64] = codes[nearest]
     return found_codes
@@ -87,15 +87,15 @@ def species_of(card: ModelCard, conditions: NDArray[np.float32]) -> NDArray[np.i
 def _species_table(
     pdg: tuple[int, ...],
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Codes, masses [MeV], charges [e] and by how much a mass may be off, each of shape (S,).
+    """Codes, masses [MeV], charges [e] and tolerances of the masses [MeV], each of shape (S,).
 
-    Masses that are the same but for rounding are one, so that the first of their species is the nearest.
+    Masses that differ only by rounding are made equal, so that the first of these species is the nearest.
     """
     table: list[tuple[float, float]] = []
     for code in pdg:
         try:
             mass, charge = mass_and_charge(code)
-        except OutOfRangeError:  # a species of the model's own, which a caller must name
+        except OutOfRangeError:  # not in the PDG table: clients must send its PDG code
             mass, charge = np.inf, 0.0
         same = (m for m, c in table if c == charge and abs(m - mass) <= MASS_ROUNDING)
         table.append((next(same, mass), charge))

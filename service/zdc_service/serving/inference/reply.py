@@ -1,4 +1,4 @@
-"""Results as the Open Inference Protocol has them."""
+"""Answers of the Open Inference Protocol, before they are encoded."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 from zdc_service.serving.inference.tensors import DATATYPES, RESPONSE
 from zdc_service.simulation import SimulationResult
 
-#: Of every output.
+#: Datatype of every output.
 OUTPUT_DATATYPE = "FP32"
 
 
 @dataclass(frozen=True)
 class InferenceReply:
-    """An answer, before it has a form.
+    """An answer, before it is encoded.
 
     Attributes
     ----------
-    model, version : What answered.
-    id : The request's.
-    parameters : `parameters_of` the result.
-    outputs : Arrays by name, float32, little-endian in C order, in the order in which they were asked for.
+    model, version : The model that was used.
+    id : Id of the request.
+    parameters : Seed, first row, finish, and numbers of extrapolated particles.
+    outputs : Arrays by name, float32, little-endian in C order, in the requested order.
     """
 
     model: str
@@ -33,7 +33,7 @@ class InferenceReply:
 
 
 def reply_of(result: SimulationResult, request_id: str, outputs: Sequence[str]) -> InferenceReply:
-    """The answer to a request."""
+    """The answer with the given outputs of a result."""
     return InferenceReply(
         result.model,
         str(result.version),
@@ -49,6 +49,6 @@ def _floats(array: NDArray[np.generic] | None) -> NDArray[np.float32]:
 
 
 def _parameters_of(result: SimulationResult) -> Mapping[str, int | str]:
-    """Seed, first row and finish, and how many particles are outside the trained range, by reason."""
+    """Seed, first row and finish, and the number of particles outside the trained range, by reason."""
     extrapolated = {f"extrapolated_{reason}": count for reason, count in result.extrapolated.items()}
     return {"seed": result.seed, "first_row": result.first_row, "finish": result.finish.value, **extrapolated}

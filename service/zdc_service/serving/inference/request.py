@@ -1,4 +1,4 @@
-"""What a request of the Open Inference Protocol means."""
+"""Converts requests of the Open Inference Protocol to simulation requests."""
 
 import re
 import time
@@ -23,15 +23,15 @@ from zdc_service.serving.inference.tensors import (
 )
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, check_rows
 
-#: Of a request, generously.
+#: Maximum number of inputs and of outputs in a request; more than any model has.
 MOST_TENSORS = 16
-#: As folders of versions are called, with at most as many digits as `LARGEST_VERSION` has.
+#: A version number in the form of a folder's name, with at most as many digits as `LARGEST_VERSION`.
 _VERSION = re.compile("[1-9][0-9]{0,9}", re.ASCII)
 
-#: How a caller holds data, which MLServer's clients say of requests, inputs and outputs; it is nothing to a server.
+#: Parameter with which MLServer's clients describe their own data types; a server ignores it.
 CONTENT_TYPE = "content_type"
-#: Parameters of extensions that are not offered here, and that change no number of an answer: the order of requests,
-#: sequences of models with a memory.
+#: Parameters that are accepted and ignored: they belong to extensions that this server does not have (priorities, and
+#: sequences for stateful models), and do not change an answer.
 _PASSED_OVER = frozenset(
     ("priority", "sequence_id", "sequence_start", "sequence_end", CONTENT_TYPE, "headers",
      "triton_enable_empty_final_response")
@@ -40,15 +40,15 @@ _PASSED_OVER = frozenset(
 
 @dataclass(frozen=True)
 class InferenceRequest:
-    """A request as it arrived.
+    """A parsed request, before its content is checked.
 
     Attributes
     ----------
-    model, version : Empty: the default model, its newest version.
-    id : Comes back with the answer.
-    parameters : By name; those that concern only the form of the answer are left out.
-    inputs : Tensors, in any order.
-    outputs : Names of the outputs wanted; none wants all.
+    model, version : The model; empty: the default model, its newest version.
+    id : Id that the answer repeats.
+    parameters : Parameters by name, without those for the form of the answer.
+    inputs : Input tensors, in any order.
+    outputs : Names of the requested outputs; empty: all.
     """
 
     model: str
@@ -61,13 +61,13 @@ class InferenceRequest:
 
 @dataclass(frozen=True)
 class Prepared:
-    """A request as understood.
+    """A checked request.
 
     Attributes
     ----------
-    simulation : What is simulated.
+    simulation : The simulation to run.
     outputs : Names of the outputs, in the order of the answer.
-    deadline : `time.monotonic` after which the answer is not wanted, or None.
+    deadline : Time until which the answer is needed, on the clock of `time.monotonic`, or None.
     """
 
     simulation: SimulationRequest
@@ -76,37 +76,37 @@ class Prepared:
 
 
 def check_tensors(inputs: int, outputs: int) -> None:
-    """Refuse a request with more tensors than any model has, before each of them is looked at."""
+    """Refuse a request with more tensors than any model has, before its tensors are read."""
     if max(inputs, outputs) > MOST_TENSORS:
         raise InvalidInputError(
-            f"{counted(inputs, 'input')} and {counted(outputs, 'output')} are given; no model has more than "
-            f"{MOST_TENSORS} of either"
+            f"{counted(inputs, 'input')} and {counted(outputs, 'output')} are given; the maximum is {MOST_TENSORS} of "
+            "each"
         )
 
 
 def version_of(text: str) -> int | None:
-    """The number of a version; None for an empty text, which means the newest.
+    """The number of a version; None for an empty string, which means the newest version.
 
     Raises
     ------
-    ModelNotFoundError : not the decimal number of a version.
+    ModelNotFoundError : the text is not a version number.
     """
     if not text:
         return None
     if _VERSION.fullmatch(text):
         return int(text)
     raise ModelNotFoundError(
-        f"there is no version {excerpt(text)}: versions are 1, 2, ...; leave it out to take the newest"
+        f"there is no version {excerpt(text)}: versions are 1, 2, ...; leave it out to use the newest"
     )
 
 
 def prepare(card: ModelCard, request: InferenceRequest, most_rows: int) -> Prepared:
-    """Understand a request to a model, of at most `most_rows` rows.
+    """Check a request to a model, of at most `most_rows` rows, and convert it to a simulation request.
 
     Raises
     ------
-    InvalidInputError : an input, output or parameter is unknown, missing or not what the model takes.
-    OutOfRangeError : a species that the PDG table does not know.
+    InvalidInputError : an input, output or parameter is unknown, missing or has a wrong form or value.
+    OutOfRangeError : the PDG table does not have a species.
     TooLargeError : too many rows.
     """
     options = _options(request.parameters)
@@ -120,10 +120,10 @@ def prepare(card: ModelCard, request: InferenceRequest, most_rows: int) -> Prepa
         arrays[tensor.name] = read_tensor(tensor, specs[tensor.name])
     missing = [name for name, spec in specs.items() if not spec.optional and name not in arrays]
     if missing:
-        raise InvalidInputError(f"input {missing[0]} is missing; {card.name} cannot do without it")
+        raise InvalidInputError(f"input {missing[0]} is missing; {card.name} needs it")
     lengths = {name: len(array) for name, array in arrays.items()}
     if len(set(lengths.values())) > 1:
-        raise InvalidInputError(f"inputs have {lengths} rows; each particle has one row in all of them")
+        raise InvalidInputError(f"inputs have {lengths} rows; every input must have one row per particle")
     check_rows(lengths[PARTICLES], 1, most_rows)
     outputs = _outputs(card, request.outputs)
     return Prepared(
@@ -147,9 +147,9 @@ def _outputs(card: ModelCard, wanted: Sequence[str]) -> tuple[str, ...]:
     known = tuple(spec.name for spec in outputs_of(card))
     for name in wanted:
         if name not in known:
-            raise InvalidInputError(f"{card.name} has no output {excerpt(name)}; it gives {', '.join(known)}")
+            raise InvalidInputError(f"{card.name} has no output {excerpt(name)}; it has {', '.join(known)}")
     if len(set(wanted)) < len(wanted):
-        raise InvalidInputError(f"outputs {excerpt(list(wanted))}: one of them is wanted twice")
+        raise InvalidInputError(f"outputs {excerpt(list(wanted))}: request each output only once")
     return tuple(wanted) or known
 
 
@@ -159,7 +159,7 @@ def _options(parameters: Mapping[str, Any]) -> dict[str, Any]:
         if name in _PASSED_OVER:
             continue
         if name not in _PARAMETERS:
-            raise InvalidInputError(f"parameter {excerpt(name)} is unknown; there are {', '.join(_PARAMETERS)}")
+            raise InvalidInputError(f"parameter {excerpt(name)} is unknown; known are {', '.join(_PARAMETERS)}")
         options[name] = _PARAMETERS[name](name, value)
     return options
 
@@ -182,13 +182,13 @@ def _out_of_range(name: str, value: object) -> OutOfRange:
         if value == choice.value:
             return choice
     raise InvalidInputError(
-        f"parameter {name} = {excerpt(value)} must be {' or '.join(choices)}: outputs have a row for each particle, "
-        "so none can be skipped"
+        f"parameter {name} = {excerpt(value)} must be {' or '.join(choices)}: outputs must have a row for each "
+        "particle, so no particle can be skipped"
     )
 
 
 def _deadline(name: str, value: object) -> float | None:
-    """From microseconds; 0 is no limit, as in Triton."""
+    """The deadline from a time in microseconds; 0 means no limit, as in Triton."""
     timeout = _integer(name, value)
     if timeout < 0:
         raise InvalidInputError(f"parameter {name} = {timeout} must be microseconds from now, or 0 for no limit")

@@ -1,4 +1,4 @@
-"""What models have done, with the protocol's keys: `inference.ModelStatistics`."""
+"""Statistics of models with the keys of `inference.ModelStatistics`."""
 
 from typing import Any
 

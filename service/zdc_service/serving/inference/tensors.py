@@ -1,4 +1,4 @@
-"""The tensors that models take and give in the Open Inference Protocol."""
+"""Input and output tensors of models in the Open Inference Protocol."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -17,18 +17,18 @@ from zdc_detector.particles import CONDITIONS
 PARTICLES, NOISE, PDG = "particles", "noise", "pdg"
 RESPONSE, CHANNELS = "response", "channels"
 
-#: Datatypes of the protocol that tensors here have; on the wire little-endian, in C order.
+#: The datatypes that are used here; binary data are little-endian, in C order.
 DATATYPES: Mapping[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "INT64": np.dtype("<i8")}
 
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """What a tensor of a model is.
+    """Declaration of a tensor of a model.
 
     Attributes
     ----------
-    name, datatype : In the protocol's words.
-    shape : -1 stands for the N particles.
+    name, datatype : Name and datatype as in the protocol.
+    shape : Shape; -1 is the number of particles.
     optional : Whether a request may leave it out.
     """
 
@@ -40,12 +40,12 @@ class TensorSpec:
 
 @dataclass(frozen=True)
 class Tensor:
-    """An input as it arrived.
+    """An input tensor of a request, not checked yet.
 
     Attributes
     ----------
-    name, datatype, shape : As the caller says; nothing has been checked.
-    data : Bytes, or elements in lists as deep as the shape or flat.
+    name, datatype, shape : As given in the request.
+    data : Bytes, a flat list of elements, or lists nested like the shape.
     """
 
     name: Any
@@ -55,7 +55,7 @@ class Tensor:
 
 
 def inputs_of(card: ModelCard) -> tuple[TensorSpec, ...]:
-    """What a model takes."""
+    """The inputs of a model."""
     return _inputs(card.noise.dimension, card.takes_pdg)
 
 
@@ -69,7 +69,7 @@ def _inputs(noise: int, takes_pdg: bool) -> tuple[TensorSpec, ...]:
 
 
 def outputs_of(card: ModelCard) -> tuple[TensorSpec, ...]:
-    """What a model gives."""
+    """The outputs of a model."""
     return _outputs(card.calorimeter.shape, len(card.calorimeter.channel_names))
 
 
@@ -79,13 +79,13 @@ def _outputs(shape: tuple[int, int], channels: int) -> tuple[TensorSpec, ...]:
 
 
 def read_tensor(tensor: Tensor, spec: TensorSpec) -> NDArray[Any]:
-    """An input as an array, a view of its bytes where these are aligned.
+    """Convert an input to an array, which is a view of its bytes if they are aligned.
 
-    Axes of length 1 at the end of a shape are dropped: some clients send one number a row as (N, 1).
+    Axes of length 1 at the end of the shape are dropped, because some clients send one number per row as (N, 1).
 
     Raises
     ------
-    InvalidInputError : datatype, shape, number of bytes or an element is not what the model takes.
+    InvalidInputError : datatype, shape, number of bytes or an element does not match the declaration.
     """
     if tensor.datatype != spec.datatype:
         raise InvalidInputError(f"input {spec.name} has datatype {excerpt(tensor.datatype)}; send {spec.datatype}")
@@ -107,7 +107,7 @@ def _shape(tensor: Tensor) -> tuple[int, ...]:
         shape = (None,)
     if not all(type(size) is int and 0 <= size < 2**31 for size in shape):
         raise InvalidInputError(
-            f"input {excerpt(tensor.name)} has shape {excerpt(tensor.shape)}; a shape is a list of sizes"
+            f"input {excerpt(tensor.name)} has shape {excerpt(tensor.shape)}; a shape must be a list of sizes"
         )
     return shape
 
@@ -117,48 +117,50 @@ def _from_bytes(spec: TensorSpec, shape: tuple[int, ...], data: bytes | memoryvi
     wanted = math.prod(shape) * kind.itemsize
     if len(data) != wanted:
         raise InvalidInputError(
-            f"input {spec.name} has {counted(len(data), 'byte')}; {spec.datatype} of shape {list(shape)} has {wanted}"
+            f"input {spec.name} has {counted(len(data), 'byte')}; {spec.datatype} of shape {list(shape)} needs {wanted}"
         )
     array: NDArray[Any] = np.frombuffer(data, dtype=kind).reshape(shape)
-    return array if array.flags.aligned else array.copy()  # behind JSON of any length: numpy is slow with such numbers
+    return array if array.flags.aligned else array.copy()  # NumPy is slow with unaligned arrays, e.g. after odd JSON
 
 
 def _from_elements(spec: TensorSpec, shape: tuple[int, ...], data: Sequence[Any]) -> NDArray[Any]:
-    """Types are checked first: numpy would make room for the longest text among the numbers in place of each."""
+    """Convert a list to an array. Types are checked first: if the list had a long string, NumPy would need its length
+    for every element.
+    """
     elements = _flat(spec, shape, data)
     if len(elements) != math.prod(shape):
         raise InvalidInputError(
-            f"input {spec.name} has {counted(len(elements), 'number')}; shape {list(shape)} has {math.prod(shape)}"
+            f"input {spec.name} has {counted(len(elements), 'number')}; shape {list(shape)} needs {math.prod(shape)}"
         )
     wanted = (int, float) if spec.datatype == "FP32" else (int,)
     if not set(map(type, elements)) <= set(wanted):
         place = next(i for i, element in enumerate(elements) if type(element) not in wanted)
-        raise InvalidInputError(f"{_where(spec, shape, place)} = {excerpt(elements[place])}; {spec.datatype} is wanted")
+        raise InvalidInputError(f"{_where(spec, shape, place)} = {excerpt(elements[place])}; {spec.datatype} is needed")
     try:
-        with np.errstate(over="ignore"):  # infinities are refused with the row's number later
+        with np.errstate(over="ignore"):  # infinite numbers are refused later, with the row's number
             return np.array(elements, dtype=DATATYPES[spec.datatype])
     except OverflowError as error:
         place = next(i for i, element in enumerate(elements) if not -(2**63) <= element < 2**63)
         raise InvalidInputError(
-            f"{_where(spec, shape, place)} = {excerpt(elements[place])}; {spec.datatype} has 64 bits"
+            f"{_where(spec, shape, place)} = {excerpt(elements[place])} is too large; {spec.datatype} has 64 bits"
         ) from error
 
 
 def _flat(spec: TensorSpec, shape: tuple[int, ...], data: Sequence[Any]) -> Sequence[Any]:
-    """The elements of lists that are as deep as the shape, or flat, in one list."""
+    """The elements of a flat list, or of lists nested like the shape, in one list."""
     if not (len(data) and isinstance(data[0], list)):
         return data
     lists = [data]
     for size in shape:
         if set(map(type, lists)) != {list} or set(map(len, lists)) != {size}:
             raise InvalidInputError(
-                f"input {spec.name}: data must be lists of shape {list(shape)}, or its numbers in one list"
+                f"input {spec.name}: data must be nested lists of shape {list(shape)}, or one flat list of numbers"
             )
         lists = list(chain.from_iterable(lists))
     return lists
 
 
 def _where(spec: TensorSpec, shape: tuple[int, ...], place: int) -> str:
-    """What the messages call an element."""
+    """Name of an element for messages."""
     index = "".join(f"[{part}]" for part in np.unravel_index(place, shape))
     return f"input {spec.name}: data{index}"

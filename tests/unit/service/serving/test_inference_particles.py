@@ -71,8 +71,8 @@ def test_masses_may_be_rounded(alike: ModelCard) -> None:
 @pytest.mark.parametrize(
     ("mass", "charge", "text"),
     [
-        (0.939565, 0, "particle[1]: mass = 0.939565 MeV and charge = 0 e are of no species of the model (K(S)0 497.6"),
-        (939.565, 3, "charge = 3 e are of no species"),
+        (0.939565, 0, "particle[1]: mass = 0.939565 MeV and charge = 0 e match no species of the model (K(S)0 497.6"),
+        (939.565, 3, "charge = 3 e match no species"),
         (np.nan, 0, "mass = nan MeV"),
         (np.inf, 0, "mass = inf MeV"),
     ],
@@ -83,7 +83,7 @@ def test_species_that_the_model_has_not(alike: ModelCard, mass: float, charge: f
     with pytest.raises(InvalidInputError) as caught:
         species_of(alike, conditions)
     assert text in str(caught.value)
-    assert str(caught.value).endswith("send those, or the input pdg")
+    assert str(caught.value).endswith("send the values of a species, or the input pdg")
 
 
 def test_particles_are_those_of_every_other_protocol(tiny: ModelCard) -> None:

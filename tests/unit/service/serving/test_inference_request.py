@@ -64,29 +64,29 @@ def test_no_timeout_is_no_limit(card: ModelCard) -> None:
 
 def test_a_model_that_tells_species_apart_asks_for_them(with_pdg: ModelCard) -> None:
     assert prepare(with_pdg, request_of(ROWS, CODES), 1000).simulation.particles.pdg.tolist() == PARTICLES.pdg.tolist()
-    with pytest.raises(InvalidInputError, match="input pdg is missing; species cannot do without it"):
+    with pytest.raises(InvalidInputError, match="input pdg is missing; species needs it"):
         prepare(with_pdg, request_of(ROWS), 1000)
 
 
 @pytest.mark.parametrize(
     ("request_", "text"),
     [
-        (request_of(), "input particles is missing; tiny cannot do without it"),
+        (request_of(), "input particles is missing; tiny needs it"),
         (request_of(CODES), "input particles is missing"),
         (request_of(ROWS, ROWS), "input particles is given twice"),
         (request_of(ROWS, Tensor("x", "FP32", (3,), b"")), "tiny has no input 'x'; it takes particles, noise, pdg"),
         (request_of(Tensor(None, "FP32", (3,), b"")), "tiny has no input None"),
         (request_of(ROWS, Tensor("pdg", "INT64", (1,), bytes(8))), "inputs have {'particles': 3, 'pdg': 1} rows"),
         (request_of(ROWS, Tensor("noise", "FP32", (3, 5), bytes(60))), f"has shape [3, 5]; send [-1, {NOISE}]"),
-        (request_of(ROWS, outputs=("hits",)), "tiny has no output 'hits'; it gives response, channels"),
-        (request_of(ROWS, outputs=("channels", "channels")), "one of them is wanted twice"),
-        (request_of(ROWS, sed=7), "parameter 'sed' is unknown; there are seed, first_row, rates"),
+        (request_of(ROWS, outputs=("hits",)), "tiny has no output 'hits'; it has response, channels"),
+        (request_of(ROWS, outputs=("channels", "channels")), "request each output only once"),
+        (request_of(ROWS, sed=7), "parameter 'sed' is unknown; known are seed, first_row, rates"),
         (request_of(ROWS, seed=7.0), "parameter seed = 7.0 must be an integer"),
         (request_of(ROWS, seed=True), "parameter seed = True must be an integer"),
         (request_of(ROWS, seed=None), "parameter seed = None must be an integer"),
         (request_of(ROWS, first_row="0"), "parameter first_row = '0' must be an integer"),
         (request_of(ROWS, rates=1), "parameter rates = 1 must be true or false"),
-        (request_of(ROWS, out_of_range="skip"), "= 'skip' must be error or extrapolate: outputs have a row for each"),
+        (request_of(ROWS, out_of_range="skip"), "= 'skip' must be error or extrapolate: outputs must have a row"),
         (request_of(ROWS, out_of_range=1), "parameter out_of_range = 1 must be error or extrapolate"),
         (request_of(ROWS, timeout=-1), "parameter timeout = -1 must be microseconds from now"),
         (request_of(ROWS, timeout=0.5), "parameter timeout = 0.5 must be an integer"),
