@@ -10,7 +10,8 @@ from typing import Annotated
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
+from zdc_common.frozen import Frozen
 
 NO_CHANNEL = "."
 
@@ -19,7 +20,7 @@ NO_CHANNEL = "."
 _CHANNEL_NAME = r"^[!-+\--~](?:[ -+\--~]*[!-+\--~])?$"
 
 
-class Calorimeter(BaseModel):
+class Calorimeter(Frozen):
     """Face, fibres and channels of one calorimeter.
 
     Attributes
@@ -31,8 +32,6 @@ class Calorimeter(BaseModel):
     channel_names : One name per channel, in the order of the sums.
     channel_map : One string per row, one character per fibre: ``1`` is the first channel, ``.`` is none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     shape: tuple[int, int]

@@ -8,8 +8,9 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from zdc_common.errors import ModelError
+from zdc_common.frozen import Frozen
 
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.finish import Finish
@@ -33,18 +34,14 @@ NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
 GOLDEN_TOLERANCE = 1e-3
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class NoiseSpec(_Strict):
+class NoiseSpec(Frozen):
     """The noise input of the graph."""
 
     dimension: int = Field(gt=0)
     distribution: Literal["normal"] = "normal"
 
 
-class SpeciesRange(_Strict):
+class SpeciesRange(Frozen):
     """Total energy [GeV] between which a species was trained."""
 
     pdg: int
@@ -52,7 +49,7 @@ class SpeciesRange(_Strict):
     energy: tuple[float, float]
 
 
-class Ranges(_Strict):
+class Ranges(Frozen):
     """What the model was trained on; outside the energies and the vertex it extrapolates.
 
     Attributes
@@ -118,14 +115,14 @@ def _outside(value: float, low: float, high: float, unit: str) -> str:
     return f"{value:.{digits}g} {unit} is outside the trained range [{low_text}, {high_text}] {unit}"
 
 
-class ConditionSpec(_Strict):
+class ConditionSpec(Frozen):
     """One of the graph's nine conditions."""
 
     name: str
     unit: str
 
 
-class DataSpec(_Strict):
+class DataSpec(Frozen):
     """What the model was trained on."""
 
     description: str
@@ -133,7 +130,7 @@ class DataSpec(_Strict):
     split_seed: int
 
 
-class TrainingSpec(_Strict):
+class TrainingSpec(Frozen):
     """What a training took."""
 
     seconds: float = Field(ge=0, description="of all epochs, validations included")
@@ -143,7 +140,7 @@ class TrainingSpec(_Strict):
     processes: int = 1
 
 
-class Metric(_Strict):
+class Metric(Frozen):
     """One figure of merit beside its floor (simulation against simulation), 90 % bootstrap intervals over particles."""
 
     value: float
@@ -153,7 +150,7 @@ class Metric(_Strict):
     ratio_interval: tuple[float, float] | None = None
 
 
-class ModelCard(_Strict):
+class ModelCard(Frozen):
     """`card.json` beside `model.onnx`.
 
     Inputs of the graph are ``particles`` (N, 9) float32 in the units of `conditions`, ``noise``

@@ -1,7 +1,7 @@
 """A report as one HTML file: text, tables and figures, light and dark, nothing fetched from anywhere.
 
->>> blocks = [Text("..."), Table(head, rows), Picture(figure, "what is seen")]
->>> write_report(path, "Table 1", [Section("Figures", blocks)])
+>>> blocks = [TextBlock("..."), TableBlock(head, rows), PictureBlock(figure, "what is seen")]
+>>> write_report(path, "Table 1", [ReportSection("Figures", blocks)])
 
 Whatever stands in a block is text: it is escaped, never taken for HTML.
 """
@@ -28,7 +28,7 @@ _WITHIN = re.compile(r" (?=[/±] )|(?<= [/±]) |(?<=\d[,;]) (?=[-+\d–])")
 
 
 @dataclass(frozen=True)
-class Text:
+class TextBlock:
     """A paragraph; a `warning` stands out."""
 
     text: str
@@ -37,7 +37,7 @@ class Text:
 
 
 @dataclass(frozen=True)
-class Table:
+class TableBlock:
     """Cells as they are to be read; columns of numbers are set to the right. A row has as many cells as the head."""
 
     head: Sequence[str]
@@ -52,7 +52,7 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Picture:
+class PictureBlock:
     """A figure of matplotlib.
 
     Attributes
@@ -75,11 +75,11 @@ class Picture:
         return f"data:{media};base64,{b64encode(encoded(self.figure, self.format)).decode()}"
 
 
-Block = Text | Table | Picture
+Block = TextBlock | TableBlock | PictureBlock
 
 
 @dataclass(frozen=True)
-class Section:
+class ReportSection:
     """Blocks under a heading; `folded` ones show their heading alone until they are opened."""
 
     title: str
@@ -87,7 +87,7 @@ class Section:
     folded: bool = False
 
 
-def write_report(path: Path, title: str, sections: Sequence[Section], lead: str = "") -> None:
+def write_report(path: Path, title: str, sections: Sequence[ReportSection], lead: str = "") -> None:
     """Write the file, whole or not at all.
 
     Parameters
@@ -110,12 +110,12 @@ def unbroken(cell: str) -> str:
     return _WITHIN.sub("\N{NO-BREAK SPACE}", cell)
 
 
-def markdown_blocks(text: str) -> Iterator[Text | Table]:
+def markdown_blocks(text: str) -> Iterator[TextBlock | TableBlock]:
     """Paragraphs and tables of the Markdown that `zdc_metrics.Report.to_markdown` writes; other marks stay as text."""
     for part in re.split(r"\n\s*\n", text.strip()):
         lines = part.splitlines()
         if not lines[0].startswith("|"):
-            yield Text(" ".join(line.lstrip("# ") for line in lines))
+            yield TextBlock(" ".join(line.lstrip("# ") for line in lines))
             continue
         head, _, *rows = [[cell.strip() for cell in line.strip().strip("|").split("|")] for line in lines]
-        yield Table(head, rows)
+        yield TableBlock(head, rows)

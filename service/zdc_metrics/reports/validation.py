@@ -5,9 +5,10 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from scipy.stats import wasserstein_distance
 from zdc_common.errors import InvalidInputError
+from zdc_common.frozen import Frozen
 
 from zdc_metrics.samples.copies import count_copies
 from zdc_metrics.samples.grouping import RepeatedShowers
@@ -28,20 +29,16 @@ FEWEST_PARTICLES = 5
 LIMIT = 2.0
 
 
-class Moments(BaseModel):
+class Moments(Frozen):
     """Of one quantity in one sample; None where no response has it."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     responses: int = Field(description="all, also those without the quantity")
     mean: float | None
     spread: float | None = Field(description="standard deviation")
 
 
-class Difference(BaseModel):
+class Difference(Frozen):
     """One quantity in both samples."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     quantity: str
     unit: str
@@ -59,16 +56,14 @@ class Difference(BaseModel):
         return self.difference / self.error if self.difference is not None and self.error else None
 
 
-class GroupDifferences(BaseModel):
+class GroupDifferences(Frozen):
     """Of the responses of one species or range of energies."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str
     differences: tuple[Difference, ...]
 
 
-class ValidationRecord(BaseModel):
+class ValidationRecord(Frozen):
     """All numbers of a comparison, as JSON holds them.
 
     Attributes
@@ -79,8 +74,6 @@ class ValidationRecord(BaseModel):
     beyond_chance : Names of those that the simulation itself would not get at the report's level.
     groups : Means, spreads and distances of all responses, of each species and of each range of energies.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     paired: bool
     same_particles: int

@@ -8,7 +8,7 @@ from zdc_detector.showers import Showers
 
 from zdc_metrics.reports.face_pictures import draw_means, draw_responses
 from zdc_metrics.reports.histograms import MISSED
-from zdc_metrics.reports.html_report import Block, Picture, Section, Table, Text, markdown_blocks
+from zdc_metrics.reports.html_report import Block, PictureBlock, ReportSection, TableBlock, TextBlock, markdown_blocks
 from zdc_metrics.reports.ratio_panels import Pair, draw_histograms, draw_profiles
 from zdc_metrics.reports.validation import LIMIT, Difference, Validation
 from zdc_metrics.scores.quantities import Quantity, measure_particles
@@ -17,22 +17,22 @@ from zdc_metrics.scores.report import HEADINGS
 _EXAMPLES = 6
 
 
-def sections(found: Validation) -> list[Section]:
+def sections(found: Validation) -> list[ReportSection]:
     """What was found in short, what was compared, figures with floors, means, histograms, profiles, pictures."""
     first, second = found.names
     sums = _photon_sums(found)
     return [
-        Section("In short", list(_in_short(found))),
-        Section("What was compared", list(_compared(found))),
-        Section("Figures of merit", list(_figures(found))),
-        Section(
+        ReportSection("In short", list(_in_short(found))),
+        ReportSection("What was compared", list(_compared(found))),
+        ReportSection("Figures of merit", list(_figures(found))),
+        ReportSection(
             "Photons, channels, positions and widths",
             [_histograms(found, "all"), _differences(found, "all")],
         ),
-        Section(
+        ReportSection(
             "Photon sum against energy",
             [
-                Picture(
+                PictureBlock(
                     draw_profiles(found.compared.reference, found.compared.generated, sums, found.names),
                     f"Photon sum of each response (small points) and means in bins of energy for {first} (squares) and "
                     f"{second} (circles), with standard errors; below, {second} / {first}. The scale is linear below "
@@ -40,43 +40,43 @@ def sections(found: Validation) -> list[Section]:
                 )
             ],
         ),
-        Section("Responses", list(_faces(found))),
+        ReportSection("Responses", list(_faces(found))),
         *(
-            Section(name, [_histograms(found, name), _differences(found, name)], folded=True)
+            ReportSection(name, [_histograms(found, name), _differences(found, name)], folded=True)
             for name in found.groups
             if name != "all"
         ),
-        Section("What went in", [_inputs(found)], folded=True),
+        ReportSection("What went in", [_inputs(found)], folded=True),
     ]
 
 
 def _in_short(found: Validation) -> Iterator[Block]:
     if found.report is None:
-        yield Text("There are no figures with floors; the section on figures of merit says why.", warning=True)
+        yield TextBlock("There are no figures with floors; the section on figures of merit says why.", warning=True)
     else:
         figures = found.report.overall.figures
         beyond = found.beyond_chance
-        yield Text(
+        yield TextBlock(
             f"Figures of merit: {len(beyond)} of {len(figures)} are not what independent simulations of the same "
             f"particles give; by {found.report.level:.0%} intervals over particles, one in ten or so is by chance."
         )
         if beyond:
             heads = ("beyond chance", "generated", "interval", "floor", "interval", "ratio", "interval")
-            yield Table(heads, [(HEADINGS[name][0], *figures[name].cells) for name in beyond])
+            yield TableBlock(heads, [(HEADINGS[name][0], *figures[name].cells) for name in beyond])
         if found.report.bins is not None and found.report.bins.compared:
-            yield Text(f"Photon sums by species and energy: {found.report.bins.summary()}")
+            yield TextBlock(f"Photon sums by species and energy: {found.report.bins.summary()}")
     overall = _differences_of(found, "all")
     far = [
         f"{_label(found, one)} {one.distance:+.1f}"
         for one in overall
         if one.distance is not None and abs(one.distance) > LIMIT
     ]
-    yield Text(
+    yield TextBlock(
         f"Means of all responses: {len(far)} of {len(overall)} differ by more than {LIMIT:g} standard errors"
         f"{': ' if far else ''}{', '.join(far)}."
     )
     if found.copies:
-        yield Text(found.copies_in_words, warning=True)
+        yield TextBlock(found.copies_in_words, warning=True)
 
 
 def _differences_of(found: Validation, group: str) -> tuple[Difference, ...]:
@@ -97,36 +97,36 @@ def _compared(found: Validation) -> Iterator[Block]:
             (second, found.generated, compared.generated),
         )
     ]
-    yield Table(("sample", "responses", "particles", "responses compared", "particles compared"), rows)
+    yield TableBlock(("sample", "responses", "particles", "responses compared", "particles compared"), rows)
     if compared.paired:
-        yield Text(
+        yield TextBlock(
             f"Both files hold the same {compared.same_particles} particles (PDG code, momentum and vertex): "
             "differences below are of the responses alone. Samples of the same particles scatter less about each other "
             "than the Poisson errors of the histograms say."
         )
     else:
-        yield Text(
+        yield TextBlock(
             f"The files hold different particles ({compared.same_particles} are in both): differences below are of the "
             "responses and of the particles' energies and impact points together. The last section shows both.",
             warning=True,
         )
     for text in compared.left_out:
-        yield Text(f"{text}.")
+        yield TextBlock(f"{text}.")
 
 
 def _figures(found: Validation) -> Iterator[Block]:
     first, second = found.names
     if found.report is None:
-        yield Text(f"Not computed: {found.why_unpaired}.", warning=True)
+        yield TextBlock(f"Not computed: {found.why_unpaired}.", warning=True)
         return
-    yield Text(
+    yield TextBlock(
         f"Each figure stands beside its floor: the same figure between independent simulations of the same particles "
         f"({first} against {first}), at the same sample size. {second} is compared with {first} in the same way."
     )
     yield from markdown_blocks(found.report.to_markdown())
 
 
-def _histograms(found: Validation, group: str) -> Picture:
+def _histograms(found: Validation, group: str) -> PictureBlock:
     first, second = found.names
     rows = found.groups[group]
     pairs = {
@@ -134,7 +134,7 @@ def _histograms(found: Validation, group: str) -> Picture:
         for quantity, values in found.measured[0].items()
     }
     what = "all responses" if group == "all" else group
-    return Picture(
+    return PictureBlock(
         draw_histograms(pairs, found.names),
         f"{what}: {len(rows[0])} responses of {first} (filled), {len(rows[1])} of {second} (line); below, {second} / "
         f"{first}. Bars and band are Poisson errors of {second} and of {first}. Triangles are ratios above 2, hollow "
@@ -144,11 +144,11 @@ def _histograms(found: Validation, group: str) -> Picture:
     )
 
 
-def _differences(found: Validation, group: str) -> Table:
+def _differences(found: Validation, group: str) -> TableBlock:
     first, second = found.names
     what = "all responses compared" if group == "all" else f"the responses of {group}"
     heads = f"mean, {first}", f"mean, {second}", "difference", "in errors", f"spread, {first}", f"spread, {second}"
-    return Table(
+    return TableBlock(
         ("quantity", *heads, "Wasserstein"),
         [
             _difference_cells(f"{_label(found, one)}{f' [{one.unit}]' * bool(one.unit)}", one)
@@ -192,7 +192,7 @@ def _faces(found: Validation) -> Iterator[Block]:
         for name, sample in zip(found.names, (found.compared.reference, found.compared.generated), strict=True)
     ]
     calorimeter = found.compared.reference.calorimeter
-    yield Picture(
+    yield PictureBlock(
         draw_means(samples, calorimeter),
         f"Mean responses around the impact point, by species: {first}, {second}, and {second} / {first} in fibres with "
         f"25 photons or more of all responses of {first} together, where its error is below 20 %; grey elsewhere.",
@@ -200,7 +200,7 @@ def _faces(found: Validation) -> Iterator[Block]:
     )
     if found.pairs is not None:
         simulated, generated = found.pairs
-        yield Picture(
+        yield PictureBlock(
             draw_responses(
                 simulated.responses,
                 generated.responses,
@@ -215,10 +215,10 @@ def _faces(found: Validation) -> Iterator[Block]:
         )
 
 
-def _inputs(found: Validation) -> Picture:
+def _inputs(found: Validation) -> PictureBlock:
     first, second = (measure_particles(sample) for sample in (found.compared.reference, found.compared.generated))
     pairs: Mapping[Quantity, Pair] = {quantity: (values, second[quantity]) for quantity, values in first.items()}
-    return Picture(
+    return PictureBlock(
         draw_histograms(pairs, found.names),
         "Energies and impact points of the particles of both files, one entry a response: nothing that was simulated.",
     )

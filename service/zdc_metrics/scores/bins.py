@@ -2,7 +2,8 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+from zdc_common.frozen import Frozen
 from zdc_detector.particles import Particles
 
 from zdc_metrics.scores.groups import energy_groups, species_groups
@@ -22,11 +23,7 @@ LIMIT = 2.0
 QUANTITIES = ("mean", "spread", "empty")
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Comparison(_Frozen):
+class Comparison(Frozen):
     """Generated against simulated; None where nothing can be said, such as two empty shares of zero."""
 
     value: float | None = Field(description="ratio generated / simulated, or difference generated - simulated")
@@ -37,7 +34,7 @@ class Comparison(_Frozen):
     )
 
 
-class Bin(_Frozen):
+class Bin(Frozen):
     """One species in one energy range.
 
     Attributes
@@ -54,7 +51,7 @@ class Bin(_Frozen):
     empty: Comparison
 
 
-class Bins(_Frozen):
+class Bins(Frozen):
     """All bins, and how many comparisons are further than `limit` standard errors from equality.
 
     Attributes

@@ -24,11 +24,16 @@ MINIMUM = 80
 _DEALS = 20
 
 Features = NDArray[np.float64]
-Rows = NDArray[np.intp]
+RowIndices = NDArray[np.intp]
 
 
 def frechet(
-    simulated: Features, generated: Features, draws: Rows, ways: list[Way], floors: list[Way], rng: np.random.Generator
+    simulated: Features,
+    generated: Features,
+    draws: RowIndices,
+    ways: list[Way],
+    floors: list[Way],
+    rng: np.random.Generator,
 ) -> Resampled | None:
     """Frechet distance, two repeats against two, averaged over the ways; None for fewer than `MINIMUM` particles.
 
@@ -56,7 +61,7 @@ def _shifted(found: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
     return value, values + (value - np.median(values) if len(values) else 0.0)
 
 
-def extrapolated(first: Features, second: Features, rows: Rows) -> NDArray[np.float64]:
+def extrapolated(first: Features, second: Features, rows: RowIndices) -> NDArray[np.float64]:
     """Distance of two samples of the same particles at 1/N = 0.
 
     Parameters
@@ -86,7 +91,7 @@ def _moments(sample: Features) -> _Moments:
     return sample.shape[1], sample.sum(axis=1), squares.reshape(len(sample), -1)
 
 
-def _mean_over_parts(moments: list[_Moments], rows: Rows, parts: int) -> NDArray[np.float64]:
+def _mean_over_parts(moments: list[_Moments], rows: RowIndices, parts: int) -> NDArray[np.float64]:
     edges = np.linspace(0, rows.shape[1], parts + 1).astype(int)
     particles = len(moments[0][1])
     distances = []

@@ -3,7 +3,8 @@
 import math
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+from zdc_common.frozen import Frozen
 from zdc_detector.card import Metric
 
 from zdc_metrics.scores.bins import Bins
@@ -48,11 +49,7 @@ _BEFORE_NOTES = 6
 _ACROSS = 6  # figures in a table of groups
 
 
-class _Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Figure(_Frozen):
+class Figure(Frozen):
     """One figure of merit; None where the group cannot say (too few particles, a floor of zero)."""
 
     value: float | None
@@ -92,7 +89,7 @@ def _defined(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-class Group(_Frozen):
+class Group(Frozen):
     """The figures of one group of particles."""
 
     name: str
@@ -100,7 +97,7 @@ class Group(_Frozen):
     figures: dict[str, Figure]
 
 
-class Report(_Frozen):
+class Report(Frozen):
     """Figures over all particles, per species and per energy.
 
     Attributes

@@ -10,8 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from zdc_common.errors import ConfigError, FileFormatError, IncompleteError
+from zdc_common.frozen import Frozen
 from zdc_common.words import counted
 
 from zdc_service.bulk.job import BulkJob
@@ -28,7 +29,7 @@ _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
-class SourceSummary(BaseModel):
+class SourceSummary(Frozen):
     """Totals of the whole input, written by the first run that has read it to its end.
 
     Attributes
@@ -39,8 +40,6 @@ class SourceSummary(BaseModel):
     left_out : Number of these that the reader left out, by reason.
     columns : Names of `Rows.columns`.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     parts: int
     line: str

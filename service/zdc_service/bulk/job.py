@@ -4,16 +4,17 @@ import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from zdc_common.errors import ConfigError, FileFormatError
+from zdc_common.frozen import Frozen
 from zdc_detector.card import sha256_of
 from zdc_detector.finish import Finish
 
-from zdc_service.files import About
+from zdc_service.files import FileDescription
 from zdc_service.simulation import OutOfRange, Output
 
 
-class BulkJob(BaseModel):
+class BulkJob(Frozen):
     """The job file of a folder of parts.
 
     Attributes
@@ -29,8 +30,6 @@ class BulkJob(BaseModel):
     rows_per_part : Maximum number of rows of a part.
     server : The server of the first run; it does not influence the rows.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     layout: Literal[1] = 1
     software: str
@@ -68,9 +67,9 @@ class BulkJob(BaseModel):
         return hashlib.sha256(self.model_dump_json(exclude={"server"}).encode()).hexdigest()[:16]
 
     @property
-    def about(self) -> About:
+    def about(self) -> FileDescription:
         """Attributes of the output file."""
-        return About(
+        return FileDescription(
             self.shape,
             self.channel_names,
             {

@@ -16,8 +16,9 @@ from typing import IO, Any
 import numpy as np
 import zstandard
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from zdc_common.errors import FileFormatError
+from zdc_common.frozen import Frozen
 from zdc_detector.hits import Hits, to_hits
 from zdc_detector.particles import CONDITIONS, Particles
 
@@ -53,7 +54,7 @@ class Part:
     repeats: int
 
 
-class PartHead(BaseModel):
+class PartHead(Frozen):
     """The first line of a part.
 
     Attributes
@@ -67,8 +68,6 @@ class PartHead(BaseModel):
     skipped, extrapolated : Number of particles outside the training range, by reason; each particle is counted in the
         part with its first repeat.
     """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     job: str
     number: int

@@ -10,7 +10,7 @@ from zdc_service.bulk.engines import Wanted
 from zdc_service.bulk.folder import PartsFolder, SourceSummary
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import no_rows
-from zdc_service.bulk.report import Totals, read_line
+from zdc_service.bulk.report import JobTotals, read_line
 from zdc_service.bulk.slices import Slice
 from zdc_service.bulk.workers import PartError, Workers
 from zdc_service.files import ParticleBlock, ParticleReader, ResultWriter, create_results
@@ -23,7 +23,7 @@ _APPENDED_AT_ONCE = 2
 UNKNOWN_SPECIES = "of a species that the model does not know"
 
 #: Called after each step with the totals and the completed fraction of the job.
-Show = Callable[[Totals, float], None]
+Show = Callable[[JobTotals, float], None]
 
 
 class Production:
@@ -58,7 +58,7 @@ class Production:
         self._cutting = Cutting(job.repeats, job.rows_per_part)
         self._share_of = 0  # number of parts of the slice, 0 if unknown
         self._asked = self._answered = 0
-        self._totals = Totals()
+        self._totals = JobTotals()
         self._summary: SourceSummary | None = None
 
     @property
@@ -68,7 +68,7 @@ class Production:
             raise RuntimeError("the source is not read yet")
         return self._summary
 
-    def run(self, chosen: Slice, writer: ResultWriter | None) -> Totals:
+    def run(self, chosen: Slice, writer: ResultWriter | None) -> JobTotals:
         """Simulate the missing parts of a slice.
 
         Parameters
@@ -184,7 +184,7 @@ class Production:
         return start
 
 
-def produce(production: Production, job: BulkJob, folder: PartsFolder) -> Totals:
+def produce(production: Production, job: BulkJob, folder: PartsFolder) -> JobTotals:
     """Simulate the missing parts of a whole job and write the output; raises as `Production.run`."""
     with folder.result() as result, create_results(result, job.about) as writer:
         totals = production.run(Slice(), writer)
@@ -193,14 +193,16 @@ def produce(production: Production, job: BulkJob, folder: PartsFolder) -> Totals
     return totals
 
 
-def merge(job: BulkJob, folder: PartsFolder, summary: SourceSummary, show: Show, check: Callable[[], None]) -> Totals:
+def merge(
+    job: BulkJob, folder: PartsFolder, summary: SourceSummary, show: Show, check: Callable[[], None]
+) -> JobTotals:
     """Write the output from the complete parts of a job; `show` and `check` as in `Production`.
 
     Raises
     ------
     FileFormatError : a part is damaged.
     """
-    totals = Totals()
+    totals = JobTotals()
     with folder.result() as result, create_results(result, job.about) as writer:
         for number in range(summary.parts):
             check()
@@ -213,7 +215,7 @@ def merge(job: BulkJob, folder: PartsFolder, summary: SourceSummary, show: Show,
     return totals
 
 
-def _finish(writer: ResultWriter, job: BulkJob, summary: SourceSummary, totals: Totals) -> None:
+def _finish(writer: ResultWriter, job: BulkJob, summary: SourceSummary, totals: JobTotals) -> None:
     """Write the counts, which are known only at the end, and the columns of an output without rows."""
     if not totals.parts:
         writer.append(no_rows(job, summary.columns))

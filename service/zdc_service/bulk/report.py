@@ -22,7 +22,7 @@ LINE_SECONDS = 60.0
 
 
 @dataclass
-class Totals:
+class JobTotals:
     """Sums over parts.
 
     Attributes
@@ -129,7 +129,7 @@ class Display:
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
 
-    def show(self, totals: Totals, share_done: float) -> None:
+    def show(self, totals: JobTotals, share_done: float) -> None:
         """Show the progress.
 
         Parameters

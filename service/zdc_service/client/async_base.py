@@ -12,7 +12,7 @@ from typing import Any, Self
 from tenacity import AsyncRetrying
 from zdc_common.errors import ZdcError
 
-from zdc_service.client.chunks import Chunk, Part, concatenate
+from zdc_service.client.chunks import Chunk, JobRequest, concatenate
 from zdc_service.client.errors import client_is_closed, client_is_elsewhere
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.particles import ParticlesLike, blocks_of
@@ -131,11 +131,11 @@ class AsyncClient(ABC):
             return concatenate([chunk async for chunk in chunks])
 
     async def _chunks(self, blocks: AsyncIterable[ParticlesLike], plan: JobPlan) -> AsyncGenerator[Chunk, None]:
-        ahead: deque[tuple[Part, asyncio.Task[SimulationResult]]] = deque()
+        ahead: deque[tuple[JobRequest, asyncio.Task[SimulationResult]]] = deque()
         try:
             async for block in blocks:
-                for part in plan.parts(block):
-                    ahead.append((part, self._start(plan.request(part))))
+                for wanted in plan.requests(block):
+                    ahead.append((wanted, self._start(plan.request(wanted))))
                     if len(ahead) >= self._options.in_flight:
                         yield await self._finish(plan, *ahead.popleft())
             while ahead:
@@ -162,19 +162,19 @@ class AsyncClient(ABC):
     def _is_of_another_loop(self) -> bool:
         return self._loop is not None and self._loop is not asyncio.get_running_loop()
 
-    async def _finish(self, plan: JobPlan, part: Part, task: asyncio.Task[SimulationResult]) -> Chunk:
+    async def _finish(self, plan: JobPlan, wanted: JobRequest, task: asyncio.Task[SimulationResult]) -> Chunk:
         try:
             result = await task  # if the caller is cancelled, so is the task
             if plan.must_ask_again(result):
-                result = await self._start(plan.request(part))
+                result = await self._start(plan.request(wanted))
         except asyncio.CancelledError:
             caller = asyncio.current_task()
             if self._closed and caller is not None and not caller.cancelling():
                 raise client_is_closed() from None
             raise
         except ZdcError as error:
-            raise plan.explained(part, error) from error.__cause__
-        return plan.chunk(part, result)
+            raise plan.explained(wanted, error) from error.__cause__
+        return plan.chunk(wanted, result)
 
     async def _ask(self, request: SimulationRequest) -> SimulationResult:
         async with self._slots:

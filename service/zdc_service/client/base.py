@@ -14,7 +14,7 @@ from tenacity import Retrying
 from tenacity.nap import sleep_using_event
 from zdc_common.errors import NotReadyError, ZdcError
 
-from zdc_service.client.chunks import Chunk, Part, concatenate
+from zdc_service.client.chunks import Chunk, JobRequest, concatenate
 from zdc_service.client.errors import client_is_closed, client_is_elsewhere
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.particles import ParticlesLike, blocks_of
@@ -158,14 +158,14 @@ class Client(ABC):
         )
 
     def _chunks(self, blocks: Iterable[ParticlesLike], plan: JobPlan) -> Iterator[Chunk]:
-        ahead: deque[tuple[Part, Future[SimulationResult]]] = deque()
+        ahead: deque[tuple[JobRequest, Future[SimulationResult]]] = deque()
         abandoned = threading.Event()
         self._abandoned.add(abandoned)
         ask = self._asking(abandoned)
         try:
             for block in blocks:
-                for part in plan.parts(block):
-                    ahead.append((part, ask(plan.request(part))))
+                for wanted in plan.requests(block):
+                    ahead.append((wanted, ask(plan.request(wanted))))
                     if len(ahead) >= self._options.in_flight:
                         yield self._finish(plan, ask, *ahead.popleft())
             while ahead:
@@ -210,20 +210,20 @@ class Client(ABC):
         self,
         plan: JobPlan,
         ask: Callable[[SimulationRequest], Future[SimulationResult]],
-        part: Part,
+        wanted: JobRequest,
         future: Future[SimulationResult],
     ) -> Chunk:
         try:
             result = future.result()
             if plan.must_ask_again(result):
-                result = ask(plan.request(part)).result()
+                result = ask(plan.request(wanted)).result()
         except CancelledError:
             raise client_is_closed() from None
         except ZdcError as error:
             if self._closing.is_set() and type(error) in (ZdcError, NotReadyError):
                 raise client_is_closed() from None
-            raise plan.explained(part, error) from error.__cause__
-        return plan.chunk(part, result)
+            raise plan.explained(wanted, error) from error.__cause__
+        return plan.chunk(wanted, result)
 
     def _ask(self, request: SimulationRequest) -> SimulationResult:
         result = self._exchange(request)

@@ -71,7 +71,7 @@ class Chunk(SimulationResult):
 
 
 @dataclass(frozen=True)
-class Part:
+class JobRequest:
     """One request of a job: whole particles, or some repeats of one particle."""
 
     request: SimulationRequest
@@ -79,7 +79,7 @@ class Part:
     first_repeat: int
 
 
-def split(particles: Particles, job: SimulationRequest, rows: int, first_particle: int = 0) -> Iterator[Part]:
+def split(particles: Particles, job: SimulationRequest, rows: int, first_particle: int = 0) -> Iterator[JobRequest]:
     """Split one block of a job into requests of at most `rows` rows.
 
     Parameters
@@ -95,25 +95,25 @@ def split(particles: Particles, job: SimulationRequest, rows: int, first_particl
         for repeat in range(0, job.repeats, rows) if job.repeats > rows else (0,):
             repeats = min(rows, job.repeats - repeat)
             request = replace(job, particles=some, first_row=first_row + repeat, repeats=repeats)
-            yield Part(request, first_particle + start, repeat)
+            yield JobRequest(request, first_particle + start, repeat)
 
 
-def chunk_of(part: Part, job: SimulationRequest, result: SimulationResult) -> Chunk:
+def chunk_of(wanted: JobRequest, job: SimulationRequest, result: SimulationResult) -> Chunk:
     """The result of one request, with particles and rows numbered within the job."""
-    repeats = part.request.repeats
+    repeats = wanted.request.repeats
     local = result.particle.astype(np.int64)
     repeat = np.arange(len(local), dtype=np.int64) % repeats
-    first_time = part.first_repeat == 0
+    first_time = wanted.first_repeat == 0
     values = {
         **vars(result),
         "first_row": job.first_row,
         "repeats": job.repeats,
-        "particle": (local + part.first_particle).astype(np.uint32),
+        "particle": (local + wanted.first_particle).astype(np.uint32),
         "skipped": result.skipped if first_time else {},
         "extrapolated": result.extrapolated if first_time else {},
     }
-    asked = range(part.first_particle, part.first_particle + len(part.request.particles))
-    return Chunk(**values, asked=asked, row=part.request.first_row + local * repeats + repeat)
+    asked = range(wanted.first_particle, wanted.first_particle + len(wanted.request.particles))
+    return Chunk(**values, asked=asked, row=wanted.request.first_row + local * repeats + repeat)
 
 
 def concatenate(chunks: Iterable[Chunk]) -> Chunk:
@@ -123,31 +123,31 @@ def concatenate(chunks: Iterable[Chunk]) -> Chunk:
     ------
     InvalidInputError : there are no chunks.
     """
-    parts = list(chunks)
-    if not parts:
+    chunks = list(chunks)
+    if not chunks:
         raise InvalidInputError("there are no particles, so there are no rows; give at least one particle")
-    if len(parts) == 1:
-        return parts[0]
+    if len(chunks) == 1:
+        return chunks[0]
     joined: dict[str, Any] = {
-        name: np.concatenate([getattr(part, name) for part in parts])
+        name: np.concatenate([getattr(chunk, name) for chunk in chunks])
         for name in ("particle", "side", "channels", "row")
     }
-    responses = [part.response for part in parts if part.response is not None]
-    hits = [part.hits for part in parts if part.hits is not None]
+    responses = [chunk.response for chunk in chunks if chunk.response is not None]
+    hits = [chunk.hits for chunk in chunks if chunk.hits is not None]
     return replace(
-        parts[0],
+        chunks[0],
         **joined,
-        asked=range(parts[0].asked.start, parts[-1].asked.stop),
+        asked=range(chunks[0].asked.start, chunks[-1].asked.stop),
         response=np.concatenate(responses) if responses else None,
         hits=join_hits(hits, hits[0].photons.dtype) if hits else None,
-        skipped=_sum([part.skipped for part in parts]),
-        extrapolated=_sum([part.extrapolated for part in parts]),
+        skipped=_sum([chunk.skipped for chunk in chunks]),
+        extrapolated=_sum([chunk.extrapolated for chunk in chunks]),
     )
 
 
 def _sum(counts: list[Mapping[str, int]]) -> dict[str, int]:
     total: dict[str, int] = {}
-    for part in counts:
-        for reason, count in part.items():
+    for each in counts:
+        for reason, count in each.items():
             total[reason] = total.get(reason, 0) + count
     return total

@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 from zdc_common.errors import InvalidInputError, ZdcError, rename_row
 from zdc_detector.random import check_seed, fresh_seed
 
-from zdc_service.client.chunks import NO_PARTICLES, Chunk, Part, chunk_of, split
+from zdc_service.client.chunks import NO_PARTICLES, Chunk, JobRequest, chunk_of, split
 from zdc_service.client.particles import ParticlesLike, as_particles
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 
@@ -70,7 +70,7 @@ class JobPlan:
         self._particles = 0
         self.version = version
 
-    def parts(self, block: ParticlesLike) -> Iterator[Part]:
+    def requests(self, block: ParticlesLike) -> Iterator[JobRequest]:
         """The requests for the next block; raises as `as_particles`, with the particle's number in the job."""
         first = self._particles
         try:
@@ -80,22 +80,22 @@ class JobPlan:
         self._particles += len(particles)
         return split(particles, self._job, self._rows, first)
 
-    def request(self, part: Part) -> SimulationRequest:
-        """The request to send: that of `part`, with the job's version if it is known."""
-        return replace(part.request, version=self.version)
+    def request(self, wanted: JobRequest) -> SimulationRequest:
+        """The request to send: that of `wanted`, with the job's version if it is known."""
+        return replace(wanted.request, version=self.version)
 
     def must_ask_again(self, result: SimulationResult) -> bool:
         """Whether the reply is from another version than the job's, which the server loaded meanwhile."""
         return self.version is not None and result.version != self.version
 
-    def chunk(self, part: Part, result: SimulationResult) -> Chunk:
+    def chunk(self, wanted: JobRequest, result: SimulationResult) -> Chunk:
         """The result of one request, numbered within the job."""
         self.version = result.version
-        return chunk_of(part, self._job, result)
+        return chunk_of(wanted, self._job, result)
 
-    def explained(self, part: Part, error: ZdcError) -> ZdcError:
+    def explained(self, wanted: JobRequest, error: ZdcError) -> ZdcError:
         """The error of one request, with the particle's number in the job instead of the request."""
-        return rename_row(error, lambda row: f"particle[{part.first_particle + row}]")
+        return rename_row(error, lambda row: f"particle[{wanted.first_particle + row}]")
 
 
 def _whole(name: str, value: int) -> int:

@@ -11,7 +11,7 @@ from zdc_common.versions import installed_version
 from zdc_detector.card import sha256_of
 
 if TYPE_CHECKING:
-    from zdc_metrics.reports.html_report import Section
+    from zdc_metrics.reports.html_report import ReportSection
     from zdc_metrics.samples.samples import Sample
 
 #: Packages on which numbers and pictures may depend.
@@ -56,20 +56,20 @@ def _record(path: Path, sample: "Sample") -> FileRecord:
     )
 
 
-def origin_section(origin: Provenance) -> "Section":
+def origin_section(origin: Provenance) -> "ReportSection":
     """The provenance as the last section of the report."""
-    from zdc_metrics.reports.html_report import Section, Table, Text
+    from zdc_metrics.reports.html_report import ReportSection, TableBlock, TextBlock
 
     files = origin.reference, origin.generated
     rows = [(name, *(str(getattr(file, name)) for file in files)) for name in ("file", "sha256", "responses")]
     for name in {**origin.reference.attributes, **origin.generated.attributes}:
         rows.append((name, *(str(file.attributes.get(name, "")) for file in files)))
     packages = ", ".join(f"{name} {number}" for name, number in origin.packages.items())
-    return Section(
+    return ReportSection(
         "Provenance",
         [
-            Table(("entry", "reference", "generated"), rows),
-            Text(f"Command: {origin.command}"),
-            Text(f"Made on {origin.date} with zdc-fastsim {origin.software}, {packages}."),
+            TableBlock(("entry", "reference", "generated"), rows),
+            TextBlock(f"Command: {origin.command}"),
+            TextBlock(f"Made on {origin.date} with zdc-fastsim {origin.software}, {packages}."),
         ],
     )

@@ -16,7 +16,7 @@ from zdc_service.commands.provenance import origin_of, origin_section
 from zdc_service.commands.validate_extra import need_validate_extra
 
 if TYPE_CHECKING:
-    from zdc_metrics.reports.html_report import Section
+    from zdc_metrics.reports.html_report import ReportSection
     from zdc_metrics.reports.validation import Validation
     from zdc_metrics.samples.samples import Sample
 
@@ -144,14 +144,14 @@ def _check_bounds(bounds: list[Bound], found: "Validation") -> list[str]:
     return [text for text in (bound.exceeded(found.report.overall.figures) for bound in bounds) if text is not None]
 
 
-def _bounds_section(bounds: list[Bound], beyond: list[str]) -> "list[Section]":
-    from zdc_metrics.reports.html_report import Section, Text
+def _bounds_section(bounds: list[Bound], beyond: list[str]) -> "list[ReportSection]":
+    from zdc_metrics.reports.html_report import ReportSection, TextBlock
 
     if not bounds:
         return []
-    required = Text(f"Required: {', '.join(str(bound) for bound in bounds)}.")
+    required = TextBlock(f"Required: {', '.join(str(bound) for bound in bounds)}.")
     found = f"Failed: {'; '.join(beyond)}." if beyond else "All bounds are met."
-    return [Section("Bounds", [required, Text(found, warning=bool(beyond))])]
+    return [ReportSection("Bounds", [required, TextBlock(found, warning=bool(beyond))])]
 
 
 def _lead(found: "Validation", command: Validate) -> str:

@@ -2,11 +2,11 @@
 
 from zdc_service.files.readers.reading import ParticleBlock, ParticleReader, open_particles
 from zdc_service.files.writers.results import ResultWriter
-from zdc_service.files.writers.rows import About, Rows
+from zdc_service.files.writers.rows import FileDescription, Rows
 from zdc_service.files.writers.writing import check_output, create_results
 
 __all__ = [
-    "About",
+    "FileDescription",
     "ParticleBlock",
     "ParticleReader",
     "ResultWriter",

@@ -6,10 +6,10 @@ from helpers.callers.report_page import ReportPage
 from matplotlib.figure import Figure
 from zdc_metrics.reports.html_report import (
     Block,
-    Picture,
-    Section,
-    Table,
-    Text,
+    PictureBlock,
+    ReportSection,
+    TableBlock,
+    TextBlock,
     markdown_blocks,
     unbroken,
     write_report,
@@ -26,13 +26,18 @@ def curve() -> Figure:
 def test_a_report_is_one_file_with_all_in_it(tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     blocks: list[Block] = [
-        Text("plain"),
-        Text("careful", warning=True),
-        Table(("name", "value"), [("a", "1.5"), ("b", "–")], "of two"),
-        Picture(curve(), "a curve"),
-        Picture(curve(), "a photograph", "png"),
+        TextBlock("plain"),
+        TextBlock("careful", warning=True),
+        TableBlock(("name", "value"), [("a", "1.5"), ("b", "–")], "of two"),
+        PictureBlock(curve(), "a curve"),
+        PictureBlock(curve(), "a photograph", "png"),
     ]
-    write_report(path, "Title", [Section("First", blocks), Section("Second", [Text("hidden")], folded=True)], "lead")
+    write_report(
+        path,
+        "Title",
+        [ReportSection("First", blocks), ReportSection("Second", [TextBlock("hidden")], folded=True)],
+        "lead",
+    )
     page = ReportPage.read(path)
     page.check_images()
     assert [kind for kind, _ in page.images] == ["data:image/svg+xml", "data:image/png"]
@@ -53,7 +58,7 @@ def test_text_is_never_taken_for_html(tmp_path: Path) -> None:
     write_report(
         path,
         evil,
-        [Section(evil, [Text(evil), Table((evil,), [(evil,)], evil), Picture(curve(), evil)])],
+        [ReportSection(evil, [TextBlock(evil), TableBlock((evil,), [(evil,)], evil), PictureBlock(curve(), evil)])],
         evil,
     )
     assert "<script>" not in path.read_text()
@@ -73,7 +78,7 @@ def test_cells_break_between_numbers_that_stand_for_themselves() -> None:
 
 def test_columns_of_numbers_are_set_to_the_right() -> None:
     rows = [("n", "-6.7e-05", "[1, 2]", "1.5"), ("e", "1e+03", "–", "one")]
-    assert Table(("", "a", "b", "c"), rows).numeric == [False, True, True, False]
+    assert TableBlock(("", "a", "b", "c"), rows).numeric == [False, True, True, False]
 
 
 def test_the_same_figure_gives_the_same_bytes() -> None:
@@ -82,14 +87,14 @@ def test_the_same_figure_gives_the_same_bytes() -> None:
 
 def test_a_table_needs_rows_as_long_as_each_other() -> None:
     with pytest.raises(ValueError, match="zip"):
-        _ = Table(("a", "b"), [("1", "2"), ("3",)]).numeric
+        _ = TableBlock(("a", "b"), [("1", "2"), ("3",)]).numeric
 
 
 def test_paragraphs_and_tables_of_markdown_are_found() -> None:
     text = "One line\nand another.\n\n| a | b |\n| --- | --- |\n| x | 1.5 |\n\n## Head\n\n| c |\n| --- |\n"
     assert list(markdown_blocks(text)) == [
-        Text("One line and another."),
-        Table(["a", "b"], [["x", "1.5"]]),
-        Text("Head"),
-        Table(["c"], []),
+        TextBlock("One line and another."),
+        TableBlock(["a", "b"], [["x", "1.5"]]),
+        TextBlock("Head"),
+        TableBlock(["c"], []),
     ]

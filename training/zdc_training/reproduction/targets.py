@@ -5,7 +5,15 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from matplotlib.figure import Figure
-from zdc_metrics.reports.html_report import Block, Picture, Section, Table, Text, markdown_blocks, write_report
+from zdc_metrics.reports.html_report import (
+    Block,
+    PictureBlock,
+    ReportSection,
+    TableBlock,
+    TextBlock,
+    markdown_blocks,
+    write_report,
+)
 from zdc_metrics.reports.plot_style import save_figure
 
 from zdc_training.reproduction.examples import draw_fig3
@@ -48,24 +56,27 @@ def _what(run: Run) -> str:
     return record.title if record is not None and record.title else f"showers of {run.config().data.train.name}"
 
 
-def _sections(name: Target, finished: list[Finished], folder: Path) -> Iterator[Section]:
+def _sections(name: Target, finished: list[Finished], folder: Path) -> Iterator[ReportSection]:
     first = {each.entry: each for each in finished if each.seed == 1}
     if name == "table1":
         table = Table1(finished)
         table.write(folder)
         drawing = table.draw()
         save_figure(drawing, folder / "table1.png")
-        blocks: list[Block] = [Text(table.lead()), Table(table.head(), table.rows())]
-        blocks += [*map(Text, table.verdicts()), Picture(drawing, "Each training a point, by figure and model.")]
-        yield Section("Table 1: conditional models", blocks)
+        blocks: list[Block] = [TextBlock(table.lead()), TableBlock(table.head(), table.rows())]
+        blocks += [
+            *map(TextBlock, table.verdicts()),
+            PictureBlock(drawing, "Each training a point, by figure and model."),
+        ]
+        yield ReportSection("Table 1: conditional models", blocks)
         for each in finished:
             title = f"{each.entry.label}, seed {each.seed}"
-            blocks = [Text(f"Run {each.run.folder.name}."), *markdown_blocks(each.report.to_markdown())]
-            yield Section(title, blocks, folded=True)
+            blocks = [TextBlock(f"Run {each.run.folder.name}."), *markdown_blocks(each.report.to_markdown())]
+            yield ReportSection(title, blocks, folded=True)
         return
     drawing, title, caption = _drawn(name, first)
     save_figure(drawing, folder / f"{name}.png")
-    yield Section(title, [Picture(drawing, caption, format="png")])
+    yield ReportSection(title, [PictureBlock(drawing, caption, format="png")])
 
 
 def _drawn(name: Target, first: Mapping[Entry, Finished]) -> tuple[Figure, str, str]:

@@ -8,7 +8,7 @@ from zdc_service.client.async_base import AsyncClient
 from zdc_service.client.errors import too_late
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.transports.credentials import Credentials
-from zdc_service.client.transports.http_client import SIMULATE_PATH, HttpServer, json_of_request
+from zdc_service.client.transports.http_client import SIMULATE_PATH, HttpEndpoint, json_of_request
 from zdc_service.simulation import SimulationRequest, SimulationResult
 
 
@@ -17,7 +17,7 @@ class AsyncHttpClient(AsyncClient):
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
         super().__init__(options, url)
-        self._server = HttpServer(url, options, credentials)
+        self._server = HttpEndpoint(url, options, credentials)
         # httpx limits each step of a request; asyncio.timeout below limits the whole request.
         timeout = httpx.Timeout(None, connect=self._server.connect_seconds)
         self._http = httpx.AsyncClient(

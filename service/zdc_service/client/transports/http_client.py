@@ -45,7 +45,7 @@ SIMULATE_PATH = "/simulate"
 _CONNECT_SECONDS = 10.0
 
 
-class HttpServer:
+class HttpEndpoint:
     """A server's address and options, and the conversion of its replies; both clients over HTTP use it."""
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
@@ -183,7 +183,7 @@ class HttpClient(Client):
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
         super().__init__(options, url)
-        self._server = server = HttpServer(url, options, credentials)
+        self._server = server = HttpEndpoint(url, options, credentials)
         self._sockets: WeakSet[socket.socket] = WeakSet()
         self._sockets_lock = threading.Lock()
         timeout = httpx.Timeout(server.timeout_seconds, connect=server.connect_seconds)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Self
 
 from zdc_service.files.blocks import hep_package
-from zdc_service.files.writers.rows import About, Rows
+from zdc_service.files.writers.rows import FileDescription, Rows
 
 #: Counts by name; a count may be split by reason.
 Counts = Mapping[str, int | Mapping[str, int]]
@@ -42,7 +42,7 @@ class ResultWriter(ABC):
     #: Bytes of the blocks in which rows are written. Smaller blocks cost time in most formats; larger ones cost memory.
     block_bytes = 8 << 20
 
-    def __init__(self, path: Path, about: About):
+    def __init__(self, path: Path, about: FileDescription):
         self._path = path
         self._about = about
         self._counts: Counts = {}

@@ -69,7 +69,7 @@ class Rows:
 
 
 @dataclass(frozen=True)
-class About:
+class FileDescription:
     """Attributes of all rows of a file.
 
     Attributes

@@ -10,7 +10,7 @@ from zdc_service.files.writers.npz_results import NpzWriter
 from zdc_service.files.writers.parquet_results import ParquetWriter
 from zdc_service.files.writers.results import ResultWriter
 from zdc_service.files.writers.root_results import RootWriter
-from zdc_service.files.writers.rows import About
+from zdc_service.files.writers.rows import FileDescription
 
 #: Endings of file names, and their writers.
 WRITERS: dict[str, type[ResultWriter]] = {
@@ -41,6 +41,6 @@ def check_output(path: Path) -> None:
     WRITERS[path.suffix].check_packages()
 
 
-def create_results(path: Path, about: About) -> ResultWriter:
+def create_results(path: Path, about: FileDescription) -> ResultWriter:
     """Create the writer for the ending of the file's name, which `check_output` must have accepted."""
     return WRITERS[path.suffix](path, about)

@@ -74,9 +74,9 @@ def test_requests_ask_for_every_row_once_and_in_order(
     firsts = np.cumsum([0, *sizes[:-1]])
     blocks = [photons(n, int(first)) for n, first in zip(sizes, firsts, strict=True)]
     plan = plan_of(rows, repeats, first_row)
-    parts = [part for block in blocks for part in plan.parts(block)]
-    assert all(len(part.request.particles) * part.request.repeats <= rows for part in parts)
-    whole = concatenate(plan.chunk(part, answer(part.request)) for part in parts)
+    requests = [wanted for block in blocks for wanted in plan.requests(block)]
+    assert all(len(wanted.request.particles) * wanted.request.repeats <= rows for wanted in requests)
+    whole = concatenate(plan.chunk(wanted, answer(wanted.request)) for wanted in requests)
     total = sum(sizes)
     np.testing.assert_array_equal(whole.row, first_row + np.arange(total * repeats))
     np.testing.assert_array_equal(whole.particle, np.repeat(np.arange(total), repeats))
@@ -87,9 +87,9 @@ def test_requests_ask_for_every_row_once_and_in_order(
 
 def test_a_skipped_particle_leaves_its_rows_out_and_is_counted_once() -> None:
     plan = plan_of(2, repeats=5, first_row=100)
-    parts = list(plan.parts(photons(3)))
-    assert [part.first_repeat for part in parts] == [0, 2, 4] * 3
-    chunks = [plan.chunk(p, answer(p.request, skip=0 if p.first_particle == 1 else None)) for p in parts]
+    requests = list(plan.requests(photons(3)))
+    assert [wanted.first_repeat for wanted in requests] == [0, 2, 4] * 3
+    chunks = [plan.chunk(p, answer(p.request, skip=0 if p.first_particle == 1 else None)) for p in requests]
     whole = concatenate(chunks)
     assert whole.skipped == {"energy": 1}
     assert whole.row.tolist() == [100, 101, 102, 103, 104, 110, 111, 112, 113, 114]
@@ -99,12 +99,12 @@ def test_a_skipped_particle_leaves_its_rows_out_and_is_counted_once() -> None:
 def test_hits_are_joined_with_their_offsets() -> None:
     plan = plan_of(1)
     chunks = []
-    for part in plan.parts(photons(3)):
-        n = part.first_particle
+    for wanted in plan.requests(photons(3)):
+        n = wanted.first_particle
         hits = Hits(np.array([0, n], np.uint64), np.arange(n, dtype=np.uint16), np.full(n, 9, np.uint16))
-        result = answer(part.request)
+        result = answer(wanted.request)
         shape = {"shape": (1, 3), "hits": hits}
-        chunks.append(plan.chunk(part, SimulationResult(**{**vars(result), **shape})))
+        chunks.append(plan.chunk(wanted, SimulationResult(**{**vars(result), **shape})))
     whole = concatenate(chunks)
     assert whole.hits is not None
     assert whole.hits.offsets.tolist() == [0, 0, 1, 3]
@@ -116,8 +116,8 @@ def test_hits_are_joined_with_their_offsets() -> None:
 
 def test_the_repr_of_a_chunk_is_one_line() -> None:
     plan = plan_of(3)
-    (part,) = plan.parts(photons(3))
-    chunk = plan.chunk(part, answer(part.request, skip=1))
+    (wanted,) = plan.requests(photons(3))
+    chunk = plan.chunk(wanted, answer(wanted.request, skip=1))
     shown = "<Chunk: 2 rows of 3 particles, 1 repeat, m 1, seed 7, channels (2, 1) float32, skipped {'energy': 1}>"
     assert repr(chunk) == shown
     hits = Hits(np.array([0, 1, 3], np.uint64), np.zeros(3, np.uint16), np.ones(3, np.uint16))
@@ -126,9 +126,9 @@ def test_the_repr_of_a_chunk_is_one_line() -> None:
 
 def test_channels_have_no_images() -> None:
     plan = plan_of(3)
-    (part,) = plan.parts(photons(3))
+    (wanted,) = plan.requests(photons(3))
     with pytest.raises(InvalidInputError, match="ask for output = response or hits"):
-        _ = plan.chunk(part, answer(part.request)).images
+        _ = plan.chunk(wanted, answer(wanted.request)).images
 
 
 def test_nothing_to_concatenate_is_an_error() -> None:
@@ -190,7 +190,7 @@ def test_settings_with_a_server_address_are_refused(open_client: Callable[..., o
 
 def test_a_job_keeps_the_version_of_its_first_reply() -> None:
     plan = plan_of(1)
-    first, second = plan.parts(photons(2))
+    first, second = plan.requests(photons(2))
     assert plan.request(first).version is None
     assert not plan.must_ask_again(replace(answer(first.request), version=3))
     plan.chunk(first, replace(answer(first.request), version=3))
@@ -227,9 +227,9 @@ def test_invalid_options_are_refused(options: dict[str, object], message: str) -
 
 def test_integers_of_numpy_are_accepted() -> None:
     numbers = {"seed": np.int64(7), "repeats": np.uint8(2), "first_row": np.int32(4), "version": np.int16(1)}
-    (part,) = JobPlan(9, **{**USUAL, **numbers}).parts(photons(1))  # type: ignore[arg-type]
-    assert (part.request.seed, part.request.repeats, part.request.first_row) == (7, 2, 4)
-    assert type(part.request.seed) is int
+    (wanted,) = JobPlan(9, **{**USUAL, **numbers}).requests(photons(1))  # type: ignore[arg-type]
+    assert (wanted.request.seed, wanted.request.repeats, wanted.request.first_row) == (7, 2, 4)
+    assert type(wanted.request.seed) is int
 
 
 @pytest.mark.parametrize("pdg", [2**31, -(2**31), 2**40 + 22])

@@ -10,7 +10,7 @@ from zdc_common.errors import ConfigError
 from zdc_service.client import ClientOptions, OverloadedError
 from zdc_service.client.errors import error_of, unreachable
 from zdc_service.client.transports.credentials import Credentials
-from zdc_service.client.transports.http_client import HttpServer
+from zdc_service.client.transports.http_client import HttpEndpoint
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_files_may_be_given_as_strings(tmp_path: Path) -> None:
 )
 def test_replies_are_compressed_only_over_a_network(url: str, coding: str) -> None:
     options = ClientOptions()
-    assert HttpServer(url, options, Credentials(options, tls=False)).headers()["Accept-Encoding"] == coding
+    assert HttpEndpoint(url, options, Credentials(options, tls=False)).headers()["Accept-Encoding"] == coding
 
 
 @pytest.mark.parametrize("text", ["[SSL: WRONG_VERSION_NUMBER] wrong version number", "illegal request line"])

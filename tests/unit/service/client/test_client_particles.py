@@ -84,7 +84,7 @@ def test_blocks_stay_blocks_and_are_not_read_ahead() -> None:
 )
 def test_a_block_may_be_empty(nothing: ParticlesLike) -> None:
     plan = JobPlan(9, 7, 1, "channels", "error", 0, None, None, False)
-    asked = [len(part.request.particles) for block in (COLUMNS, nothing, COLUMNS) for part in plan.parts(block)]
+    asked = [len(wanted.request.particles) for block in (COLUMNS, nothing, COLUMNS) for wanted in plan.requests(block)]
     assert asked == [3, 3]
 
 
@@ -157,10 +157,10 @@ ONE_MASKED = {
 )  # fmt: skip
 def test_a_value_that_is_missing_is_never_simulated(make: Callable[[], ParticlesLike], name: str) -> None:
     plan = JobPlan(9, 7, 1, "channels", "error", 0, None, None, False)
-    assert len(list(plan.parts(COLUMNS))) == 1
+    assert len(list(plan.requests(COLUMNS))) == 1
     (block,) = blocks_of(make())
     with pytest.raises(InvalidInputError, match=rf"^particle\[4\]: {name} is missing \(masked"):
-        plan.parts(block)
+        plan.requests(block)
 
 
 def test_a_mask_without_masked_values_is_accepted() -> None:
@@ -199,6 +199,6 @@ def test_a_path_is_refused_as_a_block() -> None:
 
 def test_an_error_counts_the_particles_of_all_blocks() -> None:
     plan = JobPlan(9, 7, 1, "channels", "error", 0, None, None, False)
-    assert len(list(plan.parts(COLUMNS))) == 1
+    assert len(list(plan.requests(COLUMNS))) == 1
     with pytest.raises(OutOfRangeError, match=r"particle\[4\]: pdg 99999999 is not in the PDG table"):
-        plan.parts({**COLUMNS, "pdg": [22, 99999999, 22]})
+        plan.requests({**COLUMNS, "pdg": [22, 99999999, 22]})
