@@ -93,8 +93,7 @@ class ServerSettings(EngineSettings):
     model_poll_seconds: float = Field(
         10.0,
         ge=0,
-        description="interval [s] of the checks for new, changed and deleted versions in the models folder; 0: no "
-        "checks",
+        description="time [s] between checks for new, changed and deleted versions in the models folder; 0: no checks",
     )
 
     host: str = Field(

@@ -37,7 +37,7 @@ def test_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
     for name in ServerSettings.model_fields:
         assert f"--{name.replace('_', '-')}" in out
     assert "ZDC_HTTP_PORT" in out
-    assert "default: the usable cores" in " ".join(out.split())
+    assert "default: the number of usable cores" in " ".join(out.split())
 
 
 @pytest.mark.parametrize("command", ["serve", "simulate"])
@@ -218,10 +218,10 @@ def test_lists_of_names_as_flags_and_as_a_variable(monkeypatch: pytest.MonkeyPat
         (
             "--allowed-hosts",
             ["zdc.example", "http://zdc.example"],
-            "'http://zdc.example' must be a name without scheme",
+            "'http://zdc.example' must be a host name without scheme",
         ),
         ("--allowed-hosts", ["zdc.example:8000"], "'zdc.example:8000' must be a host name without scheme and port"),
-        ("--allowed-hosts", [""], "'' must be a name"),
+        ("--allowed-hosts", [""], "'' must be a host name"),
         ("--cors-origins", ["https://a.example", "a.example"], "'a.example' must be https://host"),
         ("--cors-origins", ["https://a.example/"], "'https://a.example/' must be https://host"),
         ("--cors-origins", ["https://a.example,https://b.example"], "must be https://host"),

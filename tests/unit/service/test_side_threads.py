@@ -47,7 +47,7 @@ async def more_calls_than_threads() -> None:
     threads, go_on = SideThreads(2, "changes of models"), threading.Event()
     waiting = [asyncio.ensure_future(threads.run(lambda: go_on.wait(PATIENCE))) for _ in range(2)]
     await asyncio.sleep(0)
-    with pytest.raises(OverloadedError, match="2 changes of models are under way"):
+    with pytest.raises(OverloadedError, match="2 changes of models are in progress"):
         await threads.run(go_on.is_set)
     waiting[0].cancel()  # its caller is gone, its thread is not
     await asyncio.sleep(0)
