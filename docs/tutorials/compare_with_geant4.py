@@ -18,19 +18,21 @@
 #
 # `training/data/zn_geant4_test.h5` has 300 particles. Geant4 simulated each of them five times. No model was trained on
 # them. `by_particle` groups the five showers of each particle.
+# Responses have four axes: particle, repeat, fibre along x, fibre along y.
 
 # %%
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.colors import LogNorm
 from zdc_detector.showers import read_showers
 from zdc_metrics import by_particle
 
 geant4 = by_particle(read_showers(Path("training/data/zn_geant4_test.h5")))
 particles = geant4.particles
 print("particles:", len(particles))
-print("responses:", geant4.responses.shape, "= particles, repeats, fibres along x, fibres along y")
+print("responses:", geant4.responses.shape)
 print("photons of the first particle:", geant4.responses[0].sum(axis=(1, 2)))
 
 # %% [markdown]
@@ -68,20 +70,20 @@ print(generated.shape)
 # are white. x goes to the right, y goes up. In our arrays, x is the first axis: `imshow` needs the transposed image.
 
 # %%
-brightest_neutron = np.argmax(geant4.responses.sum(axis=(1, 2, 3)) * (particles.pdg == 2112))
-images = [*geant4.responses[brightest_neutron, :2], *generated[brightest_neutron, :2]]
+is_neutron = particles.pdg == 2112
+brightest = np.argmax(geant4.responses.sum(axis=(1, 2, 3)) * is_neutron)
+images = [*geant4.responses[brightest, :2], *generated[brightest, :2]]
 titles = ["Geant4", "Geant4", "zn-fast", "zn-fast"]
 half_x, half_y = geant4.calorimeter.half_width
+extent = (-half_x, half_x, -half_y, half_y)
+scale = LogNorm(1, np.max(images))
 figure, panels = plt.subplots(1, 4, figsize=(11, 3), sharey=True, layout="constrained")
 for axes, image, title in zip(panels, images, titles, strict=True):
-    drawn = axes.imshow(
-        image.T, origin="lower", extent=(-half_x, half_x, -half_y, half_y), norm="log", vmin=1, vmax=np.max(images)
-    )
+    drawn = axes.imshow(image.T, origin="lower", extent=extent, norm=scale)
     axes.set(title=f"{title}: {image.sum()} photons", xlabel="x [cm]")
 panels[0].set_ylabel("y [cm]")
 figure.colorbar(drawn, ax=panels, label="photons in a fibre")
-energy = particles.conditions[brightest_neutron, 0]
-print(f"a neutron of {energy:.0f} GeV")
+print(f"a neutron of {particles.conditions[brightest, 0]:.0f} GeV")
 
 # %% [markdown]
 # ## 4. Distributions
@@ -90,19 +92,26 @@ print(f"a neutron of {energy:.0f} GeV")
 # has statistical errors from Geant4's 1500 responses.
 
 # %%
-sums = {"Geant4": geant4.responses.sum(axis=(2, 3)), "zn-fast": generated.sum(axis=(2, 3))}
+sums = {
+    "Geant4": geant4.responses.sum(axis=(2, 3)),
+    "zn-fast": generated.sum(axis=(2, 3)),
+}
 edges = np.geomspace(1, 2000, 25)
 counts = {name: np.histogram(values, edges)[0] for name, values in sums.items()}
 density = {name: counts[name] / sums[name].size for name in counts}
-figure, (top, below) = plt.subplots(2, 1, sharex=True, figsize=(7, 5), height_ratios=[3, 1], layout="constrained")
+filled = counts["Geant4"] > 10
+centres = np.sqrt(edges[1:] * edges[:-1])[filled]
+ratio = density["zn-fast"][filled] / density["Geant4"][filled]
+error = ratio / np.sqrt(counts["Geant4"][filled])
+
+figure, (top, below) = plt.subplots(
+    2, 1, sharex=True, figsize=(7, 5), height_ratios=[3, 1], layout="constrained"
+)
 for name, values in density.items():
     top.stairs(values, edges, label=name)
 top.set(ylabel="share of responses", xscale="log")
 top.legend()
-filled = counts["Geant4"] > 10
-ratio = density["zn-fast"][filled] / density["Geant4"][filled]
-error = ratio / np.sqrt(counts["Geant4"][filled])
-below.errorbar(np.sqrt(edges[1:] * edges[:-1])[filled], ratio, error, fmt="o", markersize=3)
+below.errorbar(centres, ratio, error, fmt="o", markersize=3)
 below.axhline(1, color="grey")
 below.set(xlabel="photon sum", ylabel="zn-fast / Geant4", ylim=(0.5, 1.5))
 
@@ -116,49 +125,51 @@ below.set(xlabel="photon sum", ylabel="zn-fast / Geant4", ylim=(0.5, 1.5))
 # The channels are the five sums that the detector reads out: four towers and the common photomultiplier.
 
 # %%
-from zdc_metrics import channel_wasserstein, dispersion, empty_share, fair_crps, mean_absolute_error
+from zdc_metrics import (
+    channel_wasserstein,
+    dispersion,
+    empty_share,
+    fair_crps,
+    mean_absolute_error,
+)
 
 rows = geant4.responses.reshape(-1, *geant4.calorimeter.shape)
-simulated_channels = geant4.calorimeter.channel_sums(rows).reshape(len(particles), 5, 5)
-generated_channels = result.channels.reshape(len(particles), 20, 5)
+real = geant4.calorimeter.channel_sums(rows).reshape(len(particles), 5, 5)
+made = result.channels.reshape(len(particles), 20, 5)
 
 
-def pooled(channels):
-    return channels.reshape(-1, 5)
-
-
-def floor(figure):
+def one_against_others(figure):
     """Each Geant4 shower in turn against the four others of its particle."""
-    return np.mean(
-        [np.mean(figure(simulated_channels[:, [one]], np.delete(simulated_channels, one, axis=1))) for one in range(5)]
-    )
+    return np.mean([figure(real[:, [i]], np.delete(real, i, axis=1)) for i in range(5)])
 
 
-figures = {  # of zn-fast, and the floor
-    "Wasserstein distance [photons]": [
-        channel_wasserstein(pooled(simulated_channels[:, :2]), pooled(sample))
-        for sample in (generated_channels[:, :2], simulated_channels[:, 2:4])
+def two_against_two(first, second):
+    """Wasserstein distance of the channels, for samples of the same size."""
+    return channel_wasserstein(first[:, :2].reshape(-1, 5), second[:, -2:].reshape(-1, 5))
+
+
+figures = {  # zn-fast, floor
+    "Wasserstein distance": [two_against_two(real, made), two_against_two(real, real)],
+    "mean absolute error": [
+        mean_absolute_error(real, made),
+        one_against_others(mean_absolute_error),
     ],
-    "mean absolute error [photons]": [
-        mean_absolute_error(simulated_channels, generated_channels),
-        floor(mean_absolute_error),
-    ],
-    "CRPS [photons]": [fair_crps(simulated_channels, generated_channels).mean(), floor(fair_crps)],
+    "CRPS": [fair_crps(real, made).mean(), one_against_others(fair_crps)],
     "share of empty responses": [empty_share(sums["zn-fast"]), empty_share(sums["Geant4"])],
 }
-print(f"{'':32}{'zn-fast':>8}{'floor':>8}")
-for name, (value, lowest) in figures.items():
-    print(f"{name:32}{value:8.3f}{lowest:8.3f}")
-print(f"dispersion, where 1 is right: {dispersion(sums['Geant4'], sums['zn-fast']):.3f}")
+print(f"{'':24}{'zn-fast':>8}{'floor':>8}")
+for name, (value, floor) in figures.items():
+    print(f"{name:24}{value:8.3f}{floor:8.3f}")
+print(f"dispersion: {dispersion(sums['Geant4'], sums['zn-fast']):.3f}")
 
 # %% [markdown]
-# How to read this:
+# The first three figures are in photons. How to read them:
 #
 # - **Wasserstein distance, CRPS:** the model is as near to Geant4 as Geant4 is to itself if the two columns agree
 #   within their errors, which are about 10 %.
 # - **Mean absolute error:** do not use it alone. A model that always gives the median response is below the floor.
-# - **Dispersion:** the spread of the photon sum over repeats, relative to Geant4's. Five showers of each particle leave
-#   it uncertain by 15 %.
+# - **Dispersion:** the spread of the photon sum over repeats, relative to Geant4's: 1 is right. Five showers of
+#   each particle leave it uncertain by 15 %.
 # - **Share of empty responses:** some particles decay on the way or leave the block without light.
 
 # %% [markdown]

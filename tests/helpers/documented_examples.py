@@ -1,4 +1,4 @@
-"""The blocks of a Markdown file that can run, for `integration/test_documented_examples.py`."""
+"""The blocks of Markdown pages that can run, for `integration/project/test_documented_examples.py`."""
 
 import os
 import re
@@ -42,14 +42,23 @@ def blocks_of(document: str) -> list[Block]:
 
 
 class Session:
-    """Runs blocks one after the other in a folder, as a reader would; a block that serves replaces the last server."""
+    """Runs blocks one after the other, as a reader would.
+
+    Each page has a folder of its own. A block that serves replaces the last server, unless the same command started it.
+    """
 
     def __init__(self, folder: Path):
-        self._folder = folder / "work"
-        self._folder.mkdir()
+        self._root = folder
+        self._folder = folder
         self._ports = {port: str(_free_port()) for port in PORTS}
         self._environment = _environment(folder / "bin")
         self._server: subprocess.Popen[str] | None = None
+        self._served = ""
+
+    def open_page(self, name: str) -> None:
+        """Run the next blocks in a new folder of this name."""
+        self._folder = self._root / name
+        self._folder.mkdir()
 
     def run(self, block: Block) -> str:
         """What a block prints; "" for one that needs a program that is not here."""
@@ -57,7 +66,10 @@ class Session:
             return ""
         text = re.sub(rf"\b({'|'.join(PORTS)})\b", lambda found: self._ports[found[1]], block.text)
         if block.serves:
+            if block.text == self._served:
+                return ""
             self.stop()
+            self._served = block.text
             before, serve = re.split(r"^(?=zdc serve)", text, maxsplit=1, flags=re.MULTILINE)
             ports = ["--http-port", self._ports["8000"], "--grpc-port", self._ports["8001"]]
             self._check(block, ["bash", "-euo", "pipefail", "-c", before])
@@ -73,7 +85,7 @@ class Session:
             self._server.terminate()
             _, errors = self._server.communicate(timeout=TIMEOUT)
             assert self._server.returncode == 0, errors
-            self._server = None
+            self._server, self._served = None, ""
 
     def _check(self, block: Block, command: list[str]) -> str:
         done = subprocess.run(

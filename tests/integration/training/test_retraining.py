@@ -1,4 +1,4 @@
-"""From the ALICE collaboration's files to a served model, by the README's own commands, in a folder of its own."""
+"""From the ALICE collaboration's files to a served model, by the documented commands, in a folder of its own."""
 
 import json
 import re
@@ -23,7 +23,7 @@ from zdc_training.cli import main
 from zdc_training.runs.provenance import read_provenance
 from zdc_training.runs.run import Run
 
-README = Path(__file__).parents[3] / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "own-showers.md"
 COLUMNS = ["Energy", "Vx", "Vy", "Vz", "Px", "Py", "Pz", "mass", "charge", "pdg"]
 #: What makes a training of minutes one of seconds.
 TINY = {
@@ -38,10 +38,10 @@ TINY = {
 
 
 def commands() -> list[list[str]]:
-    """The README's commands on own showers, as words without their folder."""
-    block = README.read_text().split("to a served model:\n\n")[1].split("\n\n")[0]
+    """The page's commands on own showers, as words."""
+    block = PAGE.read_text().split("to a served model:\n\n")[1].split("\n\n")[0]
     lines = [re.sub(r"\s+#.*", "", line).strip() for line in block.splitlines()]
-    return [shlex.split(line.removeprefix(".venv/bin/")) for line in lines]
+    return [shlex.split(line) for line in lines]
 
 
 def run_command(words: list[str]) -> None:
