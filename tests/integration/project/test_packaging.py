@@ -109,7 +109,7 @@ def test_the_wheel_holds_all_packages_the_models_and_nothing_else(wheel: Path) -
         "zdc_training/configs/smoke.toml",
         f"zdc_service/models/{SHIPPED_MODEL}/1/{GRAPH_FILE}",
     }
-    assert about == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
+    assert about == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE", "licenses/NOTICE"}
 
 
 def test_an_editable_install_copies_nothing(tmp_path: Path) -> None:
