@@ -1,1 +1,1 @@
-"""Who may call: certificates, bearer tokens, and where a server may listen without them."""
+"""Access control: TLS certificates, bearer tokens, and the addresses on which a server may listen without them."""

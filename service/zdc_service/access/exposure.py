@@ -1,4 +1,4 @@
-"""Where a server may listen without TLS and tokens."""
+"""Checks the addresses on which a server listens without TLS or tokens."""
 
 import logging
 
@@ -11,11 +11,12 @@ log = logging.getLogger(__name__)
 
 
 def check_exposure(settings: ServerSettings) -> None:
-    """Take care that a server which others can reach is not open to everybody by mistake.
+    """Refuse a server that other machines can reach, and that has neither TLS nor tokens by mistake.
 
     Raises
     ------
-    ConfigError : it would listen beyond this machine with neither TLS nor tokens, and nobody said so.
+    ConfigError : the server would listen on other addresses than localhost with neither TLS nor tokens, and without
+        ``--insecure``.
     """
     _warn_of_management(settings)
     if resolves_to_loopback(settings.host):
@@ -26,15 +27,15 @@ def check_exposure(settings: ServerSettings) -> None:
     if encrypted and authenticated:
         return
     if encrypted:
-        log.warning("%s without --token-files or --tls-client-ca: whoever reaches it may use it", here)
+        log.warning("%s without --token-files or --tls-client-ca: every client that reaches it can use it", here)
     elif authenticated:
-        log.warning("%s without --tls-certificate: tokens and particles travel in clear text", here)
+        log.warning("%s without --tls-certificate: tokens and particles are sent unencrypted", here)
     elif settings.insecure:
-        log.warning("%s without TLS and tokens (--insecure): whoever reaches it may use it and listen in", here)
+        log.warning("%s without TLS and tokens (--insecure): every client can use it, and requests can be read", here)
     else:
         raise ConfigError(
             f"{here} and has neither TLS nor tokens; give --tls-certificate and --tls-key, and --token-files or "
-            "--tls-client-ca, or --insecure where the network itself keeps others away"
+            "--tls-client-ca; or give --insecure if the network itself protects the server"
         )
 
 
@@ -43,7 +44,7 @@ def _warn_of_management(settings: ServerSettings) -> None:
     if settings.management_port is not None and not resolves_to_loopback(host):
         option = "--management-host" if settings.management_host else "--management-port without --management-host"
         log.warning(
-            "%s (%s) is reachable from other machines: every caller reads probes and /metrics there, in clear text",
+            "%s (%s) is reachable from other machines: every client can read probes and /metrics there, unencrypted",
             option,
             host,
         )

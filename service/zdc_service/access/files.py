@@ -1,19 +1,19 @@
-"""Files that are read again when they change."""
+"""Detects changes of files that a running server must read again."""
 
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
-#: Seconds between two looks at the files.
+#: Seconds between two checks of the files.
 _INTERVAL = 1.0
 
 _Signature = tuple[tuple[int, int, int] | None, ...]
 
 
 class WatchedFiles:
-    """Tells whether files are other than they were; costs a call per second at most, on whatever thread asks.
+    """Tells whether files have changed; checks them at most once per second, on the calling thread.
 
-    Kubernetes replaces a secret by turning a link to another folder, hence inodes beside times.
+    Inodes are compared too, because Kubernetes updates a secret by pointing a link to another folder.
     """
 
     def __init__(self, paths: Sequence[Path]):
@@ -22,11 +22,11 @@ class WatchedFiles:
         self._next_look = time.monotonic() + _INTERVAL
 
     def signature(self) -> _Signature:
-        """What changes with the files; None stands for one that is not there."""
+        """Inode, time and size of each file; None for a file that does not exist."""
         return tuple(_signature(path) for path in self._paths)
 
     def changed(self) -> bool:
-        """Whether the files are other than at the last call that said so; looks once a second."""
+        """Whether the files have changed since the last call that returned True."""
         now = time.monotonic()
         if now < self._next_look:
             return False

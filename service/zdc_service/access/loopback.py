@@ -1,11 +1,11 @@
-"""Whether an address or a name is that of this machine alone."""
+"""Tests whether an address or a host name is reachable only from this machine."""
 
 import ipaddress
 import socket
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is a loopback address or ``localhost``; asks no name server.
+    """Whether a host is a loopback address or ``localhost``, without a DNS query.
 
     Parameters
     ----------
@@ -18,12 +18,12 @@ def is_loopback(host: str) -> bool:
 
 
 def is_localhost(name: str) -> bool:
-    """Whether a name, in lower case, means this machine by itself (RFC 6761, section 6.3)."""
+    """Whether a name in lower case is a special name of this machine (RFC 6761, section 6.3)."""
     return name == "localhost" or name.endswith(".localhost")
 
 
 def resolves_to_loopback(host: str) -> bool:
-    """Whether all addresses of a host are loopback addresses; asks the resolver, and is False without an answer."""
+    """Whether all addresses of a host are loopback addresses; False if its name cannot be resolved."""
     try:
         found = socket.getaddrinfo(host, None)
     except OSError:

@@ -1,4 +1,4 @@
-"""Certificates: the server's for both protocols, whose it takes from callers (mutual TLS), and reading them."""
+"""TLS: the server's certificate for both protocols, and the authorities of client certificates (mutual TLS)."""
 
 import logging
 import ssl
@@ -14,13 +14,13 @@ from zdc_service.access.files import WatchedFiles
 
 log = logging.getLogger(__name__)
 
-#: What OpenSSL calls a key that is not the certificate's, for keys of one kind and of two.
+#: OpenSSL's reasons if a key does not belong to the certificate.
 _NOT_ITS_KEY = {"KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED"}
 
 
 @dataclass(frozen=True)
 class _Loaded:
-    """One state of the files."""
+    """The configurations made from one state of the files."""
 
     context: ssl.SSLContext
     configuration: grpc.ServerCertificateConfiguration
@@ -28,11 +28,10 @@ class _Loaded:
 
 
 class _NewestContext(ssl.SSLContext):
-    """Stands for the newest context of some certificates whenever a connection begins.
+    """Uses the newest context of some certificates for each new connection.
 
-    A context that a connection switches to in its handshake would be too late: OpenSSL resumes sessions of the context
-    with which the connection began, and does not look at the caller's certificate again. A new context knows no old
-    sessions.
+    It would be too late to switch the context during the handshake: OpenSSL resumes sessions of the context with which
+    the connection began, and does not check the client's certificate again. A new context has no old sessions.
     """
 
     def __new__(cls, _certificates: "Certificates") -> Self:
@@ -42,44 +41,44 @@ class _NewestContext(ssl.SSLContext):
         self._certificates = certificates
 
     def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
-        """As the newest context does; what event loops call."""
+        """Called by event loops for each connection; uses the newest context."""
         return self._certificates.newest().wrap_bio(*arguments, **options)
 
 
 class Certificates:
-    """A certificate and its key, read again when the files change; connections that stand keep what they have.
+    """A certificate and its key, which are read again when the files change. Open connections keep the old ones.
 
     Attributes
     ----------
-    context : For HTTP listeners.
+    context : TLS context for HTTP servers.
     """
 
     def __init__(self, certificate: Path, key: Path, client_ca: Path | None = None):
-        """Read and try the files.
+        """Read the files and test them.
 
         Raises
         ------
-        ConfigError : a file is missing or no PEM, the key is not the certificate's, or the certificate is expired, not
-            yet valid or not for servers.
+        ConfigError : a file is missing or not a PEM file, the key does not belong to the certificate, or the
+            certificate has expired, is not valid yet or is not for servers.
         """
         self._certificate, self._key, self._client_ca = certificate, key, client_ca
         self._watched = WatchedFiles([path for path in (certificate, key, client_ca) if path is not None])
-        self._lock = threading.Lock()  # HTTP asks on the event loop, gRPC on threads of its own
+        self._lock = threading.Lock()  # HTTP uses the event loop's thread, gRPC its own threads
         self._loaded = self._load()
         self._given_to_grpc = self._loaded
         self.context: ssl.SSLContext = _NewestContext(self)
         log.info("TLS with %s, valid until %s", certificate, self._loaded.valid_until)
 
     def grpc_credentials(self) -> grpc.ServerCredentials:
-        """For gRPC ports."""
+        """The credentials for gRPC servers."""
         return grpc.dynamic_ssl_server_credentials(
             self._loaded.configuration,
-            self._newest_for_grpc,  # type: ignore[arg-type]  # None, which the stubs do not know, keeps what is there
+            self._newest_for_grpc,  # type: ignore[arg-type]  # None (not in the stubs) keeps the configuration
             require_client_authentication=self._client_ca is not None,
         )
 
     def newest(self) -> ssl.SSLContext:
-        """Of the files as they are now."""
+        """The context for the current files."""
         return self._newest().context
 
     def _newest_for_grpc(self) -> grpc.ServerCertificateConfiguration | None:
@@ -94,9 +93,9 @@ class Certificates:
             if self._watched.changed():
                 try:
                     self._loaded = self._load()
-                    log.info("TLS with %s as changed, valid until %s", self._certificate, self._loaded.valid_until)
+                    log.info("TLS with the new %s, valid until %s", self._certificate, self._loaded.valid_until)
                 except ConfigError as error:
-                    log.error("%s; the certificate read before stays in use", error)
+                    log.error("%s; the previous certificate stays in use", error)
             return self._loaded
 
     def _load(self) -> _Loaded:
@@ -110,7 +109,7 @@ class Certificates:
         if self._client_ca is not None:
             authorities = read_pem(self._client_ca)
             context.verify_mode = ssl.CERT_REQUIRED
-            context.options |= ssl.OP_NO_TICKET  # tickets are renewed for ever, also after the certificate has expired
+            context.options |= ssl.OP_NO_TICKET  # tickets could be renewed even after the certificate has expired
             context.num_tickets = 0
             trust(context, self._client_ca)
         if self._watched.signature() != before:
@@ -122,37 +121,40 @@ class Certificates:
 
 
 def trust(context: ssl.SSLContext, authorities: Path) -> None:
-    """Take certificates signed by one of a PEM file's authorities; raises ConfigError where there are none."""
+    """Accept certificates signed by an authority in a PEM file; raises ConfigError if the file has none."""
     try:
         context.load_verify_locations(cadata=read_pem(authorities).decode("ascii"))
     except (ssl.SSLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"TLS authorities {authorities}: no PEM file of certificates") from error
+        raise ConfigError(f"TLS authorities {authorities}: not a PEM file of certificates") from error
 
 
 def identify(context: ssl.SSLContext, certificate: Path, key: Path) -> None:
-    """Show a certificate to the other side.
+    """Use a certificate and its key for this side of connections.
 
     Raises
     ------
-    ConfigError : a file is missing or no PEM, or the key is not the certificate's.
+    ConfigError : a file is missing or not a PEM file, or the key does not belong to the certificate.
     """
     for path in (certificate, key):
         read_pem(path)
     try:
-        context.load_cert_chain(certificate, key, password=lambda: "")  # rather than a question on the terminal
+        context.load_cert_chain(certificate, key, password=lambda: "")  # else OpenSSL asks on the terminal
     except ssl.SSLError as error:
         if error.reason in _NOT_ITS_KEY:
-            raise ConfigError(f"TLS key {key} is not that of the certificate {certificate}") from error
+            raise ConfigError(f"TLS key {key} does not belong to the certificate {certificate}") from error
         raise ConfigError(
-            f"TLS certificate {certificate} or key {key}: no PEM file, or the key has a passphrase ({error})"
+            f"TLS certificate {certificate} or key {key}: not a PEM file, or the key has a passphrase ({error})"
         ) from error
 
 
 def _try(server: ssl.SSLContext, certificate: Path, pem: bytes) -> str:
-    """Shake hands with ourselves, since no public function tells when a certificate expires; until when it is valid."""
+    """Test the certificate in a handshake with a local client; returns the time of its expiry.
+
+    No public function of `ssl` tells when a certificate expires.
+    """
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.check_hostname = False
-    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # what is in the file is trusted, whoever signed it
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # trust the certificate without its authority
     to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
     try:
         client.load_verify_locations(cadata=pem.decode("ascii"))
@@ -161,7 +163,7 @@ def _try(server: ssl.SSLContext, certificate: Path, pem: bytes) -> str:
         for side in (caller, called, caller, called):
             try:
                 side.do_handshake()
-            except ssl.SSLWantReadError:  # waits for the other side
+            except ssl.SSLWantReadError:  # this side waits for the other one
                 continue
         found = caller.getpeercert()
     except ssl.SSLCertVerificationError as error:
@@ -172,7 +174,7 @@ def _try(server: ssl.SSLContext, certificate: Path, pem: bytes) -> str:
 
 
 def read_pem(path: Path) -> bytes:
-    """What is in a file; raises ConfigError where it cannot be read."""
+    """The content of a file; raises ConfigError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:

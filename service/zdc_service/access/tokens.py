@@ -16,53 +16,53 @@ log = logging.getLogger(__name__)
 
 #: Characters that RFC 6750 allows.
 _TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
-#: Fewer can be guessed.
+#: Minimum length; shorter tokens can be brute-forced.
 _LEAST_CHARACTERS = 16
-_REMEDY = "write one token a line, e.g. of `openssl rand -hex 32`"
+_REMEDY = "write one token per line, e.g. from `openssl rand -hex 32`"
 
 
 class Tokens:
-    """Knows the tokens of its files, and reads them again when they change.
+    """Checks tokens against those in some files, which are read again when they change.
 
-    What is kept are SHA-256 digests, and each is compared in constant time: neither the length of a token nor the
-    number of characters that are right shows in the time an answer takes.
+    Only SHA-256 digests are kept, and they are compared in constant time: the time of an answer reveals neither the
+    length of a token nor the number of correct characters.
     """
 
     def __init__(self, paths: Sequence[Path]):
-        """Read the files; raises ConfigError where one cannot be read, has no token or one that is none."""
+        """Read the files; raises ConfigError if one cannot be read, has no token or has an invalid line."""
         self._paths = paths
         self._watched = WatchedFiles(paths)
         self._digests = _read(paths)
 
     def check(self, authorization: str | bytes | None) -> None:
-        """Let a caller pass whose ``Authorization`` header holds a known token.
+        """Check the value of an ``Authorization`` header.
 
         Raises
         ------
-        UnauthenticatedError : it does not.
+        UnauthenticatedError : the header is missing or has no valid token.
         """
         if self._watched.changed():
             self._read_again()
         if authorization is None:
-            raise UnauthenticatedError("this server takes callers with a token; send Authorization: Bearer <token>")
+            raise UnauthenticatedError("this server needs a token; send Authorization: Bearer <token>")
         raw = authorization.encode() if isinstance(authorization, str) else authorization
         scheme, _, token = raw.partition(b" ")
         if scheme.lower() != b"bearer":
-            raise UnauthenticatedError("Authorization must be of the form Bearer <token>")
+            raise UnauthenticatedError("Authorization must have the form Bearer <token>")
         digest = hashlib.sha256(token.strip()).digest()
         known = False
-        for other in self._digests:  # to the end, so that the time does not tell which one it was
+        for other in self._digests:  # compare all, so that the time does not reveal which token matched
             known |= hmac.compare_digest(digest, other)
         if not known:
-            raise UnauthenticatedError("the token is not one that this server knows; it may have been replaced")
+            raise UnauthenticatedError("this server does not know the token; it may have been replaced")
 
     def _read_again(self) -> None:
         try:
             self._digests = _read(self._paths)
         except ConfigError as error:
-            log.error("%s; the tokens read before stay valid", error)
+            log.error("%s; the previous tokens stay valid", error)
         else:
-            log.info("read %d tokens again", len(self._digests))
+            log.info("read the changed token files: %s", counted(len(self._digests), "token"))
 
 
 def _read(paths: Sequence[Path]) -> tuple[bytes, ...]:
@@ -70,11 +70,11 @@ def _read(paths: Sequence[Path]) -> tuple[bytes, ...]:
 
 
 def read_tokens(path: Path) -> list[str]:
-    """The tokens of one file: one a line; ``#`` starts a comment, at the start of a line or after a space.
+    """The tokens of a file: one per line; ``#`` at the start of a line or after a space starts a comment.
 
     Raises
     ------
-    ConfigError : it cannot be read, has no token, or a line is none. A token itself is never repeated.
+    ConfigError : the file cannot be read, has no token, or has an invalid line. The message never contains a token.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -87,11 +87,11 @@ def read_tokens(path: Path) -> list[str]:
         if not token:
             continue
         if not _TOKEN.fullmatch(token):
-            raise ConfigError(f"token file {path}: line {number} is no token (letters, digits, -._~+/=); {_REMEDY}")
+            raise ConfigError(f"token file {path}: line {number} is not a token (letters, digits, -._~+/=); {_REMEDY}")
         if len(token) < _LEAST_CHARACTERS:
             raise ConfigError(
-                f"token file {path}: line {number} has {counted(len(token), 'character')}, "
-                f"fewer than {_LEAST_CHARACTERS} can be guessed; {_REMEDY}"
+                f"token file {path}: line {number} has {counted(len(token), 'character')}, but a token needs at least "
+                f"{_LEAST_CHARACTERS}, because shorter tokens can be brute-forced; {_REMEDY}"
             )
         tokens.append(token)
     if not tokens:

@@ -1,1 +1,1 @@
-"""Models in memory: found, loaded, warmed up, run by onnxruntime on a CPU or a GPU."""
+"""Finds, loads, warms up and runs models with onnxruntime, on a CPU or a GPU."""

@@ -1,10 +1,10 @@
-"""Runs of a session on an NVIDIA GPU: padded batch sizes, bound buffers, CUDA graphs.
+"""Runs a session on an NVIDIA GPU with padded batch sizes, bound buffers and CUDA graphs.
 
-After onnxruntime's pages "CUDA Execution Provider" and "I/O Binding". A CUDA graph replays a recorded run: its shapes
-and the addresses of its inputs and outputs are fixed, so batches are padded to a few sizes, each with buffers of its
-own on the GPU. onnxruntime keeps the recordings per thread (``PerThreadContext``), so one thread makes all runs.
+See "CUDA Execution Provider" and "I/O Binding" in onnxruntime's documentation. A CUDA graph replays a recorded run. The
+shapes and addresses of its inputs and outputs are fixed, so batches are padded to a few sizes, each with its own
+buffers on the GPU. onnxruntime keeps the recordings per thread (``PerThreadContext``), so one thread makes all runs.
 
-Tested on a CPU are the padding, the buffers and the thread; tests/gpu holds what needs a GPU.
+The padding, the buffers and the thread are tested on a CPU; tests/gpu has the tests that need a GPU.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,46 +18,46 @@ Feeds = Mapping[str, NDArray[np.generic]]
 
 _SIZES = (1, 8, 64, 256)
 _TYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64}
-#: onnxruntime allocates in the first two runs of a size and records the third at the latest.
+#: onnxruntime allocates memory in the first two runs of a size, and records the third run at the latest.
 _RUNS_TO_RECORD = 3
 
 
 def batch_sizes(max_rows: int) -> tuple[int, ...]:
-    """The numbers of rows that batches are padded to, ascending; the last is `max_rows`."""
+    """The numbers of rows to which batches are padded, ascending; the last one is `max_rows`."""
     return (*(size for size in _SIZES if size < max_rows), max_rows)
 
 
 def padded_size(rows: int, sizes: Sequence[int]) -> int:
-    """The smallest of the sizes that holds the rows; the largest where none does."""
+    """The smallest size with at least this many rows; the largest size if there is none."""
     return next((size for size in sizes if size >= rows), sizes[-1])
 
 
 class BoundRuns:
-    """Runs a session on inputs and outputs that stay where they are.
+    """Runs a session on input and output buffers with fixed addresses.
 
-    `run` may be called from several threads at once; they take turns.
+    `run` may be called from several threads at once; the calls run one after the other.
     """
 
     def __init__(self, session: Any, max_rows: int, device: str = "cuda"):
-        """Allocate the buffers and, where the session has CUDA graphs, record one for each size.
+        """Allocate the buffers; if the session uses CUDA graphs, record one for each size.
 
         Parameters
         ----------
-        session : An `onnxruntime.InferenceSession` whose tensors have a free first dimension only.
-        max_rows : Most rows of one run; larger batches are cut.
+        session : An `onnxruntime.InferenceSession`. Only the first dimension of its tensors may be dynamic.
+        max_rows : Maximum number of rows of one run; larger batches are split.
         device : ``cuda``, or ``cpu`` for tests.
         """
         self.sizes = batch_sizes(max_rows)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="gpu")
         self._buffers = {
             size: _Buffers(session, size, device, graph) for graph, size in enumerate(self.sizes, 1)
-        }  # graph 0 is onnxruntime's own
+        }  # onnxruntime uses graph 0 itself
         for buffers in self._buffers.values():
             for _ in range(_RUNS_TO_RECORD):
                 self._thread.submit(buffers.run, 1).result()
 
     def run(self, feeds: Feeds) -> NDArray[np.float32]:
-        """Output for N rows; the first dimension of every array is N."""
+        """The output for N rows; the first dimension of every input must be N."""
         return self._thread.submit(self._run, feeds).result()
 
     def _run(self, feeds: Feeds) -> NDArray[np.float32]:
@@ -74,7 +74,7 @@ class BoundRuns:
 
 
 class _Buffers:
-    """Inputs and output of one size, bound to a session."""
+    """Input and output buffers of one size, bound to a session."""
 
     def __init__(self, session: Any, size: int, device: str, graph: int):
         import onnxruntime as ort
@@ -96,7 +96,7 @@ class _Buffers:
         self._binding.bind_ortvalue_output(output.name, self._output)
 
     def fill(self, feeds: Feeds) -> None:
-        """Copy rows to the GPU; the last one fills what is left."""
+        """Copy rows to the GPU; the rest of the buffer is filled with copies of the last row."""
         for name, array in feeds.items():
             staged = self._staged[name]
             staged[: len(array)] = array
@@ -104,7 +104,7 @@ class _Buffers:
             self._inputs[name].update_inplace(staged)
 
     def run(self, rows: int) -> NDArray[np.float32]:
-        """The first rows of the output, in memory of their own."""
+        """Run the session; returns a copy of the first rows of the output."""
         self._session.run_with_iobinding(self._binding, self._options)
         found: NDArray[np.float32] = self._output.numpy()[:rows]
         return found.copy() if self._output_is_shared else found

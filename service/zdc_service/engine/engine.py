@@ -1,4 +1,4 @@
-"""Runs one model, checked against its card and golden file."""
+"""Runs one model, after checks against its card and golden file."""
 
 import io
 import logging
@@ -20,43 +20,43 @@ from zdc_service.telemetry.statistics import Statistics
 
 log = logging.getLogger(__name__)
 
-#: Rows of one call into onnxruntime on a CPU; bounds its scratch memory whatever the caller brings.
+#: Maximum number of rows of one call of onnxruntime on a CPU; limits its scratch memory.
 _MAX_RUN_ROWS = 256
 
-#: onnxruntime's element-wise kernels compute a tensor's last elements, those that fill no SIMD register, by other
-#: code than the rest, and some GEMM kernels treat a single row apart. Where a graph has a tensor with fewer than a
-#: register's numbers per row, the last bits of a row then depend on its place in the batch. Padding batches to a
-#: multiple of the register width removes that; these are the multiples tried, smallest first.
+#: onnxruntime's element-wise kernels use different code for the last elements of a tensor, which do not fill a SIMD
+#: register, and some GEMM kernels treat a single row differently. If a tensor of the graph has fewer numbers per row
+#: than a register, the last bits of a row then depend on its position in the batch. Padding batches to a multiple of
+#: the register width removes this dependence. These multiples are tried, the smallest first.
 _PADDINGS = (1, 2, 4, 8, 16)
 _PROBE_ROWS = 128
 _PROBE_SIZES = (2, 3, 5, 6, 7, 9, 13, 15, 16, 17, 31, 33, 65)
 
 
 class Engine:
-    """One model in one onnxruntime session, checked.
+    """One checked model in one onnxruntime session.
 
-    `run` may be called from several threads at once. On a CPU each call computes on the calling thread alone; on a
-    GPU they take turns.
+    `run` may be called from several threads at once. On a CPU each call computes only on the calling thread; on a GPU
+    the calls run one after the other.
 
     Attributes
     ----------
     card : The model's card.
-    provider : onnxruntime's name of what runs it.
-    max_batch_rows : Most rows that a batch for it should have.
-    row_multiple : Batches are padded to a multiple of this many rows, so that a row's bytes never depend on the
-        rows beside it. Measured on this machine when the model is loaded; not used on GPUs, where results agree
-        to a tolerance only.
-    row_seconds : Time of one row in a large batch; infinite until somebody has measured it.
-    statistics : What it has computed; filled in by those who run it.
+    provider : Name of the onnxruntime execution provider that runs the model.
+    max_batch_rows : Recommended maximum number of rows of a batch.
+    row_multiple : Batches are padded to a multiple of this many rows, so that a row's bytes never depend on the other
+        rows of the batch. It is measured on this machine when the model is loaded. It is not used on GPUs, where
+        results agree only within a tolerance.
+    row_seconds : Time per row in a large batch; infinite until it is measured (`warm_up`).
+    statistics : Statistics of the model; updated by the code that calls `run`.
     """
 
     def __init__(self, model: StoredModel, placement: Placement = ON_CPU):
-        """Load, check against card and golden file.
+        """Load a model and check it against its card and golden file.
 
         Raises
         ------
-        ModelError : the graph cannot be loaded, its tensors are not the card's, or its golden rates differ.
-        ConfigError : the provider cannot be had.
+        ModelError : the graph cannot be loaded, its tensors do not match the card, or its golden rates differ.
+        ConfigError : the execution provider is not available.
         """
         self.card: ModelCard = model.card
         self.provider = placement.provider
@@ -82,11 +82,11 @@ class Engine:
         ----------
         conditions : Shape (N, 9), float32, in the units of `zdc_detector.particles`.
         noise : Shape (N, noise dimension), float32.
-        pdg : Shape (N,), int64; only models that take it look at it.
+        pdg : Shape (N,), int64; used only by models with this input.
 
         Returns
         -------
-        Photons per fibre, float32, shape (N, rows, columns). A row's bytes depend on that row's input alone.
+        Photons per fibre, float32, shape (N, rows, columns). On a CPU, a row's bytes depend only on that row's input.
         """
         feeds: Feeds = {"particles": conditions, "noise": noise}
         if self.card.takes_pdg:
@@ -108,7 +108,7 @@ class Engine:
         return rates[:n]
 
     def check_golden(self, golden: bytes) -> None:
-        """Compare with the content of a golden file; raises ModelError if they differ."""
+        """Compare the model with the content of a golden file; raises ModelError if they differ."""
         self._check_golden(self._golden(golden))
 
     def _check_signature(self) -> None:
@@ -125,10 +125,12 @@ class Engine:
         ):
             have = {tensor.name: (tensor.type, list(tensor.shape[1:])) for tensor in found}
             if have != wanted:
-                raise ModelError(f"{self._where / GRAPH_FILE}: {what} are {have}, the card asks for {wanted}")
+                raise ModelError(f"{self._where / GRAPH_FILE}: {what} are {have}, but the card needs {wanted}")
             fixed = [tensor.name for tensor in found if isinstance(tensor.shape[0], int)]
             if fixed:
-                raise ModelError(f"{self._where / GRAPH_FILE}: {fixed} have a fixed batch size; export it dynamic")
+                raise ModelError(
+                    f"{self._where / GRAPH_FILE}: {fixed} have a fixed batch size; export them with a dynamic one"
+                )
 
     def _golden(self, content: bytes) -> dict[str, NDArray[np.generic]]:
         path = self._where / GOLDEN_FILE
@@ -136,8 +138,8 @@ class Engine:
         try:
             with np.load(io.BytesIO(content), allow_pickle=False) as golden:
                 arrays = {name: golden[name] for name in names}
-        except Exception as error:  # numpy, zipfile and zlib have a dozen kinds for a damaged file
-            raise ModelError(f"{path}: cannot be read: {error}; it holds {', '.join(sorted(names))}") from error
+        except Exception as error:  # for a damaged file, numpy, zipfile and zlib raise a dozen types
+            raise ModelError(f"{path}: cannot be read: {error}; it must have {', '.join(sorted(names))}") from error
         arrays.setdefault("pdg", np.zeros(len(arrays["particles"]), dtype=np.int64))
         return arrays
 
@@ -147,14 +149,14 @@ class Engine:
             expected = golden["rates"].astype(np.float64)
             found = self._run_golden(golden, np.arange(len(expected)))
         except Exception as error:
-            raise ModelError(f"{path}: the graph does not run on it: {error}") from error
+            raise ModelError(f"{path}: the graph cannot run on its particles: {error}") from error
         if found.shape != expected.shape or not expected.size:
-            raise ModelError(f"{path}: rates have shape {expected.shape}, the graph gives {found.shape}")
+            raise ModelError(f"{path}: rates have shape {expected.shape}, but those of the graph have {found.shape}")
         off = float(np.max(np.abs(found - expected)) / max(float(np.max(np.abs(expected))), 1e-12))
         if not off <= GOLDEN_TOLERANCE:
             raise ModelError(
                 f"{path}: the graph's rates differ by {off:.3g} of the largest pixel (allowed {GOLDEN_TOLERANCE:g}); "
-                "graph and golden file are not of one export, or this machine computes it wrongly"
+                "either graph and golden file come from different exports, or this machine computes the graph wrongly"
             )
 
     def _run_golden(self, golden: dict[str, NDArray[np.generic]], rows: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -165,11 +167,11 @@ class Engine:
         )
 
     def _find_row_multiple(self, golden: dict[str, NDArray[np.generic]]) -> int:
-        """The smallest padding with which rows keep their bytes in batches of any size, by trying."""
+        """The smallest multiple of rows with which a row has the same bytes in batches of any size, found by trying."""
         rng = np.random.default_rng(0)
         rows = np.arange(_PROBE_ROWS) % len(golden["rates"])
         probe = {name: golden[name][rows] for name in ("particles", "noise", "pdg")}
-        # Golden rows repeat; a per mille makes every probe row another number without leaving the trained range.
+        # Golden rows are repeated; changes of up to 0.1 % make every row different, within the trained range.
         probe["particles"] = probe["particles"].astype(np.float64) * (1 + 1e-3 * rng.random(probe["particles"].shape))
         for multiple in _PADDINGS:
             self.row_multiple = multiple
@@ -178,27 +180,27 @@ class Engine:
             if all(np.array_equal(self._run_golden(probe, part), together[part]) for part in parts):
                 if multiple > 1:
                     log.warning(
-                        "%s: batches are padded to a multiple of %d rows to keep results independent of batches; "
-                        "requests of single particles pay for it",
+                        "%s: batches are padded to a multiple of %d rows, so that results do not depend on batches; "
+                        "this makes requests of single particles slower",
                         self._where,
                         multiple,
                     )
                 return multiple
         raise ModelError(
-            f"{self._where / GRAPH_FILE}: a row's result depends on the rows beside it even in batches padded to "
-            f"{_PADDINGS[-1]} rows; the graph must treat every row alone"
+            f"{self._where / GRAPH_FILE}: a row's result depends on the other rows of its batch, even if batches are "
+            f"padded to {_PADDINGS[-1]} rows; the graph must compute every row independently"
         )
 
 
 def _open(model: StoredModel, placement: Placement) -> Any:
-    """The session; without CUDA graphs where this graph cannot have them, and a line in the log."""
+    """Open a session; if the graph does not support CUDA graphs, open it without them and log a warning."""
     try:
         return open_session(model, placement)
     except ModelError as error:
         if placement.provider != CUDA or not placement.cuda_graphs:
             raise
         session = open_session(model, replace(placement, cuda_graphs=False))
-        log.warning("%s: runs without CUDA graphs: %s", model.folder, error)
+        log.warning("%s: the model runs without CUDA graphs: %s", model.folder, error)
         return session
 
 
@@ -210,7 +212,7 @@ def _pad(array: NDArray[np.generic], rows: int) -> NDArray[np.generic]:
 
 
 def _blocks(sizes: Iterable[int]) -> list[NDArray[np.intp]]:
-    """Consecutive blocks of these sizes among the probe's rows, again from the first where they run out."""
+    """Consecutive blocks of these sizes among the probe's rows; starts again at row 0 when the rows are used up."""
     blocks, at = [], 0
     for size in sizes:
         at = at if at + size <= _PROBE_ROWS else 0

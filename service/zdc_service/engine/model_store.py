@@ -10,7 +10,7 @@ from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, NAME_PATTERN, 
 
 from zdc_service.engine.onnx_weights import check_self_contained
 
-#: Of the files of a version; changes whenever one of them does.
+#: Fingerprint of the files of a version; it changes whenever a file changes.
 Fingerprint = tuple[tuple[int, ...] | None, ...]
 
 _NAME, _VERSION = re.compile(NAME_PATTERN), re.compile("[1-9][0-9]*")
@@ -18,14 +18,14 @@ _NAME, _VERSION = re.compile(NAME_PATTERN), re.compile("[1-9][0-9]*")
 
 @dataclass(frozen=True)
 class StoredModel:
-    """One version of a model as it was on disk, each file read once: what is checked is what is loaded.
+    """The files of one version of a model. Each file is read only once, so that the checked bytes are the loaded ones.
 
     Attributes
     ----------
-    card : Its card.
-    folder : Where it was.
-    graph : The graph, whose hash is the card's.
-    golden : The golden file.
+    card : The model's card.
+    folder : The folder of the version.
+    graph : Content of the graph file; its hash is the one in the card.
+    golden : Content of the golden file.
     """
 
     card: ModelCard
@@ -35,7 +35,7 @@ class StoredModel:
 
 
 def shipped_models() -> Path | None:
-    """The models inside the installed package, else those of the checkout, else None."""
+    """Folder of the models in the installed package, else in the checkout; None if there is none."""
     packaged = Path(str(resources.files("zdc_service"))) / "models"
     checkout = Path(__file__).resolve().parents[3] / "models"
     for folder in (packaged, checkout):
@@ -45,7 +45,7 @@ def shipped_models() -> Path | None:
 
 
 def models_folder(folder: Path | None) -> Path:
-    """The folder of models; None is the shipped ones.
+    """The folder of models; None means the shipped models.
 
     Raises
     ------
@@ -53,14 +53,14 @@ def models_folder(folder: Path | None) -> Path:
     """
     chosen = folder if folder is not None else shipped_models()
     if chosen is None:
-        raise ConfigError("no model is installed with this package; name a folder of models with --models")
+        raise ConfigError("no model is installed with this package; give a folder of models with --models")
     if not chosen.is_dir():
         raise ConfigError(f"--models {chosen}: no such folder")
     return chosen
 
 
 def version_folders(folder: Path) -> dict[str, dict[int, Path]]:
-    """Folders of versions by model and number; other names, such as a copy's temporary ones, are passed over.
+    """Folders of versions, by model and number; other names, such as temporary ones of a copy, are ignored.
 
     Raises
     ------
@@ -75,7 +75,7 @@ def version_folders(folder: Path) -> dict[str, dict[int, Path]]:
 
 
 def versions_with_card(folder: Path) -> dict[str, dict[int, Path]]:
-    """Folders of the versions that have a card, by model and number; none of their files is read.
+    """Folders of the versions that have a card, by model and number; reads no file.
 
     Raises
     ------
@@ -93,12 +93,12 @@ def versions_with_card(folder: Path) -> dict[str, dict[int, Path]]:
 
 
 def read_model(path: Path) -> StoredModel:
-    """The version in a folder.
+    """Read the version of a model in a folder.
 
     Raises
     ------
-    ModelError : a file is missing or damaged, the graph is not the card's or keeps weights in other files, or the card
-        names another model than the folder.
+    ModelError : a file is missing or damaged, the graph does not have the card's hash or stores weights in other files,
+        or the card names another model than the folder.
     """
     card, graph = ModelCard.read_with_graph(path)
     if (path.parent.name, path.name) != (card.name, str(card.version)):
@@ -114,7 +114,7 @@ def read_model(path: Path) -> StoredModel:
 
 
 def fingerprint(path: Path) -> Fingerprint:
-    """What changes when a file of a version does: its place, size and times; None for a file that is not there."""
+    """Inode, size and times of each file of a version; None for a missing file."""
     marks: list[tuple[int, ...] | None] = []
     for name in (CARD_FILE, GRAPH_FILE, GOLDEN_FILE):
         try:

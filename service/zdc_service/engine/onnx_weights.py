@@ -1,7 +1,7 @@
-"""Finds what an ONNX graph keeps in other files, without the package onnx.
+"""Finds out whether an ONNX graph stores data in other files, without the package onnx.
 
-Such files are no part of the graph's hash. onnxruntime maps them into memory, and looks for them in the working
-directory as well: overwritten they give other physics, and truncated they end the process.
+The graph's hash does not cover such files. onnxruntime maps them into memory, and also searches the working directory
+for them: an overwritten file would change the physics, and a truncated file would crash the process.
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError, Message
 from zdc_common.errors import ModelError
 
-#: Every way from a model to its tensors, by the numbers of onnx.proto; fields that are not here are passed over.
+#: The fields that lead from a model to its tensors, by their numbers in onnx.proto; all other fields are ignored.
 _MESSAGES: dict[str, dict[int, str]] = {
     "Model": {7: "Graph", 20: "Training", 25: "Function"},
     "Training": {1: "Graph", 2: "Graph"},
@@ -23,24 +23,24 @@ _MESSAGES: dict[str, dict[int, str]] = {
     "SparseTensor": {1: "Tensor", 2: "Tensor"},
     "Tensor": {},
 }
-#: Fields that are no messages. A tensor has entries that name a file, and says where its data are: 0 is in the graph.
+#: Scalar fields. `external_data` of a tensor names a file; `data_location` is 0 if its data are in the graph.
 _SCALARS = {
     "Tensor": {"external_data": (13, "TYPE_BYTES"), "data_location": (14, "TYPE_INT32")},
     "Node": {"op_type": (4, "TYPE_BYTES")},
 }
-#: A node whose content, compiled for one device, may be a file as well.
+#: Type of nodes compiled for one device, whose content may also be in a file.
 _COMPILED = b"EPContext"
 
 
 def check_self_contained(graph: bytes, name: str) -> None:
-    """Raise ModelError if a graph has weights in other files, or is no ONNX graph; `name` is for the message."""
+    """Raise ModelError if a graph stores weights in other files, or is not an ONNX graph; `name` is for the message."""
     try:
         model = _model_class().FromString(graph)
     except DecodeError as error:
-        raise ModelError(f"{name}: is no ONNX graph; onnxruntime cannot load it") from error
+        raise ModelError(f"{name}: not an ONNX graph; export the model again") from error
     if any(_is_elsewhere(part) for part in _parts(model)):
         raise ModelError(
-            f"{name}: keeps weights in other files, which its hash does not cover; save it as one file "
+            f"{name}: stores weights in other files, which its hash does not cover; save it as one file "
             "(onnx.save without save_as_external_data, torch.onnx.export with external_data=False)"
         )
 
@@ -62,7 +62,7 @@ def _is_elsewhere(part: Any) -> bool:
 
 @cache
 def _model_class() -> Any:
-    """A message class with the fields above. All are repeated: a field that comes twice is seen twice."""
+    """A message class with the fields above. All fields are repeated, so that no occurrence of a field is lost."""
     field = descriptor_pb2.FieldDescriptorProto
     file = descriptor_pb2.FileDescriptorProto(name="zdc_onnx_weights.proto", package="zdc.onnx", syntax="proto3")
     for name, fields in _MESSAGES.items():

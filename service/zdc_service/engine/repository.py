@@ -1,4 +1,4 @@
-"""The models of a folder by name and version, loaded, swapped and unloaded while requests run."""
+"""Loads, replaces and unloads the models of a folder, by name and version, while requests run."""
 
 import logging
 import threading
@@ -27,7 +27,7 @@ from zdc_service.telemetry.instruments import Instruments
 
 log = logging.getLogger(__name__)
 
-#: Default among several models.
+#: The default model if there are several.
 SHIPPED_MODEL = "zn-fast"
 
 State = Literal["READY", "LOADING", "UNAVAILABLE"]
@@ -35,13 +35,13 @@ State = Literal["READY", "LOADING", "UNAVAILABLE"]
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """What has become of one version in the models folder; states and meanings are Triton's.
+    """State of one version in the models folder; the states are Triton's.
 
     Attributes
     ----------
-    name, version : As its folder is called.
-    state : ``READY`` where it answers requests, else ``LOADING`` or ``UNAVAILABLE``.
-    reason : Why it is unavailable, or, of one that is ready, why what now lies in its folder has not replaced it.
+    name, version : Name and version of the model.
+    state : ``READY`` if it answers requests, else ``LOADING`` or ``UNAVAILABLE``.
+    reason : Why the version is unavailable. If it is ready: why the files now in its folder have not replaced it.
     """
 
     name: str
@@ -52,13 +52,15 @@ class IndexEntry:
 
 @dataclass(frozen=True)
 class _Version:
-    """What is known of a version.
+    """State of a version.
 
     Attributes
     ----------
-    engine : What answers for it.
-    looked : Its files when they were last read.
-    doubtful : They were no model, but they had just changed: perhaps they were still being copied.
+    engine : The loaded engine, if any.
+    looked : Fingerprint of its files when they were last read.
+    doubtful : The files were invalid, but had just changed: perhaps they were still being copied.
+    loading : Whether the version is being loaded.
+    reason : Why the files were not loaded.
     """
 
     engine: Engine | None = None
@@ -68,7 +70,7 @@ class _Version:
     reason: str = ""
 
     def entry(self, name: str, number: int) -> IndexEntry:
-        """As others see it."""
+        """The entry of this version in the index."""
         state: State = "READY" if self.engine is not None else "LOADING" if self.loading else "UNAVAILABLE"
         return IndexEntry(name, number, state, self.reason)
 
@@ -79,14 +81,14 @@ _Table = TypeVar("_Table", bound=Mapping[int, object])
 
 
 class Repository:
-    """The models of one folder. Thread-safe; looking up never waits for a load.
+    """The models of one folder. Thread-safe; `get` never waits for a load.
 
-    A change replaces the whole table of a model at once, so that each request sees the model before or after it.
-    Requests hold their engine: what is replaced or unloaded finishes them and goes away with the last one.
+    A change replaces the whole table of a model at once, so that each request sees the model either before or after the
+    change. Requests keep a reference to their engine: a replaced or unloaded engine is deleted after its last request.
 
     Attributes
     ----------
-    default : The model of requests that name none.
+    default : Name of the model for requests that name none.
     """
 
     def __init__(
@@ -96,15 +98,15 @@ class Repository:
 
         Parameters
         ----------
-        folder : Holds ``<name>/<version>/``.
+        folder : Contains ``<name>/<version>/``.
         open_engine : Loads, checks and warms up one version, or raises ModelError.
-        default : None is the only model, or the shipped one.
-        instruments : Get the loaded models, and refusals.
+        default : Name of the default model; None: the only model, or the shipped one.
+        instruments : Report the loaded models and count refusals.
 
         Raises
         ------
-        ConfigError : `default` is not there, or is None and cannot be chosen.
-        ModelError : a model is not what its card says.
+        ConfigError : the folder does not have the default model.
+        ModelError : a model does not match its card.
         """
         self._folder = folder
         self._open_engine = open_engine
@@ -118,7 +120,7 @@ class Repository:
             default = next(iter(carded)) if len(carded) == 1 else SHIPPED_MODEL
         if default not in carded:
             raise ConfigError(
-                f"default model {default!r} is not among {sorted(carded)}; name one with --default-model "
+                f"default model {default!r} is not among {sorted(carded)}; choose one with --default-model "
                 "(zdc simulate: --model)"
             )
         self.default = default
@@ -129,11 +131,11 @@ class Repository:
         return iter([engine for versions in self._serving.values() for engine in versions.values()])
 
     def get(self, name: str | None = None, version: int | None = None) -> Engine:
-        """The engine of a model; no name is the default model, no version its newest.
+        """The engine of a model; by default the newest version of the default model.
 
         Raises
         ------
-        ModelNotFoundError : no such model or version; names those that are loaded.
+        ModelNotFoundError : no such model or version; the message names those that are loaded.
         """
         serving = self._serving
         chosen = name or self.default
@@ -147,7 +149,7 @@ class Repository:
         return versions[number]
 
     def index(self) -> list[IndexEntry]:
-        """All versions that lie in the folder or are loaded, by name and number; lists folders, reads no file."""
+        """All versions that are in the folder or loaded, by name and number; lists folders, but reads no file."""
         known = {name: dict(versions) for name, versions in self._versions.items()}
         with suppress(OSError):
             for name, folders in version_folders(self._folder).items():
@@ -157,25 +159,25 @@ class Repository:
         return [known[name][number].entry(name, number) for name in sorted(known) for number in sorted(known[name])]
 
     def load(self, name: str) -> None:
-        """Read all versions of a model again, check them, and replace what is loaded of it.
+        """Read all versions of a model again, check them, and replace the loaded versions.
 
         Raises
         ------
         ModelNotFoundError : the folder has no such model.
-        ModelError : a version is not what its card says, or has none; what was loaded stays.
+        ModelError : a version has no card or does not match it; the loaded versions stay.
         """
         with self._changing:
             folders = self._folders()
             if not folders.get(name):
                 names = ", ".join(other for other, numbers in folders.items() if numbers) or "none"
-                raise ModelNotFoundError(f"model {excerpt(name)} is not in the models folder; it has {names}")
+                raise ModelNotFoundError(f"model {excerpt(name)} is not in the models folder, which has {names}")
             self._update(name, folders[name], strict=True)
             self._unloaded -= {name}
 
     def unload(self, name: str) -> None:
-        """Answer no more requests for a model until `load`; those in flight are finished.
+        """Accept no more requests for a model until `load`; accepted requests are finished.
 
-        The default model may go too, as in Triton: requests that name no model then get ModelNotFoundError.
+        The default model can be unloaded too, as in Triton: requests that name no model then get ModelNotFoundError.
 
         Raises
         ------
@@ -188,23 +190,23 @@ class Repository:
             self._publish(name, dict.fromkeys(self._versions.get(name, {}), _UNLOADED))
 
     def refresh(self) -> None:
-        """Look into the folder: load what is new or changed, let go of what is no longer there.
+        """Check the folder: load new and changed versions, and unload versions that are no longer there.
 
-        A version that is no good is refused, and what was loaded of it stays. It is read again when its files
-        change, and once more if they had just changed, since they may have been half copied. Models that `unload`
-        took stay away.
+        An invalid version is refused, and its loaded engine stays. It is read again when its files change, and once
+        more if they had just changed, because the copy may have been incomplete. Models that were unloaded by `unload`
+        are not loaded again.
 
         Raises
         ------
-        ModelError : the folder cannot be read, or has no version of any model any more, as without the volume that is
-            to be mounted there; nothing changes.
+        ModelError : the folder cannot be read or has become empty, e.g. because a volume is not mounted; no model is
+            changed.
         """
         with self._changing:
             folders = self._folders()
             if self._serving and not any(folders.values()):
                 raise ModelError(
-                    f"{self._folder}: the models folder is empty; is its volume mounted? What was loaded answers on, "
-                    "until it is unloaded by name"
+                    f"{self._folder}: the models folder is empty; check that its volume is mounted. Loaded models stay "
+                    "in use until they are unloaded by name"
                 )
             for name in sorted(folders.keys() | self._versions.keys()):
                 numbers = folders.get(name, {})
@@ -220,7 +222,7 @@ class Repository:
             raise ModelError(f"{self._folder}: the models folder cannot be read: {error.strerror}") from error
 
     def _update(self, name: str, folders: Mapping[int, Path], strict: bool) -> None:
-        """Make a model's versions those of the folders; `strict`: all of them, read again, or raise ModelError."""
+        """Update a model's versions from its folders; with `strict`, read all again and raise the first error."""
         old = self._versions.get(name, {})
         new = {}
         for number, path in folders.items():
@@ -239,7 +241,13 @@ class Repository:
         self._publish(name, new)
 
     def _read(self, path: Path, loaded: Engine | None) -> Engine:
-        """The engine of a folder, or the loaded one where that is the same; raises ModelError or ConfigError."""
+        """Load the version in a folder; if its card is unchanged, keep the loaded engine.
+
+        Raises
+        ------
+        ModelError : the files are invalid.
+        ConfigError : the execution provider is not available.
+        """
         try:
             model = read_model(path)
             if loaded is None or loaded.card != model.card:
@@ -247,20 +255,20 @@ class Repository:
             loaded.check_golden(model.golden)
         except ZdcError:
             raise
-        except Exception as error:  # a file that went away meanwhile; a lack of memory
+        except Exception as error:  # e.g. a file was deleted in the meantime, or there is not enough memory
             raise ModelError(f"{path}: cannot be read: {error}") from error
         return loaded
 
     def _refused(self, name: str, number: int, version: _Version, found: Fingerprint, error: ZdcError) -> _Version:
         settled = version.looked == found
         if settled:
-            before = "; what was loaded before answers" if version.engine is not None else ""
+            before = "; the version loaded before stays in use" if version.engine is not None else ""
             log.warning("model %s version %d is refused: %s%s", name, number, error, before)
             self._instruments.model_refusals.labels(name).inc()
         return replace(version, looked=found, doubtful=not settled, reason=str(error))
 
     def _publish(self, name: str, versions: _Versions) -> None:
-        """Replace what is known of a model, and what answers for it."""
+        """Replace the versions of a model, and the engines that answer its requests."""
         before = self._serving.get(name, {})
         after = {number: version.engine for number, version in versions.items() if version.engine is not None}
         self._versions = _with(self._versions, name, versions)
@@ -277,33 +285,33 @@ class Repository:
 
 
 def open_repository(settings: EngineSettings, instruments: Instruments) -> Repository:
-    """The models of the settings' folder on the settings' device, warmed up.
+    """Load and warm up the models of the settings' folder on the settings' device.
 
     Raises
     ------
-    ConfigError : no model, no such default model, or a device that cannot be had.
-    ModelError : a model is not what its card says.
+    ConfigError : there is no model, no such default model, or the device is not available.
+    ModelError : a model does not match its card.
     """
     placement: Placement | None = None
 
     def open_engine(model: StoredModel) -> Engine:
         nonlocal placement
-        if placement is None:  # chosen with the first model, which is read once
+        if placement is None:  # choose it with the first model, so that its files are read only once
             placement = place(settings, model)
         try:
             engine = Engine(model, placement)
             warm_up(engine)
         except ZdcError:
             raise
-        except Exception as error:  # of onnxruntime, say for want of memory
-            raise ModelError(f"{model.folder}: does not run: {error}") from error
+        except Exception as error:  # of onnxruntime, e.g. not enough memory
+            raise ModelError(f"{model.folder}: the model cannot run: {error}") from error
         return engine
 
     return Repository(models_folder(settings.models), open_engine, settings.default_model, instruments)
 
 
 def _with(table: Mapping[str, _Table], name: str, value: _Table) -> Mapping[str, _Table]:
-    """A copy with another value for a name; an empty one leaves it out."""
+    """A copy of a table with another value for a name; an empty value removes the name."""
     rest = {other: old for other, old in table.items() if other != name}
     return {**rest, name: value} if value else rest
 

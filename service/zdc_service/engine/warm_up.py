@@ -1,4 +1,4 @@
-"""Makes an engine do once what its first requests would otherwise wait for."""
+"""Warms up an engine: does everything once for which its first requests would otherwise wait."""
 
 import time
 
@@ -12,7 +12,7 @@ from zdc_service.engine.engine import Engine
 
 
 def warm_up(engine: Engine) -> None:
-    """Run the smallest and the largest batch, for which onnxruntime allocates, and call every compiled kernel.
+    """Run the smallest and the largest batch, so that onnxruntime allocates memory, and call every compiled kernel.
 
     Sets `Engine.row_seconds`.
     """
@@ -35,7 +35,7 @@ def warm_up(engine: Engine) -> None:
 
 
 def _read_rows() -> None:
-    """What rows of numbers are read with: a body's bytes, which nobody may write to, and an array of an npy file."""
+    """Compile the kernel that reads rows of numbers, for read-only bytes of a body and for a writeable array."""
     from zdc_detector.kernels import split_rows
 
     rows = np.zeros((1, 1 + len(KINEMATICS)), dtype=np.float32)
@@ -45,7 +45,7 @@ def _read_rows() -> None:
 
 
 def _particles(engine: Engine, rows: int) -> Particles:
-    """A particle along the beam, in the middle of its trained energies."""
+    """Copies of one particle along the beam, with an energy in the middle of the trained range."""
     species = engine.card.ranges.species[0]
     columns = {"pdg": species.pdg, "px": 0.0, "py": 0.0, "pz": sum(species.energy) / 2}
     return Particles.from_columns({name: np.full(rows, value) for name, value in columns.items()})

@@ -1,4 +1,4 @@
-"""A thread that does something again and again."""
+"""A thread that calls a function at regular intervals."""
 
 import logging
 import threading
@@ -12,7 +12,7 @@ _PATIENCE_SECONDS = 2.0
 
 
 class Watcher:
-    """Calls `look` every so many seconds until it is stopped; logs what goes wrong, once while it stays the same."""
+    """Calls `look` at regular intervals until it is stopped; logs errors, but the same error only once in a row."""
 
     def __init__(self, look: Callable[[], None], seconds: float, name: str):
         self._look = look
@@ -22,11 +22,11 @@ class Watcher:
         self._thread.start()
 
     def stop(self) -> None:
-        """Call no more, and wait a while for a call under way; one that hangs is left to the end of the process."""
+        """Stop calling, and wait a short time for a call in progress; a hanging call ends with the process."""
         self._stopped.set()
         self._thread.join(_PATIENCE_SECONDS)
         if self._thread.is_alive():
-            log.warning("%s: a look is not over after %g s; not waiting for it", self._thread.name, _PATIENCE_SECONDS)
+            log.warning("%s: a check takes more than %g s; not waiting for it", self._thread.name, _PATIENCE_SECONDS)
 
     def _watch(self) -> None:
         told = ""

@@ -1,7 +1,7 @@
-"""Messages of gRPC's own protocols, health and reflection, and the descriptions of all services.
+"""Messages of gRPC's own protocols (health and reflection), and the descriptors of all services.
 
-They are in a pool of their own. protobuf's default pool takes a name once: a process that also imports `grpcio`'s
-packages of these protocols could not start. Those packages would besides need a newer protobuf than `tritonclient` has.
+They have their own descriptor pool. protobuf's default pool accepts each name only once, so a process that also imports
+`grpcio`'s packages of these protocols could not start. Those packages also need a newer protobuf than `tritonclient`.
 """
 
 from importlib.resources import files
@@ -14,7 +14,7 @@ from google.protobuf.message_factory import GetMessageClass
 from zdc_service.messages import inference_pb2, simulation_pb2
 
 HEALTH = "grpc.health.v1.Health"
-#: The second is an older name of the first.
+#: The reflection service and its older version.
 REFLECTIONS = ("grpc.reflection.v1.ServerReflection", "grpc.reflection.v1alpha.ServerReflection")
 
 
@@ -34,7 +34,7 @@ def _pool() -> DescriptorPool:
     return pool
 
 
-#: The files of all services of a server.
+#: Descriptors of all services of a server.
 POOL = _pool()
 
 

@@ -1,1 +1,1 @@
-"""Counters and times of the running service, as Prometheus and Triton name them."""
+"""Counters and timings of the running service, for Prometheus and Triton's statistics."""

@@ -1,4 +1,4 @@
-"""What models have computed, for Prometheus: read from their statistics at the moment of a scrape."""
+"""Prometheus collector of the rows, batches and times of models, from their statistics at each scrape."""
 
 from collections.abc import Callable, Iterable, Iterator
 
@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 
 from zdc_service.telemetry.statistics import NO_TIMING, Totals
 
-#: Name and version of a model, and what it has done.
+#: Name, version and totals of each model.
 Sums = Iterable[tuple[str, int, Totals]]
 
 _ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
@@ -22,14 +22,16 @@ class ModelCollector(Collector):
         self._sums = sums
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: names are known without asking the models."""
+        """Nothing, so that registering the collector does not collect."""
         return []
 
     def collect(self) -> Iterator[Metric]:
         """The three families."""
-        rows = CounterMetricFamily("zdc_rows", "Simulated rows.", labels=_LABELS)
-        batches = HistogramMetricFamily("zdc_batch_rows", "Rows of a batch.", labels=_LABELS)
-        stages = CounterMetricFamily("zdc_stage_seconds", "Time of batches.", labels=(*_LABELS, "stage"))
+        rows = CounterMetricFamily("zdc_rows", "Number of simulated rows.", labels=_LABELS)
+        batches = HistogramMetricFamily("zdc_batch_rows", "Number of rows per batch.", labels=_LABELS)
+        stages = CounterMetricFamily(
+            "zdc_stage_seconds", "Time spent in each stage of batches, in seconds.", labels=(*_LABELS, "stage")
+        )
         for name, version, totals in self._sums():
             labels = (name, str(version))
             computed = sum(size * count for size, count in totals.executions.items())
@@ -44,7 +46,7 @@ class ModelCollector(Collector):
 
 
 def _buckets(totals: Totals) -> list[tuple[str, float]]:
-    """Batches of at most so many rows, for each bound."""
+    """Cumulative histogram: for each bound, the number of batches with at most that many rows."""
     bounded = [
         (str(float(bound)), sum(count for size, count in totals.executions.items() if size <= bound)) for bound in _ROWS
     ]

@@ -1,4 +1,4 @@
-"""What one loaded model has done, in the terms of Triton's statistics: requests, executions and where time went."""
+"""Statistics of one loaded model, as Triton defines them: requests, executions and times."""
 
 import threading
 import time
@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 
 class Timing(NamedTuple):
-    """Seconds that a request spent waiting and being computed; a batch counts in full for each of its requests.
+    """Time of a request in each stage, in seconds. The time of a batch counts in full for each of its requests.
 
     Attributes
     ----------
-    queue : From its arrival to its first batch.
-    prepare : Random numbers and the columns of its batches.
-    model : The graph.
-    finish : Photon counts, channel sums and hits.
+    queue : Waiting: from the request's arrival to its first batch.
+    prepare : Drawing random numbers and collecting the columns of its batches.
+    model : Running the graph.
+    finish : Drawing photon counts, and computing channel sums and hits.
     """
 
     queue: float = 0.0
@@ -33,7 +33,7 @@ class Timing(NamedTuple):
         )
 
     def times(self, number: int) -> "Timing":
-        """As much for each of several."""
+        """The sum for `number` requests with this timing."""
         return Timing(self.queue * number, self.prepare * number, self.model * number, self.finish * number)
 
 
@@ -46,14 +46,14 @@ class Totals:
 
     Attributes
     ----------
-    succeeded, failed : Requests; the failed ones by `ZdcError.kind`, or ``cancelled``.
-    seconds, failed_seconds : From their arrivals to their ends.
-    timing : Of the succeeded ones.
-    rows : Rows of succeeded requests.
-    executions : Batches, by their number of rows.
-    execution_timing : Of these batches, by their number of rows; its queue is 0.
-    pending : Requests that no batch has taken yet.
-    last : `time.time` of the last batch, 0 before the first.
+    succeeded, failed : Number of requests; failed requests by `ZdcError.kind`, or ``cancelled``.
+    seconds, failed_seconds : Sum of their times from arrival to end [s].
+    timing : Sum of the timings of succeeded requests.
+    rows : Number of rows of succeeded requests.
+    executions : Number of batches, by their number of rows.
+    execution_timing : Sum of the timings of these batches, by their number of rows; its queue is 0.
+    pending : Number of requests that are in no batch yet.
+    last : `time.time` of the last batch; 0 before the first.
     """
 
     succeeded: int = 0
@@ -69,14 +69,14 @@ class Totals:
 
 
 class Statistics:
-    """Counts for one engine; thread-safe."""
+    """Collects the statistics of one engine; thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._totals = Totals()
 
     def totals(self) -> Totals:
-        """A copy of the sums as they stand."""
+        """A copy of the current sums."""
         with self._lock:
             now = self._totals
             return replace(
@@ -87,12 +87,12 @@ class Statistics:
             )
 
     def queued(self, requests: int = 1) -> None:
-        """Requests began to wait; negative where they no longer do."""
+        """Count requests that begin to wait; a negative number if they no longer wait."""
         with self._lock:
             self._totals.pending += requests
 
     def executed(self, rows: int, timing: Timing) -> None:
-        """A batch was computed."""
+        """Count a computed batch."""
         with self._lock:
             totals = self._totals
             totals.executions[rows] += 1
@@ -100,7 +100,7 @@ class Statistics:
             totals.last = time.time()
 
     def succeeded(self, rows: int, seconds: float, timing: Timing, requests: int = 1) -> None:
-        """A request got its last row, or several that were computed together did."""
+        """Count completed requests; several if they were computed together."""
         with self._lock:
             totals = self._totals
             totals.succeeded += requests
@@ -109,7 +109,7 @@ class Statistics:
             totals.timing = totals.timing.plus(timing if requests == 1 else timing.times(requests))
 
     def failed(self, kind: str, seconds: float, requests: int = 1) -> None:
-        """A request ended without its rows, or several did."""
+        """Count failed requests."""
         with self._lock:
             self._totals.failed[kind] += requests
             self._totals.failed_seconds += seconds * requests

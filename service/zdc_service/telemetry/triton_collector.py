@@ -1,4 +1,4 @@
-"""What models have done, under the names that Triton gives it: for dashboards and autoscalers made for Triton.
+"""Prometheus collector with Triton's metric names, for dashboards and autoscalers that are made for Triton.
 
 https://docs.nvidia.com/deeplearning/triton-inference-server/user-guide/docs/user_guide/metrics.html
 """
@@ -14,7 +14,7 @@ from zdc_service.telemetry.model_collector import Sums
 from zdc_service.telemetry.statistics import Totals
 
 _REASONS = ("OTHER", "BACKEND", "CANCELED", "REJECTED")
-#: Triton counts a request as rejected when its scheduler turns it away or lets its time run out.
+#: Triton counts a request as rejected if its scheduler refuses it or its deadline passes.
 _REASON_OF = {
     "overloaded": "REJECTED",
     "deadline": "REJECTED",
@@ -24,38 +24,41 @@ _REASON_OF = {
 }
 
 _COUNTERS: Mapping[str, tuple[str, Callable[[Totals], float]]] = {
-    "nv_inference_request_success": ("Requests answered.", lambda totals: totals.succeeded),
-    "nv_inference_count": ("Rows of requests answered.", lambda totals: totals.rows),
-    "nv_inference_exec_count": ("Batches computed.", lambda totals: totals.executions.total()),
+    "nv_inference_request_success": ("Number of successful requests.", lambda totals: totals.succeeded),
+    "nv_inference_count": ("Number of rows of successful requests.", lambda totals: totals.rows),
+    "nv_inference_exec_count": ("Number of computed batches.", lambda totals: totals.executions.total()),
     "nv_inference_request_duration_us": (
-        "Microseconds of answered requests from arrival to last row.", lambda totals: _us(totals.seconds)
+        "Time of successful requests from arrival to their last row, in microseconds.",
+        lambda totals: _us(totals.seconds),
     ),
     "nv_inference_queue_duration_us": (
-        "Microseconds that answered requests waited.", lambda totals: _us(totals.timing.queue)
+        "Time that successful requests waited, in microseconds.", lambda totals: _us(totals.timing.queue)
     ),
     "nv_inference_compute_input_duration_us": (
-        "Microseconds that answered requests took to prepare.", lambda totals: _us(totals.timing.prepare)
+        "Time to prepare the inputs of successful requests, in microseconds.",
+        lambda totals: _us(totals.timing.prepare),
     ),
     "nv_inference_compute_infer_duration_us": (
-        "Microseconds that answered requests took in the graph.", lambda totals: _us(totals.timing.model)
+        "Time to run the graph for successful requests, in microseconds.", lambda totals: _us(totals.timing.model)
     ),
     "nv_inference_compute_output_duration_us": (
-        "Microseconds that answered requests took to finish.", lambda totals: _us(totals.timing.finish)
+        "Time to draw photon counts for successful requests, in microseconds.",
+        lambda totals: _us(totals.timing.finish),
     ),
 }  # fmt: skip
 
-#: Names that prometheus_client writes with a suffix that Triton's do not have.
+#: Names to which prometheus_client adds a suffix that Triton's names do not have.
 _SUFFIXED = re.compile(rb"^(# (?:HELP|TYPE) nv_inference_\w+)_total ", re.MULTILINE)
 
 
 class TritonCollector(Collector):
-    """The sums of all loaded models at the moment of a scrape; the text needs `as_triton_writes`."""
+    """The totals of all loaded models at each scrape; pass the text to `as_triton_writes`."""
 
     def __init__(self, sums: Callable[[], Sums]):
         self._sums = sums
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing: names are known without asking the models."""
+        """Nothing, so that registering the collector does not collect."""
         return []
 
     def collect(self) -> Iterator[Metric]:
@@ -68,13 +71,15 @@ class TritonCollector(Collector):
             for labels, totals in models
             for reason, count in _failures(totals).items()
         )
-        yield _family("nv_inference_request_failure", "Requests not answered.", "counter", failures)
+        yield _family("nv_inference_request_failure", "Number of failed requests.", "counter", failures)
         waiting = ((labels, totals.pending) for labels, totals in models)
-        yield _family("nv_inference_pending_request_count", "Requests that no batch has taken yet.", "gauge", waiting)
+        yield _family(
+            "nv_inference_pending_request_count", "Number of requests that are in no batch yet.", "gauge", waiting
+        )
 
 
 def as_triton_writes(text: bytes) -> bytes:
-    """Prometheus' text format with the names of `TritonCollector` as they are."""
+    """Prometheus' text format with Triton's names, without the suffix that prometheus_client adds."""
     return _SUFFIXED.sub(rb"\1 ", text)
 
 
@@ -86,7 +91,7 @@ def _family(name: str, text: str, kind: str, samples: Iterable[tuple[dict[str, s
 
 
 def _failures(totals: Totals) -> Mapping[str, int]:
-    """Failed requests by Triton's reasons, all of which are always there."""
+    """Number of failed requests by each of Triton's reasons; reasons without failures are included."""
     counts = Counter(dict.fromkeys(_REASONS, 0))
     for kind, count in totals.failed.items():
         counts[_REASON_OF.get(kind, "OTHER")] += count

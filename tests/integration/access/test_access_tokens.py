@@ -161,7 +161,7 @@ def test_clients_send_the_token_of_their_file(
         np.testing.assert_array_equal(found.response, simulator.simulate(SimulationRequest(PARTICLES, 3)).response)
         token_file.write_text("carol-0123456789abcdef\n")  # bob's token is withdrawn, while his client runs
         time.sleep(1.1)
-        with pytest.raises(UnauthenticatedError, match="the token is not one that this server knows"):
+        with pytest.raises(UnauthenticatedError, match="this server does not know the token"):
             list(client.simulate(PARTICLES))
         mine.write_text("carol-0123456789abcdef\n")
         list(client.simulate(PARTICLES))
@@ -204,5 +204,5 @@ def test_the_command_takes_server_and_token_from_variables(
 def test_a_file_without_tokens_refuses_to_start(models_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("# nobody yet\n")
     settings = ServerSettings(models=models_folder, http_port=0, grpc_port=0, token_files=[tmp_path / "empty"])
-    with pytest.raises(ConfigError, match="empty has no token; write one token a line"):
+    with pytest.raises(ConfigError, match="empty has no token; write one token per line"):
         Server(settings)

@@ -208,7 +208,7 @@ def test_tls_and_tokens_travel_with_both_protocols(models_folder: Path, tmp_path
     try:
         found = [asyncio.run(job(url, token_file=tokens)) for url in urls]
         for url in urls:
-            with pytest.raises(UnauthenticatedError, match="takes callers with a token"):
+            with pytest.raises(UnauthenticatedError, match="this server needs a token"):
                 asyncio.run(job(url))
     finally:
         running.stop()

@@ -166,7 +166,7 @@ def test_a_job_split_over_machines_is_the_same_job(tmp_path: Path, one_model: Pa
         (["--particle", "pdg=2112,pz"], "'pz' is not name=number"),
         (["--particle", "pdg=2112,pz=5"], "'pdg=2112,pz=5': energy: 5.0875"),
         (["--particle", NEUTRON, "--seed", "-1"], "seed = -1 must be in [0, 2^53)"),
-        (["--particle", NEUTRON, "--model", "absent"], "model 'absent' is not among ['tiny']; name one with"),
+        (["--particle", NEUTRON, "--model", "absent"], "model 'absent' is not among ['tiny']; choose one with"),
         (["--particle", NEUTRON, "--repeats", "0"], "--repeats"),
         (["--particle", NEUTRON, "--what", "pictures"], "--what"),
         (["--particle", NEUTRON, "--server", "127.0.0.1:8001"], "must be grpc://host:port or http://host:port"),

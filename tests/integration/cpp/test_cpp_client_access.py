@@ -141,7 +141,7 @@ def test_callers_show_a_certificate_and_a_token(show: Show, simulator: Simulator
 
 
 def test_wrong_papers_are_refused(show: Show, guarded: str, tmp_path: Path) -> None:
-    for token, words in ((OTHER, "the token is not one that this server knows"), (None, "send Authorization: Bearer")):
+    for token, words in ((OTHER, "this server does not know the token"), (None, "send Authorization: Bearer")):
         said = show(token=token).said
         assert (said["error"], said["code"], said["kind"]) == ("UnauthenticatedError", "16", "unauthenticated")
         assert words in said["message"]

@@ -90,7 +90,7 @@ def test_a_server_that_takes_tokens(visit: Open, guarded: RunningServer) -> None
     assert reader.alert() == "This server takes callers with a token: enter one above."
     assert reader.page.locator("#controls").evaluate("form => form.inert")  # there is nothing to choose from yet
     expect(reader.page.get_by_role("link", name="API documentation")).to_be_hidden()  # it would be refused too
-    for wrong, said in (("wrong token", "A token has the characters"), (f"{TOKEN}x", "not one that this server knows")):
+    for wrong, said in (("wrong token", "A token has the characters"), (f"{TOKEN}x", "does not know the token")):
         field.fill(wrong)
         field.press("Enter")
         expect(reader.page.locator("#problem")).to_contain_text(said)

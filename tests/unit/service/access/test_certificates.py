@@ -36,7 +36,8 @@ def test_a_key_of_another_certificate(tmp_path: Path, authority: Authority, kind
     pair = authority.server(tmp_path)
     trustme.CA().issue_cert("localhost", key_type=kind).private_key_pem.write_to_path(pair.key)
     assert (
-        refusal(pair.certificate, pair.key) == f"TLS key {pair.key} is not that of the certificate {pair.certificate}"
+        refusal(pair.certificate, pair.key)
+        == f"TLS key {pair.key} does not belong to the certificate {pair.certificate}"
     )
 
 
@@ -53,5 +54,5 @@ def test_files_that_are_missing_or_something_else(tmp_path: Path, authority: Aut
     for files in ((absent, pair.key), (pair.certificate, absent), (pair.certificate, pair.key, absent)):
         assert refusal(*files) == f"TLS file {absent}: No such file or directory"
     for files in ((text, pair.key), (pair.certificate, text)):
-        assert "no PEM file, or the key has a passphrase" in refusal(*files)
-    assert refusal(pair.certificate, pair.key, text) == f"TLS authorities {text}: no PEM file of certificates"
+        assert "not a PEM file, or the key has a passphrase" in refusal(*files)
+    assert refusal(pair.certificate, pair.key, text) == f"TLS authorities {text}: not a PEM file of certificates"

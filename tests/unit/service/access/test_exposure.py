@@ -32,9 +32,9 @@ def test_beyond_it_nothing_is_too_little(host: str) -> None:
         (TLS | TOKENS, ""),
         (TLS | {"tls_client_ca": Path("ca.pem")}, ""),
         (TLS | TOKENS | {"insecure": True}, ""),
-        (TLS, "without --token-files or --tls-client-ca: whoever reaches it may use it"),
-        (TOKENS, "without --tls-certificate: tokens and particles travel in clear text"),
-        ({"insecure": True}, "(--insecure): whoever reaches it may use it and listen in"),
+        (TLS, "without --token-files or --tls-client-ca: every client that reaches it can use it"),
+        (TOKENS, "without --tls-certificate: tokens and particles are sent unencrypted"),
+        ({"insecure": True}, "(--insecure): every client can use it, and requests can be read"),
     ],
 )
 def test_half_of_it_is_warned_of(options: dict[str, Any], warning: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -49,10 +49,10 @@ def test_the_scheme_is_read_as_rfc_6750_has_it(tmp_path: Path, header: str | byt
     ("header", "text"),
     [
         (None, "send Authorization: Bearer <token>"),
-        (ALICE, "must be of the form Bearer <token>"),
-        (f"Basic {ALICE}", "must be of the form Bearer <token>"),
-        (b"Bearer \xff\xfe", "not one that this server knows"),
-        ("Bearer", "not one that this server knows"),
+        (ALICE, "must have the form Bearer <token>"),
+        (f"Basic {ALICE}", "must have the form Bearer <token>"),
+        (b"Bearer \xff\xfe", "this server does not know the token"),
+        ("Bearer", "this server does not know the token"),
     ],
 )
 def test_refusals_say_what_to_send(tmp_path: Path, header: str | bytes | None, text: str) -> None:
@@ -80,9 +80,9 @@ def test_every_token_is_compared_to_its_end(tmp_path: Path, monkeypatch: pytest.
     [
         ("", "has no token"),
         ("# nothing\n\n", "has no token"),
-        (f"{ALICE}\ntwo words of sixteen", "line 2 is no token"),
-        ("short", "line 1 has 5 characters, fewer than 16 can be guessed"),
-        ("gefälscht-0123456789", "line 1 is no token"),
+        (f"{ALICE}\ntwo words of sixteen", "line 2 is not a token"),
+        ("short", "line 1 has 5 characters, but a token needs at least 16"),
+        ("gefälscht-0123456789", "line 1 is not a token"),
     ],
 )
 def test_files_that_hold_no_tokens_are_refused(tmp_path: Path, text: str, complaint: str) -> None:
@@ -130,7 +130,7 @@ def test_the_last_good_tokens_stay_and_it_is_logged(tmp_path: Path, caplog: pyte
         assert known(tokens, ALICE)
         assert [record.levelname for record in caplog.records] == ["ERROR"]  # once, not at every look
         assert "No such file or directory; write one" in caplog.text
-        assert "the tokens read before stay valid" in caplog.text
+        assert "the previous tokens stay valid" in caplog.text
         path.write_text("")
         assert known(tokens, ALICE)
         path.write_text(BOB)

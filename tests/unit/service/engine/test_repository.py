@@ -59,7 +59,7 @@ def test_models_are_found_by_name_and_version(models_folder: Path) -> None:
 
 
 def test_a_default_must_be_there(models_folder: Path, folder: Path) -> None:
-    with pytest.raises(ConfigError, match="name one with --default-model"):
+    with pytest.raises(ConfigError, match="choose one with --default-model"):
         opened(models_folder)  # several models, none of them the shipped one
     with pytest.raises(ConfigError, match="'nope'"):
         opened(models_folder, "nope")
@@ -163,7 +163,7 @@ def test_a_loaded_version_outlives_bad_files_in_its_place(folder: Path, caplog: 
     (entry,) = repository.index()
     assert entry.state == "READY"
     assert "the card says" in entry.reason
-    assert "what was loaded before answers" in caplog.text
+    assert "the version loaded before stays in use" in caplog.text
     spoil(folder / "tiny" / "1")
     with pytest.raises(ModelError):
         repository.load("tiny")
@@ -232,7 +232,7 @@ def test_an_unloaded_model_leaves_the_index_with_its_folder(models_folder: Path,
 def test_a_model_that_is_not_there_is_named(folder: Path) -> None:
     repository = opened(folder)
     for name in ("nope", "", ".", "..", "../tiny", "tiny/1"):
-        with pytest.raises(ModelNotFoundError, match="is not in the models folder; it has tiny"):
+        with pytest.raises(ModelNotFoundError, match="is not in the models folder, which has tiny"):
             repository.load(name)
         with pytest.raises(ModelNotFoundError, match="is neither loaded nor in the models folder"):
             repository.unload(name)

@@ -40,7 +40,7 @@ def test_an_empty_folder_is_a_volume_that_is_not_mounted(folder: Path) -> None:
     engine = repository.get()
     (folder / "tiny").rename(folder.with_name("elsewhere"))
     for _ in range(3):
-        with pytest.raises(ModelError, match="the models folder is empty; is its volume mounted"):
+        with pytest.raises(ModelError, match="the models folder is empty; check that its volume is mounted"):
             repository.refresh()
     assert repository.get() is engine
     (folder / "lost+found").mkdir()

@@ -64,7 +64,7 @@ def test_a_call_that_hangs_is_not_waited_for(monkeypatch: pytest.MonkeyPatch, ca
     watcher = Watcher(hang, 0.001, "models")
     assert began.wait(PATIENCE)
     watcher.stop()  # returns
-    assert "models: a look is not over after 0.05 s" in caplog.text
+    assert "models: a check takes more than 0.05 s" in caplog.text
     go_on.set()
 
 

@@ -9,7 +9,7 @@ from zdc_service.telemetry.instruments import Instruments
 
 def test_a_folder_of_metrics_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "none"))
-    with pytest.raises(ConfigError, match=r"PROMETHEUS_MULTIPROC_DIR = .*none' is no folder to write to; make it, or"):
+    with pytest.raises(ConfigError, match=r"PROMETHEUS_MULTIPROC_DIR = .*none' is not a writable folder; create it"):
         Instruments()
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
     Instruments().requests.labels("grpc", "ok").inc()
