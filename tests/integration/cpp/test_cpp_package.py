@@ -18,7 +18,11 @@ pytestmark = [pytest.mark.slow, needs_tools]
 
 ROOT = Path(__file__).parents[3]
 #: The pages that show a program, and the names of what is made of them.
-PAGES = {"page": ROOT / "README.md", "client_page": CLIENT / "README.md"}
+PAGES = {
+    "page": ROOT / "README.md",
+    "how_to_page": ROOT / "docs" / "how-to" / "cpp.md",
+    "client_page": CLIENT / "README.md",
+}
 SHOWN = """
 add_executable({name} {name}.cc)
 target_link_libraries({name} PRIVATE zdc_fastsim::client)
