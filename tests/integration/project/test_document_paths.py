@@ -42,7 +42,7 @@ def named_in(document: str) -> list[str]:
 
 def made(path: str) -> bool:
     """Whether a path names what exists only after a command or in a request."""
-    return path.startswith((".venv/", "runs/", "v2/", "/"))
+    return path.startswith((".venv/", "build/", "runs/", "v2/", "/"))
 
 
 @pytest.mark.parametrize("document", NAMING)
