@@ -1,4 +1,4 @@
-"""Clients and the page behind nginx, configured as in the README."""
+"""Clients and the page behind nginx, configured as in the documentation."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from helpers.servers.running_server import RunningServer
 from helpers.waiting import wait_until
 from zdc_service.client import connect
 
-README = Path(__file__).parents[3] / "service" / "README.md"
+PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "access.md"
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/sbin:/usr/local/bin")
 FOLDERS = ("client_body_temp", "proxy_temp", "fastcgi_temp", "uwsgi_temp", "scgi_temp")
 
@@ -47,7 +47,7 @@ def front(server: RunningServer, tmp_path_factory: pytest.TempPathFactory) -> It
     if NGINX is None:
         pytest.skip("needs nginx (Debian: nginx-light)")
     folder = tmp_path_factory.mktemp("nginx")
-    (shown,) = re.findall(r"^```nginx\n(.*?)^```$", README.read_text(), re.MULTILINE | re.DOTALL)
+    (shown,) = re.findall(r"^```nginx\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
     http, grpc = free_port(), free_port()
     for old, new in (
         ("listen 8080", f"listen 127.0.0.1:{http}"),

@@ -19,6 +19,7 @@ NAMING = {
 }
 #: Documents whose relative links are checked. The site checks the links within `docs` when it is built.
 LINKING = (
+    "service/README.md",
     "README.md",
     "CONTRIBUTING.md",
     "CODE_OF_CONDUCT.md",
