@@ -21,6 +21,7 @@ NAMING = {
 LINKING = (
     "service/README.md",
     "README.md",
+    "service/README.md",
     "CONTRIBUTING.md",
     "CODE_OF_CONDUCT.md",
     "tests/README.md",
