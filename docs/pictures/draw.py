@@ -102,7 +102,7 @@ WAY = (
         ),
         (
             (
-                "the result is handed out: `simulating/dispatcher`",
+                "the result is handed out: `simulating/merging`",
                 "requests that were computed together get their own rows;",
                 "answers later than their deadline become errors",
             ),
@@ -113,7 +113,7 @@ WAY = (
         ("simulating", "schedule"),
         (
             (
-                "rows wait: `simulating/batcher`",
+                "rows wait: `simulating/work_queue`",
                 "a free thread takes up to 64 rows at once, of one or of many requests;",
                 "late and cancelled requests are dropped here",
             ),

@@ -1,56 +1,39 @@
-"""Rows of several jobs side by side, as the engine takes them."""
+"""Rows of several callers side by side, as the engine takes them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.random import normals_of
 
-from zdc_service.simulating.job import Job
-
-
-@dataclass(frozen=True)
-class Slice:
-    """Rows ``start:stop`` of a job, as a worker took them."""
-
-    job: Job
-    start: int
-    stop: int
+from zdc_service.simulating.plan import Columns
 
 
 class Batch:
-    """What one run of a model needs, and the random numbers' keys.
+    """Input of one run of a model.
 
     Attributes
     ----------
     conditions, pdg, noise : Of each row, for `Engine.run`.
-    seeds, rows : Seed and number of each row: what its random numbers are made of, uint64, shape (N,).
+    seeds, numbers : Seed and random row number of each row, the key of its random numbers, uint64, shape (N,).
     """
 
-    def __init__(self, slices: list[Slice]):
-        """Rows in the order of the slices, which are of one model."""
-        size = sum(part.stop - part.start for part in slices)
-        card = slices[0].job.plan.engine.card
-        self.conditions = np.empty((size, len(card.conditions)), dtype=np.float32)
-        self.pdg = np.empty(size, dtype=np.int64)
-        self.seeds = np.empty(size, dtype=np.uint64)
-        self.rows = np.empty(size, dtype=np.uint64)
-        given: list[tuple[int, int, NDArray[np.float32]]] = []
-        at = 0
-        for part in slices:
-            plan, start, stop = part.job.plan, part.start, part.stop
-            end = at + stop - start
-            kept = plan.kept(start, stop)
-            self.conditions[at:end] = plan.particles.conditions[kept]
-            self.pdg[at:end] = plan.particles.pdg[kept]
-            self.seeds[at:end] = plan.seeds[start:stop]
-            self.rows[at:end] = plan.numbers[start:stop]
-            if plan.noise is not None:
-                given.append((at, end, plan.noise[kept]))
-            at = end
-        self.noise = normals_of(self.seeds, self.rows, card.noise.dimension)
-        for first, last, noise in given:
-            self.noise[first:last] = noise
+    def __init__(self, parts: Sequence[Columns], noise_dimension: int):
+        """Rows in the order of the parts, which are for one model; draws the noise that the callers have not given."""
+        conditions, pdg, seeds, numbers, _ = (
+            parts[0] if len(parts) == 1 else Columns(*map(np.concatenate, list(zip(*parts, strict=True))[:4]))
+        )
+        self.conditions = np.ascontiguousarray(conditions, dtype=np.float32)
+        self.pdg = np.ascontiguousarray(pdg, dtype=np.int64)
+        self.seeds: NDArray[np.uint64] = seeds
+        self.numbers: NDArray[np.uint64] = numbers
+        self.noise = normals_of(seeds, numbers, noise_dimension)
+        first = 0
+        for part in parts:
+            stop = first + len(part.pdg)
+            if part.noise is not None:
+                self.noise[first:stop] = part.noise
+            first = stop
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.numbers)

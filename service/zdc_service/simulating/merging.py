@@ -1,133 +1,239 @@
-"""Small requests that arrive together become one plan, whose result is cut into theirs.
+"""Small requests that are computed together.
 
-To check, queue and settle a request costs as much as to compute it, when it asks for one particle. A row's numbers
-depend on its own seed and row number alone, so that nobody can tell whether they were computed together.
+To check, queue and answer a request of one particle costs as much as to compute it. Requests that wait for the same
+model are therefore checked and computed as one block of rows, which is cut into their results. The random numbers of
+a row depend on its own seed and row number only, so its result is the same with or without the others.
 """
 
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+import time
+from collections.abc import Sequence
+from itertools import accumulate, pairwise
+from typing import NamedTuple
 
 import numpy as np
-from zdc_common.errors import DeadlineError, InvalidInputError, NotReadyError, OutOfRangeError, OverloadedError
-from zdc_detector.finish import Finish
+from numpy.typing import NDArray
+from zdc_common.errors import DeadlineError, ZdcError
+from zdc_detector.hits import to_hits
 from zdc_detector.particles import Particles
-from zdc_detector.random import MAX_ROW, check_seed, fresh_seed
+from zdc_detector.random import MAX_ROW, MAX_SEED, fresh_seed
 
 from zdc_service.engine.engine import Engine
-from zdc_service.simulating.job import Plan, Tally
-from zdc_service.simulation import OutOfRange, SimulationRequest, SimulationResult
+from zdc_service.simulating.answers import LATE, Waiting, call_on, set_error
+from zdc_service.simulating.plan import Columns, Kind, finish_of
+from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
+from zdc_service.telemetry.statistics import Timing
 
-#: Most rows of a request that is worth merging; larger ones hardly notice what a request costs.
+#: Maximum number of rows of a request that is merged; for larger requests the fixed costs matter little.
 SMALL_ROWS = 8
 
-#: Errors of a merged job that are of none of its requests in particular.
-REFUSALS = (DeadlineError, NotReadyError, OverloadedError)
-_KINDS_OF_ALL = frozenset(("cancelled", *(error.kind for error in REFUSALS)))
 
-
-def merging_key(request: SimulationRequest, engine: Engine) -> Hashable | None:
-    """Small requests of equal keys can be merged; None for those that cannot.
+def can_be_merged(request: SimulationRequest, most_rows: int) -> bool:
+    """Whether a request can be computed together with others, if its particles are in the trained range.
 
     Parameters
     ----------
-    request : Of at most `SMALL_ROWS` particles.
-    engine : The model that it asks for.
+    request : Not checked yet. A seed or a first row outside its bounds is for `Planner.plan` to explain.
+    most_rows : Maximum number of rows, at most `SMALL_ROWS`.
     """
-    if request.repeats != 1 or request.noise is not None or request.out_of_range is not OutOfRange.ERROR:
-        return None
-    return engine, request.output, request.rates
+    rows, seed, first_row = len(request.particles), request.seed, request.first_row
+    return (
+        0 < rows <= most_rows
+        and request.repeats == 1
+        and request.noise is None
+        and request.out_of_range is OutOfRange.ERROR
+        and (seed is None or (type(seed) is int and 0 <= seed < MAX_SEED))
+        and type(first_row) is int
+        and 0 <= first_row <= MAX_ROW - rows
+    )
 
 
-class _TallyOfSeveral(Tally):
-    """Of merged requests. Where one of them breaks a batch, all are computed again, each with a tally of its own."""
+class SmallRequest:
+    """A request that `can_be_merged`, and its caller on an event loop.
 
-    def failed(self, kind: str) -> None:
-        """All requests end without their rows, unless each gets another try."""
-        if kind in _KINDS_OF_ALL:
-            super().failed(kind)
-
-
-@dataclass(frozen=True)
-class Merged:
-    """Requests of one key as one plan.
+    Every request is counted once in the statistics, on the loop's thread: when its future gets a result or an error, or
+    when the caller has cancelled it.
 
     Attributes
     ----------
-    plan : Their rows, one request after the other.
-    requests, seeds, edges : The requests, their seeds, and the first row of each, with the end of the last.
+    request, engine : The request and its model.
+    kind : Model and finish of its rows.
+    rows : Number of its rows.
+    waiting : The future of the caller.
+    deadline : `time.monotonic` after which the caller does not need the result, or None.
+    arrived : `time.monotonic` of its making.
     """
 
-    plan: Plan
-    requests: Sequence[SimulationRequest]
-    seeds: Sequence[int]
-    edges: Sequence[int]
+    __slots__ = ("arrived", "deadline", "engine", "kind", "request", "rows", "waiting")
 
-    def parts(self, result: SimulationResult) -> list[SimulationResult]:
-        """The results of the requests from that of the plan."""
-        return [
-            _rows(result, request, seed, start, stop)
-            for request, seed, start, stop in zip(
-                self.requests, self.seeds, self.edges[:-1], self.edges[1:], strict=True
+    def __init__(self, request: SimulationRequest, engine: Engine, waiting: Waiting, deadline: float | None):
+        self.request = request
+        self.engine = engine
+        self.kind: Kind = (engine, finish_of(request, engine))
+        self.rows = len(request.particles)
+        self.waiting = waiting
+        self.deadline = deadline
+        self.arrived = time.monotonic()
+
+    def count_failed(self, kind: str) -> None:
+        """Count it as failed, by the kind of its error."""
+        self.engine.statistics.failed(kind, time.monotonic() - self.arrived)
+
+    def fail(self, error: BaseException) -> None:
+        """Give the caller an error; can be called on any thread."""
+        _answer([self], [error])
+
+
+class Refused(NamedTuple):
+    """A small request with particles outside the trained range; `reasons` as `Ranges.outside` gives them."""
+
+    small: SmallRequest
+    reasons: NDArray[np.uint8]
+
+
+class Merged:
+    """Small requests of one model, finish and output, as one block of rows.
+
+    Attributes
+    ----------
+    rows : Number of all rows.
+    waited : Seconds from the arrival of the requests, on average, until this was made.
+    """
+
+    def __init__(self, small: Sequence[SmallRequest], columns: Columns, side: NDArray[np.bytes_]):
+        """Rows of the requests, one request after the other, and ``A`` or ``C`` of each row."""
+        self.rows = len(side)
+        self.waited = time.monotonic() - sum(one.arrived for one in small) / len(small)
+        self._small = small
+        self._columns = columns
+        self._side = side
+
+    @property
+    def ended(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return all(one.waiting.done() for one in self._small)
+
+    def columns(self) -> Columns:
+        """Input of its rows."""
+        return self._columns
+
+    def alone(self) -> "list[Merged]":
+        """The same rows as one part for each request."""
+        return [Merged([one], self._columns.of(rows), self._side[rows]) for one, rows in self._blocks()]
+
+    def deliver(self, images: NDArray[np.generic], channels: NDArray[np.generic], timing: Timing) -> None:
+        """Cut the finished rows into the results of the requests. Nobody may change the rows later."""
+        engine, finish = self._small[0].kind
+        card, output = engine.card, self._small[0].request.output
+        model, version, calorimeter = card.name, card.version, card.calorimeter
+        shape, channel_names = calorimeter.shape, calorimeter.channel_names
+        hits = to_hits(images) if output is Output.HITS else None
+        particle = np.arange(SMALL_ROWS, dtype=np.uint32)
+        timing = timing._replace(queue=self.waited)
+        results = [
+            SimulationResult(
+                model=model,
+                version=version,
+                seed=int(self._columns.seeds[rows.start]),
+                first_row=one.request.first_row,
+                repeats=1,
+                finish=finish,
+                shape=shape,
+                channel_names=channel_names,
+                particle=particle[: one.rows],
+                side=self._side[rows],
+                channels=channels[rows],
+                response=images[rows] if output is Output.RESPONSE else None,
+                hits=None if hits is None else hits.rows(rows.start, rows.stop),
+                timing=timing,
             )
+            for one, rows in self._blocks()
         ]
+        _answer(self._small, results)
+
+    def fail(self, error: BaseException) -> None:
+        """Give all callers an error."""
+        _answer(self._small, [error] * len(self._small))
+
+    def _blocks(self) -> list[tuple[SmallRequest, slice]]:
+        """Each request with its rows."""
+        edges = [0, *accumulate(one.rows for one in self._small)]
+        return [(one, slice(*block)) for one, block in zip(self._small, pairwise(edges), strict=True)]
 
 
-def merge(requests: Sequence[SimulationRequest], engine: Engine) -> Merged:
-    """One plan for requests of one key; fails where one of them cannot be planned.
-
-    Raises
-    ------
-    InvalidInputError, OutOfRangeError : plan each by itself to learn whose it is, and why.
-    """
-    first = requests[0]
-    seeds = [fresh_seed() if request.seed is None else request.seed for request in requests]
-    for request, seed in zip(requests, seeds, strict=True):
-        check_seed(seed, request.first_row)
-        if request.first_row + len(request.particles) > MAX_ROW:
-            raise InvalidInputError("a first_row leaves no room below 2^63")
-    sizes = [len(request.particles) for request in requests]
-    edges = [0, *accumulate(sizes)]
-    particles = Particles.concatenate([request.particles for request in requests])
-    if engine.card.ranges.outside(particles).any():
-        raise OutOfRangeError("a particle is outside the trained range")
-    index = np.arange(len(particles), dtype=np.uint32)
-    keys = np.array(seeds, dtype=np.uint64), np.array([request.first_row for request in requests], dtype=np.uint64)
-    if sizes.count(1) < len(sizes):
-        offsets = keys[1] - np.array(edges[:-1], dtype=np.uint64)
-        keys = np.repeat(keys[0], sizes), np.repeat(offsets, sizes) + index
-    plan = Plan(
-        engine=engine,
-        particles=particles.toward_a(),
-        index=index,
-        side=particles.side,
-        seed=0,
-        first_row=0,
-        repeats=1,
-        output=first.output,
-        finish=Finish.NONE if first.rates else engine.card.finish,
-        skipped={},
-        extrapolated={},
-        tally=_TallyOfSeveral(len(particles), engine.statistics, len(requests)),
-        keys=keys,
-    )
-    return Merged(plan, requests, seeds, edges)
+def merge(small: Sequence[SmallRequest]) -> tuple[list[Merged], list[Refused]]:
+    """Put requests of one kind together, those of each output for itself, and find those that must be refused."""
+    outputs: dict[Output, list[SmallRequest]] = {}
+    for one in small:
+        outputs.setdefault(one.request.output, []).append(one)
+    merged, refused = [], []
+    for several in outputs.values():
+        particles = _particles_of(several)
+        reasons = several[0].engine.card.ranges.outside(particles)
+        if reasons.any():
+            good, bad = _by_range(several, reasons)
+            refused += bad
+            if not good:
+                continue
+            several, particles = good, _particles_of(good)
+        merged.append(_merged(several, particles))
+    return merged, refused
 
 
-def _rows(result: SimulationResult, request: SimulationRequest, seed: int, start: int, stop: int) -> SimulationResult:
-    return SimulationResult(
-        model=result.model,
-        version=result.version,
-        seed=seed,
-        first_row=request.first_row,
-        repeats=1,
-        finish=result.finish,
-        shape=result.shape,
-        channel_names=result.channel_names,
-        particle=result.particle[: stop - start],
-        side=result.side[start:stop],
-        channels=result.channels[start:stop],
-        response=None if result.response is None else result.response[start:stop],
-        hits=None if result.hits is None else result.hits.rows(start, stop),
-        timing=result.timing,
-    )
+def _by_range(small: Sequence[SmallRequest], reasons: NDArray[np.uint8]) -> tuple[list[SmallRequest], list[Refused]]:
+    """Requests whose particles are all in the trained range, and the others."""
+    good, bad, first = [], [], 0
+    for one in small:
+        its = reasons[first : first + one.rows]
+        first += one.rows
+        if its.any():
+            bad.append(Refused(one, its))
+        else:
+            good.append(one)
+    return good, bad
+
+
+def _particles_of(small: Sequence[SmallRequest]) -> Particles:
+    if len(small) == 1:
+        return small[0].request.particles
+    return Particles.concatenate([one.request.particles for one in small])
+
+
+def _merged(small: Sequence[SmallRequest], particles: Particles) -> Merged:
+    requests = [one.request for one in small]
+    seeds = np.array([fresh_seed() if one.seed is None else one.seed for one in requests], dtype=np.uint64)
+    numbers = np.array([one.first_row for one in requests], dtype=np.uint64)
+    if len(particles) > len(small):
+        sizes = [one.rows for one in small]
+        firsts = np.array([0, *accumulate(sizes[:-1])], dtype=np.uint64)
+        seeds = np.repeat(seeds, sizes)
+        numbers = np.repeat(numbers - firsts, sizes) + np.arange(len(particles), dtype=np.uint64)
+    aimed = particles.toward_a()
+    return Merged(small, Columns(aimed.conditions, aimed.pdg, seeds, numbers), particles.side)
+
+
+def _answer(small: Sequence[SmallRequest], outcomes: Sequence[SimulationResult | BaseException]) -> None:
+    """Give each caller a result or an error; can be called on any thread."""
+    call_on(small[0].waiting.get_loop(), _settle, small, outcomes)
+
+
+def _settle(small: Sequence[SmallRequest], outcomes: Sequence[SimulationResult | BaseException]) -> None:
+    """End requests and count them, on the loop's thread. Those that their callers cancelled are counted there."""
+    now = time.monotonic()
+    answered: list[SmallRequest] = []
+    for one, outcome in zip(small, outcomes, strict=True):
+        if one.waiting.done():
+            continue
+        if not isinstance(outcome, SimulationResult):
+            one.count_failed(outcome.kind if isinstance(outcome, ZdcError) else "internal")
+            set_error(one.waiting, outcome)
+        elif one.deadline is not None and now > one.deadline:
+            one.count_failed(DeadlineError.kind)
+            set_error(one.waiting, DeadlineError(LATE))
+        else:
+            timing = outcome.timing
+            answered.append(one)
+            one.waiting.set_result(outcome)
+    if answered:
+        seconds = now - sum(one.arrived for one in answered) / len(answered)
+        rows = sum(one.rows for one in answered)
+        answered[0].engine.statistics.succeeded(rows, seconds, timing, len(answered))

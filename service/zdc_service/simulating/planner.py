@@ -1,4 +1,4 @@
-"""Checks a request and makes the plan that its rows are computed by."""
+"""From a request to the plan of its rows, or to the error that says what is wrong with it."""
 
 import time
 from collections.abc import Mapping
@@ -7,13 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError, OutOfRangeError
 from zdc_detector.card import RANGES, SPECIES, ModelCard
-from zdc_detector.finish import Finish
 from zdc_detector.particles import LARGEST, PX, VX, Particles
 from zdc_detector.random import LARGEST_NORMAL, MAX_ROW, check_seed, fresh_seed
 
 from zdc_service.engine.engine import Engine
 from zdc_service.engine.repository import Repository
-from zdc_service.simulating.job import Plan, Tally
+from zdc_service.simulating.plan import Plan, Tally, finish_of
 from zdc_service.simulation import OutOfRange, SimulationRequest, check_rows
 from zdc_service.status import kind_of
 from zdc_service.telemetry.instruments import Instruments
@@ -85,7 +84,7 @@ class Planner:
             first_row=request.first_row,
             repeats=request.repeats,
             output=request.output,
-            finish=Finish.NONE if request.rates else engine.card.finish,
+            finish=finish_of(request, engine),
             skipped=skipped,
             extrapolated=extrapolated,
             tally=Tally(len(kept) * request.repeats, engine.statistics),
@@ -95,29 +94,46 @@ class Planner:
     def _in_range(
         self, card: ModelCard, request: SimulationRequest
     ) -> tuple[NDArray[np.uint32], Mapping[str, int], Mapping[str, int]]:
-        """Indices of the particles to simulate, and the others counted by reason."""
+        """Indices of the particles to simulate; particles that are skipped and extrapolated, counted by reason."""
         everything = np.arange(len(request.particles), dtype=np.uint32)
         reasons = card.ranges.outside(request.particles)
-        outside = np.flatnonzero(reasons)
-        if not outside.size:
+        if not reasons.any():
             return everything, {}, {}
+        if request.out_of_range is OutOfRange.ERROR:
+            raise self.out_of_range(request, card, reasons)
+        counts = self._count_outside(request, reasons)
+        if request.out_of_range is OutOfRange.SKIP:
+            return everything[reasons == 0], counts, {}
+        unknown = np.flatnonzero(reasons == SPECIES)
+        if unknown.size:  # the model knows nothing of their species
+            raise _out_of_range(card, request, unknown, remedy=False)
+        return everything, {}, counts
+
+    def out_of_range(self, request: SimulationRequest, card: ModelCard, reasons: NDArray[np.uint8]) -> OutOfRangeError:
+        """The error of a request that says ``error`` and has particles outside the trained range, which it counts.
+
+        Parameters
+        ----------
+        request : The request.
+        card : Of its model.
+        reasons : Of each particle, as `Ranges.outside` gives them; not all 0.
+        """
+        self._count_outside(request, reasons)
+        return _out_of_range(card, request, np.flatnonzero(reasons), remedy=SPECIES not in reasons)
+
+    def _count_outside(self, request: SimulationRequest, reasons: NDArray[np.uint8]) -> dict[str, int]:
+        """Count particles outside the trained range by reason, for Prometheus and for the result."""
         counts = {RANGES[i]: int(n) for i, n in enumerate(np.bincount(reasons)) if i and n}
         for reason, count in counts.items():
             self._instruments.out_of_range.labels(reason, request.out_of_range.value).inc(count)
-        refused = {
-            OutOfRange.ERROR: outside,
-            OutOfRange.EXTRAPOLATE: np.flatnonzero(reasons == SPECIES),  # of which the model knows nothing
-            OutOfRange.SKIP: outside[:0],
-        }[request.out_of_range]
-        if refused.size:
-            raise _out_of_range(card, request, refused, remedy=SPECIES not in reasons[refused])
-        if request.out_of_range is OutOfRange.EXTRAPOLATE:
-            return everything, {}, counts
-        return np.delete(everything, outside), counts, {}
+        return counts
 
 
 def _missing(particles: Particles, rows: NDArray[np.bool_]) -> Particles:
-    """Particles of which some fly past every face; a graph prolongs their lines backwards, to a face behind them."""
+    """Particles, those of the given rows changed so that they miss the face.
+
+    Without the change, the graph extends the line of a particle that starts behind the face backwards to the face.
+    """
     if not rows.any():
         return particles
     conditions = particles.conditions.copy()
@@ -129,7 +145,7 @@ def _missing(particles: Particles, rows: NDArray[np.bool_]) -> Particles:
 def _out_of_range(
     card: ModelCard, request: SimulationRequest, refused: NDArray[np.intp], remedy: bool
 ) -> OutOfRangeError:
-    """Of particles that are refused; `remedy` says whether extrapolating would simulate them all."""
+    """The error that names refused particles; `remedy` says whether ``extrapolate`` would simulate all of them."""
     messages = [
         f"particle[{row}]: {card.ranges.message(request.particles, row)}" for row in refused[:_NAMED_PARTICLES].tolist()
     ]

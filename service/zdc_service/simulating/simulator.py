@@ -10,10 +10,12 @@ from zdc_common.errors import ZdcError
 from zdc_service.engine.engine import Engine
 from zdc_service.engine.repository import Repository, open_repository
 from zdc_service.settings import EngineSettings
-from zdc_service.simulating.batcher import Batcher
 from zdc_service.simulating.dispatcher import Dispatcher
-from zdc_service.simulating.job import Job, Plan
+from zdc_service.simulating.job import Job
+from zdc_service.simulating.plan import Plan
 from zdc_service.simulating.planner import Planner
+from zdc_service.simulating.work_queue import WorkQueue
+from zdc_service.simulating.workers import Workers
 from zdc_service.simulation import SimulationRequest, SimulationResult
 from zdc_service.telemetry.instruments import Instruments
 from zdc_service.telemetry.model_collector import ModelCollector
@@ -22,13 +24,13 @@ from zdc_service.telemetry.triton_collector import TritonCollector
 
 
 class Simulator:
-    """Loaded models behind one batcher. Thread-safe; close it when done, or use it as a context manager.
+    """Loaded models, and threads that compute with them. Thread-safe; close it, or use it as a context manager.
 
     Attributes
     ----------
     repository : The models.
     instruments : Counters and times of the server.
-    max_request_rows : Most rows of one request.
+    max_request_rows : Maximum number of rows of one request.
     """
 
     def __init__(self, settings: EngineSettings):
@@ -36,7 +38,7 @@ class Simulator:
 
         Raises
         ------
-        ConfigError : no model, no such default model, or a device that cannot be had.
+        ConfigError : no model, no such default model, or a device that is not available.
         ModelError : a model is not what its card says.
         """
         self.instruments = Instruments()
@@ -44,9 +46,11 @@ class Simulator:
         for collector in (ModelCollector(self._sums), TritonCollector(self._sums)):
             self.instruments.registry.register(collector)
         self.max_request_rows = settings.max_request_rows
-        self._batcher = Batcher(settings.threads, settings.max_queue_rows, self.instruments)
         self._planner = Planner(self.repository, self.max_request_rows, self.instruments)
-        self._dispatcher = Dispatcher(self._batcher, self._planner)
+        self._queue = WorkQueue(settings.threads, settings.max_queue_rows)
+        self.instruments.queue_rows.set_function(self._queue.__len__)
+        self._workers = Workers(self._queue, self._planner, settings.threads, self.instruments)
+        self._dispatcher = Dispatcher(self._planner, self._queue, self._workers)
 
     def __enter__(self) -> Self:
         return self
@@ -56,7 +60,7 @@ class Simulator:
 
     def close(self) -> None:
         """Finish what is queued and stop."""
-        self._batcher.close()
+        self._workers.close()
 
     def simulate(self, request: SimulationRequest) -> SimulationResult:
         """Simulate and wait for the result; raises what `plan` and `submit` raise."""
@@ -82,13 +86,13 @@ class Simulator:
     def submit(
         self, plan: Plan, start: int = 0, stop: int | None = None, deadline: float | None = None
     ) -> Future[SimulationResult]:
-        """Queue rows ``start:stop`` of a plan; cancel the future to drop what has not been computed.
+        """Queue rows ``start:stop`` of a plan; cancel the future to drop the rows that have not been computed.
 
         Parameters
         ----------
         plan : From `plan`.
-        start, stop : Rows of the plan; all when absent.
-        deadline : `time.monotonic` after which the result is not wanted.
+        start, stop : Rows of the plan; all by default.
+        deadline : `time.monotonic` after which the result is not needed.
 
         Raises
         ------
@@ -98,16 +102,17 @@ class Simulator:
         job = Job(plan, start, plan.rows if stop is None else stop, deadline)
         if not job.future.done():
             try:
-                self._batcher.submit(job)
+                self._queue.add(job)
             except ZdcError as error:
                 plan.tally.failed(error.kind)
                 raise
+            self._queue.wake()
         return job.future
 
     def dispatch(
         self, plan: Plan, start: int = 0, stop: int | None = None, deadline: float | None = None
     ) -> "asyncio.Future[SimulationResult]":
-        """`submit` for the one event loop that serves from this simulator; refusals come with the future."""
+        """`submit` for the event loop that serves from this simulator; the future raises what `submit` raises."""
         return self._dispatcher.submit(Job(plan, start, plan.rows if stop is None else stop, deadline))
 
     def ask(
@@ -124,11 +129,12 @@ class Simulator:
         Raises
         ------
         ModelNotFoundError : no such model or version.
-        OverloadedError, NotReadyError : as `submit`.
-        ZdcError : what `plan` raises; for a small request, the future raises it.
+        ZdcError : as `plan` and `submit`. The future raises what is found later: of a small request, that a particle
+            is outside the trained range; of a large one, that the queue is full or the simulator closed.
         """
         return self._dispatcher.ask(request, engine or self._planner.engine_of(request), deadline)
 
     def _sums(self) -> Iterator[tuple[str, int, Totals]]:
         for engine in self.repository:
-            yield engine.card.name, engine.card.version, engine.statistics.totals()
+            totals = engine.statistics.totals(self._queue.waiting(engine))
+            yield engine.card.name, engine.card.version, totals

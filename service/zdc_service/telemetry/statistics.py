@@ -75,21 +75,17 @@ class Statistics:
         self._lock = threading.Lock()
         self._totals = Totals()
 
-    def totals(self) -> Totals:
-        """A copy of the current sums."""
+    def totals(self, pending: int = 0) -> Totals:
+        """A copy of the current sums, with the requests that wait, which the queue counts."""
         with self._lock:
             now = self._totals
             return replace(
                 now,
+                pending=pending,
                 failed=now.failed.copy(),
                 executions=now.executions.copy(),
                 execution_timing=now.execution_timing.copy(),
             )
-
-    def queued(self, requests: int = 1) -> None:
-        """Count requests that begin to wait; a negative number if they no longer wait."""
-        with self._lock:
-            self._totals.pending += requests
 
     def executed(self, rows: int, timing: Timing) -> None:
         """Count a computed batch."""

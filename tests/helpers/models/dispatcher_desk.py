@@ -1,4 +1,4 @@
-"""A dispatcher on a real event loop, before a batcher and engines that a test can hold up."""
+"""A dispatcher on a real event loop, with a queue, threads and engines that a test can hold up."""
 
 import asyncio
 import functools
@@ -12,17 +12,18 @@ from helpers.models.tiny_model import some_particles
 from helpers.waiting import PATIENCE, until
 from zdc_detector.particles import Particles
 from zdc_service.engine.engine import Engine
-from zdc_service.simulating.batcher import Batcher
-from zdc_service.simulating.dispatcher import Dispatcher, Waiting
-from zdc_service.simulating.job import Plan
+from zdc_service.simulating.answers import Waiting
+from zdc_service.simulating.dispatcher import Dispatcher
+from zdc_service.simulating.plan import Plan
 from zdc_service.simulating.planner import Planner
 from zdc_service.simulating.simulator import Simulator
+from zdc_service.simulating.work_queue import WorkQueue
+from zdc_service.simulating.workers import Workers
 from zdc_service.simulation import SimulationRequest
 from zdc_service.telemetry.instruments import Instruments
 from zdc_service.telemetry.statistics import Totals
 
 QUEUE_ROWS, REQUEST_ROWS = 200, 100
-#: Long enough for nobody to meet it.
 
 #: One particle that the tiny models take, and one above their energies.
 BAD = SimulationRequest(
@@ -31,11 +32,11 @@ BAD = SimulationRequest(
 
 
 class Desk:
-    """A dispatcher with all that is behind it.
+    """A dispatcher with all that is below it.
 
     Attributes
     ----------
-    dispatcher, batcher : With a queue of `QUEUE_ROWS`.
+    dispatcher, queue, workers : With room for `QUEUE_ROWS`.
     planner : Finds models and checks requests.
     engine : The default model, ``tiny`` version 2.
     other : The model ``strips``.
@@ -48,11 +49,10 @@ class Desk:
         )
         self.engine.fresh()
         self.other.fresh()
-        self._instruments = Instruments()
-        self.batcher = Batcher(threads, QUEUE_ROWS, self._instruments)
-
         self.planner = planner
-        self.dispatcher = Dispatcher(self.batcher, planner)
+        self.queue = WorkQueue(threads, QUEUE_ROWS)
+        self.workers = Workers(self.queue, planner, threads, Instruments())
+        self.dispatcher = Dispatcher(planner, self.queue, self.workers)
 
     def ask(self, *requests: SimulationRequest, deadline: float | None = None) -> list[Waiting]:
         """Ask for several in one turn."""
@@ -63,7 +63,7 @@ class Desk:
         return self.planner.plan(request, self.planner.engine_of(request))
 
     async def occupy(self) -> list[Waiting]:
-        """Close the gate; then one merged batch is being computed, and the next one waits for the only worker."""
+        """Close the gate; then one merged batch is computed, and other requests wait for the only worker."""
         self.engine.gate.clear()
         waiting = self.ask(*small(2, seed=900))
         await until(lambda: bool(self.engine.batches))
@@ -72,23 +72,17 @@ class Desk:
         return waiting
 
     @property
-    def queue_rows(self) -> float:
-        """Rows that wait, as a scrape shows them."""
-        return self._instruments.registry.get_sample_value("zdc_queue_rows") or 0.0
-
-    @property
     def totals(self) -> Totals:
         """What the default model has done."""
-        return self.engine.statistics.totals()
+        return self.engine.statistics.totals(self.queue.waiting(self.engine))
 
     async def check_idle(self, requests: int) -> None:
-        """Nothing waits, nothing is under way, and all requests of the default model have been counted once."""
+        """Nothing waits or is computed, and all requests of the default model have been counted once."""
         await until(lambda: self.totals.succeeded + self.totals.failed.total() >= requests)
-        self.batcher.close()
+        self.workers.close()
         assert self.totals.succeeded + self.totals.failed.total() == requests
-        assert (self.queue_rows, self.totals.pending) == (0, 0)
-        assert (self.dispatcher._under_way, self.dispatcher._small) == ({}, {})
-        await until(lambda: self.dispatcher._waiting == 0)
+        assert (len(self.queue), self.totals.pending) == (0, 0)
+        assert (self.queue._lines, self.queue._computing, self.queue._computing_small) == ({}, 0, {})
 
 
 def _gated(engine: Engine) -> GatedEngine:

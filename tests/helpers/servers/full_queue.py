@@ -7,7 +7,7 @@ from pathlib import Path
 from helpers.models.tiny_model import some_particles
 from helpers.servers.running_server import RunningServer
 from zdc_service.settings import ServerSettings
-from zdc_service.simulating.job import Plan
+from zdc_service.simulating.plan import Plan
 from zdc_service.simulation import Output, SimulationRequest, SimulationResult
 
 #: Rows that a request may have, and the queue.

@@ -24,7 +24,7 @@ from zdc_service.serving.inference.request import InferenceRequest, prepare, ver
 from zdc_service.serving.inference.statistics import model_statistics
 from zdc_service.serving.inference.tensors import DATATYPES, outputs_of
 from zdc_service.side_threads import SideThreads
-from zdc_service.simulating.job import Plan
+from zdc_service.simulating.plan import Plan
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest, SimulationResult
 from zdc_service.status import kind_of

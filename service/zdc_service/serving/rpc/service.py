@@ -17,7 +17,7 @@ from zdc_service.serving.rpc.convert import read_request, write_response
 from zdc_service.serving.rpc.methods import failed, whole
 from zdc_service.serving.rpc.window import Window
 from zdc_service.serving.tracing import trace_reply
-from zdc_service.simulating.job import Plan
+from zdc_service.simulating.plan import Plan
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest, SimulationResult
 

@@ -23,4 +23,4 @@ def desk(planner: Planner) -> Iterator[Desk]:
     one = Desk(planner)
     yield one
     one.engine.gate.set()
-    one.batcher.close()
+    one.workers.close()

@@ -114,13 +114,13 @@ async def test_while_the_worker_is_busy_requests_collect_and_leave_as_one(desk: 
     for start in range(0, 9, 3):
         collected += desk.ask(*requests[start : start + 3])
         await turn()
-    assert desk.queue_rows == rows(*small(4, seed=902), *requests)
+    assert len(desk.queue) == rows(*small(4, seed=902), *requests)
     assert desk.totals.pending == 4 + 9
     await asyncio.sleep(0.05)
     desk.engine.gate.set()
     await check(simulator, small(2, seed=900) + small(4, seed=902), occupying)
     await check(simulator, requests, collected)
-    assert desk.engine.batches in ([3, 10, 18], [3, 28])  # as the worker comes back before or after the loop sends them
+    assert desk.engine.batches == [3, 28]
     assert min(each.result().timing.queue for each in collected) >= 0.05  # from their arrival on
     totals = desk.totals
     assert totals.seconds >= totals.timing.queue >= 9 * 0.05

@@ -20,7 +20,7 @@ from zdc_common.errors import (
 )
 from zdc_detector.particles import MASS
 from zdc_service.settings import EngineSettings
-from zdc_service.simulating.job import Job, Plan
+from zdc_service.simulating.job import Job
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest
 
@@ -50,9 +50,9 @@ async def test_a_bad_option_fails_its_own_caller_only(
     desk: Desk, simulator: Simulator, changes: dict[str, Any], message: str
 ) -> None:
     good = small(3)
-    waiting = desk.ask(*good, replace(good[0], **changes))
+    waiting = desk.ask(*good)
     with pytest.raises(InvalidInputError, match=message):
-        await waiting.pop()
+        desk.ask(replace(good[0], **changes))
     await check(simulator, good, waiting)
     await desk.check_idle(4)
 
@@ -61,9 +61,9 @@ async def test_a_bad_option_fails_its_own_caller_only(
 async def test_what_no_check_foresees_fails_its_own_caller_only(desk: Desk, simulator: Simulator) -> None:
     good = small(3)
     no_number: Any = "7"
-    waiting = desk.ask(*good, replace(good[0], seed=no_number))
+    waiting = desk.ask(*good)
     with pytest.raises(TypeError):
-        await waiting.pop()
+        desk.ask(replace(good[0], seed=no_number))
     await check(simulator, good, waiting)
     assert desk.totals.failed == {"internal": 1}
     await desk.check_idle(4)
@@ -112,7 +112,7 @@ async def test_a_full_queue_refuses_what_is_too_much_and_recovers(desk: Desk, si
         with pytest.raises(OverloadedError, match="194 rows are waiting and 8 more would pass the limit of 200"):
             desk.ask(requests[0])
     waiting += desk.ask(SimulationRequest(some_particles(6, 24), seed=24))
-    assert desk.queue_rows == QUEUE_ROWS
+    assert len(desk.queue) == QUEUE_ROWS
     desk.engine.gate.set()
     await check(simulator, [*requests, SimulationRequest(some_particles(6, 24), seed=24)], waiting)
     await asyncio.gather(*occupying)
@@ -134,27 +134,35 @@ async def test_a_large_job_that_finds_no_room_is_refused_by_itself(desk: Desk, s
 
 
 @in_a_loop
-async def test_a_closed_batcher_tells_everyone(desk: Desk) -> None:
-    waiting = desk.ask(*small(3))
-    desk.batcher.close()
-    for error in await asyncio.gather(*waiting, return_exceptions=True):
-        assert isinstance(error, NotReadyError)
+async def test_closing_answers_what_was_accepted_and_refuses_the_rest(desk: Desk, simulator: Simulator) -> None:
+    requests = small(3)
+    waiting = desk.ask(*requests)
+    job = desk.dispatcher.submit(Job(desk.plan(SimulationRequest(some_particles(20), seed=1)), 0, 20))
+    desk.workers.close()
     with pytest.raises(NotReadyError, match="shutting down"):
         desk.ask(small(1)[0])
-    assert desk.totals.failed == {"not_ready": 4}
-    await desk.check_idle(4)
+    with pytest.raises(NotReadyError, match="shutting down"):
+        await desk.dispatcher.submit(Job(desk.plan(SimulationRequest(some_particles(20))), 0, 20))
+    await check(simulator, [*requests, SimulationRequest(some_particles(20), seed=1)], [*waiting, job])
+    assert desk.totals.failed == {"not_ready": 2}
+    await desk.check_idle(6)
 
 
 @in_a_loop
 async def test_an_error_that_futures_do_not_take_reaches_its_caller(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A StopIteration of planning once left its caller, and those of the same turn, waiting for ever."""
+    """A StopIteration once left its caller, and those of the same turn, waiting for ever."""
 
-    def plan(*_: object) -> Plan:
+    def stop(*_: object) -> None:
         raise StopIteration
 
-    monkeypatch.setattr(desk.planner, "plan", plan)
-    for one in desk.ask(BAD, replace(BAD, seed=1)):
+    monkeypatch.setattr(desk.planner, "out_of_range", stop)
+    good = small(2)
+    waiting = desk.ask(BAD, *good, replace(BAD, seed=1))
+    await check(simulator, good, waiting[1:3])
+    for one in (waiting[0], waiting[3]):
         with pytest.raises(RuntimeError, match="StopIteration"):
             await one
+    assert desk.totals.failed == {"internal": 2}
+    await desk.check_idle(4)

@@ -1,5 +1,6 @@
 """Small requests as one plan: nobody can tell from the rows, and errors stay whose they are."""
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,19 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 from helpers.files.same_results import assert_same
+from helpers.models.dispatcher_desk import in_a_loop
 from helpers.models.gated_engine import GatedEngine
 from helpers.models.stored_models import stored_models
 from helpers.models.tiny_model import NOISE, some_particles
-from zdc_common.errors import InvalidInputError, OutOfRangeError, ZdcError
+from zdc_common.errors import ModelError, OverloadedError
+from zdc_detector.card import RANGES
 from zdc_detector.particles import Particles
 from zdc_detector.random import MAX_ROW, MAX_SEED
-from zdc_service.simulating.batcher import Batcher
-from zdc_service.simulating.job import Job
-from zdc_service.simulating.merging import Merged, merge, merging_key
+from zdc_service.simulating.merging import SMALL_ROWS, SmallRequest, can_be_merged, merge
+from zdc_service.simulating.planner import Planner
 from zdc_service.simulating.simulator import Simulator
+from zdc_service.simulating.work_queue import WorkQueue
+from zdc_service.simulating.workers import Workers
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 from zdc_service.telemetry.instruments import Instruments
-from zdc_service.telemetry.statistics import NO_TIMING, Totals
+from zdc_service.telemetry.statistics import Totals
 
 SIZES = (1, 8, 3, 1, 5, 2)
 
@@ -49,97 +53,125 @@ def requests(seeds: bool, **common: Any) -> list[SimulationRequest]:
     ]
 
 
-def computed(merged: Merged) -> list[SimulationResult]:
-    with Batcher(threads=2, max_queue_rows=100, instruments=Instruments()) as batcher:
-        job = Job(merged.plan, 0, merged.plan.rows)
-        batcher.submit(job)
-        return merged.parts(job.future.result(30))
+def small(engine: GatedEngine, asked: list[SimulationRequest]) -> list[SmallRequest]:
+    """For callers on the running loop."""
+    loop = asyncio.get_running_loop()
+    return [SmallRequest(request, engine, loop.create_future(), None) for request in asked]
+
+
+def computed(planner: Planner, engine: GatedEngine, asked: list[SimulationRequest]) -> list[SimulationResult]:
+    """By two threads, together."""
+
+    async def answers() -> list[SimulationResult]:
+        queue, together = WorkQueue(threads=2, most_rows=100), small(engine, asked)
+        with Workers(queue, planner, 2, Instruments()):
+            for one in together:
+                queue.add_small(one)
+            queue.wake()
+            return await asyncio.gather(*(one.waiting for one in together))
+
+    return asyncio.run(answers())
 
 
 @pytest.mark.parametrize("model", ["tiny", "strips"])
 @pytest.mark.parametrize("rates", [False, True])
 @pytest.mark.parametrize("output", list(Output))
 def test_parts_are_what_each_request_gets_alone(
-    engines: dict[str, GatedEngine], simulator: Simulator, output: Output, rates: bool, model: str
+    engines: dict[str, GatedEngine], planner: Planner, simulator: Simulator, output: Output, rates: bool, model: str
 ) -> None:
     asked = requests(seeds=True, output=output, rates=rates, model=model)
-    results = computed(merge(asked, engines[model]))
+    results = computed(planner, engines[model], asked)
     assert {side for result in results for side in result.side} == {b"A", b"C"}
     assert any(result.channels.any() for result in results)
     for request, result in zip(asked, results, strict=True):
         assert_same(result, simulator.simulate(request))
 
 
-def test_seeds_are_drawn_for_each_and_reproduce(engines: dict[str, GatedEngine], simulator: Simulator) -> None:
+def test_seeds_are_drawn_for_each_and_reproduce(
+    engines: dict[str, GatedEngine], planner: Planner, simulator: Simulator
+) -> None:
     asked = requests(seeds=False, model="tiny")
-    results = computed(merge(asked, engines["tiny"]))
+    results = computed(planner, engines["tiny"], asked)
     assert len({result.seed for result in results}) == len(asked)
     for request, result in zip(asked, results, strict=True):
         assert 0 <= result.seed < MAX_SEED
         assert_same(result, simulator.simulate(replace(request, seed=result.seed)))
 
 
-def test_given_and_drawn_seeds_side_by_side(engines: dict[str, GatedEngine]) -> None:
+def test_given_and_drawn_seeds_side_by_side(engines: dict[str, GatedEngine], planner: Planner) -> None:
     asked = [replace(request, seed=seed) for request, seed in zip(requests(False)[:3], (0, None, 5), strict=True)]
-    seeds = [result.seed for result in computed(merge(asked, engines["tiny"]))]
+    seeds = [result.seed for result in computed(planner, engines["tiny"], asked)]
     assert seeds[::2] == [0, 5]
 
 
-def test_what_can_be_merged(engines: dict[str, GatedEngine]) -> None:
-    plain = SimulationRequest(some_particles(2))
-    key = merging_key(plain, engines["tiny"])
-    assert key is not None
-    assert key == merging_key(replace(plain, seed=7, first_row=9, model="tiny", version=2), engines["tiny"])
-    assert key != merging_key(plain, engines["strips"])
-    assert key != merging_key(replace(plain, output=Output.HITS), engines["tiny"])
-    assert key != merging_key(replace(plain, rates=True), engines["tiny"])
-    apart: dict[str, Any] = {
-        "repeats": 2,
-        "out_of_range": OutOfRange.SKIP,
-        "noise": np.zeros((2, NOISE), dtype=np.float32),
-    }
-    for name, value in apart.items():
-        assert merging_key(replace(plain, **{name: value}), engines["tiny"]) is None
-
-
-ABOVE = Particles.from_columns({"pdg": [22], "px": [0.0], "py": [0.0], "pz": [1501.0]})
-
-
 @pytest.mark.parametrize(
-    ("changes", "error"),
+    "changes",
     [
-        ({"seed": -1}, InvalidInputError),
-        ({"seed": MAX_SEED}, InvalidInputError),
-        ({"first_row": -1}, InvalidInputError),
-        ({"first_row": MAX_ROW}, InvalidInputError),
-        ({"first_row": 10**30}, InvalidInputError),
-        ({"particles": ABOVE}, OutOfRangeError),
+        {"particles": some_particles(9)},
+        {"repeats": 2},
+        {"out_of_range": OutOfRange.SKIP},
+        {"out_of_range": OutOfRange.EXTRAPOLATE},
+        {"noise": np.zeros((2, NOISE), dtype=np.float32)},
+        {"seed": -1},
+        {"seed": MAX_SEED},
+        {"seed": "7"},
+        {"first_row": -1},
+        {"first_row": MAX_ROW - 1},
+        {"first_row": 10**30},
+        {"first_row": None},
     ],
 )
-def test_one_that_cannot_be_is_refused_and_nothing_counted(
-    engines: dict[str, GatedEngine], changes: dict[str, Any], error: type[ZdcError]
-) -> None:
-    asked = [SimulationRequest(some_particles(1, seed)) for seed in range(3)]
-    with pytest.raises(error):
-        merge([*asked, replace(asked[0], **changes)], engines["tiny"])
+def test_what_cannot_be_merged_is_known_before(changes: dict[str, Any]) -> None:
+    plain = SimulationRequest(some_particles(2), seed=MAX_SEED - 1, first_row=MAX_ROW - 2)
+    assert can_be_merged(plain, SMALL_ROWS)
+    assert not can_be_merged(replace(plain, **changes), SMALL_ROWS)
+    assert not can_be_merged(plain, most_rows=1)
+
+
+@in_a_loop
+async def test_requests_of_one_model_and_finish_share_batches(engines: dict[str, GatedEngine]) -> None:
+    plain = SimulationRequest(some_particles(2))
+    same = [plain, replace(plain, seed=7, first_row=9, output=Output.HITS)]
+    kinds = [one.kind for one in small(engines["tiny"], [*same, replace(plain, rates=True)])]
+    assert kinds[0] == kinds[1] != kinds[2]
+    assert small(engines["strips"], [plain])[0].kind not in kinds
+
+
+ABOVE = Particles.from_columns({"pdg": [22, 22], "px": [0.0] * 2, "py": [0.0] * 2, "pz": [100.0, 1501.0]})
+
+
+@in_a_loop
+async def test_requests_with_particles_out_of_range_are_taken_out(engines: dict[str, GatedEngine]) -> None:
+    good = small(engines["tiny"], [SimulationRequest(some_particles(3, seed)) for seed in range(3)])
+    bad = small(engines["tiny"], [SimulationRequest(ABOVE), SimulationRequest(ABOVE, output=Output.HITS)])
+    merged, refused = merge([good[0], bad[0], *good[1:], bad[1]])
+    assert [one.rows for one in merged] == [9]
+    assert [(one.small, one.reasons.tolist()) for one in refused] == [(one, [0, RANGES.index("energy")]) for one in bad]
     assert engines["tiny"].statistics.totals() == Totals()
 
 
-def test_what_becomes_of_all_is_counted_for_each(engines: dict[str, GatedEngine]) -> None:
-    statistics = engines["tiny"].statistics
-    asked = requests(seeds=True)
-    computed(merge(asked, engines["tiny"]))
-    assert (statistics.totals().succeeded, statistics.totals().rows) == (len(SIZES), sum(SIZES))
-    for kind in ("cancelled", "deadline", "not_ready", "overloaded"):
-        merge(asked, engines["tiny"]).plan.tally.failed(kind)
-        assert statistics.totals().failed.pop(kind) == len(SIZES)
+@in_a_loop
+async def test_parts_for_each_caller_have_the_same_rows(engines: dict[str, GatedEngine]) -> None:
+    asked = small(engines["tiny"], requests(seeds=False))
+    (merged,), _ = merge(asked)
+    parts = merged.alone()
+    assert [part.rows for part in parts] == list(SIZES)
+    for together, apart in zip(
+        merged.columns()[:4], zip(*(part.columns()[:4] for part in parts), strict=True), strict=True
+    ):
+        np.testing.assert_array_equal(together, np.concatenate(apart))
+    asked[0].waiting.cancel()
+    assert [part.ended for part in parts] == [True, *[False] * 5]
+    assert not merged.ended
 
 
-def test_an_error_of_one_is_counted_where_each_is_computed_again(engines: dict[str, GatedEngine]) -> None:
-    tally = merge(requests(seeds=True), engines["tiny"]).plan.tally
-    tally.failed("internal")
-    assert not engines["tiny"].statistics.totals().failed
-    tally.failed("cancelled")
-    tally.delivered(sum(SIZES), NO_TIMING)
-    totals = engines["tiny"].statistics.totals()
-    assert (totals.succeeded, dict(totals.failed)) == (0, {"cancelled": len(SIZES)})
+@in_a_loop
+async def test_each_request_is_counted_once(engines: dict[str, GatedEngine]) -> None:
+    asked = small(engines["tiny"], requests(seeds=True))
+    (merged,), _ = merge(asked)
+    asked[0].waiting.cancel()  # its dispatcher counts it
+    merged.fail(OverloadedError("full"))
+    merged.fail(ModelError("too late"))
+    assert engines["tiny"].statistics.totals().failed == {"overloaded": len(SIZES) - 1}
+    for one in asked[1:]:
+        assert isinstance(one.waiting.exception(), OverloadedError)

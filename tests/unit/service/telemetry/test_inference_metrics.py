@@ -13,15 +13,13 @@ from zdc_service.telemetry.triton_collector import TritonCollector, as_triton_wr
 def totals() -> Totals:
     """Three requests of 2, 3 and 4 rows in two batches, and one failure of each kind."""
     statistics = Statistics()
-    statistics.queued(5)
-    statistics.queued(-3)
     statistics.executed(4, Timing(0, 0.001, 0.002, 0.003))
     statistics.executed(5, Timing(0, 0.004, 0.005, 0.006))
     for rows in (2, 3, 4):
         statistics.succeeded(rows, 0.1, Timing(0.01, 0.02, 0.03, 0.04))
     for kind in ("overloaded", "deadline", "cancelled", "internal", "model", "out_of_range", "invalid_input"):
         statistics.failed(kind, 0.5)
-    return statistics.totals()
+    return statistics.totals(pending=2)
 
 
 @pytest.fixture

@@ -1,0 +1,153 @@
+"""Threads that compute what waits in the queue, batch by batch."""
+
+import logging
+import threading
+import time
+from collections.abc import Sequence
+from typing import Self
+
+from zdc_common.errors import DeadlineError, ModelError
+from zdc_common.words import counted
+from zdc_detector.finish import finish_and_sum
+
+from zdc_service.simulating.answers import LATE
+from zdc_service.simulating.batch import Batch
+from zdc_service.simulating.job import Slice
+from zdc_service.simulating.merging import Merged, SmallRequest, merge
+from zdc_service.simulating.plan import Kind
+from zdc_service.simulating.planner import Planner
+from zdc_service.simulating.work_queue import Work, WorkQueue
+from zdc_service.telemetry.instruments import Instruments
+from zdc_service.telemetry.statistics import Timing
+
+log = logging.getLogger(__name__)
+
+#: Rows of one caller, or of several small requests, in a batch.
+_Part = Slice | Merged
+
+
+class Workers:
+    """Threads that take batches from a queue, compute them and deliver the results.
+
+    An error in a batch fails only the request that caused it.
+    """
+
+    def __init__(self, queue: WorkQueue, planner: Planner, threads: int, instruments: Instruments):
+        """Start so many threads.
+
+        Parameters
+        ----------
+        queue : What waits.
+        planner : Explains why small requests are refused.
+        threads : Number of threads.
+        instruments : Get how long callers wait.
+        """
+        self._queue = queue
+        self._planner = planner
+        self._instruments = instruments
+        self._threads = [threading.Thread(target=self._work, name=f"worker-{i}", daemon=True) for i in range(threads)]
+        for thread in self._threads:
+            thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def help(self, seconds: float) -> None:
+        """Compute one batch on the calling thread, if there is one that needs about `seconds` at most.
+
+        For a thread that has just filled the queue: to hand a short batch to another thread takes longer than to
+        compute it.
+        """
+        work = self._queue.take(seconds)
+        if work is not None:
+            self._run(work)
+            self._queue.wake()
+
+    def close(self) -> None:
+        """Accept nothing more, compute what waits, and stop the threads."""
+        self._queue.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        while self._work_once():
+            pass
+
+    def _work_once(self) -> bool:
+        """Compute a batch; False at the end. Nothing of a batch is kept while the thread waits for the next one."""
+        work = self._queue.wait()
+        if work is not None:
+            self._run(work)
+        return work is not None
+
+    def _run(self, work: Work) -> None:
+        try:
+            for late in work.late:
+                late.fail(DeadlineError(LATE))
+            parts: list[_Part] = [*self._merged(work.small), *work.slices]
+            for part in parts:
+                if part.waited is not None:
+                    self._instruments.queue_seconds.observe(part.waited)
+            if parts:
+                self._compute_all(work.kind, parts)
+        finally:
+            self._queue.finished(work)
+
+    def _merged(self, small: Sequence[SmallRequest]) -> list[Merged]:
+        """Small requests as parts of a batch; the callers of those that are refused are told."""
+        try:
+            merged, refused = merge(small)
+            refusals = [self._planner.out_of_range(one.request, one.engine.card, reasons) for one, reasons in refused]
+        except Exception as error:  # which no check foresees: it must not become an error of the others
+            if len(small) == 1:
+                small[0].fail(error)
+                return []
+            return [part for one in small for part in self._merged([one])]
+        for (one, _), refusal in zip(refused, refusals, strict=True):
+            one.fail(refusal)
+        return merged
+
+    def _compute_all(self, kind: Kind, parts: Sequence[_Part]) -> None:
+        """Compute a batch; after an error, compute it caller by caller to find whose error it is."""
+        try:
+            self._compute(kind, parts)
+        except Exception as error:
+            alone = [one for part in parts for one in part.alone()]
+            if len(alone) == 1:
+                alone[0].fail(error)
+                return
+            log.warning("a batch of %d requests failed and is computed request by request: %s", len(alone), error)
+            for one in alone:
+                if not one.ended:
+                    self._compute_all(kind, [one])
+
+    def _compute(self, kind: Kind, parts: Sequence[_Part]) -> None:
+        """Compute and deliver; raises before anything is delivered, so that no part is delivered twice."""
+        engine, finish = kind
+        card = engine.card
+        began = time.monotonic()
+        try:
+            batch = Batch([part.columns() for part in parts], card.noise.dimension)
+            prepared = time.monotonic()
+            rates = engine.run(batch.conditions, batch.noise, batch.pdg)
+        except Exception as error:  # of onnxruntime, or a lack of memory: the message does not name the model
+            rows = counted(sum(part.rows for part in parts), "row")
+            raise ModelError(f"{card.name} version {card.version} cannot compute {rows}: {error}") from error
+        ran = time.monotonic()
+        try:
+            images, channels = finish_and_sum(rates, finish, batch.seeds, batch.numbers, card.calorimeter)
+        except ModelError as error:
+            raise ModelError(f"{card.name} version {card.version} gave {error}") from error
+        timing = Timing(0.0, prepared - began, ran - prepared, time.monotonic() - ran)
+        engine.statistics.executed(len(images), timing)
+        first = 0
+        for part in parts:
+            stop = first + part.rows
+            try:
+                part.deliver(images[first:stop], channels[first:stop], timing)
+            except Exception as error:
+                part.fail(error)
+            first = stop
