@@ -1,6 +1,5 @@
 """The model card: everything that a server, a client or a physicist must know about one exported model."""
 
-import errno
 import hashlib
 from functools import cached_property
 from pathlib import Path
@@ -10,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator
 from zdc_common.errors import ModelError
+from zdc_common.file_content import content_of
 from zdc_common.frozen import Frozen
 
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.finish import Finish
 from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VY, VZ, Particles
 
-SCHEMA_VERSION = 1
 CARD_FILE, GRAPH_FILE, GOLDEN_FILE = "card.json", "model.onnx", "golden.npz"
 
 #: What a particle can be outside of, as `Ranges.outside` counts them.
@@ -223,16 +222,3 @@ class ModelCard(Frozen):
             expected = card.graph_sha256[:12]
             raise ModelError(f"{path}: sha256 is {found[:12]}..., the card says {expected}...; copy it again")
         return card, graph
-
-
-def content_of(path: Path) -> bytes:
-    """All bytes of a file; raises OSError for a pipe or a device as well, which may have no end."""
-    if path.exists() and not path.is_file():
-        raise OSError(errno.EINVAL, "is not a regular file", str(path))
-    return path.read_bytes()
-
-
-def sha256_of(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

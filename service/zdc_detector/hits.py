@@ -29,6 +29,10 @@ class Hits:
         """Size of the arrays."""
         return self.offsets.nbytes + self.fibre.nbytes + self.photons.nbytes
 
+    def as_arrays(self, prefix: str = "") -> dict[str, NDArray[Any]]:
+        """The arrays by their names, each with a prefix."""
+        return {f"{prefix}offsets": self.offsets, f"{prefix}fibre": self.fibre, f"{prefix}photons": self.photons}
+
     def rows(self, start: int, stop: int) -> "Hits":
         """The hits of the rows from `start` to `stop` - 1."""
         offsets = self.offsets[start : stop + 1]

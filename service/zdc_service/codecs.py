@@ -143,8 +143,7 @@ def arrays_of(result: SimulationResult) -> dict[str, NDArray[np.generic]]:
     if result.response is not None:
         arrays["response"] = result.response
     if result.hits is not None:
-        hits = result.hits
-        arrays |= {"hits_offsets": hits.offsets, "hits_fibre": hits.fibre, "hits_photons": hits.photons}
+        arrays |= result.hits.as_arrays("hits_")
     return arrays | {"channels": result.channels, "particle": result.particle, "side": result.side}
 
 
@@ -198,8 +197,7 @@ def _to_json(result: SimulationResult, _arrays: Arrays) -> bytes:
     if result.response is not None:
         body["response"] = result.response
     if result.hits is not None:
-        hits = result.hits
-        body["hits"] = {"offsets": hits.offsets, "fibre": hits.fibre, "photons": hits.photons}
+        body["hits"] = result.hits.as_arrays()
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 

@@ -14,7 +14,8 @@ import torch
 from helpers.files.shower_samples import face_particles
 from helpers.models.training_runs import trained
 from zdc_common.errors import ConfigError, ModelError
-from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, ModelCard, sha256_of
+from zdc_common.file_content import sha256_of
+from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.particles import ENERGY, PX, PZ, VX, VZ
 from zdc_detector.random import normals
 from zdc_metrics import Report

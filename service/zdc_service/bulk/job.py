@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 from zdc_common.errors import ConfigError, FileFormatError
+from zdc_common.file_content import sha256_of
 from zdc_common.frozen import Frozen
-from zdc_detector.card import sha256_of
 from zdc_detector.finish import Finish
 
 from zdc_service.files import FileDescription

@@ -204,7 +204,7 @@ def _encode(rows: Rows) -> bytes:
     elif rows.response is not None:
         arrays["response"] = rows.response
     if hits is not None:
-        arrays |= {"offsets": hits.offsets, "fibre": hits.fibre, "photons": hits.photons}
+        arrays |= hits.as_arrays()
     listed = [(name, values.dtype.newbyteorder("<").str, values.shape) for name, values in arrays.items()]
     content = [json.dumps({"arrays": listed, "face": face}).encode() + b"\n", *map(_little_endian, arrays.values())]
     return zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True).compress(b"".join(content))

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, Field
+from zdc_common.file_content import sha256_of
 from zdc_common.versions import installed_version
-from zdc_detector.card import sha256_of
 
 if TYPE_CHECKING:
     from zdc_metrics.reports.html_report import ReportSection
@@ -27,7 +27,7 @@ class FileRecord(BaseModel):
     attributes: dict[str, str | int | float]
 
 
-class Provenance(BaseModel):
+class ReportOrigin(BaseModel):
     """The command, versions and input files of a report."""
 
     command: str
@@ -38,9 +38,9 @@ class Provenance(BaseModel):
     generated: FileRecord
 
 
-def origin_of(reference: tuple[Path, "Sample"], generated: tuple[Path, "Sample"]) -> Provenance:
+def origin_of(reference: tuple[Path, "Sample"], generated: tuple[Path, "Sample"]) -> ReportOrigin:
     """The provenance of a report that this process makes from two files and their samples."""
-    return Provenance(
+    return ReportOrigin(
         command=shlex.join(["zdc", *sys.argv[1:]]),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         software=installed_version(),
@@ -56,7 +56,7 @@ def _record(path: Path, sample: "Sample") -> FileRecord:
     )
 
 
-def origin_section(origin: Provenance) -> "ReportSection":
+def origin_section(origin: ReportOrigin) -> "ReportSection":
     """The provenance as the last section of the report."""
     from zdc_metrics.reports.html_report import ReportSection, TableBlock, TextBlock
 
@@ -66,7 +66,7 @@ def origin_section(origin: Provenance) -> "ReportSection":
         rows.append((name, *(str(file.attributes.get(name, "")) for file in files)))
     packages = ", ".join(f"{name} {number}" for name, number in origin.packages.items())
     return ReportSection(
-        "Provenance",
+        "ReportOrigin",
         [
             TableBlock(("entry", "reference", "generated"), rows),
             TextBlock(f"Command: {origin.command}"),

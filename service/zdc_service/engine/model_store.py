@@ -6,7 +6,8 @@ from importlib import resources
 from pathlib import Path
 
 from zdc_common.errors import ConfigError, ModelError
-from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, NAME_PATTERN, ModelCard, content_of
+from zdc_common.file_content import content_of
+from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, NAME_PATTERN, ModelCard
 
 from zdc_service.engine.onnx_weights import check_self_contained
 

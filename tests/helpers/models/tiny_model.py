@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from zdc_common.file_content import sha256_of
 from zdc_detector.calorimeter import ZN, Calorimeter
 from zdc_detector.card import (
     CARD_FILE,
@@ -23,7 +24,6 @@ from zdc_detector.card import (
     NoiseSpec,
     Ranges,
     SpeciesRange,
-    sha256_of,
 )
 from zdc_detector.finish import Finish
 from zdc_detector.particles import CONDITIONS, UNITS, Particles

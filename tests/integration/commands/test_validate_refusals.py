@@ -10,7 +10,7 @@ import pytest
 from helpers.files.shower_samples import write_showers
 from helpers.files.simulate_runs import run
 from helpers.files.validated import Validated, validate
-from zdc_detector.card import sha256_of
+from zdc_common.file_content import sha256_of
 from zdc_detector.showers import read_showers
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from helpers.models.tiny_model import TinyModel, write_model
 from zdc_common.errors import ModelError
-from zdc_detector.card import CARD_FILE, GRAPH_FILE, RANGES, ModelCard, sha256_of
+from zdc_common.file_content import sha256_of
+from zdc_detector.card import CARD_FILE, GRAPH_FILE, RANGES, ModelCard
 from zdc_detector.particles import Particles
 
 

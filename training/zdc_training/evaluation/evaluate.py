@@ -7,8 +7,9 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError
+from zdc_common.file_content import sha256_of
 from zdc_common.whole_file import write_whole
-from zdc_detector.card import Ranges, sha256_of
+from zdc_detector.card import Ranges
 from zdc_detector.particles import Particles
 from zdc_detector.shower_rows import file_attributes
 from zdc_detector.showers import read_showers

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zdc_common.errors import ConfigError
-from zdc_detector.card import CARD_FILE, ModelCard, Ranges, sha256_of
+from zdc_common.file_content import sha256_of
+from zdc_detector.card import CARD_FILE, ModelCard, Ranges
 from zdc_detector.finish import Finish
 
 from zdc_training.config.config import data_path, held_out_path, parse_config

@@ -7,18 +7,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 from zdc_common.errors import ConfigError
+from zdc_common.file_content import sha256_of
 from zdc_common.whole_file import whole_folder
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.card import (
-    CARD_FILE,
-    GRAPH_FILE,
-    ConditionSpec,
-    DataSpec,
-    ModelCard,
-    NoiseSpec,
-    TrainingSpec,
-    sha256_of,
-)
+from zdc_detector.card import CARD_FILE, GRAPH_FILE, ConditionSpec, DataSpec, ModelCard, NoiseSpec, TrainingSpec
 from zdc_detector.particles import CONDITIONS, UNITS
 from zdc_metrics import Report
 

@@ -29,7 +29,7 @@ class NpzWriter(ResultWriter):
         if rows.response is not None:
             arrays["responses"] = rows.response
         if rows.hits is not None:
-            arrays |= {"offsets": rows.hits.offsets, "fibre": rows.hits.fibre, "photons": rows.hits.photons}
+            arrays |= rows.hits.as_arrays()
         attributes = {**self._about.attributes, **self._flat_counts}
         arrays |= {name: np.array(value) for name, value in attributes.items()}
         with self._path.open("wb") as file:

@@ -10,7 +10,8 @@ import pytest
 from helpers.models.stored_models import stored_models
 from helpers.models.tiny_model import NOISE, STRIPS, TinyModel, some_particles, write_model
 from zdc_common.errors import ConfigError, ModelError
-from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, sha256_of
+from zdc_common.file_content import sha256_of
+from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE
 from zdc_service.engine.engine import Engine
 from zdc_service.engine.model_store import shipped_models
 from zdc_service.engine.providers import CPU, CUDA, GPU_BATCH_ROWS, ON_CPU, Placement, open_session, place

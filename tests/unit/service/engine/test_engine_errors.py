@@ -9,7 +9,8 @@ import pytest
 from helpers.models.tiny_model import STRIPS, TinyModel, some_particles, write_model
 from onnx import helper, numpy_helper
 from zdc_common.errors import ModelError
-from zdc_detector.card import CARD_FILE, GRAPH_FILE, sha256_of
+from zdc_common.file_content import sha256_of
+from zdc_detector.card import CARD_FILE, GRAPH_FILE
 from zdc_detector.particles import Particles
 from zdc_service.settings import EngineSettings
 from zdc_service.simulating.simulator import Simulator

@@ -9,7 +9,8 @@ import pytest
 from helpers.models.tiny_model import NOISE, TinyModel, some_particles, write_model
 from onnx import TensorProto, helper, numpy_helper
 from zdc_common.errors import ModelError
-from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, sha256_of
+from zdc_common.file_content import sha256_of
+from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE
 from zdc_service.engine.engine import Engine
 from zdc_service.engine.model_store import read_model, shipped_models
 from zdc_service.engine.onnx_weights import check_self_contained

@@ -6,7 +6,7 @@ import pytest
 from helpers.files.shower_samples import draw_responses, toy_showers, write_showers
 from matplotlib.image import imread
 from numpy.typing import NDArray
-from zdc_detector.card import sha256_of
+from zdc_common.file_content import sha256_of
 from zdc_detector.particles import ENERGY, Particles
 from zdc_metrics import Report, by_particle, mean_absolute_error
 from zdc_metrics.reports.face_pictures import choose_examples

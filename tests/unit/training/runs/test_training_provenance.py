@@ -13,7 +13,8 @@ import torch
 from helpers.files.shower_samples import toy_showers, write_showers
 from helpers.models.training_runs import Silent, tiny_config
 from zdc_common.errors import ConfigError
-from zdc_detector.card import ModelCard, sha256_of
+from zdc_common.file_content import sha256_of
+from zdc_detector.card import ModelCard
 from zdc_training.cli import main
 from zdc_training.config.config import override_config
 from zdc_training.data.datasets import load_split
