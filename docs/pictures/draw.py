@@ -98,13 +98,13 @@ WAY = (
                 "the request is planned: `simulating/planner`",
                 "the model is looked up, a missing seed is drawn, particles are checked",
                 "against the card's ranges and mirrored to +z; rows get their numbers",
+                "(of at most 8 rows: planned below, many at once, in `simulating/merging`)",
             ),
         ),
         (
             (
-                "the result is handed out: `simulating/merging`",
-                "requests that were computed together get their own rows;",
-                "answers later than their deadline become errors",
+                "the caller gets the result: `simulating/answers`",
+                "on the thread of the event loop, whichever thread has computed it",
             ),
         ),
         carried=("`SimulationRequest`", "`SimulationResult`"),
@@ -114,15 +114,17 @@ WAY = (
         (
             (
                 "rows wait: `simulating/work_queue`",
-                "a free thread takes up to 64 rows at once, of one or of many requests;",
-                "late and cancelled requests are dropped here",
+                "if the queue is full, the request is refused; a free thread takes up to",
+                "64 rows at once (`simulating/workers`), of one or of many requests;",
+                "late and cancelled ones are dropped then",
             ),
         ),
         (
             (
-                "rows are delivered: `simulating/job`",
-                "each batch puts its rows into their places; the last one completes",
-                "the result",
+                "rows are delivered: `simulating/job`, `simulating/merging`",
+                "a job puts the rows of each batch into their places, and the last batch",
+                "completes it; small requests that were computed together get their",
+                "own rows, or an error if their deadline has passed",
             ),
         ),
     ),
@@ -299,7 +301,7 @@ def particle() -> str:
     height = 2 * MARGIN + LINE * max(map(len, BATCH)) - 2
     parts += [
         box(10, y - 8, 1170, height + 16, "band"),
-        *lines(22, y + 22, ("engine and", "detector", "a batch"), "head"),
+        *lines(22, y + 22, ("engine", "one batch", "on one thread"), "head", "small"),
     ]
     share = (right + width - left - 2 * 30) / 3
     for place, step in enumerate(BATCH):
