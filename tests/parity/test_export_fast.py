@@ -25,7 +25,7 @@ from zdc_training.config.fast import FastConfig
 from zdc_training.evaluation.generate import generate, network
 from zdc_training.export.service import export
 from zdc_training.fast.model import FastAutoencoder
-from zdc_training.runs.graph import ExportedGraph, flops
+from zdc_training.nn.graph import ExportedGraph, flops
 from zdc_training.runs.run import Run
 
 

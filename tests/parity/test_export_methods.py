@@ -22,7 +22,7 @@ from zdc_training.config.config import override_config
 from zdc_training.data.datasets import load_split
 from zdc_training.evaluation.generate import generate, network
 from zdc_training.export.service import export
-from zdc_training.runs.methods import build_learner
+from zdc_training.nn.method import build_learner
 from zdc_training.runs.run import Run
 from zdc_training.runs.warm_start import WEIGHTS_FILE, save_weights, start_from
 

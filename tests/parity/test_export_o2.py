@@ -25,8 +25,8 @@ from zdc_training.config.config import override_config
 from zdc_training.export.o2 import IR_VERSION
 from zdc_training.export.o2_graph import O2Conditions, log_counts
 from zdc_training.nn.geometry import FaceGeometry
+from zdc_training.nn.graph import write_onnx
 from zdc_training.runs.checkpoints import load_state, save_state
-from zdc_training.runs.graph import write_onnx
 from zdc_training.runs.run import Run
 
 #: Drawn once from a normal distribution.

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from zdc_common.errors import ModelError
 from zdc_detector.particles import VX, Particles
-from zdc_training.runs.graph import check_parity, write_onnx
+from zdc_training.nn.graph import check_parity, write_onnx
 
 NOISE = 3
 #: Of vx [cm]: beyond it, the rates below are a hundred times larger.

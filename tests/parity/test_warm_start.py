@@ -13,8 +13,8 @@ from zdc_detector.card import GOLDEN_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.showers import Showers, read_showers
 from zdc_training.config.config import data_path, override_config, parse_config
 from zdc_training.loop.fit import fit
+from zdc_training.nn.method import build_learner
 from zdc_training.runs.checkpoints import load_state
-from zdc_training.runs.methods import build_learner
 from zdc_training.runs.run import Run
 from zdc_training.runs.warm_start import start_from
 

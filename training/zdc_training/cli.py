@@ -18,7 +18,7 @@ from zdc_detector.random import MAX_SEED
 from zdc_training.data.commands import CheckData, CheckSymmetries, Convert, Split
 
 if TYPE_CHECKING:
-    from zdc_training.config.config import AnyConfig
+    from zdc_training.config.sections import Experiment
     from zdc_training.runs.run import Run
 
 # torch, scikit-learn and matplotlib take seconds to load: commands that need them import them when they run, so that
@@ -97,7 +97,7 @@ class Fit(OnTorch, WithKeys):
             warn(PROG, f"{run.folder} holds no run to resume: a new one begins there")
         self._train(run, config)
 
-    def _train(self, run: "Run", config: "AnyConfig") -> None:
+    def _train(self, run: "Run", config: "Experiment") -> None:
         from zdc_training.evaluation.curves import CURVES_FILE, draw_curves
         from zdc_training.loop.callbacks import Followed
         from zdc_training.loop.fit import fit
@@ -142,13 +142,15 @@ class Keys(BaseModel):
 
     def cli_cmd(self) -> None:
         """Print them."""
-        from zdc_training.config.config import METHODS, load_config
+        from zdc_training.config.config import load_config
         from zdc_training.config.keys import all_keys, as_toml
+        from zdc_training.config.methods import method_config, method_configs, registered_methods
 
         if self.of is None:
-            print(all_keys(METHODS), end="")
+            print(all_keys(method_configs()), end="")
         else:
-            print(as_toml(METHODS[self.of]() if self.of in METHODS else load_config(self.of)), end="")
+            registered = self.of in registered_methods()
+            print(as_toml(method_config(self.of).model_validate({}) if registered else load_config(self.of)), end="")
 
 
 class Profile(OnTorch, WithKeys):

@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from helpers.files.shower_samples import toy_showers, write_showers
-from zdc_training.config.config import AnyConfig, override_config, parse_config
+from zdc_training.config.config import override_config, parse_config
 from zdc_training.config.fast import FastConfig, FastModelConfig
 from zdc_training.config.images import SinkhornConfig
+from zdc_training.config.sections import Experiment
 from zdc_training.loop.fit import fit
 from zdc_training.runs.run import Run
 
@@ -85,10 +86,10 @@ METHODS: dict[str, dict[str, object]] = {
 }
 
 
-def method_config(folder: Path, name: str) -> AnyConfig:
+def method_config(folder: Path, name: str) -> Experiment:
     """A tiny configuration of one of `METHODS`, whose exported model has its name."""
     if name == "fast":
-        config: AnyConfig = tiny_fast_config(folder)
+        config: Experiment = tiny_fast_config(folder)
     else:
         tree = tiny_config(folder).model_dump(mode="json") | {"model": NETWORKS} | METHODS[name]
         config = parse_config(tree, name)
@@ -118,7 +119,7 @@ def trained(folder: Path, name: str = "run", **overrides: object) -> Run:
     return finished(folder / name, tiny_config(folder, **overrides))
 
 
-def finished(folder: Path, config: AnyConfig) -> Run:
+def finished(folder: Path, config: Experiment) -> Run:
     """A run of a configuration, from its beginning to its end."""
     run = Run(folder)
     fit(config, run, False, Silent())

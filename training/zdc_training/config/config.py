@@ -4,15 +4,14 @@ import tomllib
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from zdc_common.errors import ConfigError
 
-from zdc_training.config.fast import FastConfig
-from zdc_training.config.images import ImageConfig
 from zdc_training.config.keys import did_you_mean, keys_of, unknown_key
+from zdc_training.config.methods import DEFAULT, method_config, method_configs, registered_methods
 from zdc_training.config.sections import SHIPPED, DataConfig, Experiment
 
 #: Keys and sections that the weights and the split of a checkpoint depend on: a resumed run keeps them.
@@ -33,14 +32,6 @@ _MOST = 80  # letters that a message repeats
 #: Keys that are true of one training file: overrides that name another one leave them out.
 OF_THE_FILE = ("data.test", "data.description", "data.limitations", "output.licence")
 
-#: What a TOML file may hold; its key `method` says which.
-AnyConfig = ImageConfig | FastConfig
-
-#: Their classes by method.
-METHODS: dict[str, type[Experiment]] = {kind.model_fields["method"].default: kind for kind in get_args(AnyConfig)}
-
-_ADAPTER: TypeAdapter[AnyConfig] = TypeAdapter(Annotated[AnyConfig, Field(discriminator="method")])
-
 
 def shipped_configs() -> dict[str, Path]:
     """Name -> path of the configurations in the package."""
@@ -48,7 +39,7 @@ def shipped_configs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def load_config(source: str, overrides: Sequence[str] = (), unset: Sequence[str] = ()) -> AnyConfig:
+def load_config(source: str, overrides: Sequence[str] = (), unset: Sequence[str] = ()) -> Experiment:
     """Read a TOML file, or a configuration of the package by name, and change keys of it.
 
     Parameters
@@ -86,7 +77,7 @@ def _beside(folder: Path, tree: dict[str, Any]) -> dict[str, Any]:
     return tree
 
 
-def override_config(config: AnyConfig, overrides: Sequence[str], unset: Sequence[str] = ()) -> AnyConfig:
+def override_config(config: Experiment, overrides: Sequence[str], unset: Sequence[str] = ()) -> Experiment:
     """The configuration with ``section.key=value`` overrides applied, and the defaults of the keys in `unset`.
 
     Raises
@@ -96,37 +87,37 @@ def override_config(config: AnyConfig, overrides: Sequence[str], unset: Sequence
     return _overridden(config.model_dump(mode="json"), overrides, unset, "--set")
 
 
-def changed_keys(old: AnyConfig, new: AnyConfig) -> dict[str, tuple[Any, Any]]:
+def changed_keys(old: Experiment, new: Experiment) -> dict[str, tuple[Any, Any]]:
     """Key -> (old value, new value), as JSON holds them, for every key that differs; None for a missing key."""
     before, after = (_flat(config.model_dump(mode="json")) for config in (old, new))
     keys = dict.fromkeys([*before, *after])
     return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 
 
-def check_resumable(old: AnyConfig, new: AnyConfig) -> None:
+def check_resumable(old: Experiment, new: Experiment) -> None:
     """Raise ConfigError if a run that began with `old` cannot go on with `new`."""
     for key, (before, after) in changed_keys(old, new).items():
         if key in FIXED or key.partition(".")[0] in FIXED:
             raise ConfigError(f"{key}: a resumed run keeps {before!r}, got {after!r}; start another run with --run")
 
 
-def parse_config(tree: dict[str, Any], origin: str) -> AnyConfig:
+def parse_config(tree: dict[str, Any], origin: str) -> Experiment:
     """Check a configuration tree; `origin` stands in the error message."""
-    tree = {"method": "sinkhorn"} | tree
+    name, known = str(tree.get("method", DEFAULT)), registered_methods()
+    if name not in known:
+        meant = did_you_mean(name, known)
+        raise ConfigError(f"{origin}: method: {shorten(name)} is none of {', '.join(known)}{meant}")
+    kind = method_config(name)
     try:
-        return _ADAPTER.validate_python(tree)
+        return kind.model_validate({"method": name} | tree)
     except ValidationError as error:
-        raise ConfigError(f"{origin}: " + "; ".join(_problem(each) for each in error.errors())) from error
+        raise ConfigError(f"{origin}: " + "; ".join(_problem(each, kind) for each in error.errors())) from error
 
 
-def _problem(error: ErrorDetails) -> str:
-    if error["type"] == "union_tag_invalid":
-        found = str(error.get("ctx", {}).get("tag"))
-        return f"method: {shorten(found)} is none of {', '.join(METHODS)}{did_you_mean(found, METHODS)}"
-    method, *place = (str(part) for part in error["loc"])  # the first part of a place is the method
-    key = ".".join(place)
+def _problem(error: ErrorDetails, kind: type[Experiment]) -> str:
+    key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return unknown_key(shorten(key), METHODS[method], METHODS)
+        return unknown_key(shorten(key), kind, method_configs())
     return f"{key}: {error['msg']}, got {shorten(repr(error['input']))}"
 
 
@@ -140,7 +131,7 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
     return {f"{key}.{name}".rstrip("."): value for key, values in sections.items() for name, value in values.items()}
 
 
-def _overridden(tree: dict[str, Any], overrides: Sequence[str], unset: Sequence[str], origin: str) -> AnyConfig:
+def _overridden(tree: dict[str, Any], overrides: Sequence[str], unset: Sequence[str], origin: str) -> Experiment:
     before = _train_of(tree)
     for key in unset:
         _remove(tree, key.strip())
@@ -153,7 +144,7 @@ def _overridden(tree: dict[str, Any], overrides: Sequence[str], unset: Sequence[
     config = parse_config(tree, origin)
     for key in unset:
         if key.strip() not in {known.dotted for known in keys_of(type(config))}:
-            raise ConfigError(f"--unset {unknown_key(shorten(key.strip()), type(config), METHODS)}")
+            raise ConfigError(f"--unset {unknown_key(shorten(key.strip()), type(config), method_configs())}")
     return config
 
 

@@ -1,13 +1,13 @@
 """Keys of `zn-fast`: an autoencoder with a generated latent on a coarse grid, trained with energy scores."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from zdc_training.config.sections import Experiment, Positive, Section, Weight
+from zdc_training.config.sections import ConfigSection, Experiment, Positive, Weight
 
 
-class FastModelConfig(Section):
+class FastModelConfig(ConfigSection):
     """The networks of `fast_model`, and what they know of the calorimeter's inside."""
 
     noise: int = Field(
@@ -45,7 +45,7 @@ class FastModelConfig(Section):
         return self
 
 
-class FastLossConfig(Section):
+class FastLossConfig(ConfigSection):
     """Weights of the terms of `fast_losses`."""
 
     reconstruction_weight: Weight = Field(0.01, description="Poisson likelihood of the decoded latent, per shower")
@@ -61,6 +61,18 @@ class FastLossConfig(Section):
 class FastConfig(Experiment):
     """The fast generator."""
 
+    implementation: ClassVar[str] = "zdc_training.fast.learner:METHOD"
+
     method: Literal["fast"] = "fast"
     model: FastModelConfig = FastModelConfig()
     loss: FastLossConfig = FastLossConfig()
+
+    @property
+    def species(self) -> tuple[int, ...]:
+        """See `Experiment`."""
+        return self.model.species
+
+    @property
+    def condition_scaling(self) -> str:
+        """See `Experiment`; the features of an entry split the impact point as ``cell`` does."""
+        return "cell"

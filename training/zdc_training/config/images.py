@@ -1,14 +1,14 @@
 """Keys of the methods that encode and decode whole images: the e2eSAE and its rivals (paper, sections 2-4)."""
 
-from typing import Literal, Self
+from typing import ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 from zdc_detector.particles import CONDITIONS
 
-from zdc_training.config.sections import Experiment, OptimiserConfig, Positive, Section, Weight
+from zdc_training.config.sections import ConfigSection, Experiment, OptimiserConfig, Positive, Weight
 
 
-class NetworkConfig(Section):
+class NetworkConfig(ConfigSection):
     """Networks of equal capacity in every method (paper, section 4)."""
 
     conditional: bool = Field(True, description="give the conditions to the networks and to the cost of eq. 8")
@@ -44,7 +44,7 @@ class SinkhornModelConfig(NoisyNetworkConfig):
     )
 
 
-class ReconstructionConfig(Section):
+class ReconstructionConfig(ConfigSection):
     """L_recon of eq. 2."""
 
     reconstruction: Literal["mse", "laplacian", "poisson"] = Field(
@@ -101,14 +101,38 @@ class ImageExperiment(Experiment):
     """What experiments on whole images have in common."""
 
     optimiser: ImageOptimiserConfig = ImageOptimiserConfig()
+    model: NetworkConfig = NetworkConfig()
+
+    @property
+    def condition_scaling(self) -> str:
+        """See `Experiment`."""
+        return self.model.scaling
+
+    @property
+    def precision(self) -> str:
+        """See `Experiment`."""
+        return self.optimiser.precision
 
 
-class SinkhornConfig(ImageExperiment):
+class AutoencoderExperiment(ImageExperiment):
+    """What experiments with encoder and decoder have in common."""
+
+    loss: ReconstructionConfig = ReconstructionConfig()
+
+
+class SinkhornConfig(AutoencoderExperiment):
     """The end-to-end Sinkhorn autoencoder (paper, section 3), conditional or not."""
+
+    implementation: ClassVar[str] = "zdc_training.images.e2esae:METHOD"
 
     method: Literal["sinkhorn"] = "sinkhorn"
     model: SinkhornModelConfig = SinkhornModelConfig()
     loss: LossConfig = LossConfig()
+
+    @property
+    def blur(self) -> float | None:
+        """See `Experiment`."""
+        return self.loss.blur
 
 
 class VaeLossConfig(ReconstructionConfig):
@@ -121,8 +145,10 @@ class VaeLossConfig(ReconstructionConfig):
     )
 
 
-class VaeConfig(ImageExperiment):
+class VaeConfig(AutoencoderExperiment):
     """The variational autoencoder, conditional in encoder and decoder (paper, sections 1-2)."""
+
+    implementation: ClassVar[str] = "zdc_training.images.vae:METHOD"
 
     method: Literal["vae"] = "vae"
     model: NetworkConfig = NetworkConfig()
@@ -135,8 +161,10 @@ class WaeLossConfig(ReconstructionConfig):
     mmd_weight: Weight = Field(1.0, description="weight of the discrepancy between encoded latents and the prior")
 
 
-class WaeConfig(ImageExperiment):
+class WaeConfig(AutoencoderExperiment):
     """The Wasserstein autoencoder with MMD, conditional in encoder and decoder (paper, section 2)."""
+
+    implementation: ClassVar[str] = "zdc_training.images.wae:METHOD"
 
     method: Literal["wae"] = "wae"
     model: NetworkConfig = NetworkConfig()
@@ -150,8 +178,10 @@ class SwaeLossConfig(ReconstructionConfig):
     projections: Positive = Field(50, description="directions, drawn anew in every step")
 
 
-class SwaeConfig(ImageExperiment):
+class SwaeConfig(AutoencoderExperiment):
     """The sliced Wasserstein autoencoder (paper, section 2)."""
+
+    implementation: ClassVar[str] = "zdc_training.images.swae:METHOD"
 
     method: Literal["swae"] = "swae"
     model: NetworkConfig = NetworkConfig()
@@ -166,15 +196,22 @@ class SaeModelConfig(NetworkConfig):
     )
 
 
-class SaeConfig(ImageExperiment):
+class SaeConfig(AutoencoderExperiment):
     """The Sinkhorn autoencoder, whose latent follows a prior (paper, section 2)."""
+
+    implementation: ClassVar[str] = "zdc_training.images.sae:METHOD"
 
     method: Literal["sae"] = "sae"
     model: SaeModelConfig = SaeModelConfig()
     loss: SinkhornCostConfig = SinkhornCostConfig()
 
+    @property
+    def blur(self) -> float | None:
+        """See `Experiment`."""
+        return self.loss.blur
 
-class DcganLossConfig(Section):
+
+class DcganLossConfig(ConfigSection):
     """The game of generator and discriminator."""
 
     discriminator_rate: float = Field(
@@ -186,12 +223,8 @@ class DcganLossConfig(Section):
 class DcganConfig(ImageExperiment):
     """The deep convolutional GAN, conditional in both networks (paper, sections 2 and 4)."""
 
+    implementation: ClassVar[str] = "zdc_training.images.dcgan:METHOD"
+
     method: Literal["dcgan"] = "dcgan"
     model: NoisyNetworkConfig = NoisyNetworkConfig()
     loss: DcganLossConfig = DcganLossConfig()
-
-
-#: Autoencoders whose noise is a sample of their latent's prior.
-PriorConfig = VaeConfig | WaeConfig | SwaeConfig | SaeConfig
-#: Methods on whole images.
-ImageConfig = SinkhornConfig | PriorConfig | DcganConfig

@@ -1,7 +1,7 @@
 """The sections that every experiment has, whatever it trains: data, optimiser, output."""
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from zdc_detector.card import NAME_PATTERN
@@ -17,13 +17,13 @@ Seed = Annotated[int, Field(ge=0, lt=MAX_SEED)]
 SHIPPED, SHIPPED_TEST = "zn_geant4_train.h5", "zn_geant4_test.h5"
 
 
-class Section(BaseModel):
+class ConfigSection(BaseModel):
     """A table of the TOML file: unknown keys and numbers that are not finite are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class DataConfig(Section):
+class DataConfig(ConfigSection):
     """What is trained on."""
 
     train: Path = Field(Path(SHIPPED), description="training file: a path, or a name in training/data")
@@ -56,7 +56,7 @@ class DataConfig(Section):
         return tree
 
 
-class OptimiserConfig(Section):
+class OptimiserConfig(ConfigSection):
     """Adam and its schedule."""
 
     epochs: Positive = Field(100, description="passes over the training showers")
@@ -81,7 +81,7 @@ class OptimiserConfig(Section):
     )
 
 
-class OutputConfig(Section):
+class OutputConfig(ConfigSection):
     """What the exported model is called and how its rates become photons."""
 
     name: str = Field("zn-e2esae", pattern=NAME_PATTERN, description="a folder and a part of URLs")
@@ -102,8 +102,19 @@ class OutputConfig(Section):
     )
 
 
-class Experiment(Section):
-    """What experiments have in common; a subclass adds the network and its loss."""
+class Experiment(ConfigSection):
+    """What the configurations of all methods have in common.
+
+    A method's own class gives `method`, `model` and `loss` their type and default, and overrides the properties that
+    do not hold for its networks. `zdc_training.config.methods` registers it.
+
+    Attributes
+    ----------
+    implementation : ``module:attribute`` of the method's `zdc_training.nn.method.Method`. It is imported when networks
+        are built, so that a configuration is read without torch.
+    """
+
+    implementation: ClassVar[str]
 
     seed: Seed = Field(1, description="of the first weights, the order of the showers, their symmetries and the noise")
     validate_every: Positive = Field(5, description="epochs between validations")
@@ -116,3 +127,26 @@ class Experiment(Section):
     data: DataConfig = DataConfig()
     optimiser: OptimiserConfig = OptimiserConfig()
     output: OutputConfig = OutputConfig()
+    method: str
+    model: ConfigSection = ConfigSection()
+    loss: ConfigSection = ConfigSection()
+
+    @property
+    def species(self) -> tuple[int, ...]:
+        """PDG codes that the networks tell apart; empty if they know a particle by its conditions alone."""
+        return ()
+
+    @property
+    def condition_scaling(self) -> str:
+        """Which transformation of the conditions the networks read, see `zdc_training.nn.geometry.ConditionScaler`."""
+        return "linear"
+
+    @property
+    def precision(self) -> str:
+        """Type of the networks' products in training: ``float32`` or ``bfloat16``."""
+        return "float32"
+
+    @property
+    def blur(self) -> float | None:
+        """Blur of the Sinkhorn divergence between latents that training lowers; None if it lowers none."""
+        return None

@@ -12,7 +12,6 @@ from zdc_detector.particles import ENERGY, MASS, PX, PZ, species_name
 from zdc_detector.showers import read_columns
 
 from zdc_training.config.config import load_config
-from zdc_training.config.fast import FastModelConfig
 from zdc_training.data.oddities import count_copies, data_warnings
 
 _SPECIES_LINE = "  {:>6}  {:<10} {:>8} {:>9} {:>18} {:>9} {:>7}"
@@ -62,8 +61,7 @@ def check_data(path: Path, config: str = "zn-fast") -> DataReport:
     FileFormatError : the file cannot be read as HDF5.
     ConfigError : there is no such configuration.
     """
-    model = load_config(config).model
-    species = model.species if isinstance(model, FastModelConfig) else ()
+    species = load_config(config).species
     columns = read_columns(path)
     if layout_problems(columns):
         return DataReport(path, "", tuple(find_problems(columns)))

@@ -1,5 +1,7 @@
 """Figures on showers that were not trained on, and what they warn of."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -8,20 +10,20 @@ from zdc_detector.showers import Showers
 from zdc_metrics import channel_wasserstein, empty_share, fair_crps, mean_absolute_error
 from zdc_metrics.statistics.distances import crps_floor
 
-from zdc_training.config.config import AnyConfig
-from zdc_training.config.images import SinkhornCostConfig
+from zdc_training.config.sections import Experiment
 from zdc_training.evaluation.generate import generate, network
-from zdc_training.images.losses import CLEAR
 from zdc_training.nn.learner import Generator, Learner
 
 _SEED = 20_201  # the same noise at every validation, so that epochs compare
 _REPEATS = 4
 _SHOWN, _ZOOM = 8, 2  # showers in a picture, and pixels of a fibre along a side
+#: A cloud of latents should be so many blurs wide at least, see `zdc_training.images.losses`.
+CLEAR = 10.0
 _FAR = 10.0  # times too much or too little light
 
 
 @torch.no_grad()
-def validate(model: Generator, learner: Learner, showers: Showers, config: AnyConfig) -> dict[str, float]:
+def validate(model: Generator, learner: Learner[Any], showers: Showers, config: Experiment) -> dict[str, float]:
     """Figures on showers that were not trained on, each simulated once, against four generated responses.
 
     The method adds what it alone can say: ``reconstruction`` is the weighted term of the objective, as in training.
@@ -65,7 +67,7 @@ def response_strip(model: Generator, showers: Showers, finish: Finish) -> NDArra
     return (255 * across).astype(np.uint8).repeat(_ZOOM, 0).repeat(_ZOOM, 1)
 
 
-def doubts(config: AnyConfig, figures: dict[str, float]) -> list[str]:
+def doubts(config: Experiment, figures: dict[str, float]) -> list[str]:
     """What to say of a validation whose figures no good training has."""
     found = []
     light = figures["photon_sum_ratio"]
@@ -76,10 +78,10 @@ def doubts(config: AnyConfig, figures: dict[str, float]) -> list[str]:
             f"is too high, or the epochs are too few{rounding}"
         )
     diameter = figures.get("latent_diameter")
-    if isinstance(config.loss, SinkhornCostConfig) and diameter is not None and diameter < CLEAR * config.loss.blur:
+    if config.blur is not None and diameter is not None and diameter < CLEAR * config.blur:
         # The Sinkhorn term cannot see the latents, see `losses`.
         found.append(
-            f"the latents are {diameter:.2g} wide, less than {CLEAR:g} times loss.blur = {config.loss.blur:g}: below "
+            f"the latents are {diameter:.2g} wide, less than {CLEAR:g} times loss.blur = {config.blur:g}: below "
             "its blur the Sinkhorn term compares means alone; if it stays so, lower loss.blur or raise "
             "loss.reconstruction_weight"
         )

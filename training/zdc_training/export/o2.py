@@ -21,11 +21,11 @@ from zdc_detector.particles import CHARGE, PZ, VZ, Particles
 from zdc_detector.random import normals
 from zdc_detector.showers import Showers
 
-from zdc_training.config.config import AnyConfig
+from zdc_training.config.sections import Experiment
 from zdc_training.data.datasets import load_split
 from zdc_training.export.o2_graph import CHARGE_UNITS, O2Classifier, O2Conditions, O2Graph
 from zdc_training.nn.geometry import FaceGeometry
-from zdc_training.runs.graph import ExportedGraph, check_difference, write_onnx
+from zdc_training.nn.graph import ExportedGraph, check_difference, write_onnx
 from zdc_training.runs.provenance import located
 from zdc_training.runs.ranges import trained_ranges
 from zdc_training.runs.run import Run
@@ -83,7 +83,7 @@ def check_output(output: Path, name: str, overwrite: bool) -> None:
         raise ConfigError(f"{output} cannot be made, {parent} is no folder to write to: choose another --output")
 
 
-def check_o2(config: AnyConfig, graph: ExportedGraph, shape: tuple[int, int]) -> None:
+def check_o2(config: Experiment, graph: ExportedGraph, shape: tuple[int, int]) -> None:
     """Raise ConfigError where O2 cannot run such a model; says why, and what would do."""
     name = config.output.name
     if graph.takes_pdg:
@@ -127,7 +127,7 @@ def scales_text(means: NDArray[np.float32], scales: NDArray[np.float32]) -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def o2_readme(config: AnyConfig, training: Showers) -> str:
+def o2_readme(config: Experiment, training: Showers) -> str:
     """`alice_o2.md` with what is this model's own."""
     ranges = trained_ranges(training, "face")
     species = ", ".join(f"{each.name} {each.energy[0]:g} to {each.energy[1]:g} GeV" for each in ranges.species)

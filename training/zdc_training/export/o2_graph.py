@@ -8,7 +8,7 @@ from zdc_detector.finish import MAX_COUNT
 from zdc_detector.particles import CHARGE, PZ, VZ
 
 from zdc_training.nn.geometry import FaceGeometry
-from zdc_training.runs.graph import ExportedGraph
+from zdc_training.nn.graph import ExportedGraph
 
 #: ROOT's `TParticlePDG::Charge` counts thirds of the elementary charge.
 CHARGE_UNITS = 3.0

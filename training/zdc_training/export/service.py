@@ -14,13 +14,10 @@ from zdc_detector.card import CARD_FILE, GRAPH_FILE, ConditionSpec, DataSpec, Mo
 from zdc_detector.particles import CONDITIONS, UNITS
 from zdc_metrics import Report
 
-from zdc_training.config.config import AnyConfig
-from zdc_training.config.fast import FastConfig
+from zdc_training.config.sections import Experiment
 from zdc_training.data.datasets import load_split
 from zdc_training.export.model_readme import model_readme
-from zdc_training.images.generator import ImageGenerator
-from zdc_training.nn.learner import Generator
-from zdc_training.runs.graph import OPSET, ExportedGraph, check_parity, flops, write_golden, write_graph
+from zdc_training.nn.graph import OPSET, ExportedGraph, check_parity, flops, write_golden, write_graph
 from zdc_training.runs.provenance import Provenance, located, read_provenance
 from zdc_training.runs.run import Run
 from zdc_training.runs.warm_start import save_weights
@@ -129,7 +126,7 @@ def _spent(run: Run, record: Provenance) -> TrainingSpec:
 
 
 def build_card(
-    config: AnyConfig,
+    config: Experiment,
     version: int,
     graph: ExportedGraph,
     calorimeter: Calorimeter,
@@ -155,7 +152,7 @@ def build_card(
         description=config.output.description,
         calorimeter=calorimeter,
         conditions=tuple(ConditionSpec(name=n, unit=u) for n, u in zip(CONDITIONS, UNITS, strict=True)),
-        scaler=_scaler(config, graph.model),
+        scaler=graph.model.describe_scaler(),
         ranges=record.ranges,
         noise=NoiseSpec(dimension=graph.noise),
         takes_pdg=graph.takes_pdg,
@@ -175,13 +172,13 @@ def build_card(
     )
 
 
-def _description(config: AnyConfig, record: Provenance) -> str:
+def _description(config: Experiment, record: Provenance) -> str:
     """What the showers are: the user's words, or the file's; nobody else knows."""
     unknown = f"showers of {record.train.name}, which does not say how they were simulated"
     return config.data.description or record.title or unknown
 
 
-def _limitations(config: AnyConfig, graph: ExportedGraph, record: Provenance) -> tuple[str, ...]:
+def _limitations(config: Experiment, graph: ExportedGraph, record: Provenance) -> tuple[str, ...]:
     filtered = (
         f"The training file holds no response with fewer than {record.minimum_photons} photons: a filter dropped them, "
         "and the model gives too few faint and empty ones.",
@@ -195,16 +192,8 @@ def _limitations(config: AnyConfig, graph: ExportedGraph, record: Provenance) ->
     )
 
 
-def _without_folders(config: AnyConfig, report: Report) -> dict[str, object]:
+def _without_folders(config: Experiment, report: Report) -> dict[str, object]:
     """The configuration for a public card, with the test file that the figures were taken on."""
     tree: dict[str, object] = json.loads(config.model_dump_json())
     names = {"train": config.data.train.name, "test": report.test_file or None}
     return tree | {"data": {**json.loads(config.data.model_dump_json()), **names}}
-
-
-def _scaler(config: AnyConfig, model: Generator) -> dict[str, object]:
-    if isinstance(config, FastConfig):
-        return {"kind": "entry", "species": list(config.model.species)}
-    assert isinstance(model, ImageGenerator)
-    scaler = model.scaler
-    return {"kind": config.model.scaling, "mean": scaler.mean.tolist(), "scale": scaler.scale.tolist()}

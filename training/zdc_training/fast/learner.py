@@ -7,13 +7,15 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.showers import Showers
 
 from zdc_training.config.fast import FastConfig
 from zdc_training.fast.losses import FastBatch, FastObjective, poisson_deviance
 from zdc_training.fast.model import FastAutoencoder
 from zdc_training.nn.distributed import private, share, shared
-from zdc_training.nn.learner import Generator, ObjectiveTerms, Player
+from zdc_training.nn.learner import ObjectiveTerms, Player
+from zdc_training.nn.method import Method
 
 _BLOCK = 500  # showers that are turned at once, to bound the memory
 
@@ -44,9 +46,8 @@ class FastLearner:
         mine = torch.from_numpy(rows[share(len(rows))])
         yield self.joint(_rows(self.showers, mine), private(noise))
 
-    def figures(self, model: Generator, showers: Showers) -> dict[str, float]:
+    def figures(self, model: FastAutoencoder, showers: Showers) -> dict[str, float]:
         """The weighted reconstruction term, without noise on the latent."""
-        assert isinstance(model, FastAutoencoder)
         device = model.mean_rate.device
         batch = _moved(turned(model.cpu(), showers), device)
         model.to(device)
@@ -92,3 +93,10 @@ def _rows(batch: FastBatch, rows: Tensor) -> FastBatch:
     picked = (getattr(batch, name)[rows.to(batch.photons.device)] for name in FastBatch.__dataclass_fields__)
     features, log_energy, photons, fibres, channels = picked
     return FastBatch(features, log_energy, photons, fibres.to(photons.dtype), channels)
+
+
+def _build_model(config: FastConfig, calorimeter: Calorimeter) -> FastAutoencoder:
+    return FastAutoencoder(config.model, calorimeter)
+
+
+METHOD = Method(_build_model, FastLearner)

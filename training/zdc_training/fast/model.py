@@ -40,6 +40,7 @@ class FastAutoencoder(Generator):
     """
 
     takes_pdg = True
+    training_only = ("encoder", "normalise")
     mean_rate: Tensor
 
     def __init__(self, config: FastModelConfig, calorimeter: Calorimeter) -> None:
@@ -99,6 +100,10 @@ class FastAutoencoder(Generator):
             torch.gather(line, 1, units).reshape(numbers.shape) for line in (top.clamp(max=MAX_PHOTONS), slope)
         )
         return torch.relu(top - slope * numbers)
+
+    def describe_scaler(self) -> dict[str, object]:
+        """See `Generator`."""
+        return {"kind": "entry", "species": self.features.species.tolist()}
 
 
 def _dense(into: int, width: int, out: int, *, scale: float = 1.0, bias: float = 0.0) -> nn.Sequential:

@@ -30,8 +30,9 @@ from zdc_training.images.generator import ImageGenerator
 from zdc_training.images.learner import ImageLearner
 from zdc_training.images.networks import Decoder, NoiseGenerator, image_sizes
 from zdc_training.nn.distributed import normal, private, shared
-from zdc_training.nn.learner import Generator, ObjectiveTerms, Player
+from zdc_training.nn.learner import ObjectiveTerms, Player
 from zdc_training.nn.light import MAX_LOG_PHOTONS, poisson_counts
+from zdc_training.nn.method import Method
 from zdc_training.nn.precision import rounded, widened
 
 _LEAK = 0.2
@@ -91,13 +92,12 @@ class ConditionalGan(ImageGenerator):
         return bounded
 
 
-class DcganLearner(ImageLearner):
+class DcganLearner(ImageLearner[ConditionalGan]):
     """Two players: the discriminator moves first, then the generator against it."""
 
     def __init__(self, config: DcganConfig, model: ConditionalGan, training: Showers, device: torch.device) -> None:
         model.largest.fill_(float(np.log1p(training.responses.max())))
         super().__init__(config, model, training, device)
-        self.model: ConditionalGan = model
         self.counts = config.output.finish is Finish.POISSON
         forger, judge = [model.noise_generator, model.decoder], model.discriminator
         self.precision = config.optimiser.precision
@@ -134,6 +134,13 @@ class DcganLearner(ImageLearner):
             logits = model.discriminator(generated, *conditions)
         yield ObjectiveTerms(generator=softplus(-logits).mean())
 
-    def figures(self, model: Generator, showers: Showers) -> dict[str, float]:  # noqa: ARG002
+    def figures(self, model: ConditionalGan, showers: Showers) -> dict[str, float]:  # noqa: ARG002
         """None: nothing is reconstructed."""
         return {}
+
+
+def _build_model(config: DcganConfig, calorimeter: Calorimeter) -> ConditionalGan:
+    return ConditionalGan(config.model, calorimeter, rates=config.output.finish is Finish.POISSON)
+
+
+METHOD = Method(_build_model, DcganLearner)

@@ -3,16 +3,19 @@
 import torch
 from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.showers import Showers
 
-from zdc_training.config.images import LossConfig, SinkhornModelConfig
-from zdc_training.images.generator import ImageGenerator
+from zdc_training.config.images import LossConfig, SinkhornConfig, SinkhornModelConfig
+from zdc_training.images.generator import ImageAutoencoder
+from zdc_training.images.learner import AutoencoderLearner
 from zdc_training.images.losses import diversity, reconstruction_loss, sinkhorn_divergence
 from zdc_training.images.networks import Decoder, Encoder, NoiseGenerator
 from zdc_training.nn.distributed import gather, normal
 from zdc_training.nn.learner import ObjectiveTerms
+from zdc_training.nn.method import Method
 
 
-class SinkhornAutoencoder(ImageGenerator):
+class SinkhornAutoencoder(ImageAutoencoder):
     """Encoder, decoder and noise generator, trained together (eq. 7), conditional (eq. 8) or not (section 3.2)."""
 
     def __init__(self, config: SinkhornModelConfig, calorimeter: Calorimeter, *, rates: bool = False) -> None:
@@ -31,6 +34,10 @@ class SinkhornAutoencoder(ImageGenerator):
     def decode(self, latents: Tensor, conditions: Tensor) -> Tensor:  # noqa: ARG002
         """What the decoder takes: the latents."""
         return latents
+
+    def draw_latents(self, noise: Tensor, conditions: Tensor) -> Tensor:
+        """See `ImageAutoencoder`; the noise generator's."""
+        return self.generate(noise, conditions)
 
 
 class SinkhornObjective(nn.Module):
@@ -84,3 +91,16 @@ class SinkhornObjective(nn.Module):
             diversity=config.diversity_weight * diversity(gather(encoded), config.diversity_threshold),
             encoder_l2=config.encoder_l2 * model.encoder.last.weight.square().sum(),
         )
+
+
+def _build_model(config: SinkhornConfig, calorimeter: Calorimeter) -> SinkhornAutoencoder:
+    return SinkhornAutoencoder(config.model, calorimeter, rates=config.loss.reconstruction == "poisson")
+
+
+def _build_learner(
+    config: SinkhornConfig, model: SinkhornAutoencoder, training: Showers, device: torch.device
+) -> AutoencoderLearner[SinkhornAutoencoder]:
+    return AutoencoderLearner(config, model, SinkhornObjective(config.loss), training, device)
+
+
+METHOD = Method(_build_model, _build_learner)

@@ -25,6 +25,9 @@ class ImageGenerator(Generator):
     rates : The images are rates of Poisson counts, strictly above 0 by a softplus; else counts.
     """
 
+    training_only = ("encoder",)
+    foldable = ("decoder.layers",)
+
     decoder: Decoder
     noise_generator: NoiseGenerator
 
@@ -68,3 +71,27 @@ class ImageGenerator(Generator):
         if self.frame == "cell":
             photons = self.geometry.to_face(photons, particles)
         return photons * self.geometry.hits_face(particles)[:, None, None]
+
+    def describe_scaler(self) -> dict[str, object]:
+        """See `Generator`."""
+        return {
+            "kind": self.scaler.scaling,
+            "mean": self.scaler.mean.tolist(),
+            "scale": self.scaler.scale.tolist(),
+        }
+
+
+class ImageAutoencoder(ImageGenerator):
+    """An image generator with an encoder, which is trained with it."""
+
+    def encode(self, seen: Tensor, conditions: Tensor) -> Tensor:
+        """What the encoder gives, latents first, for images in the frame and scaled conditions."""
+        raise NotImplementedError
+
+    def decode(self, latents: Tensor, conditions: Tensor) -> Tensor:
+        """What `log_photons` takes for latents and scaled conditions, shape (N, latent)."""
+        raise NotImplementedError
+
+    def draw_latents(self, noise: Tensor, conditions: Tensor) -> Tensor:
+        """Latents of generated responses, shape (N, latent), from standard normal noise and scaled conditions."""
+        raise NotImplementedError

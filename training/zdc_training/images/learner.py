@@ -2,31 +2,33 @@
 
 from collections.abc import Iterator
 from functools import partial
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 from torch.profiler import record_function
 from zdc_detector.showers import Showers
 
-from zdc_training.config.images import ImageConfig, PriorConfig, SinkhornConfig
+from zdc_training.config.images import AutoencoderExperiment, ImageExperiment
 from zdc_training.data.symmetries import NAMES, apply_symmetry
-from zdc_training.images.e2esae import SinkhornAutoencoder, SinkhornObjective
-from zdc_training.images.generator import ImageGenerator
+from zdc_training.images.generator import ImageAutoencoder, ImageGenerator
 from zdc_training.images.losses import diameter, reconstruction_loss
-from zdc_training.images.prior_autoencoders import PriorAutoencoder, PriorObjective
 from zdc_training.nn.distributed import share, shared
-from zdc_training.nn.learner import Generator, ObjectiveTerms, Player
+from zdc_training.nn.learner import ObjectiveTerms, Player
+
+M = TypeVar("M", bound=ImageGenerator)
+A = TypeVar("A", bound=ImageAutoencoder)
 
 
-class ImageLearner:
+class ImageLearner(Generic[M]):
     """Batches of images, each turned by a symmetry of its own.
 
     The scaler of the conditions is fitted to the training showers.
     """
 
-    def __init__(self, config: ImageConfig, model: ImageGenerator, training: Showers, device: torch.device) -> None:
+    def __init__(self, config: ImageExperiment, model: M, training: Showers, device: torch.device) -> None:
         model.scaler.fit(torch.from_numpy(training.particles.conditions))
         self.training = training
         self.symmetries = config.data.symmetries
@@ -57,19 +59,24 @@ class ImageLearner:
         return torch.from_numpy(responses.astype(np.float32)).to(self.device).log1p()
 
 
-class AutoencoderLearner(ImageLearner):
-    """An autoencoder of any of the methods: one player."""
+class AutoencoderLearner(ImageLearner[A]):
+    """An autoencoder: encoder, decoder and noise generator lower one objective together.
+
+    Parameters
+    ----------
+    objective : Called with the model, log(1 + photons), conditions and a random generator; returns the weighted terms.
+    """
 
     def __init__(
         self,
-        config: SinkhornConfig | PriorConfig,
-        model: SinkhornAutoencoder | PriorAutoencoder,
+        config: AutoencoderExperiment,
+        model: A,
+        objective: nn.Module,
         training: Showers,
         device: torch.device,
     ) -> None:
         super().__init__(config, model, training, device)
         self.loss = config.loss
-        objective = SinkhornObjective(config.loss) if isinstance(config, SinkhornConfig) else PriorObjective(config)
         self.joint = shared(partial(objective.to(device), model), [model], config.optimiser.precision)
         self.players = (Player(list(model.parameters())),)
 
@@ -79,9 +86,8 @@ class AutoencoderLearner(ImageLearner):
         """See `Learner`."""
         yield self.joint(*self.batch(rows, rng), noise)
 
-    def figures(self, model: Generator, showers: Showers) -> dict[str, float]:
+    def figures(self, model: A, showers: Showers) -> dict[str, float]:
         """The weighted reconstruction term, without noise on the latent, and how wide the encoded latents are."""
-        assert isinstance(model, SinkhornAutoencoder | PriorAutoencoder)
         particles = torch.from_numpy(showers.particles.conditions).to(self.device)
         seen, visible = model.to_frame(self.images(showers.responses), particles)
         conditions = model.scaler(particles)

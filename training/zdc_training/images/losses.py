@@ -9,7 +9,7 @@ apart what is closer than that. Two things go wrong without a word:
 - geomloss anneals epsilon from the diameter of the clouds down to the blur; a `diameter` below the blur leaves two
   iterations, however far from converged. So none is given: geomloss measures it.
 
-`fit` logs the diameter of encoded latents at each validation, and warns where it is below `CLEAR` times the blur.
+`fit` logs the diameter of encoded latents at each validation, and warns if it is below ten times the blur.
 
 geomloss's cost for p = 2 is |x - y|^2 / 2, the c of section 3.2: its divergence is half of one with |x - y|^2.
 """
@@ -22,9 +22,6 @@ from torch import Tensor, nn
 
 from zdc_training.config.images import ReconstructionConfig
 from zdc_training.nn.precision import exact
-
-#: A cloud of latents should be so many blurs wide at least.
-CLEAR = 10.0
 
 #: Multiples of the scale of the MMD's kernel that are summed, as in the Wasserstein autoencoders' code.
 _KERNEL_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

@@ -7,36 +7,46 @@ that are the noise generator there, so that equal means read the conditions; a r
 the prior.
 """
 
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
 import torch
 from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.showers import Showers
 
-from zdc_training.config.images import (
-    NetworkConfig,
-    PriorConfig,
-    SaeConfig,
-    SaeModelConfig,
-    VaeConfig,
-    WaeConfig,
-)
-from zdc_training.images.generator import ImageGenerator
-from zdc_training.images.losses import mean_discrepancy, reconstruction_loss, sinkhorn_divergence, sliced_distance
+from zdc_training.config.images import AutoencoderExperiment, NetworkConfig
+from zdc_training.images.generator import ImageAutoencoder
+from zdc_training.images.learner import AutoencoderLearner
+from zdc_training.images.losses import reconstruction_loss
 from zdc_training.images.networks import Decoder, Encoder, NoiseGenerator
-from zdc_training.nn.distributed import gather, normal
+from zdc_training.nn.distributed import normal
 from zdc_training.nn.learner import ObjectiveTerms
+from zdc_training.nn.method import Method
+
+C = TypeVar("C", bound=AutoencoderExperiment)
 
 
-class PriorAutoencoder(ImageGenerator):
+class PriorAutoencoder(ImageAutoencoder):
     """An encoder to a latent, and a decoder of dense layers and transposed convolutions.
 
     Parameters
     ----------
     spread : The encoder gives a logarithm of a variance beside every number of the latent.
+    on_sphere : Latents have the length 1, and the prior is uniform on the unit sphere; otherwise it is standard normal.
     """
 
-    def __init__(self, config: NetworkConfig, calorimeter: Calorimeter, *, rates: bool, spread: bool = False) -> None:
+    def __init__(
+        self,
+        config: NetworkConfig,
+        calorimeter: Calorimeter,
+        *,
+        rates: bool,
+        spread: bool = False,
+        on_sphere: bool = False,
+    ) -> None:
         super().__init__(config, calorimeter, config.latent, rates=rates)
-        self.on_sphere = isinstance(config, SaeModelConfig) and config.prior == "hypersphere"
+        self.on_sphere = on_sphere
         outputs = 2 * config.latent if spread else config.latent
         self.encoder = Encoder(calorimeter.shape, config.channels, outputs, conditions=self.conditions, normalise=False)
         self.decoder = Decoder(calorimeter.shape, config.channels, config.latent)
@@ -52,6 +62,10 @@ class PriorAutoencoder(ImageGenerator):
         """Samples of the prior from standard normal noise, shape (N, latent)."""
         return nn.functional.normalize(noise, dim=1) if self.on_sphere else noise
 
+    def draw_latents(self, noise: Tensor, conditions: Tensor) -> Tensor:  # noqa: ARG002
+        """See `ImageAutoencoder`; samples of the prior."""
+        return self.prior(noise)
+
     def generate(self, noise: Tensor, conditions: Tensor) -> Tensor:
         """See `ImageGenerator`."""
         return self.decode(self.prior(noise), conditions)
@@ -62,15 +76,12 @@ class PriorAutoencoder(ImageGenerator):
         return decoded
 
 
-class PriorObjective(nn.Module):
-    """Reconstruction, and what keeps the latent at its prior."""
+class PriorObjective(nn.Module, Generic[C]):
+    """Reconstruction, and a term that holds the latents at their prior; a subclass for each method has that term."""
 
-    def __init__(self, config: PriorConfig) -> None:
+    def __init__(self, config: C) -> None:
         super().__init__()
         self.config = config
-        self.divergence = (
-            sinkhorn_divergence(config.loss.blur, config.loss.scaling) if isinstance(config, SaeConfig) else None
-        )
 
     def forward(
         self, model: PriorAutoencoder, images: Tensor, particles: Tensor, generator: torch.Generator
@@ -85,27 +96,40 @@ class PriorObjective(nn.Module):
         """
         conditions = model.scaler(particles)
         seen, visible = model.to_frame(images, particles)
-        latents, terms = self.regularised(
-            model, model.encode(seen, conditions), normal(len(images), model.noise, generator), generator
-        )
+        encoded = model.encode(seen, conditions)
+        latents, terms = self.regularised(model, encoded, normal(len(images), model.noise, generator), generator)
         decoded = model.log_photons(model.decode(latents, conditions))
         return ObjectiveTerms(reconstruction=reconstruction_loss(self.config.loss, decoded, seen, visible), **terms)
 
     def regularised(
         self, model: PriorAutoencoder, encoded: Tensor, noise: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Latents to decode, and the weighted term that compares what was encoded with the prior."""
-        config = self.config
-        if isinstance(config, VaeConfig):
-            mean, log_variance = encoded.chunk(2, dim=1)
-            divergence = 0.5 * (mean.square() + log_variance.exp() - 1.0 - log_variance).sum(dim=1).mean()
-            return mean + (0.5 * log_variance).exp() * noise, {"kl": config.loss.kl_weight * divergence}
-        latents, prior = gather(encoded), gather(model.prior(noise))
-        if isinstance(config, WaeConfig):
-            return encoded, {"mmd": config.loss.mmd_weight * mean_discrepancy(latents, prior)}
-        if isinstance(config, SaeConfig):
-            assert self.divergence is not None
-            return encoded, {"sinkhorn": config.loss.sinkhorn_weight * self.divergence(latents, prior)}
-        # The same directions in every process.
-        directions = torch.randn(config.loss.projections, model.noise, generator=generator, device=generator.device)
-        return encoded, {"sliced": config.loss.sliced_weight * sliced_distance(latents, prior, directions)}
+        """Latents to decode, and the weighted term that compares what was encoded with the prior, by name.
+
+        Parameters
+        ----------
+        encoded : What the encoder gives, shape (N, latent), of the VAE (N, 2 * latent).
+        noise : Standard normal, shape (N, latent).
+        generator : Of further random numbers.
+        """
+        raise NotImplementedError
+
+
+def prior_method(
+    objective: Callable[[C], PriorObjective[C]],
+    *,
+    spread: bool = False,
+    on_sphere: Callable[[C], bool] = lambda config: False,  # noqa: ARG005
+) -> Method[C, PriorAutoencoder]:
+    """The method of an objective; see `PriorAutoencoder` for `spread` and `on_sphere`."""
+
+    def build_model(config: C, calorimeter: Calorimeter) -> PriorAutoencoder:
+        rates = config.loss.reconstruction == "poisson"
+        return PriorAutoencoder(config.model, calorimeter, rates=rates, spread=spread, on_sphere=on_sphere(config))
+
+    def build_learner(
+        config: C, model: PriorAutoencoder, training: Showers, device: torch.device
+    ) -> AutoencoderLearner[PriorAutoencoder]:
+        return AutoencoderLearner(config, model, objective(config), training, device)
+
+    return Method(build_model, build_learner)

@@ -28,7 +28,7 @@ from typing import Protocol
 
 from zdc_common.errors import ConfigError
 
-from zdc_training.config.config import AnyConfig
+from zdc_training.config.sections import Experiment
 from zdc_training.loop.fit import Reporter
 
 
@@ -42,7 +42,7 @@ class Callback(Protocol):
         """At the end, with what ended it; None after the last epoch."""
 
 
-def load_callback(name: str) -> Callable[[AnyConfig, Path], Callback]:
+def load_callback(name: str) -> Callable[[Experiment, Path], Callback]:
     """The class ``module:class``.
 
     Raises
@@ -55,7 +55,7 @@ def load_callback(name: str) -> Callable[[AnyConfig, Path], Callback]:
     if "" not in sys.path:
         sys.path.insert(0, "")  # the current folder
     try:
-        made: Callable[[AnyConfig, Path], Callback] = getattr(importlib.import_module(module), attribute)
+        made: Callable[[Experiment, Path], Callback] = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # of somebody else's module
         raise ConfigError(f"--callback {name}: {type(error).__name__}: {error}") from error
     return made
@@ -64,7 +64,7 @@ def load_callback(name: str) -> Callable[[AnyConfig, Path], Callback]:
 class Followed:
     """A reporter whose epochs callbacks hear of; a context manager that tells them the end."""
 
-    def __init__(self, reporter: Reporter, names: Sequence[str], config: AnyConfig, folder: Path) -> None:
+    def __init__(self, reporter: Reporter, names: Sequence[str], config: Experiment, folder: Path) -> None:
         self._reporter = reporter
         self.step, self.warn, self.say = reporter.step, reporter.warn, reporter.say
         self._callbacks: dict[str, Callback] = {}

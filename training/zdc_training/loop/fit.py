@@ -12,8 +12,7 @@ from zdc_common.errors import ConfigError
 from zdc_common.words import counted
 from zdc_detector.showers import Showers
 
-from zdc_training.config.config import AnyConfig
-from zdc_training.config.fast import FastConfig
+from zdc_training.config.sections import Experiment
 from zdc_training.data.datasets import load_split
 from zdc_training.data.oddities import data_warnings
 from zdc_training.evaluation.validation import doubts, response_strip, validate
@@ -42,7 +41,7 @@ class Reporter(Protocol):
         """Something to know."""
 
 
-def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: str = "cpu") -> None:
+def fit(config: Experiment, run: Run, resume: bool, reporter: Reporter, device: str = "cpu") -> None:
     """Train until the configured number of epochs.
 
     Every epoch draws its order, symmetries and noise from (seed, epoch), so a resumed run continues as if it
@@ -118,13 +117,13 @@ def fit(config: AnyConfig, run: Run, resume: bool, reporter: Reporter, device: s
 def _begin(training: Training, showers: Showers, reporter: Reporter) -> None:
     """Say what may spoil a training that begins, and take the weights that it begins with."""
     config = training.config
-    particles, species = showers.particles, config.model.species if isinstance(config, FastConfig) else ()
+    particles = showers.particles
     texts = data_warnings(
         particles.conditions,
         particles.pdg,
         showers.responses,
         showers.calorimeter,
-        species=species,
+        species=config.species,
         configuration=config.output.name,
     )
     if config.start_from is not None:
@@ -169,7 +168,7 @@ def open_device(name: str) -> torch.device:
     return device
 
 
-def check_settings(config: AnyConfig, showers: int, device: torch.device) -> None:
+def check_settings(config: Experiment, showers: int, device: torch.device) -> None:
     """Raise ConfigError if settings do not fit so many training showers, the processes or the device."""
     size = config.optimiser.batch_size
     if showers < size:
@@ -178,11 +177,10 @@ def check_settings(config: AnyConfig, showers: int, device: torch.device) -> Non
         raise ConfigError(
             f"optimiser.batch_size = {size} cannot be shared by {planned_processes()} processes; take a multiple"
         )
-    precision = "float32" if isinstance(config, FastConfig) else config.optimiser.precision
-    if precision != "float32" and device.type == "cpu":
+    if config.precision != "float32" and device.type == "cpu":
         raise ConfigError(
-            f"optimiser.precision = {precision!r} is for GPUs, and slower than float32 on a CPU; leave it out, or "
-            "train with --device cuda"
+            f"optimiser.precision = {config.precision!r} is for GPUs, and slower than float32 on a CPU; leave "
+            "it out, or train with --device cuda"
         )
 
 

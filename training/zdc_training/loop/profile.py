@@ -7,7 +7,7 @@ import torch
 from torch.autograd.profiler_util import FunctionEventAvg
 from torch.profiler import ProfilerActivity, profile
 
-from zdc_training.config.config import AnyConfig
+from zdc_training.config.sections import Experiment
 from zdc_training.data.datasets import load_split
 from zdc_training.evaluation.validation import validate
 from zdc_training.loop.fit import check_settings, open_device
@@ -19,7 +19,7 @@ _OPERATORS = 12
 _STAGES = ("step: ", "within: ")
 
 
-def profile_training(config: AnyConfig, device: str = "cpu", steps: int = 10) -> str:
+def profile_training(config: Experiment, device: str = "cpu", steps: int = 10) -> str:
     """Markdown: seconds a step and an epoch, the share of every stage of a step, and its most expensive operators.
 
     Steps are timed without the profiler, which slows small operators down; the shares are of profiled ones. Nothing

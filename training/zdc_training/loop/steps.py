@@ -15,12 +15,10 @@ from torch.profiler import record_function
 from zdc_common.errors import TrainingError
 from zdc_detector.showers import Showers
 
-from zdc_training.config.config import AnyConfig
-from zdc_training.config.images import SinkhornCostConfig
-from zdc_training.config.sections import OptimiserConfig
+from zdc_training.config.sections import Experiment, OptimiserConfig
 from zdc_training.nn.distributed import processes, total
 from zdc_training.nn.learner import Generator, Learner, ObjectiveTerms, Player
-from zdc_training.runs.methods import build_learner
+from zdc_training.nn.method import build_learner
 
 #: Norm of the gradient before it is clipped, of the first player; those of others have a number behind.
 GRADIENT_NORM = "gradient_norm"
@@ -53,8 +51,8 @@ class Draws:
 class Training:
     """What is trained, and how far it is."""
 
-    config: AnyConfig
-    learner: Learner
+    config: Experiment
+    learner: Learner[Any]
     optimisers: list[torch.optim.Optimizer]  # one for each player
     average: Generator | None
     steps: int = 0
@@ -63,7 +61,7 @@ class Training:
     waited: int = 0  # validations since the best one
 
     @classmethod
-    def begin(cls, config: AnyConfig, training: Showers, device: torch.device) -> "Training":
+    def begin(cls, config: Experiment, training: Showers, device: torch.device) -> "Training":
         """Untrained networks, and optimisers that have not moved yet."""
         learner, optimiser = build_learner(config, training, device), config.optimiser
 
@@ -93,7 +91,8 @@ class Training:
     @property
     def device(self) -> torch.device:
         """Where it is trained."""
-        return next(self.learner.model.parameters()).device
+        device: torch.device = next(self.learner.model.parameters()).device
+        return device
 
     def state(self) -> dict[str, Any]:
         """All that a resumed run needs."""
@@ -190,7 +189,7 @@ class Training:
     def failure(self, what: str) -> TrainingError:
         """An error that says where the training stopped, why, and what helps."""
         keys = {"optimiser.learning_rate": "lower", "optimiser.clip_gradient": "lower"}
-        if isinstance(self.config.loss, SinkhornCostConfig):
+        if self.config.blur is not None:
             keys["loss.blur"] = "higher"
         remedies = " or ".join(f"--set {key}=... ({change})" for key, change in keys.items())
         kept = "go on from the last finished epoch with --resume and" if self.epoch else "begin again with --resume and"

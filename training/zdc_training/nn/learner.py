@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -19,13 +19,16 @@ class Generator(nn.Module):
     noise : Numbers of noise for each response, standard normal.
     takes_pdg : Whether `rates` takes PDG codes as a third argument.
     output : Whether `rates` gives rates of Poisson counts, or counts.
-    training_only : Names of the networks that `rates` does without.
+    training_only : Names of the submodules that `rates` does without; they are not exported.
+    foldable : Names of the `nn.Sequential` submodules in which export folds each batch normalisation into the layer
+        before it.
     """
 
     noise: int
     takes_pdg: bool = False
     output: Literal["rate", "count"] = "rate"
-    training_only: tuple[str, ...] = ("encoder",)
+    training_only: tuple[str, ...] = ()
+    foldable: tuple[str, ...] = ()
 
     def rates(self, particles: Tensor, noise: Tensor, *pdg: Tensor) -> Tensor:
         """Photons per fibre, shape (N, rows, columns), of particles (N, 9) that fly to +z and noise (N, noise).
@@ -33,6 +36,13 @@ class Generator(nn.Module):
         This is what is exported: everything from the particle in physical units to the face is inside.
         """
         raise NotImplementedError
+
+    def describe_scaler(self) -> dict[str, object]:
+        """How the conditions are scaled, for the model card: ``kind`` and its numbers."""
+        return {"kind": "none"}
+
+
+M = TypeVar("M", bound=Generator)
 
 
 class ObjectiveTerms(dict[str, Tensor]):
@@ -58,11 +68,11 @@ class Player:
     momentum: float = 0.9
 
 
-class Learner(Protocol):
+class Learner(Protocol[M]):
     """A network with the showers it is trained on."""
 
     @property
-    def model(self) -> Generator:
+    def model(self) -> M:
         """What is trained."""
 
     @property
@@ -80,5 +90,10 @@ class Learner(Protocol):
         rng, noise : Where random numbers come from; `noise` lives on the learner's device.
         """
 
-    def figures(self, model: Generator, showers: Showers) -> dict[str, float]:
-        """What only this method can say of `model`, which is of its kind, on showers that were not trained on."""
+    def figures(self, model: M, showers: Showers) -> dict[str, float]:
+        """What only this method can say of `model`, on showers that were not trained on, by name.
+
+        Parameters
+        ----------
+        model : The trained networks, or the running average of their weights.
+        """

@@ -16,8 +16,7 @@ from zdc_detector.showers import Showers
 from zdc_metrics.reports.plot_style import plot_style
 
 from zdc_training.data.datasets import load_split
-from zdc_training.images.e2esae import SinkhornAutoencoder
-from zdc_training.images.prior_autoencoders import PriorAutoencoder
+from zdc_training.images.generator import ImageAutoencoder
 from zdc_training.reproduction.runs import Finished
 from zdc_training.runs.provenance import located
 
@@ -54,14 +53,11 @@ def latents_of(finished: Finished) -> Latents:
     showers = load_split(located(finished.run, finished.run.config().data))[1]
     particles = torch.from_numpy(showers.particles.conditions)
     noise = torch.from_numpy(normals(_SEED, 0, len(showers), model.noise))
-    if not isinstance(model, SinkhornAutoencoder | PriorAutoencoder):
+    if not isinstance(model, ImageAutoencoder):
         raise ConfigError(f"{finished.entry.config} has no encoder, so no latents to look at; choose an autoencoder")
     seen, _ = model.to_frame(torch.from_numpy(showers.responses.astype(np.float32)).log1p(), particles)
     conditions = model.scaler(particles)
-    if isinstance(model, PriorAutoencoder):
-        encoded, generated = model.encode(seen, conditions)[:, : model.noise], model.prior(noise)
-    else:
-        encoded, generated = model.encoder(seen), model.generate(noise, conditions)
+    encoded, generated = model.encode(seen, conditions)[:, : model.latent], model.draw_latents(noise, conditions)
     return Latents(finished.entry.label, showers, encoded.numpy(), generated.numpy())
 
 

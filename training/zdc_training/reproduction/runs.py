@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from zdc_common.errors import ConfigError
 from zdc_metrics import Report
 
-from zdc_training.config.config import AnyConfig, data_path, held_out_path, load_config
+from zdc_training.config.config import data_path, held_out_path, load_config
+from zdc_training.config.sections import Experiment
 from zdc_training.data.datasets import check_unseen, load_split
 from zdc_training.evaluation.curves import CURVES_FILE, draw_curves
 from zdc_training.evaluation.evaluate import evaluate_model
@@ -65,7 +66,7 @@ class Plan:
         """Where a model is trained."""
         return Run(self.folder / f"{entry.config}-seed{seed}")
 
-    def config(self, entry: Entry, seed: int) -> AnyConfig:
+    def config(self, entry: Entry, seed: int) -> Experiment:
         """What it is trained with."""
         return load_config(entry.config, [*self.overrides, f"seed={seed}"], self.unset)
 

@@ -17,10 +17,10 @@ from zdc_detector.card import Ranges
 from zdc_detector.shower_rows import file_attributes
 from zdc_detector.showers import Showers
 
-from zdc_training.config.config import AnyConfig, data_path
-from zdc_training.config.sections import DataConfig
+from zdc_training.config.config import data_path
+from zdc_training.config.sections import DataConfig, Experiment
 from zdc_training.nn.distributed import processes
-from zdc_training.runs.ranges import ranges_of
+from zdc_training.runs.ranges import trained_ranges
 from zdc_training.runs.run import Run
 
 PROVENANCE_FILE = "provenance.json"
@@ -113,7 +113,7 @@ def located(run: Run, data: DataConfig) -> DataConfig:
 
 def record_session(
     run: Run,
-    config: AnyConfig,
+    config: Experiment,
     data: DataConfig,
     split: tuple[Showers, Showers],
     device: torch.device,
@@ -140,7 +140,7 @@ def record_session(
             minimum_photons=int(attributes.get("minimum_photons", 0)),
             showers=len(split[0]),
             validation_showers=len(split[1]),
-            ranges=ranges_of(config, split[0]),
+            ranges=trained_ranges(split[0], config.condition_scaling),
             sessions=(),
         )
     session = Session(

@@ -9,17 +9,9 @@ from zdc_detector.card import Ranges, SpeciesRange
 from zdc_detector.particles import ENERGY, VX, VZ, by_frequency
 from zdc_detector.showers import Showers
 
-from zdc_training.config.config import AnyConfig
-from zdc_training.config.fast import FastConfig
-
 #: With `cell` scaling a vertex acts through the impact point (and vz a little, in the trained range): 1 cm across and
 #: 100 cm along the beam change the angle by at most 0.1 mrad, 0.1 mm over the metre of the calorimeter.
 _VERTEX = ((-1.0, 1.0), (-1.0, 1.0), (-100.0, 100.0))
-
-
-def ranges_of(config: AnyConfig, training: Showers) -> Ranges:
-    """`trained_ranges` of a configuration."""
-    return trained_ranges(training, "cell" if isinstance(config, FastConfig) else config.model.scaling)
 
 
 def trained_ranges(training: Showers, scaling: str) -> Ranges:

@@ -12,10 +12,11 @@ from zdc_common.errors import ConfigError
 from zdc_common.whole_file import write_whole
 from zdc_detector.calorimeter import Calorimeter
 
-from zdc_training.config.config import AnyConfig, changed_keys, check_resumable, parse_config
+from zdc_training.config.config import changed_keys, check_resumable, parse_config
+from zdc_training.config.sections import Experiment
 from zdc_training.nn.learner import Generator
+from zdc_training.nn.method import build_model
 from zdc_training.runs.checkpoints import load_state
-from zdc_training.runs.methods import build_model
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ class Run:
         """What `evaluate` found."""
         return self.folder / "metrics.json"
 
-    def check(self, config: AnyConfig, resume: bool) -> None:
+    def check(self, config: Experiment, resume: bool) -> None:
         """Raise ConfigError if the folder holds a run that is not resumed, or that `config` does not fit."""
         if not self.config_file.exists():
             return
@@ -57,7 +58,7 @@ class Run:
             raise ConfigError(f"{self.folder} already holds a run; add --resume, or choose another --run")
         check_resumable(self.config(), config)
 
-    def begin(self, config: AnyConfig, epoch: int) -> None:
+    def begin(self, config: Experiment, epoch: int) -> None:
         """Write the configuration to the folder; a former one stays as ``config-to-epoch-<epoch>.json``."""
         text = config.model_dump_json(indent=2)
         if self.config_file.exists():
@@ -66,7 +67,7 @@ class Run:
             write_whole(self.folder / f"config-to-epoch-{epoch}.json", self.config_file.read_text())
         write_whole(self.config_file, text)
 
-    def config(self) -> AnyConfig:
+    def config(self) -> Experiment:
         """The configuration the run was started with.
 
         Raises

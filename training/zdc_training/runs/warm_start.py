@@ -9,6 +9,7 @@ statistics of a batch and those of all training showers.
 
 from pathlib import Path
 
+import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
@@ -18,16 +19,16 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.card import CARD_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.showers import Showers
 
-from zdc_training.config.config import AnyConfig, changed_keys, parse_config
-from zdc_training.images.generator import ImageGenerator
+from zdc_training.config.config import changed_keys, parse_config
+from zdc_training.config.sections import Experiment
+from zdc_training.nn.graph import ExportedGraph, check_parity
 from zdc_training.nn.learner import Generator
 from zdc_training.runs.checkpoints import load_state, save_state
-from zdc_training.runs.graph import ExportedGraph, check_parity
 from zdc_training.runs.run import Run
 
 WEIGHTS_FILE = "weights.pt"
 
-_PREFIX = "model."  # of the names in a graph, see `zdc_training.runs.graph.ExportedGraph`
+_PREFIX = "model."  # of the names in a graph, see `zdc_training.nn.graph.ExportedGraph`
 _SAMPLE = 2000  # training particles whose responses give the statistics of normalisations
 
 
@@ -36,7 +37,7 @@ def save_weights(folder: Path, model: Generator, graph_sha256: str) -> None:
     save_state(folder / WEIGHTS_FILE, {"model": model.state_dict(), "graph_sha256": graph_sha256})
 
 
-def start_from(source: Path, config: AnyConfig, model: Generator, training: Showers) -> list[str]:
+def start_from(source: Path, config: Experiment, model: Generator, training: Showers) -> list[str]:
     """Give `model` the weights of a run's or a model's folder; returns the networks that begin untrained.
 
     Parameters
@@ -82,7 +83,7 @@ def start_from(source: Path, config: AnyConfig, model: Generator, training: Show
     return []
 
 
-def _check(source: Path, theirs: AnyConfig, ours: AnyConfig) -> None:
+def _check(source: Path, theirs: Experiment, ours: Experiment) -> None:
     for key, (there, here) in changed_keys(theirs, ours).items():
         if key in ("method", "loss.reconstruction") or key.startswith("model."):
             raise ConfigError(
@@ -106,12 +107,8 @@ def _from_graph(path: Path, model: Generator, training: Showers) -> list[str]:
         if item.name.startswith(_PREFIX)
     }
     own = model.state_dict()
-    folded = isinstance(model, ImageGenerator)
-    wanted = {
-        name
-        for name in own
-        if not name.startswith((*model.training_only, "normalise.")) and not (folded and name.startswith("decoder."))
-    }
+    apart = tuple(f"{name}." for name in (*model.training_only, *model.foldable))
+    wanted = {name for name in own if not name.startswith(apart)}
     # A buffer that the graph has no need of: it is computed from the configuration, as here.
     parameters = dict(model.named_parameters())
     lacking = {name for name in wanted - found.keys() if name in parameters}
@@ -123,20 +120,34 @@ def _from_graph(path: Path, model: Generator, training: Showers) -> list[str]:
     with torch.no_grad():
         for name in wanted & found.keys():
             own[name].copy_(found[name])
-        if isinstance(model, ImageGenerator):
-            device = own[next(iter(own))].device
-            particles = torch.from_numpy(training.particles.conditions[:_SAMPLE]).to(device)
-            noise = torch.randn(len(particles), model.noise, generator=torch.Generator().manual_seed(1)).to(device)
-            decoder = {name: value.to(device) for name, value in found.items() if name.startswith("decoder.")}
-            unfolded(model.decoder.layers, decoder, model.generate(noise, model.scaler(particles)))
+        for name in model.foldable:
+            prefix = f"{name}."
+            layers = {key.removeprefix(prefix): value for key, value in found.items() if key.startswith(prefix)}
+            unfolded(model.get_submodule(name), layers, _inputs_of(name, model, training))
     try:
         check_parity(ExportedGraph(model).eval(), path, training.particles)
     except ModelError as error:
         raise ConfigError(f"start_from: {path}: {error}") from error
-    return [name for name in model.training_only if any(key.startswith(f"{name}.") for key in own)]
+    return [name for name in model.training_only if any(key.startswith(f"{name}.") for key in parameters)]
 
 
-def unfolded(layers: nn.Sequential, folded: dict[str, Tensor], values: Tensor) -> None:
+def _inputs_of(name: str, model: Generator, training: Showers) -> Tensor:
+    """What a submodule of a model takes for the first training particles and some noise."""
+    some = training.particles[:_SAMPLE]
+    device = next(model.parameters()).device
+    noise = torch.randn(len(some), model.noise, generator=torch.Generator().manual_seed(1))
+    inputs = [torch.from_numpy(some.conditions), noise]
+    inputs += [torch.from_numpy(some.pdg.astype(np.int64))] if model.takes_pdg else []
+    taken: list[Tensor] = []
+    hook = model.get_submodule(name).register_forward_pre_hook(lambda _, values: taken.append(values[0]))
+    try:
+        model.rates(*(each.to(device) for each in inputs))
+    finally:
+        hook.remove()
+    return taken[0]
+
+
+def unfolded(layers: nn.Module, folded: dict[str, Tensor], values: Tensor) -> None:
     """Give layers and their normalisations the weights that were folded into one, see `graph.fold_batch_norms`.
 
     A normalisation gets the mean and the variance that its inputs have for `values`, and takes them back with its own
@@ -144,11 +155,11 @@ def unfolded(layers: nn.Sequential, folded: dict[str, Tensor], values: Tensor) -
 
     Parameters
     ----------
-    folded : ``decoder.layers.<place>.weight`` and ``.bias``; places count layers without the normalisations.
+    folded : ``<place>.weight`` and ``<place>.bias``; places count layers without the normalisations.
     values : What the first layer takes.
     """
     place = -1
-    for i, layer in enumerate(layers):
+    for layer in layers.children():
         if isinstance(layer, nn.BatchNorm1d | nn.BatchNorm2d):
             axes = [axis for axis in range(values.dim()) if axis != 1]
             mean, variance = values.double().mean(axes), values.double().var(axes, correction=0)
@@ -157,11 +168,11 @@ def unfolded(layers: nn.Sequential, folded: dict[str, Tensor], values: Tensor) -
             layer.running_mean.copy_(mean)
             layer.running_var.copy_(variance)
             layer.weight.copy_((variance + layer.eps).sqrt())
-            layer.bias.copy_(folded[f"decoder.layers.{place}.bias"].double() + mean)
+            layer.bias.copy_(folded[f"{place}.bias"].to(mean) + mean)
         else:
             place += 1
             if isinstance(layer, nn.Linear | nn.ConvTranspose2d):
-                layer.weight.copy_(folded[f"decoder.layers.{place}.weight"])
+                layer.weight.copy_(folded[f"{place}.weight"])
                 if layer.bias is not None:
-                    layer.bias.copy_(folded[f"decoder.layers.{place}.bias"])
-        values = layers[i](values)
+                    layer.bias.copy_(folded[f"{place}.bias"])
+        values = layer(values)

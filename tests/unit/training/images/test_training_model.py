@@ -13,7 +13,7 @@ from zdc_training.config.images import LossConfig, SinkhornConfig, SinkhornModel
 from zdc_training.images.e2esae import SinkhornAutoencoder, SinkhornObjective
 from zdc_training.nn.geometry import ConditionScaler, FaceGeometry
 from zdc_training.nn.light import MAX_LOG_PHOTONS
-from zdc_training.runs.methods import build_model
+from zdc_training.nn.method import build_model
 
 #: Another face than ZN's, with odd sizes on the way down: 30 -> 15 -> 8 -> 4 -> 2 and 20 -> 10 -> 5 -> 3 -> 2.
 OBLONG = Calorimeter(

@@ -9,11 +9,12 @@ import torch
 from helpers.files.shower_samples import face_particles
 from helpers.models.training_runs import METHODS, Silent, finished, method_config
 from zdc_detector.random import normals
-from zdc_training.config.config import AnyConfig, override_config
+from zdc_training.config.config import override_config
+from zdc_training.config.sections import Experiment
 from zdc_training.data.datasets import load_split
 from zdc_training.loop.fit import fit
 from zdc_training.nn.learner import Generator
-from zdc_training.runs.methods import build_learner, build_model
+from zdc_training.nn.method import build_learner, build_model
 from zdc_training.runs.run import Run
 
 CPU = torch.device("cpu")
@@ -26,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(params=METHODS)
-def config(request: pytest.FixtureRequest, folder: Path) -> AnyConfig:
+def config(request: pytest.FixtureRequest, folder: Path) -> Experiment:
     """Tiny networks of each method."""
     return method_config(folder, str(request.param))
 
@@ -55,7 +56,7 @@ def same(one: object, other: object) -> bool:
     return one == other
 
 
-def test_shapes_and_a_gradient_in_every_parameter(config: AnyConfig) -> None:
+def test_shapes_and_a_gradient_in_every_parameter(config: Experiment) -> None:
     training, validation = load_split(config.data)
     learner = build_learner(config, training, CPU)
     model = learner.model.train()
@@ -77,7 +78,7 @@ def test_shapes_and_a_gradient_in_every_parameter(config: AnyConfig) -> None:
         assert np.isfinite(list(learner.figures(model, validation).values())).all()
 
 
-def test_a_seed_makes_the_networks(config: AnyConfig) -> None:
+def test_a_seed_makes_the_networks(config: Experiment) -> None:
     training, _ = load_split(config.data)
     first, second = (build_model(config, training.calorimeter) for _ in range(2))
     other = build_model(override_config(config, ["seed=2"]), training.calorimeter)
@@ -85,7 +86,18 @@ def test_a_seed_makes_the_networks(config: AnyConfig) -> None:
     assert not same(first.state_dict(), other.state_dict())
 
 
-def test_a_resumed_run_is_the_run_that_never_stopped_and_is_loaded_as_it_was(config: AnyConfig, tmp_path: Path) -> None:
+def test_networks_are_built_without_a_change_to_the_callers_random_numbers(config: Experiment) -> None:
+    training, _ = load_split(config.data)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    build_model(config, training.calorimeter)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_resumed_run_is_the_run_that_never_stopped_and_is_loaded_as_it_was(
+    config: Experiment, tmp_path: Path
+) -> None:
     config = override_config(config, ["optimiser.epochs=2"])
     whole, halves = finished(tmp_path / "whole", config), Run(tmp_path / "halves")
     with pytest.raises(KeyboardInterrupt):

@@ -17,8 +17,8 @@ from zdc_training.evaluation.validation import doubts
 from zdc_training.images.learner import AutoencoderLearner
 from zdc_training.loop.fit import fit
 from zdc_training.loop.steps import learning_rate
+from zdc_training.nn.method import build_learner
 from zdc_training.runs.checkpoints import load_state
-from zdc_training.runs.methods import build_learner
 from zdc_training.runs.run import Run
 
 PATIENT = ["validate_every=1", "optimiser.epochs=12", "optimiser.patience=1", "optimiser.learning_rate=0.05"]

@@ -21,7 +21,6 @@ from zdc_detector.particles import Particles
 from zdc_detector.random import normals
 from zdc_detector.showers import Showers
 
-from zdc_training.images.generator import ImageGenerator
 from zdc_training.nn.learner import Generator
 
 OPSET = 18
@@ -43,8 +42,8 @@ class ExportedGraph(nn.Module):
         super().__init__()
         self.model = copy.deepcopy(model).eval().cpu()
         self.noise, self.takes_pdg = model.noise, model.takes_pdg
-        if isinstance(self.model, ImageGenerator):
-            self.model.decoder.layers = fold_batch_norms(self.model.decoder.layers)
+        for name in model.foldable:
+            self.model.set_submodule(name, fold_batch_norms(self.model.get_submodule(name)))
         for name in model.training_only:
             delattr(self.model, name)
 
@@ -58,10 +57,10 @@ class ExportedGraph(nn.Module):
         return inputs | ({"pdg": particles.pdg.astype(np.int64)} if self.takes_pdg else {})
 
 
-def fold_batch_norms(layers: nn.Sequential) -> nn.Sequential:
+def fold_batch_norms(layers: nn.Module) -> nn.Sequential:
     """The layers with every normalisation folded in, which onnxruntime does for plain convolutions only."""
     folded: list[nn.Module] = []
-    for layer in layers:
+    for layer in layers.children():
         previous = folded[-1] if folded else None
         if isinstance(layer, nn.BatchNorm2d) and isinstance(previous, nn.ConvTranspose2d):
             folded[-1] = fuse_conv_bn_eval(previous, layer, transpose=True)
