@@ -26,8 +26,8 @@ from zdc_training.cli import main
 from zdc_training.data.datasets import load_split
 from zdc_training.evaluation.generate import generate, network
 from zdc_training.export.service import export
-from zdc_training.nn.graph import ExportedGraph, check_parity, flops
 from zdc_training.nn import graph as graph_module
+from zdc_training.nn.graph import ExportedGraph, check_parity, flops
 from zdc_training.runs.provenance import git_commit
 from zdc_training.runs.ranges import trained_ranges
 from zdc_training.runs.run import Run

@@ -67,5 +67,5 @@ def test_graphs_that_differ_elsewhere_are_refused(path: Path) -> None:
 
 
 def test_a_graph_of_jumps_cannot_be_compared(path: Path) -> None:
-    with pytest.raises(ModelError, match="the rates jump where the conditions change by 1e-05"):
+    with pytest.raises(ModelError, match="the rates jump when the conditions change by 1e-05"):
         parity(Switched(including=True), path, slice(None))

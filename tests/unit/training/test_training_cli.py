@@ -18,8 +18,10 @@ from helpers.models.training_runs import tiny_config
 from zdc_common.commands import FAILED, INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
 from zdc_detector.card import GRAPH_FILE
 from zdc_training import cli
-from zdc_training.cli import Evaluate, Export, Fit, TrainZdc, main
-from zdc_training.data.commands import Convert
+from zdc_training.cli import TrainZdc, main
+from zdc_training.commands.data import Convert
+from zdc_training.commands.models import Evaluate, Export
+from zdc_training.commands.training import Fit
 from zdc_training.runs.run import Run
 
 DESCRIPTION = 'commas, and "quotes"'

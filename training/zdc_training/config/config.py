@@ -1,4 +1,4 @@
-"""One experiment as a TOML file: every key, its default and its meaning, checked before anything runs."""
+"""A configuration as a TOML file: read, changed by overrides and checked before a training begins."""
 
 import tomllib
 from collections.abc import Sequence
@@ -11,10 +11,10 @@ from pydantic_core import ErrorDetails
 from zdc_common.errors import ConfigError
 
 from zdc_training.config.keys import did_you_mean, keys_of, unknown_key
-from zdc_training.config.methods import DEFAULT, method_config, method_configs, registered_methods
+from zdc_training.config.methods import DEFAULT, config_class, config_classes, registered_methods
 from zdc_training.config.sections import SHIPPED, DataConfig, Experiment
 
-#: Keys and sections that the weights and the split of a checkpoint depend on: a resumed run keeps them.
+#: Keys and sections that determine the weights and the split of a checkpoint: a resumed run cannot change them.
 FIXED = (
     "seed",
     "data.train",
@@ -27,26 +27,26 @@ FIXED = (
     "loss.reconstruction",
 )
 
-_MOST = 80  # letters that a message repeats
+_MOST = 80  # characters of a user's text in a message
 
-#: Keys that are true of one training file: overrides that name another one leave them out.
+#: Keys that describe one training file: overrides with another training file reset them.
 OF_THE_FILE = ("data.test", "data.description", "data.limitations", "output.licence")
 
 
 def shipped_configs() -> dict[str, Path]:
-    """Name -> path of the configurations in the package."""
+    """Name and path of each configuration in the package."""
     folder = Path(str(files("zdc_training") / "configs"))
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
 def load_config(source: str, overrides: Sequence[str] = (), unset: Sequence[str] = ()) -> Experiment:
-    """Read a TOML file, or a configuration of the package by name, and change keys of it.
+    """Read a TOML file, or a configuration of the package by its name, and apply overrides.
 
     Parameters
     ----------
     source : A path or a name.
     overrides : ``section.key=value``.
-    unset : Keys that get their defaults, as if the file did not have them.
+    unset : Keys that are reset to their defaults.
 
     Raises
     ------
@@ -66,7 +66,7 @@ def load_config(source: str, overrides: Sequence[str] = (), unset: Sequence[str]
 
 
 def _beside(folder: Path, tree: dict[str, Any]) -> dict[str, Any]:
-    """The tree with files that are only beside the TOML file under their whole names."""
+    """The tree with absolute paths for data files that exist only in the folder of the TOML file."""
     data = tree.get("data")
     if not isinstance(data, dict):
         return tree
@@ -88,26 +88,35 @@ def override_config(config: Experiment, overrides: Sequence[str], unset: Sequenc
 
 
 def changed_keys(old: Experiment, new: Experiment) -> dict[str, tuple[Any, Any]]:
-    """Key -> (old value, new value), as JSON holds them, for every key that differs; None for a missing key."""
+    """Old and new JSON value of each key that differs; None for a missing key."""
     before, after = (_flat(config.model_dump(mode="json")) for config in (old, new))
     keys = dict.fromkeys([*before, *after])
     return {key: (before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)}
 
 
 def check_resumable(old: Experiment, new: Experiment) -> None:
-    """Raise ConfigError if a run that began with `old` cannot go on with `new`."""
+    """Raise ConfigError if a run that began with the configuration `old` cannot continue with `new`."""
     for key, (before, after) in changed_keys(old, new).items():
         if key in FIXED or key.partition(".")[0] in FIXED:
             raise ConfigError(f"{key}: a resumed run keeps {before!r}, got {after!r}; start another run with --run")
 
 
 def parse_config(tree: dict[str, Any], origin: str) -> Experiment:
-    """Check a configuration tree; `origin` stands in the error message."""
+    """Check a configuration tree.
+
+    Parameters
+    ----------
+    origin : Source of the tree, for error messages.
+
+    Raises
+    ------
+    ConfigError : an unknown method, an unknown key or a value out of bounds; names the key.
+    """
     name, known = str(tree.get("method", DEFAULT)), registered_methods()
     if name not in known:
         meant = did_you_mean(name, known)
         raise ConfigError(f"{origin}: method: {shorten(name)} is none of {', '.join(known)}{meant}")
-    kind = method_config(name)
+    kind = config_class(known[name])
     try:
         return kind.model_validate({"method": name} | tree)
     except ValidationError as error:
@@ -117,12 +126,12 @@ def parse_config(tree: dict[str, Any], origin: str) -> Experiment:
 def _problem(error: ErrorDetails, kind: type[Experiment]) -> str:
     key = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
-        return unknown_key(shorten(key), kind, method_configs())
+        return unknown_key(shorten(key), kind, config_classes())
     return f"{key}: {error['msg']}, got {shorten(repr(error['input']))}"
 
 
 def shorten(text: str) -> str:
-    """At most `_MOST` letters of what somebody wrote."""
+    """The first `_MOST` characters of a text."""
     return text if len(text) <= _MOST else f"{text[:_MOST]}..."
 
 
@@ -144,7 +153,7 @@ def _overridden(tree: dict[str, Any], overrides: Sequence[str], unset: Sequence[
     config = parse_config(tree, origin)
     for key in unset:
         if key.strip() not in {known.dotted for known in keys_of(type(config))}:
-            raise ConfigError(f"--unset {unknown_key(shorten(key.strip()), type(config), method_configs())}")
+            raise ConfigError(f"--unset {unknown_key(shorten(key.strip()), type(config), config_classes())}")
     return config
 
 
@@ -177,11 +186,11 @@ def _apply(tree: dict[str, Any], override: str) -> None:
 
 
 def data_path(path: Path) -> Path:
-    """A data file as named, or else in the checkout's ``training/data``.
+    """The path of a data file: as given, or else in ``training/data`` of the checkout.
 
     Raises
     ------
-    ConfigError : in neither place.
+    ConfigError : there is no file in either place.
     """
     checkout = Path(__file__).parents[2] / "data" / path
     for candidate in (path, checkout):
@@ -191,11 +200,11 @@ def data_path(path: Path) -> Path:
 
 
 def held_out_path(data: DataConfig) -> Path:
-    """The file that figures are taken on.
+    """The path of the test file.
 
     Raises
     ------
-    ConfigError : none is set, or there is no such file.
+    ConfigError : no test file is set, or the file does not exist.
     """
     if data.test is None:
         raise ConfigError(

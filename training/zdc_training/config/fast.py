@@ -1,4 +1,4 @@
-"""Keys of `zn-fast`: an autoencoder with a generated latent on a coarse grid, trained with energy scores."""
+"""Keys of the method `fast`: an autoencoder with a generated latent on a coarse grid, trained with energy scores."""
 
 from typing import ClassVar, Literal, Self
 
@@ -8,14 +8,15 @@ from zdc_training.config.sections import ConfigSection, Experiment, Positive, We
 
 
 class FastModelConfig(ConfigSection):
-    """The networks of `fast_model`, and what they know of the calorimeter's inside."""
+    """The networks of `zdc_training.fast.model`, and the inner geometry of the calorimeter."""
 
     noise: int = Field(
         19,
         ge=4,
-        description="numbers of noise; of the last three, two spread the light of the fibres, one is the gate's",
+        description="dimension of the noise; of the last three numbers, two spread the light of the fibres and one is "
+        "for the gate",
     )
-    latent: Positive = Field(16, description="numbers in the latent")
+    latent: Positive = Field(16, description="dimension of the latent")
     condition_width: Positive = Field(96, description="width of the two layers that read the conditions")
     generator_width: Positive = Field(128, description="width of the two hidden layers of the noise generator")
     decoder_width: Positive = Field(192, description="width of the two hidden layers of the decoder")
@@ -24,17 +25,23 @@ class FastModelConfig(ConfigSection):
     reach: tuple[int, ...] = Field(
         (0, 1, 2, 3, 4, 5, 6, 9, 12, 15, 18, 27, 43),
         min_length=2,
-        description="how far from the impact cell [fibres] each division of an axis reaches; the last takes the rest",
+        description="largest distance from the impact cell [fibres] in each division of an axis; the last division has "
+        "the rest",
     )
     clumping: float = Field(
-        0.15, gt=0, description="variance of a fibre's light over its mean, beyond that of Poisson counts; see `light`"
+        0.15,
+        gt=0,
+        description="variance over mean of the light of a fibre, in addition to the Poisson variance; see "
+        "`zdc_training.nn.light`",
     )
-    species: tuple[int, ...] = Field((22, 2112, 130, 3122, 310, -2112), description="PDG codes that are told apart")
+    species: tuple[int, ...] = Field(
+        (22, 2112, 130, 3122, 310, -2112), description="PDG codes that the networks tell apart"
+    )
     decay_lengths: tuple[Weight, ...] = Field(
         (0.0, 2.64e13, 1534.0, 7.89, 2.6844, 2.64e13),
-        description="c times the mean life of each species [cm] (Particle Data Group); 0: it does not decay",
+        description="mean decay length c tau of each species [cm] (Particle Data Group); 0: stable",
     )
-    groove: float = Field(0.03, gt=0, description="half the side of the square air groove of a fibre [cm]")
+    groove: float = Field(0.03, gt=0, description="half side of the square air groove around a fibre [cm]")
     fibre: float = Field(0.01825, gt=0, description="radius of a fibre [cm]")
     depth: float = Field(100.0, gt=0, description="length of the calorimeter [cm]")
 
@@ -46,20 +53,24 @@ class FastModelConfig(ConfigSection):
 
 
 class FastLossConfig(ConfigSection):
-    """Weights of the terms of `fast_losses`."""
+    """Weights of the terms of `zdc_training.fast.losses`."""
 
-    reconstruction_weight: Weight = Field(0.01, description="Poisson likelihood of the decoded latent, per shower")
-    latent_noise: Weight = Field(0.3, description="deviation of the noise on latents, which have unit variance")
-    latent_weight: Weight = Field(1.0, description="energy score of the generated latent")
-    channel_weight: Weight = Field(1.0, description="scores of the channel sums")
-    feature_weight: Weight = Field(0.3, description="scores of the shape of a shower")
-    image_weight: Weight = Field(0.1, description="energy score of the image in two resolutions")
-    gate_weight: Weight = Field(1.0, description="likelihood of the empty responses")
+    reconstruction_weight: Weight = Field(
+        0.01, description="weight of the Poisson deviance of decoded latents, per shower"
+    )
+    latent_noise: Weight = Field(
+        0.3, description="standard deviation of the noise added to latents, which have unit variance"
+    )
+    latent_weight: Weight = Field(1.0, description="weight of the energy score of generated latents")
+    channel_weight: Weight = Field(1.0, description="weight of the scores of channel sums")
+    feature_weight: Weight = Field(0.3, description="weight of the scores of shower shapes")
+    image_weight: Weight = Field(0.1, description="weight of the energy score of images in two resolutions")
+    gate_weight: Weight = Field(1.0, description="weight of the negative log-likelihood of empty responses")
     draws: int = Field(3, ge=2, description="generated responses of each shower in a score")
 
 
 class FastConfig(Experiment):
-    """The fast generator."""
+    """The fast generator: an autoencoder on a coarse grid around the entry point, with a generated latent."""
 
     implementation: ClassVar[str] = "zdc_training.fast.learner:METHOD"
 

@@ -1,4 +1,4 @@
-"""Keys of the methods that encode and decode whole images: the e2eSAE and its rivals (paper, sections 2-4)."""
+"""Keys of the methods on whole images: the e2eSAE and the models the paper compares it with (sections 2-4)."""
 
 from typing import ClassVar, Literal, Self
 
@@ -9,38 +9,43 @@ from zdc_training.config.sections import ConfigSection, Experiment, OptimiserCon
 
 
 class NetworkConfig(ConfigSection):
-    """Networks of equal capacity in every method (paper, section 4)."""
+    """Networks of equal capacity for every method (paper, section 4)."""
 
-    conditional: bool = Field(True, description="give the conditions to the networks and to the cost of eq. 8")
+    conditional: bool = Field(True, description="use the conditions in the networks and in the cost of eq. 8")
     frame: Literal["face", "cell"] = Field(
-        "cell", description="`face`: images as they are; `cell`: shifted so that the fibre cell that is hit is central"
+        "cell",
+        description="frame of the images: `face`, unchanged; `cell`, shifted so that the fibre cell that is hit is in "
+        "the middle",
     )
     scaling: Literal["linear", "face", "cell"] = Field(
         "cell",
-        description="`linear`: the nine as they are; `face`: log E and the impact point; `cell`: that point as fibre "
-        "cell and place within it",
+        description="variables before standardisation: `linear`, the nine conditions; `face`, log E and the impact "
+        "point; "
+        "`cell`, the impact point as fibre cell and position in the cell",
     )
-    latent: Positive = Field(32, description="numbers in the latent")
+    latent: Positive = Field(32, description="dimension of the latent")
     channels: tuple[Positive, Positive, Positive, Positive] = Field(
-        (16, 32, 64, 64), description="feature maps of the four convolutions; the decoder mirrors them"
+        (16, 32, 64, 64),
+        description="feature maps of the four convolutions of the encoder; the decoder has them in reverse order",
     )
     hidden: tuple[Positive, Positive, Positive] = Field(
-        (256, 256, 256), description="widths of the dense layers between noise, conditions and the decoder"
+        (256, 256, 256), description="widths of the dense layers of the noise generator"
     )
 
 
 class NoisyNetworkConfig(NetworkConfig):
-    """Networks whose noise is no latent."""
+    """Networks with a noise dimension of their own."""
 
-    noise: Positive = Field(10, description="numbers of noise")
+    noise: Positive = Field(10, description="dimension of the noise")
 
 
 class SinkhornModelConfig(NoisyNetworkConfig):
-    """Networks whose latent has no prior."""
+    """Networks without a prior for the latent."""
 
     normalise_latents: bool = Field(
         True,
-        description="give encoded latents unit variance over the batch; `loss.encoder_l2` acts on them only without it",
+        description="normalise encoded latents to unit variance over the batch; `loss.encoder_l2` acts on them only if "
+        "this is false",
     )
 
 
@@ -49,11 +54,13 @@ class ReconstructionConfig(ConfigSection):
 
     reconstruction: Literal["mse", "laplacian", "poisson"] = Field(
         "mse",
-        description="`mse` of log(1 + photons); `laplacian`: eq. 2 of the same; or the `poisson` likelihood of photons",
+        description="`mse`: squared error of log(1 + photons); `laplacian`: eq. 2 for log(1 + photons); `poisson`: "
+        "negative "
+        "log-likelihood of the photon counts",
     )
-    reconstruction_weight: Weight = Field(1.0, description="alpha of eq. 7; not that of eq. 2")
+    reconstruction_weight: Weight = Field(1.0, description="alpha of eq. 7 (not alpha of eq. 2)")
     pyramid_weight: Weight = Field(
-        1.0, description="alpha of eq. 2, of the Laplacian pyramid beside the squared error; not that of eq. 7"
+        1.0, description="alpha of eq. 2, the weight of the Laplacian pyramid (not alpha of eq. 7)"
     )
 
 
@@ -61,25 +68,38 @@ class SinkhornCostConfig(ReconstructionConfig):
     """The divergence of eq. 3-4."""
 
     sinkhorn_weight: Weight = Field(1.0, description="beta of eq. 7")
-    blur: float = Field(0.1, gt=0, description="geomloss's name for sqrt(epsilon) of eq. 3-4 with p = 2; see `losses`")
-    scaling: float = Field(0.5, gt=0, lt=1, description="ratio of successive blurs while Sinkhorn anneals")
+    blur: float = Field(
+        0.1,
+        gt=0,
+        description="sqrt(epsilon) of eq. 3-4 with p = 2, called blur by geomloss; see `zdc_training.images.losses`",
+    )
+    scaling: float = Field(
+        0.5, gt=0, lt=1, description="ratio of successive blurs in the annealing of the Sinkhorn iterations"
+    )
 
 
 class LossConfig(SinkhornCostConfig):
     """The four terms of eq. 7 and the cost of eq. 8."""
 
-    diversity_weight: Weight = Field(0.0, description="delta of eq. 7 with p of eq. 5; the sum is taken per pair")
+    diversity_weight: Weight = Field(
+        0.0, description="delta of eq. 7 times p of eq. 5; the sum of eq. 5 is divided by the number of pairs"
+    )
     diversity_threshold: float = Field(0.5, ge=0, le=1, description="tau of eq. 6")
     encoder_l2: Weight = Field(
         0.0,
-        description="gamma of eq. 7: L2 on the weights of the encoder's last layer; with `model.normalise_latents` "
-        "latents do not depend on their size, see `e2esae`",
+        description="gamma of eq. 7: L2 penalty on the weights of the last layer of the encoder; no effect on latents "
+        "if "
+        "`model.normalise_latents` is true, see `zdc_training.images.e2esae`",
     )
     latent_noise: Weight = Field(
-        0.0, description="deviation of the Gaussian noise on encoded latents before they are decoded; see `e2esae`"
+        0.0,
+        description="standard deviation of the Gaussian noise added to encoded latents before they are decoded; see "
+        "`zdc_training.images.e2esae`",
     )
     condition_scale: float | tuple[float, ...] = Field(
-        1.0, description="factor on the scaled conditions in the cost of eq. 8: one number, or one for each of the nine"
+        1.0,
+        description="factor on the scaled conditions in the cost of eq. 8: one number, or one for each of the nine "
+        "conditions",
     )
 
     @model_validator(mode="after")
@@ -90,15 +110,17 @@ class LossConfig(SinkhornCostConfig):
 
 
 class ImageOptimiserConfig(OptimiserConfig):
-    """The optimiser, and what its steps are computed in."""
+    """The optimiser, and the number format of its steps."""
 
     precision: Literal["float32", "bfloat16"] = Field(
-        "float32", description="of the networks' products in training; `bfloat16` on GPUs only. Losses stay in float32"
+        "float32",
+        description="format of matrix products and convolutions in training; `bfloat16` on GPUs only. Losses are "
+        "always in float32",
     )
 
 
 class ImageExperiment(Experiment):
-    """What experiments on whole images have in common."""
+    """Keys of all methods on whole images."""
 
     optimiser: ImageOptimiserConfig = ImageOptimiserConfig()
     model: NetworkConfig = NetworkConfig()
@@ -115,7 +137,7 @@ class ImageExperiment(Experiment):
 
 
 class AutoencoderExperiment(ImageExperiment):
-    """What experiments with encoder and decoder have in common."""
+    """Keys of all methods with encoder and decoder."""
 
     loss: ReconstructionConfig = ReconstructionConfig()
 
@@ -136,12 +158,12 @@ class SinkhornConfig(AutoencoderExperiment):
 
 
 class VaeLossConfig(ReconstructionConfig):
-    """The evidence bound, with a weight on its second term."""
+    """The evidence lower bound, with a weight on the Kullback-Leibler term."""
 
     kl_weight: Weight = Field(
         1.0,
-        description="weight of the Kullback-Leibler divergence of a shower's posterior from the prior, in nats; the "
-        "reconstruction is a mean over fibres, so the bound itself has reconstruction_weight / fibres",
+        description="weight of the Kullback-Leibler divergence of a shower's posterior from the prior [nats]; the "
+        "reconstruction is a mean over fibres, so the evidence bound has the weight reconstruction_weight / fibres",
     )
 
 
@@ -158,7 +180,9 @@ class VaeConfig(AutoencoderExperiment):
 class WaeLossConfig(ReconstructionConfig):
     """The Wasserstein autoencoder's penalty by maximum mean discrepancy."""
 
-    mmd_weight: Weight = Field(1.0, description="weight of the discrepancy between encoded latents and the prior")
+    mmd_weight: Weight = Field(
+        1.0, description="weight of the squared maximum mean discrepancy between encoded latents and the prior"
+    )
 
 
 class WaeConfig(AutoencoderExperiment):
@@ -174,8 +198,10 @@ class WaeConfig(AutoencoderExperiment):
 class SwaeLossConfig(ReconstructionConfig):
     """The sliced Wasserstein distance to the prior."""
 
-    sliced_weight: Weight = Field(1.0, description="weight of the squared sliced distance of latents and prior")
-    projections: Positive = Field(50, description="directions, drawn anew in every step")
+    sliced_weight: Weight = Field(
+        1.0, description="weight of the squared sliced Wasserstein distance between encoded latents and the prior"
+    )
+    projections: Positive = Field(50, description="random directions, drawn in every step")
 
 
 class SwaeConfig(AutoencoderExperiment):
@@ -189,15 +215,15 @@ class SwaeConfig(AutoencoderExperiment):
 
 
 class SaeModelConfig(NetworkConfig):
-    """Networks with a prior."""
+    """Networks with a prior for the latent."""
 
     prior: Literal["normal", "hypersphere"] = Field(
-        "hypersphere", description="what latents are compared with; on the `hypersphere` they have the length 1"
+        "hypersphere", description="prior of the latent: standard `normal`, or uniform on the unit `hypersphere`"
     )
 
 
 class SaeConfig(AutoencoderExperiment):
-    """The Sinkhorn autoencoder, whose latent follows a prior (paper, section 2)."""
+    """The Sinkhorn autoencoder with a prior for the latent (paper, section 2)."""
 
     implementation: ClassVar[str] = "zdc_training.images.sae:METHOD"
 
@@ -212,12 +238,14 @@ class SaeConfig(AutoencoderExperiment):
 
 
 class DcganLossConfig(ConfigSection):
-    """The game of generator and discriminator."""
+    """The training of generator and discriminator."""
 
     discriminator_rate: float = Field(
         1.0, gt=0, description="learning rate of the discriminator, as a multiple of the generator's"
     )
-    momentum: float = Field(0.5, ge=0, lt=1, description="first moment's decay in both optimisers (Adam's beta_1)")
+    momentum: float = Field(
+        0.5, ge=0, lt=1, description="decay of the first moment in both optimisers (beta_1 of Adam)"
+    )
 
 
 class DcganConfig(ImageExperiment):

@@ -1,4 +1,4 @@
-"""Every key of a configuration, with its default and its meaning as the classes of the sections declare them."""
+"""Every key of a configuration with its default and its description, read from the classes of the sections."""
 
 import json
 import textwrap
@@ -17,13 +17,13 @@ _BOUNDS = {"exclusiveMinimum": ">", "minimum": ">=", "exclusiveMaximum": "<", "m
 
 @dataclass(frozen=True)
 class Key:
-    """One key.
+    """One key of a configuration.
 
     Attributes
     ----------
     section : Empty for a key above the first section.
-    default : As JSON holds it; None where the key is left out.
-    meaning : Its description with the unit, and what it may be.
+    default : JSON value; None if the key is absent by default.
+    meaning : Description with unit and allowed values.
     """
 
     section: str
@@ -33,18 +33,18 @@ class Key:
 
     @property
     def dotted(self) -> str:
-        """As `--set` takes it."""
+        """The name for `--set`."""
         return f"{self.section}.{self.name}".lstrip(".")
 
     def lines(self, value: Any, note: str = "") -> list[str]:
-        """The meaning as comments of a TOML file, and a line that sets `value`; a comment where that is None."""
+        """Lines of a TOML file: the meaning as comments, then the key with `value`, as a comment if it is None."""
         comments = textwrap.wrap(f"{self.meaning}{note}", _WIDTH, initial_indent="# ", subsequent_indent="#   ")
         text = json.dumps(value, ensure_ascii=False)
         return [*comments, f"# {self.name} = ..." if value is None else f"{self.name} = {text}"]
 
 
 def keys_of(kind: type[Experiment]) -> list[Key]:
-    """The keys of a method's configuration, those without a section first."""
+    """The keys of a method's configuration; keys without a section come first."""
     alone, sections = [], []
     top = kind.model_json_schema()["properties"]
     for name, field in kind.model_fields.items():
@@ -67,7 +67,7 @@ def _key(section: str, name: str, schema: Mapping[str, Any]) -> Key:
 
 
 def as_toml(config: Experiment) -> str:
-    """A configuration as a TOML file that says of every key what it means; what it sets is `config`."""
+    """A configuration as a TOML file with a comment for each key."""
     values = config.model_dump(mode="json")
     blocks: list[str] = []
     section = ""
@@ -82,11 +82,11 @@ def as_toml(config: Experiment) -> str:
 
 
 def all_keys(kinds: Mapping[str, type[Experiment]]) -> str:
-    """The keys of all methods with their defaults; those that not every method has say whose they are.
+    """The keys of all methods with their defaults; a key that some methods lack names its methods.
 
     Parameters
     ----------
-    kinds : By the name of the method.
+    kinds : Configuration classes by the name of the method.
     """
     owners: dict[Key, list[str]] = {}
     for method, kind in kinds.items():
@@ -110,7 +110,7 @@ def _frozen(value: Any) -> Any:
 
 
 def unknown_key(dotted: str, kind: type[Experiment], others: Mapping[str, type[Experiment]]) -> str:
-    """What to say of a key that a method does not have: what may be meant, or which methods have it."""
+    """Message on an unknown key: the most similar key, or the methods that have it."""
     owners = [method for method, other in others.items() if dotted in {key.dotted for key in keys_of(other)}]
     if owners:
         return f"{dotted}: no key of this method; {', '.join(owners)} {'has' if len(owners) == 1 else 'have'} it"
@@ -120,11 +120,11 @@ def unknown_key(dotted: str, kind: type[Experiment], others: Mapping[str, type[E
 
 
 def did_you_mean(word: str, known: Iterable[str], first: Sequence[str] = ()) -> str:
-    """A question with what is nearest to a mistyped word; empty where nothing is near.
+    """A question with the word most similar to a mistyped one; empty if no word is similar.
 
     Parameters
     ----------
-    first : What is asked for before the nearest of `known`.
+    first : Candidates with precedence over `known`.
     """
     near = [*first, *get_close_matches(word, list(known), n=1)][:1]
     return f"; did you mean {near[0]}?" if near else ""

@@ -12,7 +12,6 @@ Then a configuration with ``method = "flow"`` is trained, evaluated and exported
 """
 
 from collections.abc import Mapping
-from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 
 from zdc_common.errors import ConfigError
@@ -37,7 +36,6 @@ BUILT_IN: Mapping[str, str] = {
 DEFAULT = "sinkhorn"
 
 
-@cache
 def registered_methods() -> dict[str, EntryPoint]:
     """The entry of each method by name, those of this package first; no module of a method is imported.
 
@@ -56,34 +54,31 @@ def registered_methods() -> dict[str, EntryPoint]:
     return found
 
 
-def method_config(name: str) -> type[Experiment]:
+def config_class(method: EntryPoint) -> type[Experiment]:
     """The configuration class of a registered method.
 
     Raises
     ------
-    ConfigError : its package cannot be imported, or what it registered is no configuration class of this method.
+    ConfigError : its package cannot be imported, or the entry names no configuration class of this method.
     """
-    entry = registered_methods()[name]
+    where = f"method {method.name}: {method.value}"
     try:
-        kind = entry.load()
+        kind = method.load()
     except Exception as error:  # of a module of another package
-        raise ConfigError(
-            f"method {name}: {entry.value} cannot be imported ({type(error).__name__}: {error}); repair or uninstall "
-            "its package"
-        ) from error
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{where} cannot be imported ({reason}); repair or uninstall its package") from error
     if not (isinstance(kind, type) and issubclass(kind, Experiment)):
-        raise ConfigError(f"method {name}: {entry.value} is no subclass of zdc_training.config.sections.Experiment")
-    field = kind.model_fields["method"]
-    if field.default != name:
-        raise ConfigError(f"method {name}: the default of `method` in {entry.value} must be {name!r}")
+        raise ConfigError(f"{where} is no subclass of zdc_training.config.sections.Experiment")
+    if kind.model_fields["method"].default != method.name:
+        raise ConfigError(f"{where}: the default of its key `method` must be {method.name!r}")
     return kind
 
 
-def method_configs() -> dict[str, type[Experiment]]:
+def config_classes() -> dict[str, type[Experiment]]:
     """The configuration class of every registered method, by name.
 
     Raises
     ------
-    ConfigError : see `method_config`.
+    ConfigError : see `config_class`.
     """
-    return {name: method_config(name) for name in registered_methods()}
+    return {name: config_class(method) for name, method in registered_methods().items()}

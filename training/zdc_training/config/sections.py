@@ -1,4 +1,4 @@
-"""The sections that every experiment has, whatever it trains: data, optimiser, output."""
+"""The sections of every configuration: data, optimiser and output."""
 
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
@@ -18,39 +18,45 @@ SHIPPED, SHIPPED_TEST = "zn_geant4_train.h5", "zn_geant4_test.h5"
 
 
 class ConfigSection(BaseModel):
-    """A table of the TOML file: unknown keys and numbers that are not finite are refused."""
+    """A section of the TOML file; unknown keys, infinities and NaN are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(ConfigSection):
-    """What is trained on."""
+    """The showers: files, split and augmentation."""
 
     train: Path = Field(Path(SHIPPED), description="training file: a path, or a name in training/data")
     test: Path | None = Field(
         None,
-        description="file that `evaluate` reads, with other particles; default: zn_geant4_test.h5 for "
-        "zn_geant4_train.h5, for other files none",
+        description="file that `evaluate` reads; none of its particles may be in the training file. "
+        "Default: zn_geant4_test.h5 if `train` is zn_geant4_train.h5, else none",
     )
     validation_share: float = Field(0.1, gt=0, lt=1, description="share of the particles kept for validation")
     split_seed: Seed = Field(1, description="seed of the split by particle")
     symmetries: bool = Field(
-        True, description="turn each shower by one of the eight symmetries of the face, drawn anew"
+        True,
+        description="apply one of the eight symmetries of the square face to each shower, drawn at random in every "
+        "epoch",
     )
-    description: str = Field("", description="what the showers are, for the model card; default: the file's title")
+    description: str = Field(
+        "", description="description of the showers for the model card; default: the title of the file"
+    )
     limitations: tuple[str, ...] = Field(
         (),
-        description="what was found that models of this training file cannot do, for the card; left out if "
+        description="known limitations of models trained on this file, for the model card; dropped if "
         "`--set data.train` names another file",
     )
     limit: Positive | None = Field(
-        None, description="use only so many training showers, drawn by the split seed; more contain fewer"
+        None,
+        description="largest number of training showers, drawn with the split seed; a larger sample contains a smaller "
+        "one",
     )
 
     @model_validator(mode="before")
     @classmethod
     def _test_of_the_shipped_file(cls, tree: Any) -> Any:
-        """Other showers are not compared with ours unless somebody says so."""
+        """The shipped test file is the default only for the shipped training file."""
         if isinstance(tree, dict) and tree.get("test") is None and str(tree.get("train", SHIPPED)) == SHIPPED:
             return {**tree, "test": SHIPPED_TEST}
         return tree
@@ -61,44 +67,56 @@ class OptimiserConfig(ConfigSection):
 
     epochs: Positive = Field(100, description="passes over the training showers")
     batch_size: int = Field(
-        1000, ge=2, description="showers in a step; a last incomplete batch of an epoch is left out"
+        1000, ge=2, description="showers in a step; an incomplete last batch of an epoch is dropped"
     )
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's, after the warm-up")
+    learning_rate: float = Field(1e-3, gt=0, description="learning rate of Adam after the warm-up")
     warmup_epochs: int = Field(0, ge=0, description="epochs over which the learning rate rises from 0")
-    weight_decay: Weight = Field(0.0, description="decay of the weights, decoupled from Adam's moments (AdamW)")
+    weight_decay: Weight = Field(0.0, description="weight decay, decoupled from the moments of Adam (AdamW)")
     average: float = Field(
-        0.0, ge=0, lt=1, description="decay of a running average of the weights, which is then what is kept; 0: none"
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay of a running average of the weights, which is then validated and exported; 0: no average",
     )
     schedule: Literal["cosine", "exponential"] = Field(
-        "cosine", description="how the learning rate falls after the warm-up, from `learning_rate` to its `final_share`"
+        "cosine",
+        description="shape of the decrease of the learning rate after the warm-up, from `learning_rate` to "
+        "`final_share` of it",
     )
     final_share: float = Field(
-        0.01, gt=0, le=1, description="learning rate at the end, as a share of `learning_rate`; 1: it stays"
+        0.01, gt=0, le=1, description="final learning rate as a fraction of `learning_rate`; 1: constant"
     )
-    clip_gradient: float = Field(10.0, gt=0, description="gradients with a larger norm are scaled down to it")
+    clip_gradient: float = Field(
+        10.0, gt=0, description="largest norm of the gradient; a longer gradient is scaled down to it"
+    )
     patience: Positive | None = Field(
-        None, description="stop after so many validations without a smaller CRPS; left out: train all epochs"
+        None, description="stop after this number of validations without a smaller CRPS; if absent, train all epochs"
     )
 
 
 class OutputConfig(ConfigSection):
-    """What the exported model is called and how its rates become photons."""
+    """The exported model: its name, and how its rates become photon counts."""
 
-    name: str = Field("zn-e2esae", pattern=NAME_PATTERN, description="a folder and a part of URLs")
+    name: str = Field(
+        "zn-e2esae", pattern=NAME_PATTERN, description="name of the model; part of its folder and of URLs"
+    )
     version: Positive | None = Field(
-        None, description="of the exported model; default: the next one in the folder it is written to"
+        None, description="version of the exported model; default: the next free number in its folder"
     )
     description: str = Field(
-        "Conditional end-to-end Sinkhorn autoencoder", description="what the model is, for its card"
+        "Conditional end-to-end Sinkhorn autoencoder", description="description of the model for its card"
     )
-    finish: Literal[Finish.ROUND, Finish.POISSON] = Field(Finish.POISSON, description="how rates become photon counts")
+    finish: Literal[Finish.ROUND, Finish.POISSON] = Field(
+        Finish.POISSON,
+        description="how the output of the networks becomes photon counts: rounded, or Poisson counts drawn from rates",
+    )
     limitations: tuple[str, ...] = Field(
         (),
-        description="what such a model cannot do, whatever it is trained on; stands in the card and its README",
+        description="known limitations of the model on any training file, for its card and README",
     )
     licence: str = Field(
         "",
-        description="licence of the exported model, for its card; left out if `--set data.train` names another file",
+        description="licence of the exported model, for its card; dropped if `--set data.train` names another file",
     )
 
 
@@ -116,13 +134,16 @@ class Experiment(ConfigSection):
 
     implementation: ClassVar[str]
 
-    seed: Seed = Field(1, description="of the first weights, the order of the showers, their symmetries and the noise")
+    seed: Seed = Field(
+        1, description="seed of the initial weights, the order of the showers, their symmetries and the noise"
+    )
     validate_every: Positive = Field(5, description="epochs between validations")
     keep: Literal["best", "last"] = Field(
-        "best", description="the weights that are kept: of the smallest validation CRPS, or of the last validation"
+        "best",
+        description="which weights are kept: those with the smallest validation CRPS, or those of the last validation",
     )
     start_from: Path | None = Field(
-        None, description="folder of a model or of a run whose weights the training begins with; left out: random ones"
+        None, description="folder of a model or of a run with the initial weights; if absent, they are random"
     )
     data: DataConfig = DataConfig()
     optimiser: OptimiserConfig = OptimiserConfig()

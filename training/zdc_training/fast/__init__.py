@@ -1,1 +1,1 @@
-"""The fast generator: photon rates on grids around the entry point."""
+"""The fast generator: photon rates on a coarse grid around the entry point."""

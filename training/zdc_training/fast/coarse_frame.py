@@ -1,12 +1,12 @@
-"""Responses in units around the cell that is hit, turned so that all eight symmetries of the face are one.
+"""Responses on a coarse grid around the cell that is hit, in a frame that makes the symmetries of the face exact.
 
-A particle enters its cell at some place. Mirrors and, on a square face, the transpose turn the problem so that the
-place lies in one eighth of the cell: 0 <= y <= x. A network that works there has the symmetries exactly, with no
-augmentation, and learns from each shower what augmentation would show it eight times.
+Mirrors and, on a square face, the transpose map the entry position in the cell to one eighth of the cell, 0 <= y <= x.
+A network in this frame has the eight symmetries of `zdc_training.data.symmetries` exactly, without augmentation, and
+learns from each shower what augmentation would show it eight times.
 
-The turned image is stored in `units`: single fibres near the cell, larger and larger rectangles further out, where
-there is little light and no sharp structure. Both axes are divided alike and apart from each other, so that finding the
-unit of a fibre takes an addition. All of the face is there, wherever the particle hits it.
+The image in this frame is stored in units: single fibres near the cell that is hit, and larger rectangles at larger
+distances, where there is little light and no sharp structure. Both axes have the same divisions, so the unit of a fibre
+is division of its row * number of divisions + division of its column. The units cover the face for every impact point.
 """
 
 from collections.abc import Sequence
@@ -21,16 +21,16 @@ from zdc_training.nn.geometry import FaceGeometry
 
 
 @dataclass(frozen=True)
-class Entry:
-    """Where particles enter the calorimeter, turned to 0 <= y <= x.
+class FaceEntry:
+    """The entry of particles into the calorimeter, in the frame with 0 <= y <= x.
 
     Attributes
     ----------
-    cell : Row and column of the fibre cell that is hit, not turned, shape (N, 2).
-    within : Place in the cell, 0 at its centre, 1 at its edge, shape (N, 2).
+    cell : Row and column of the fibre cell that is hit, on the face, shape (N, 2).
+    within : Position in the cell, 0 at its centre, 1 at its edge, shape (N, 2).
     slope : Transverse over longitudinal momentum, shape (N, 2).
-    side : 1 or -1, the mirrors that were applied, before the transpose, shape (N, 2).
-    swapped : Whether x and y were swapped, shape (N, 1).
+    side : -1 for an axis that is mirrored, else 1; mirrors come before the transpose; shape (N, 2).
+    swapped : Whether x and y are swapped, shape (N, 1).
     """
 
     cell: Tensor
@@ -41,18 +41,18 @@ class Entry:
 
 
 class CoarseFrame(nn.Module):
-    """From conditions to entry, and from the face to units.
+    """The entry of particles from their conditions, and the unit of each fibre.
 
     Parameters
     ----------
-    reach : How far from the cell each division of an axis reaches [fibres], from the inside outward, on either side.
+    reach : Largest distance from the cell in each division of an axis [fibres], in increasing order.
 
     Attributes
     ----------
-    units : How many there are.
-    width : `units` and as many that no fibre belongs to as make a multiple of 16: onnxruntime takes the last few
-        elements of a tensor through other code than the rest, and rows of 16 leave no such rest.
-    unit_of : The unit of each place of the frame, which has the cell that is hit in its middle, int64, shape
+    units : Number of units.
+    width : `units`, rounded up to a multiple of 16 with unused units: onnxruntime computes the last few elements of a
+        tensor with other code, and a multiple of 16 leaves no such remainder.
+    unit_of : Unit of each position relative to the cell that is hit, which is in the middle; int64, shape
         (2 * rows - 1, 2 * columns - 1).
     """
 
@@ -72,14 +72,14 @@ class CoarseFrame(nn.Module):
         down, across = (self.division[self.furthest - n + 1 : self.furthest + n] for n in (rows, columns))
         self.unit_of = down[:, None] * self.stride + across
 
-    def entry(self, conditions: Tensor) -> Entry:
-        """Where particles enter, from conditions (N, 9)."""
+    def entry(self, conditions: Tensor) -> FaceEntry:
+        """The entry of particles with conditions (N, 9)."""
         cell, within = self.geometry.cell(conditions)
         slope = conditions[:, PX : PY + 1] / conditions[:, PZ : PZ + 1]
         side = torch.where(within < 0, -1.0, 1.0)
         within, slope = within * side, slope * side
         swapped = within[:, 1:] > within[:, :1] if self.square else torch.zeros_like(within[:, :1], dtype=torch.bool)
-        return Entry(
+        return FaceEntry(
             cell,
             torch.where(swapped, within.flip(1), within),
             torch.where(swapped, slope.flip(1), slope),
@@ -87,13 +87,13 @@ class CoarseFrame(nn.Module):
             swapped,
         )
 
-    def units_on_face(self, entry: Entry) -> Tensor:
+    def units_on_face(self, entry: FaceEntry) -> Tensor:
         """The unit of each fibre of the face, int64, shape (N, rows * columns)."""
         rows, columns = self.shape
         side, cell = entry.side.to(torch.int64), entry.cell.to(torch.int64)
         down = (torch.arange(rows, device=cell.device) - cell[:, :1]) * side[:, :1] + self.furthest
         across = (torch.arange(columns, device=cell.device) - cell[:, 1:]) * side[:, 1:] + self.furthest
-        # index_select and not an index: onnxruntime's Gather is ten times as fast as its GatherND.
+        # index_select instead of an index: onnxruntime's Gather is ten times faster than its GatherND.
         down = torch.index_select(self.division, 0, down.flatten()).reshape(-1, rows, 1)
         across = torch.index_select(self.division, 0, across.flatten()).reshape(-1, 1, columns)
         one, stride = (
@@ -105,7 +105,7 @@ class CoarseFrame(nn.Module):
 
 
 def divisions(furthest: int, reach: Sequence[int]) -> Tensor:
-    """The division of each place of an axis, from -furthest to furthest, int64, shape (2 * furthest + 1,)."""
+    """The division of each position on an axis, from -furthest to furthest, int64, shape (2 * furthest + 1,)."""
     distance = torch.arange(furthest + 1)
     ring = torch.bucketize(distance, torch.tensor(reach[:-1], dtype=torch.int64))
     outward = torch.cat([-ring.flip(0), ring[1:]])

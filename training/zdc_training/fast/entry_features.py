@@ -1,10 +1,10 @@
-"""What the light of a particle depends on: energy, species, decays, and what it meets on its straight way in.
+"""Features of a particle for the networks: energy, species, decay, and the material on its straight line.
 
-A photon that enters the air groove around a fibre may fly most of the metre before it meets tungsten: then it leaves
-little light or none. Where it meets what is known from its entry and slope to the micrometre, but no smooth function
-of them; so the crossings with groove and fibre are computed here instead of learned.
+A photon that enters the air groove around a fibre may travel most of the metre before it reaches tungsten; then it
+gives little or no light. The lengths in groove, fibre and metal follow from its entry position and slope, but they are
+not smooth functions of them. So they are computed here and not learned.
 
-Lengths across are in units of half the groove's side, lengths along in units of the calorimeter's depth.
+Transverse lengths are in units of half the side of the groove, longitudinal ones in units of the calorimeter's depth.
 """
 
 import torch
@@ -13,21 +13,26 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import ENERGY, MASS, PZ, VZ
 
 from zdc_training.config.fast import FastModelConfig
-from zdc_training.fast.coarse_frame import Entry
+from zdc_training.fast.coarse_frame import FaceEntry
 
-#: Slopes below it [groove half sides per depth] are taken as it: 1 um across in a metre changes nothing.
+#: Smallest slope [half sides of the groove per depth]; smaller ones are replaced by it (0.3 um in 1 m).
 _SMALLEST_SLOPE = 1e-3
-#: Lengths [depths] at which logarithms of depths level off.
+#: Offset in the logarithms of depths [depths].
 _NEAR = 0.003
-_REFERENCE_ENERGY = 300.0  # [GeV], where a scaled log E is 0
+_REFERENCE_ENERGY = 300.0  # [GeV]; log(E / reference) is the energy feature
 
 
 class EntryFeatures(nn.Module):
-    """Numbers of order one, shape (N, `columns`), of entries, energies and species.
+    """Features of order one, shape (N, `columns`), from entries, energies and species.
+
+    Among them are the lengths in groove, fibre and metal, exponentials exp(-length / attenuation length), and the
+    probability to reach the face without decay,
+
+        exp(-(z_face - vz) m / (pz c tau)).
 
     Attributes
     ----------
-    survival : The column with the probability to reach the face.
+    survival : The column of this probability.
     """
 
     survival = 33
@@ -48,8 +53,15 @@ class EntryFeatures(nn.Module):
         self.depth = config.depth / config.groove
         self.columns = 37 + len(config.species)
 
-    def forward(self, entry: Entry, log_energy: Tensor, conditions: Tensor, pdg: Tensor) -> Tensor:
-        """Features, shape (N, columns), with `log_energy` (N, 1) of `EntryFeatures.log_energy`."""
+    def forward(self, entry: FaceEntry, log_energy: Tensor, conditions: Tensor, pdg: Tensor) -> Tensor:
+        """Features, shape (N, columns).
+
+        Parameters
+        ----------
+        log_energy : Output of `EntryFeatures.log_energy`, shape (N, 1).
+        conditions : Shape (N, 9).
+        pdg : PDG codes, int64, shape (N,).
+        """
         place, slope = entry.within * self.half_pitch, entry.slope * self.depth
         slope = torch.where(slope < 0, -1.0, 1.0) * slope.abs().clamp(min=_SMALLEST_SLOPE)
         into, out = _square_crossing(place, slope)
@@ -66,7 +78,7 @@ class EntryFeatures(nn.Module):
         depths = torch.cat([to_metal, to_matter, into, 1.0 - to_metal, 1.0 - to_matter, fibre_length], dim=1)
         linear = [entry.within, entry.within.square(), entry.within[:, :1] * entry.within[:, 1:], slope, radius - 1.0]
         linear += [furthest - 1.0, in_groove, in_fibre, crosses, depths[:, :3], groove_length, fibre_length]
-        # Attenuation lengths are those of hadrons and photons in tungsten and quartz, roughly.
+        # The factors are approximate inverse attenuation lengths of hadrons and photons in tungsten and quartz.
         exponents = [metal_length * 10 + fibre_length * 2.2, metal_length * 50 + fibre_length * 1.2, fibre_length * 6.0]
         exponents += [to_metal * 50, into * 20, (1.0 - to_metal) * 33, (radius * 2).square()]
         exponents += [((radius - self.fibre) * 6).square(), ((furthest - 1.0) * 6).square()]
@@ -87,16 +99,16 @@ class EntryFeatures(nn.Module):
 
 
 def _rows_of_16(columns: Tensor) -> Tensor:
-    """The columns, filled with copies of the first to 16.
+    """The columns, padded to 16 with copies of the first.
 
-    onnxruntime takes the last few elements of a tensor through other code than the rest, so that a logarithm would
-    depend on how many rows are asked for; rows of 16 leave no such rest.
+    onnxruntime computes the last few elements of a tensor with other code, so a logarithm could depend on the number
+    of rows. Rows of 16 numbers leave no such remainder.
     """
     return torch.cat([columns, columns[:, :1].expand(-1, 16 - columns.shape[1])], dim=1)
 
 
 def _square_crossing(place: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-    """Where lines are in the square |x|, |y| < 1: from and to, in [0, 1], equal for lines that miss it; (N, 1)."""
+    """Start and end, in [0, 1], of lines in the square |x|, |y| < 1; equal for lines that miss it; shapes (N, 1)."""
     one, other = (-1.0 - place) / slope, (1.0 - place) / slope
     into = torch.minimum(one, other).amax(dim=1, keepdim=True).clamp(0.0, 1.0)
     out = torch.maximum(one, other).amin(dim=1, keepdim=True).clamp(0.0, 1.0)
@@ -104,7 +116,7 @@ def _square_crossing(place: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _circle_crossing(place: Tensor, slope: Tensor, radius: float) -> tuple[Tensor, Tensor]:
-    """Where lines are in a circle about the centre: from and to, in [0, 1], equal for lines that miss it; (N, 1)."""
+    """Start and end, in [0, 1], of lines in a circle at the centre; equal for lines that miss it; shapes (N, 1)."""
     square = slope.square().sum(dim=1, keepdim=True)
     along = (place * slope).sum(dim=1, keepdim=True)
     root = (along.square() - square * (place.square().sum(dim=1, keepdim=True) - radius**2)).clamp(min=0.0).sqrt()

@@ -1,4 +1,4 @@
-"""The fast generator in the training loop."""
+"""The learner of the fast generator."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -13,22 +13,22 @@ from zdc_detector.showers import Showers
 from zdc_training.config.fast import FastConfig
 from zdc_training.fast.losses import FastBatch, FastObjective, poisson_deviance
 from zdc_training.fast.model import FastAutoencoder
-from zdc_training.nn.distributed import private, share, shared
+from zdc_training.nn.distributed import own_rows, private, shared
 from zdc_training.nn.learner import ObjectiveTerms, Player
 from zdc_training.nn.method import Method
 
-_BLOCK = 500  # showers that are turned at once, to bound the memory
+_BLOCK = 500  # showers that are transformed at the same time; limits the memory
 
 
 class FastLearner:
-    """All showers turned to the frame once; their symmetries are in the frame, so no epoch turns them again."""
+    """Transforms all showers to the coarse frame once; the frame has the symmetries, so no augmentation is needed."""
 
     def __init__(self, config: FastConfig, model: FastAutoencoder, training: Showers, device: torch.device) -> None:
         self.config = config
         self.showers = turned(model, training)
         visible = self.showers.fibres.sum(dim=2, dtype=torch.float32)
         exposure = (visible * self.showers.log_energy.exp()).sum(dim=0)
-        # A third of a photon where there was none: a unit that stayed dark may not stay so for ever.
+        # 0.3 photons are added, so that a unit without light in training still has a rate above 0.
         model.mean_rate.copy_(torch.log((self.showers.photons.sum(dim=0) + 0.3) / exposure.clamp(min=1.0)))
         objective = FastObjective(config.loss, model.frame)
         objective.scores.fit(self.showers.photons, visible)
@@ -42,12 +42,12 @@ class FastLearner:
         self, rows: NDArray[np.intp], rng: np.random.Generator, noise: torch.Generator
     ) -> Iterator[ObjectiveTerms]:
         """See `Learner`."""
-        del rng  # nothing is turned
-        mine = torch.from_numpy(rows[share(len(rows))])
+        del rng  # the frame has the symmetries
+        mine = torch.from_numpy(rows[own_rows(len(rows))])
         yield self.joint(_rows(self.showers, mine), private(noise))
 
     def figures(self, model: FastAutoencoder, showers: Showers) -> dict[str, float]:
-        """The weighted reconstruction term, without noise on the latent."""
+        """The weighted reconstruction term, without noise on the latents."""
         device = model.mean_rate.device
         batch = _moved(turned(model.cpu(), showers), device)
         model.to(device)
@@ -61,7 +61,7 @@ class FastLearner:
 
 @torch.no_grad()
 def turned(model: FastAutoencoder, showers: Showers) -> FastBatch:
-    """Showers in the frame of a model, on the CPU; `fibres` as bytes."""
+    """Showers in the coarse frame of a model, on the CPU; `fibres` as int16."""
     blocks = [_turned(model, showers[slice(i, i + _BLOCK)]) for i in range(0, len(showers), _BLOCK)]
     columns = zip(*([getattr(block, name) for name in FastBatch.__dataclass_fields__] for block in blocks), strict=True)
     return FastBatch(*(torch.cat(column) for column in columns))
@@ -77,7 +77,7 @@ def _turned(model: FastAutoencoder, showers: Showers) -> FastBatch:
     calorimeter = showers.calorimeter
     channel = torch.from_numpy(calorimeter.channel_index.ravel())
     channels = len(calorimeter.channel_names)
-    # Fibres that feed no channel take one more, so that all are counted; it is scored with the others.
+    # Fibres without a channel form one more channel, so that all light is scored.
     count = channels + int((channel < 0).any())
     place = units * count + torch.where(channel < 0, channels, channel)
     fibres = torch.zeros(size, width * count).scatter_add_(1, place, torch.ones_like(responses))

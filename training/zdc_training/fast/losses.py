@@ -1,12 +1,15 @@
-"""The objective of the fast generator: reconstruction, and scores of what is generated.
+"""The objective of the fast generator: reconstruction, and proper scores of generated responses.
 
 The energy score of generated x_1 .. x_K and a simulated y is
 
-    mean_i |x_i - y| - 1/2 mean_{i != j} |x_i - x_j|,
+    mean_i |x_i - y| - 1/2 mean_{i != j} |x_i - x_j|.
 
-smallest in expectation for the right conditional distribution (Gneiting and Raftery, "Strictly proper scoring rules,
-prediction, and estimation", JASA 102, 2007). In one dimension it is the CRPS. It needs one simulation of each particle
-and no pairing over the batch, which a Sinkhorn divergence of conditions and latents does.
+Its expectation is smallest for the correct conditional distribution. In one dimension it is the CRPS. It needs one
+simulation of each particle. Unlike a Sinkhorn divergence, it does not match the showers of a batch with each other.
+
+References
+----------
+Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation", JASA 102, 2007.
 """
 
 from dataclasses import dataclass
@@ -26,14 +29,14 @@ _TINY = 1e-6
 
 @dataclass(frozen=True)
 class FastBatch:
-    """N simulated showers, turned to the frame of their entry.
+    """N simulated showers in the coarse frame.
 
     Attributes
     ----------
-    features, log_energy : Of the particles, shapes (N, F), (N, 1).
-    photons : Of the fibres of each unit, shape (N, U).
-    fibres : Fibres of each unit that lie on the face, by channel, shape (N, U, C).
-    channels : Sums of the channels, shape (N, C).
+    features, log_energy : See `zdc_training.fast.entry_features.EntryFeatures`, shapes (N, F), (N, 1).
+    photons : Photons in each unit, shape (N, U).
+    fibres : Number of fibres of each unit on the face by channel, shape (N, U, C).
+    channels : Channel sums, shape (N, C).
     """
 
     features: Tensor
@@ -44,7 +47,7 @@ class FastBatch:
 
 
 def energy_score(generated: Tensor, simulated: Tensor) -> Tensor:
-    """Of vectors, shape (N,), from (K, N, D) and (N, D)."""
+    """Energy score of vectors, shape (N,), see the module; shapes of the arguments (K, N, D) and (N, D)."""
     return _score((generated - simulated).square().sum(dim=-1), _pairs(generated).square().sum(dim=-1))
 
 
@@ -58,16 +61,21 @@ def _score(to_truth: Tensor, among: Tensor) -> Tensor:
 
 
 def _pairs(generated: Tensor) -> Tensor:
-    """Differences of draws, each pair once: their mean is that over all ordered pairs."""
+    """Differences of each unordered pair of draws; their mean equals the mean over ordered pairs."""
     first, second = torch.triu_indices(len(generated), len(generated), offset=1)
     return generated[first] - generated[second]
 
 
 class FastObjective(nn.Module):
-    """All terms for a batch.
+    """The weighted sum of a gate likelihood, a Poisson deviance and energy scores.
 
-    Empty responses come from two sources, the gate and the counts of faint showers. Their likelihood teaches the gate;
-    in the other terms an empty response weighs what the second source explains of it.
+    A response can be empty for two reasons: the gate is closed, with probability g, or the Poisson counts of a faint
+    shower are all 0, with probability f. The gate is trained by the likelihood of the empty responses,
+
+        -log(g + (1 - g) f) for an empty response,    -log(1 - g) for another one.
+
+    In all other terms, an empty response has the weight (1 - g) f / (g + (1 - g) f), the probability of the second
+    reason. See the module for the energy score.
     """
 
     def __init__(self, config: FastLossConfig, frame: CoarseFrame) -> None:
@@ -76,7 +84,12 @@ class FastObjective(nn.Module):
         self.scores = ShowerScores(frame)
 
     def forward(self, model: FastAutoencoder, batch: FastBatch, generator: torch.Generator) -> ObjectiveTerms:
-        """Weighted terms, means over the batch; `generator` of random numbers lives where the batch does."""
+        """Weighted terms, means over the batch.
+
+        Parameters
+        ----------
+        generator : Source of random numbers, on the device of the batch.
+        """
         config, size, draws = self.config, len(batch.photons), self.config.draws
 
         def normal(rows: int, columns: int) -> Tensor:
@@ -125,15 +138,16 @@ class FastObjective(nn.Module):
 
 
 def poisson_deviance(rates: Tensor, counts: Tensor) -> Tensor:
-    """Negative log-likelihood, less that of rates equal to the counts, summed over the units, shape (N,)."""
+    """Half the Poisson deviance of rates r and counts n, sum over units of r - n - n log(r / n); shape (N,)."""
     best = counts - torch.xlogy(counts, counts)
     return (rates - torch.xlogy(counts, rates + 1e-8) - best).sum(dim=1)
 
 
 def channel_score(generated: Tensor, simulated: Tensor, log_energy: Tensor) -> Tensor:
-    """Of sums (K, N, C) and (N, C), shape (N,): CRPS in photons, and relative to the energy.
+    """Weighted CRPS of channel sums (K, N, C) and (N, C), shape (N,): in photons, and relative to the energy.
 
-    The first is what is judged, and sees the bright showers; the others give the faint ones their share.
+    The evaluation uses the CRPS in photons, to which bright showers contribute most. The relative terms give weight to
+    faint showers.
     """
     scale = torch.exp(-log_energy[:, 0]).clamp(max=30.0)
     each = crps(generated, simulated).mean(dim=1)

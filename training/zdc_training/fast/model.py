@@ -1,7 +1,7 @@
 """The fast generator: an autoencoder of responses on a coarse grid, with a generated latent.
 
 Shapes: particles (N, 9) in the physical units of `zdc_detector.particles`, flying to +z; units (N, U) of
-`CoarseFrame`; latents (N, latent). All networks have two hidden ReLU layers, all products are dense.
+`CoarseFrame`; latents (N, latent). All networks are multilayer perceptrons with two hidden ReLU layers.
 """
 
 import math
@@ -11,32 +11,36 @@ from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
 
 from zdc_training.config.fast import FastModelConfig
-from zdc_training.fast.coarse_frame import CoarseFrame, Entry
+from zdc_training.fast.coarse_frame import CoarseFrame, FaceEntry
 from zdc_training.fast.entry_features import EntryFeatures
 from zdc_training.nn.learner import Generator
 from zdc_training.nn.light import MAX_LOG_PHOTONS, STREAMS, FibreNumbers, light_line
 from zdc_training.nn.normalisation import BatchNorm1d
 
-#: Under the 65535 of the file layout.
+#: Largest photons of a fibre; the file layout allows 65535.
 MAX_PHOTONS = math.expm1(MAX_LOG_PHOTONS)
 
-_FIRST_GATE = -2.0  # at the start 2 % of the particles leave no light
+_FIRST_GATE = -2.0  # at the start, the gate is closed for 2 % of the particles
 
 
 class FastAutoencoder(Generator):
     """Encoder, decoder, noise generator and gate.
 
-    - The encoder sees a response and its conditions and gives a latent of unit variance over the batch.
-    - The decoder gives a Poisson rate for each unit, from a latent and the conditions.
-    - The noise generator gives a latent from noise and the conditions.
-    - The gate gives t(conditions): with probability Phi(t) a particle leaves no light beyond what the Poisson counts
-      explain, because it decayed or met nothing. A generated response is dark where its last number of noise is
-      below t.
+    With features c of a particle (`EntryFeatures`), counts x per unit and noise n:
+
+    - The encoder gives a latent z = E(x, c) with unit variance over the batch.
+    - The decoder gives the rate of each unit, exp(D(z, c) + mean_rate + log(E / 300 GeV)).
+    - The noise generator gives a latent G(n, c).
+    - The gate gives t(c): with probability Phi(t), the normal distribution function, a particle gives no light because
+      it decayed or hit no material. A generated response is empty if the last number of the noise is below t.
+
+    A generated response has the rates D(G(n, c), c), spread over the fibres by `zdc_training.nn.light`.
 
     Attributes
     ----------
-    noise : Numbers of noise: `generator_noise` for the noise generator, those of `light.FibreNumbers`, the gate's.
-    mean_rate : log of the mean photons per fibre and 300 GeV of each unit; rates are relative to it.
+    noise : Dimension of the noise: `generator_noise` numbers for the noise generator, two for `FibreNumbers`, one for
+        the gate.
+    mean_rate : Logarithm of the mean photons per fibre and 300 GeV in each unit, shape (U,).
     """
 
     takes_pdg = True
@@ -60,39 +64,36 @@ class FastAutoencoder(Generator):
         self.register_buffer("mean_rate", torch.zeros(units))
 
     def encode(self, photons: Tensor, features: Tensor) -> Tensor:
-        """Latents of photons per unit, shape (N, width)."""
+        """Latents of photons per unit (N, U)."""
         root = photons.sqrt()
         seen = [root / (3.0 + 0.1 * root), photons.sum(dim=1, keepdim=True).log1p() - 4.0, features]
         latents: Tensor = self.normalise(self.encoder(torch.cat(seen, dim=1)))
         return latents
 
     def generate(self, conditions: Tensor, noise: Tensor) -> Tensor:
-        """Latents of noise (N, generator_noise) and what the layer `conditions` gave."""
+        """Latents from noise (N, generator_noise) and the output of the layers `conditions`."""
         latents: Tensor = self.noise_generator(torch.cat([conditions, noise], dim=1))
         return latents
 
     def decode(self, conditions: Tensor, latents: Tensor, log_energy: Tensor) -> Tensor:
-        """Photons per fibre of each unit, shape (N, width)."""
+        """Photons per fibre in each unit, shape (N, U)."""
         relative = self.decoder(torch.cat([conditions, latents], dim=1))
         photons: Tensor = torch.exp((relative + self.mean_rate + log_energy).clamp(max=MAX_LOG_PHOTONS))
         return photons
 
-    def read(self, particles: Tensor, pdg: Tensor) -> tuple[Entry, Tensor, Tensor]:
+    def read(self, particles: Tensor, pdg: Tensor) -> tuple[FaceEntry, Tensor, Tensor]:
         """Entries, log energies (N, 1) and features of particles."""
         entry, log_energy = self.frame.entry(particles), self.features.log_energy(particles)
         return entry, log_energy, self.features(entry, log_energy, particles, pdg)
 
     def rates(self, particles: Tensor, noise: Tensor, *pdg: Tensor) -> Tensor:
-        """Photons per fibre, shape (N, rows, columns), of particles, noise (N, noise) and PDG codes (N,).
-
-        This is what is exported: everything from the particle to the face is inside.
-        """
+        """See `Generator`."""
         entry, log_energy, features = self.read(particles, pdg[0])
         conditions = self.conditions(features)
         photons = self.decode(conditions, self.generate(conditions, noise[:, : self.generator_noise]), log_energy)
-        # Chosen and not multiplied: far from the face the networks may say anything, and 0 times infinity is no 0.
+        # torch.where instead of a product: far from the face the networks may give infinity, and 0 * infinity is NaN.
         lit = (noise[:, -1:] > self.gate(features)) & (self.frame.geometry.hits_face(particles)[:, None] > 0)
-        # What can be done for units is not done for fibres, of which there are three times as many.
+        # Computed for units where possible: there are three times as many fibres.
         top, slope = (torch.where(lit, line, 0.0) for line in light_line(photons, self.clumping))
         numbers = self.fibre_numbers(noise[:, self.generator_noise : -1])
         units = self.frame.units_on_face(entry)
@@ -107,7 +108,7 @@ class FastAutoencoder(Generator):
 
 
 def _dense(into: int, width: int, out: int, *, scale: float = 1.0, bias: float = 0.0) -> nn.Sequential:
-    """Two hidden layers; `scale` and `bias` are of the output at the start."""
+    """Two hidden layers; `scale` and `bias` initialise the last layer."""
     last = nn.Linear(width, out)
     with torch.no_grad():
         last.weight.mul_(scale)

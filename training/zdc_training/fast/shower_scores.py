@@ -1,6 +1,7 @@
-"""What is compared of generated and simulated showers, differentiable in the counts of the units.
+"""Quantities that are compared between generated and simulated showers, differentiable in the counts of the units.
 
-Square roots of counts have a Poisson deviation of 1/2 at any brightness, so that faint and bright parts weigh alike.
+The square root of a Poisson count has a standard deviation of 1/2 for any mean, so faint and bright parts have equal
+weight.
 """
 
 import torch
@@ -14,8 +15,8 @@ _BRIGHTEST = 10
 class ShowerScores(nn.Module):
     """Features and images of counts (..., N, U) in the units of a frame.
 
-    Features are what the classifier of `zdc_metrics` sees: photon sum, centroid, widths, lit fibres, single photons
-    and the brightest fibres. Images are the cells around the one that is hit, and sums over larger and larger squares.
+    Features are those of the classifier of `zdc_metrics`: photon sum, centroid, widths, lit fibres, single photons and
+    the brightest fibres. Images are the fibres around the cell that is hit, and sums over larger and larger squares.
     """
 
     place: Tensor
@@ -39,7 +40,7 @@ class ShowerScores(nn.Module):
         self.register_buffer("place", place, persistent=False)
         self.register_buffer("core", torch.nonzero(single)[:, 0], persistent=False)
         self.register_buffer("near", torch.nonzero(single & (distance <= 3))[:, 0], persistent=False)
-        # Pools: squares of 3 x 3 where units are fibres, quadrants of shells further out.
+        # Pools: squares of 3 x 3 fibres if units are fibres, quadrants of shells at larger distances.
         quadrant = (place[:, 0] >= 0) * 2 + (place[:, 1] >= 0)
         shell = torch.bucketize(distance, torch.tensor([12.0, 19.0]))
         square = torch.div(place + 1, 3, rounding_mode="floor")
@@ -52,16 +53,16 @@ class ShowerScores(nn.Module):
 
     @torch.no_grad()
     def fit(self, photons: Tensor, visible: Tensor) -> None:
-        """Take the scale of the features from simulated showers, shape (N, U)."""
+        """Set the scale of the features from simulated showers, shape (N, U)."""
         found = self._features(photons, visible)[photons.sum(dim=1) > 0]
         self.deviation.copy_(found.std(dim=0))
 
     def features(self, photons: Tensor, visible: Tensor) -> Tensor:
-        """Shape (..., N, 17), of unit variance over the showers that were fitted."""
+        """Features, shape (..., N, 17), with unit variance over the showers of `fit`."""
         return self._features(photons, visible) / self.deviation
 
     def images(self, photons: Tensor) -> Tensor:
-        """Twice the square roots of counts near the cell and in the pools, shape (..., N, D)."""
+        """Twice the square roots of counts near the cell that is hit and in the pools, shape (..., N, D)."""
         return 2.0 * torch.cat([photons[..., self.near], photons @ self.pools], dim=-1).clamp(min=0).add(0.5).sqrt()
 
     def _features(self, photons: Tensor, visible: Tensor) -> Tensor:
@@ -71,7 +72,7 @@ class ShowerScores(nn.Module):
         square = (photons @ self.place.square()) / (total + 1)[..., None]
         width = (square - centre.square()).clamp(min=0).add(0.05).sqrt()
         core = photons[..., self.core]
-        # Smooth counts of lit fibres and of single photons; a coarse unit spreads its photons over its fibres.
+        # Smooth numbers of lit fibres and of single photons; the photons of a coarse unit are spread over its fibres.
         fibres = visible.clamp(min=1)
         lit = torch.where(visible > 1, fibres * -torch.expm1(-photons / fibres), -torch.expm1(-3.0 * photons))
         single = torch.exp(-((core - 1.0) / 0.4).square())

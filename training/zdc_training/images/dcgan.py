@@ -1,16 +1,26 @@
-"""The conditional deep convolutional GAN (Radford et al., arXiv 1511.06434; paper, sections 2 and 4).
+"""The conditional deep convolutional GAN (paper, sections 2 and 4).
 
-The paper gives neither its networks nor how it takes the conditions: here the generator has the e2eSAE's noise
-generator and decoder, the discriminator the encoder's convolutions and as many dense layers. As in the reference,
-convolutions of stride 2, batch normalisation in the generator, leaky ReLU in the discriminator, images bounded to the
-range of the data, Adam with beta_1 = 0.5, and the generator lowers -log D of what it made.
+The paper gives neither its networks nor the way they take the conditions. Here the generator G has the noise generator
+and the decoder of the e2eSAE, and the discriminator D has the convolutions of its encoder and as many dense layers.
+As in DCGAN [1], convolutions have stride 2, the generator has batch normalisation, the discriminator has leaky ReLU,
+images are bounded to the range of the data, and beta_1 of Adam is 0.5. With logits D, the losses are
 
-Other than in the reference, the discriminator has spectral normalisation (Miyato et al., arXiv 1802.05957) in the place
-of batch normalisation. With that it could not see that one kind is brighter than the other, where each was normalised
-apart, and where both were in one batch it won within 60 steps, after which the generator made 45 times too much light.
+    discriminator:  softplus(-D(x, c)) + softplus(D(G(n, c), c))
+    generator:      softplus(-D(G(n, c), c))
 
-Simulated responses are whole photons, which a discriminator would tell from any rate at a glance. So with the finish
-`poisson` it sees counts that are drawn from the rates; `round` has no gradient, and it sees the numbers themselves.
+Unlike DCGAN, the discriminator has spectral normalisation [2] instead of batch normalisation. With batch normalisation
+of simulated and generated images separately, it could not see a difference in brightness. With both in one batch, it
+won within 60 steps, and the generator then made 45 times too much light.
+
+Simulated responses are integers, so a discriminator could recognise any rate that is no integer. With the finish
+`poisson`, it therefore sees Poisson counts drawn from the rates. The finish `round` has no gradient: there it sees the
+rates themselves.
+
+References
+----------
+[1] Radford, Metz and Chintala, "Unsupervised representation learning with deep convolutional generative adversarial
+networks", arXiv 1511.06434.
+[2] Miyato et al., "Spectral normalization for generative adversarial networks", arXiv 1802.05957.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,7 +50,7 @@ _DARK = -5.0  # a sigmoid of it, times 6, is log(1 + 0.04 photons)
 
 
 class Discriminator(nn.Module):
-    """Logits that images are simulated, given their conditions."""
+    """Logits of the probability that images are simulated, given their conditions; see the module."""
 
     def __init__(self, shape: tuple[int, int], channels: Sequence[int], conditions: int, hidden: Sequence[int]) -> None:
         super().__init__()
@@ -61,18 +71,18 @@ class Discriminator(nn.Module):
         self.dense = nn.Sequential(*dense, spectral_norm(nn.Linear(widths[-1], 1)))
 
     def forward(self, images: Tensor, *conditions: Tensor) -> Tensor:
-        """Logits, shape (N,), of log(1 + photons) in the frame and conditions, where it has them."""
+        """Logits, shape (N,), from log(1 + photons) in the frame and, if the model is conditional, conditions."""
         maps = self.convolutions(images.unsqueeze(1))
         logits: Tensor = self.dense(torch.cat([maps, *conditions], dim=1))
         return widened(logits[:, 0])
 
 
 class ConditionalGan(ImageGenerator):
-    """Noise generator and decoder, and the discriminator that they are trained against.
+    """Noise generator and decoder, and the discriminator that they are trained against; see the module.
 
     Attributes
     ----------
-    largest : Bound of the images' log(1 + photons): the largest of the training showers.
+    largest : Upper bound of log(1 + photons) of images: the largest value in the training showers.
     """
 
     largest: Tensor
@@ -87,13 +97,13 @@ class ConditionalGan(ImageGenerator):
         nn.init.constant_(self.decoder.bias, _DARK)
 
     def log_photons(self, latents: Tensor) -> Tensor:
-        """See `ImageGenerator`; between 0 and the largest."""
+        """See `ImageGenerator`; values are between 0 and `largest`."""
         bounded: Tensor = self.largest * torch.sigmoid(self.decoder(latents))
         return bounded
 
 
 class DcganLearner(ImageLearner[ConditionalGan]):
-    """Two players: the discriminator moves first, then the generator against it."""
+    """Two players: in each step, first the weights of the discriminator change, then those of the generator."""
 
     def __init__(self, config: DcganConfig, model: ConditionalGan, training: Showers, device: torch.device) -> None:
         model.largest.fill_(float(np.log1p(training.responses.max())))
@@ -135,7 +145,7 @@ class DcganLearner(ImageLearner[ConditionalGan]):
         yield ObjectiveTerms(generator=softplus(-logits).mean())
 
     def figures(self, model: ConditionalGan, showers: Showers) -> dict[str, float]:  # noqa: ARG002
-        """None: nothing is reconstructed."""
+        """No figures: a GAN has no reconstruction."""
         return {}
 
 

@@ -16,7 +16,15 @@ from zdc_training.nn.method import Method
 
 
 class SinkhornAutoencoder(ImageAutoencoder):
-    """Encoder, decoder and noise generator, trained together (eq. 7), conditional (eq. 8) or not (section 3.2)."""
+    """Encoder E, decoder D and noise generator G, trained together; conditional or not.
+
+    A shower x with conditions c is reconstructed as D(E(x)) and generated as D(G(n, c)) with standard normal noise n.
+    `SinkhornObjective` makes the latents G(n, c) follow the distribution of E(x) for each c.
+
+    References
+    ----------
+    The paper, sections 3.2 (unconditional), 3.4 (conditional) and 4 (networks).
+    """
 
     def __init__(self, config: SinkhornModelConfig, calorimeter: Calorimeter, *, rates: bool = False) -> None:
         super().__init__(config, calorimeter, config.noise, rates=rates)
@@ -27,31 +35,42 @@ class SinkhornAutoencoder(ImageAutoencoder):
         self.start_dark()
 
     def encode(self, seen: Tensor, conditions: Tensor) -> Tensor:  # noqa: ARG002
-        """Latents of images in the frame; neither encoder nor decoder sees the conditions (section 3.4)."""
+        """Latents of images in the frame; encoder and decoder do not use the conditions (section 3.4)."""
         latents: Tensor = self.encoder(seen)
         return latents
 
     def decode(self, latents: Tensor, conditions: Tensor) -> Tensor:  # noqa: ARG002
-        """What the decoder takes: the latents."""
+        """The latents: the decoder does not use the conditions."""
         return latents
 
     def draw_latents(self, noise: Tensor, conditions: Tensor) -> Tensor:
-        """See `ImageAutoencoder`; the noise generator's."""
+        """The output of the noise generator."""
         return self.generate(noise, conditions)
 
 
 class SinkhornObjective(nn.Module):
     """L_sum of eq. 7 with the conditional Sinkhorn term of eq. 8.
 
-    The latent has unit variance over the batch, and without `latent_noise` the rare bright showers take nearly all
-    of it: the faint ones end up within 0.03 of each other, below the blur, where the divergence cannot tell them
-    apart. Noise on what is decoded costs reconstruction there, so the encoder gives every shower room.
+    With latents z = E(x), generated latents z' = G(n, c) and the scaled conditions c,
 
-    The fourth term of eq. 7 is L2 on the weights of the encoder's last layer, with which the paper observed better
-    convergence (section 3.3). Where latents are normalised (`model.normalise_latents`, the default here, not in the
-    paper) they do not depend on the size of these weights: the term then changes no latent, it only keeps the weights
-    small, and with them the steps that Adam takes relative to them. Without the normalisation it pulls the latents
-    together, as the Sinkhorn term does.
+        L_sum = alpha L_recon(D(z + s e), x) + beta S((z, c), (z', c)) + gamma |W|^2 + delta R(z).
+
+    alpha is `reconstruction_weight`, beta `sinkhorn_weight`, gamma `encoder_l2` and delta `diversity_weight`; S is the
+    `sinkhorn_divergence` of latents joined with conditions (times `condition_scale`), W the weights of the last layer
+    of the encoder and R the `diversity` term. e is standard normal, s = `latent_noise`; the paper has s = 0.
+
+    Why latent noise: the latents have unit variance over the batch. Without noise, rare bright showers occupy nearly
+    all of this range, and faint showers are within 0.03 of each other. That is below the blur, so the divergence cannot
+    tell them apart. With noise, latents that are too close are reconstructed badly, so the encoder separates them.
+
+    The paper observed better convergence with the term in W (section 3.3). If latents are normalised
+    (`model.normalise_latents`, true by default, not in the paper), they do not depend on the size of W. The term then
+    only keeps the weights small, so that the steps of Adam are larger relative to them. Without normalisation, it pulls
+    the latents together, as the Sinkhorn term does.
+
+    References
+    ----------
+    The paper, eq. 7 and 8.
     """
 
     condition_scale: Tensor
@@ -71,7 +90,7 @@ class SinkhornObjective(nn.Module):
         ----------
         images : log(1 + photons), shape (N, rows, columns).
         particles : Conditions in physical units, shape (N, 9).
-        generator : Of the noise, and of the noise on what is decoded.
+        generator : Source of the noise n and of the noise on the latents.
         """
         config = self.config
         conditions = model.scaler(particles)

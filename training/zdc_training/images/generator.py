@@ -1,4 +1,4 @@
-"""What the methods on whole images share: frame, scaling of the conditions, decoder, and rates on the face."""
+"""Base classes of the methods on whole images: frame, scaling of the conditions, decoder, and rates on the face."""
 
 import torch
 from torch import Tensor, nn
@@ -15,14 +15,18 @@ _DARK = -3.0  # softplus of it is log(1 + 0.05 photons)
 
 
 class ImageGenerator(Generator):
-    """Dense layers from noise and conditions to a latent, a decoder from there to an image.
+    """Dense layers from noise and conditions to a latent, and a decoder from the latent to an image.
+
+    With noise n, scaled conditions c, noise generator G and decoder D, the photons of a response are
+
+        x = exp(D(G(n, c))) - 1.
 
     Shapes: responses (N, rows, columns) as log(1 + photons); latents (N, latent); noise (N, noise); particles (N, 9)
     in the physical units of `zdc_detector.particles`, for particles that fly to +z.
 
     Parameters
     ----------
-    rates : The images are rates of Poisson counts, strictly above 0 by a softplus; else counts.
+    rates : The images are means of Poisson counts, positive through a softplus; otherwise, they are counts.
     """
 
     training_only = ("encoder",)
@@ -41,7 +45,7 @@ class ImageGenerator(Generator):
         self.scaler = ConditionScaler(config.scaling, self.geometry)
 
     def start_dark(self) -> None:
-        """Let rates begin where nearly all fibres of a response are: dark, not at one photon each."""
+        """Set the bias of the decoder so that untrained rates are nearly 0, as most fibres of a response are."""
         if self.output == "rate":
             nn.init.constant_(self.decoder.bias, _DARK)
 
@@ -51,20 +55,20 @@ class ImageGenerator(Generator):
         return nn.functional.softplus(images) if self.output == "rate" else images
 
     def generate(self, noise: Tensor, conditions: Tensor) -> Tensor:
-        """What is decoded, shape (N, latent), of standard normal noise and scaled conditions."""
+        """The input of the decoder, shape (N, latent), from standard normal noise and scaled conditions."""
         latents: Tensor = self.noise_generator(noise, conditions)
         return latents
 
     def to_frame(self, images: Tensor, particles: Tensor) -> tuple[Tensor, Tensor]:
-        """What an encoder sees of images on the face, and which fibres of it count; shapes (N, rows, columns)."""
+        """Images in the frame, and 1 for fibres on the face, else 0; shapes (N, rows, columns)."""
         if self.frame == "cell":
             return self.geometry.to_frame(images, particles)
         return images, torch.ones_like(images)
 
     def rates(self, particles: Tensor, noise: Tensor, *_: Tensor) -> Tensor:
-        """Photons per fibre, shape (N, rows, columns), of particles (N, 9) in physical units and noise.
+        """Photons per fibre, shape (N, rows, columns), of particles (N, 9) in physical units and noise (N, noise).
 
-        This is what is exported: scaling, generation, expm1, clamping and the face are inside.
+        See `Generator`; includes scaling, generation, expm1, clamping and the shift to the face.
         """
         latents = self.generate(noise, self.scaler(particles))
         photons = torch.expm1(self.log_photons(latents).clamp(0.0, MAX_LOG_PHOTONS))
@@ -82,14 +86,14 @@ class ImageGenerator(Generator):
 
 
 class ImageAutoencoder(ImageGenerator):
-    """An image generator with an encoder, which is trained with it."""
+    """An image generator that is trained together with an encoder."""
 
     def encode(self, seen: Tensor, conditions: Tensor) -> Tensor:
-        """What the encoder gives, latents first, for images in the frame and scaled conditions."""
+        """Output of the encoder for images in the frame and scaled conditions; latents are its first columns."""
         raise NotImplementedError
 
     def decode(self, latents: Tensor, conditions: Tensor) -> Tensor:
-        """What `log_photons` takes for latents and scaled conditions, shape (N, latent)."""
+        """The input of `log_photons`, shape (N, latent), for latents and scaled conditions."""
         raise NotImplementedError
 
     def draw_latents(self, noise: Tensor, conditions: Tensor) -> Tensor:

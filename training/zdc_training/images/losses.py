@@ -1,13 +1,13 @@
-"""Distances of images and of point clouds, of which objectives are made (paper, sections 3.1-3.3).
+"""Distances between images and between point clouds, the terms of the objectives (paper, sections 3.1-3.3).
 
 Blur and the scale of the latent
 --------------------------------
-`blur` is geomloss's name for the square root of epsilon in eq. 3, in the units of the latent: Sinkhorn cannot tell
-apart what is closer than that. Two things go wrong without a word:
+`blur` is geomloss's name for the square root of epsilon in eq. 3, in the units of the latent: the Sinkhorn divergence
+cannot tell points apart that are closer than the blur. Two errors would give no message:
 
-- A blur above the distances between latents makes the divergence blind: it then compares the means alone.
-- geomloss anneals epsilon from the diameter of the clouds down to the blur; a `diameter` below the blur leaves two
-  iterations, however far from converged. So none is given: geomloss measures it.
+- With a blur larger than the distances between latents, the divergence compares only the means.
+- geomloss reduces epsilon from the diameter of the clouds to the blur. With a `diameter` argument below the blur, it
+  makes only two iterations, which do not converge. So this code gives no diameter, and geomloss computes it.
 
 `fit` logs the diameter of encoded latents at each validation, and warns if it is below ten times the blur.
 
@@ -23,17 +23,20 @@ from torch import Tensor, nn
 from zdc_training.config.images import ReconstructionConfig
 from zdc_training.nn.precision import exact
 
-#: Multiples of the scale of the MMD's kernel that are summed, as in the Wasserstein autoencoders' code.
+#: Factors on the scale of the MMD kernel; the kernel is the sum over them, as in the code of the WAE paper.
 _KERNEL_SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
 
-_SMALLEST = 4  # fibres along a side of the last level of a pyramid, before it is halved once more
+_SMALLEST = 4  # fibres; images with shorter sides are not halved again in a pyramid
 
 
 def reconstruction_loss(config: ReconstructionConfig, log_photons: Tensor, target: Tensor, visible: Tensor) -> Tensor:
-    """The weighted L_recon of section 3.1, mean over fibres; those that are not visible add nothing.
+    """The weighted L_recon of section 3.1, mean over fibres; invisible fibres contribute 0.
 
-    ``mse`` compares log(1 + photons); ``laplacian`` adds the pyramid (eq. 2); ``poisson`` is the negative
-    log-likelihood of the counts, without the term that depends on the counts alone.
+    With y = log(1 + photons), y' its reconstruction, photons x and rates r = exp(y') - 1,
+
+        mse:        (y' - y)^2
+        laplacian:  (y' - y)^2 + alpha Lap_1(y' - y)    (eq. 2, see `laplacian_distance`)
+        poisson:    r - x log r, the negative log-likelihood without the term log x!
 
     Parameters
     ----------
@@ -53,10 +56,14 @@ def reconstruction_loss(config: ReconstructionConfig, log_photons: Tensor, targe
 
 
 def laplacian_pyramid(images: Tensor) -> list[Tensor]:
-    """L^j of eq. 1: each level less itself blurred, from which the next, half as large, is taken; the last as it is.
+    """The Laplacian pyramid L^j of eq. 1: L^j = I_j - B I_j; I_(j+1) is every second pixel of B I_j; the last is I_j.
 
-    Blurred with the binomial kernel (1, 4, 6, 4, 1) / 16 in both directions and mirrored at the edges. The paper gives
-    neither the kernel nor the number of levels: sides are halved while they have four fibres or more.
+    B is the binomial kernel (1, 4, 6, 4, 1) / 16 in both directions, with mirrored edges. The paper gives neither the
+    kernel nor the number of levels: here sides are halved while they have four fibres or more.
+
+    References
+    ----------
+    Burt and Adelson, "The Laplacian pyramid as a compact image code", IEEE Trans. Commun. 31, 1983.
 
     Parameters
     ----------
@@ -73,10 +80,14 @@ def laplacian_pyramid(images: Tensor) -> list[Tensor]:
 
 
 def laplacian_distance(difference: Tensor) -> Tensor:
-    """Lap_1 of eq. 1 of x - x', shape (N, rows, columns), mean over showers and over the fibres of the image.
+    """Lap_1 of eq. 1: sum over levels j of 2^(2j) |L^j(x) - L^j(x')|_1, per fibre, mean over showers.
 
-    A pyramid is linear, so that of a difference is the difference of the pyramids. A level has 2^(2j) times fewer
-    pixels than the image: with the weight 2^(2j) every level counts alike.
+    The pyramid is linear, so L^j(x) - L^j(x') = L^j(x - x'). Level j has 2^(2j) times fewer pixels than the image; the
+    weight 2^(2j) gives all levels the same influence.
+
+    Parameters
+    ----------
+    difference : x - x', shape (N, rows, columns).
     """
     fibres = difference[0].numel()
     levels = laplacian_pyramid(difference)
@@ -84,9 +95,22 @@ def laplacian_distance(difference: Tensor) -> Tensor:
 
 
 def sinkhorn_divergence(blur: float, scaling: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """Debiased S_{c, eps} of eq. 4 with c = |x - y|^2 / 2 and eps = blur^2, between two point clouds (N, D).
+    """The debiased Sinkhorn divergence of eq. 4, as a function of two point clouds (N, D).
 
-    The tensorised backend is named because the automatic one may pick KeOps, which compiles at run time.
+    With the cost c = |x - y|^2 / 2 and epsilon = blur^2,
+
+        W(P, Q) = min over couplings pi of  E_pi[c] + epsilon KL(pi | P x Q)    (eq. 3)
+        S(P, Q) = W(P, Q) - (W(P, P) + W(Q, Q)) / 2                             (eq. 4)
+
+    The tensorised backend is set because the automatic choice may be KeOps, which compiles code at run time.
+
+    Parameters
+    ----------
+    scaling : Ratio of successive blurs in the annealing of the iterations, in (0, 1).
+
+    References
+    ----------
+    Feydy et al., "Interpolating between optimal transport and MMD using Sinkhorn divergences", AISTATS 2019.
     """
     divergence: Callable[[Tensor, Tensor], Tensor] = SamplesLoss(
         "sinkhorn", p=2, blur=blur, scaling=scaling, debias=True, backend="tensorized"
@@ -95,13 +119,21 @@ def sinkhorn_divergence(blur: float, scaling: float) -> Callable[[Tensor, Tensor
 
 
 def diameter(cloud: Tensor) -> float:
-    """Diagonal of the box around a cloud of points (N, D), as geomloss measures it."""
+    """Diagonal of the bounding box of a point cloud (N, D), the diameter that geomloss computes."""
     return float((cloud.max(dim=0).values - cloud.min(dim=0).values).norm())
 
 
 @exact
 def diversity(latents: Tensor, threshold: float) -> Tensor:
-    """R_s of eq. 5-6 per pair: mean over i != j of the squared cosine similarity where |similarity| >= tau."""
+    """R_s of eq. 5-6 per pair of latents.
+
+        R_s = 1 / (N (N - 1)) sum over i != j with |s_ij| >= tau of s_ij^2,    s_ij = z_i . z_j / (|z_i| |z_j|)
+
+    Parameters
+    ----------
+    latents : Shape (N, D).
+    threshold : tau of eq. 6.
+    """
     unit = nn.functional.normalize(latents, dim=1)
     similarity = unit @ unit.T
     similarity = similarity - torch.diag(torch.diagonal(similarity))
@@ -112,11 +144,16 @@ def diversity(latents: Tensor, threshold: float) -> Tensor:
 
 @exact
 def mean_discrepancy(x: Tensor, y: Tensor) -> Tensor:
-    """Squared maximum mean discrepancy of two point clouds (N, D), without bias: below 0 by chance where they agree.
+    """Unbiased squared maximum mean discrepancy of two point clouds (N, D); it can be negative for equal distributions.
 
-    The kernel is the sum over scales s of C / (C + |x - y|^2) with C = 2 D s, the expected squared distance of two
-    samples of a standard normal prior times s (Tolstikhin et al., "Wasserstein auto-encoders", arXiv 1711.01558,
-    section 4 and the paper's code).
+        MMD^2 = (sum over i != j of k(x_i, x_j) + k(y_i, y_j)) / (N (N - 1)) - 2 / N^2 sum over i, j of k(x_i, y_j)
+        k(x, y) = sum over scales s of C_s / (C_s + |x - y|^2),    C_s = 2 D s
+
+    2 D is the expected squared distance of two samples of the standard normal prior.
+
+    References
+    ----------
+    Tolstikhin et al., "Wasserstein auto-encoders", arXiv 1711.01558, section 4, and the code of that paper.
     """
     n, dimension = x.shape
 
@@ -132,10 +169,20 @@ def mean_discrepancy(x: Tensor, y: Tensor) -> Tensor:
 
 @exact
 def sliced_distance(x: Tensor, y: Tensor, directions: Tensor) -> Tensor:
-    """Squared sliced 2-Wasserstein distance of two point clouds (N, D): the mean over directions (K, D).
+    """Squared sliced 2-Wasserstein distance of two point clouds (N, D), mean over directions and points.
 
-    In one dimension the optimal transport pairs the sorted points (Kolouri et al., "Sliced-Wasserstein autoencoder",
-    arXiv 1804.01947).
+        SW^2 = 1 / (K N) sum over k, i of ((x . t_k)_(i) - (y . t_k)_(i))^2
+
+    t_k are the directions with length 1, and _(i) is the i-th smallest value: in one dimension, the optimal transport
+    pairs the sorted points.
+
+    Parameters
+    ----------
+    directions : Shape (K, D), of any length.
+
+    References
+    ----------
+    Kolouri et al., "Sliced-Wasserstein autoencoder", arXiv 1804.01947.
     """
     unit = nn.functional.normalize(directions, dim=1).T
     return ((x @ unit).sort(dim=0).values - (y @ unit).sort(dim=0).values).square().mean()

@@ -1,6 +1,6 @@
-"""The networks that all image models are built of (paper, section 4): encoder, decoder and dense layers.
+"""The networks of all image models (paper, section 4): encoder, decoder and dense layers.
 
-Whatever the precision of the products, what they give is float32.
+Their outputs are float32 in every precision of the products.
 Shapes: images (N, rows, columns) as log(1 + photons); latents (N, latent); noise (N, noise); scaled conditions (N, 9).
 """
 
@@ -22,13 +22,20 @@ def image_sizes(shape: tuple[int, int], layers: int) -> list[tuple[int, int]]:
 
 
 class Encoder(nn.Module):
-    """Four 5x5 convolutions of stride 2 with batch normalisation and ReLU, then one linear layer.
+    """Convolutions (5 x 5, stride 2) with batch normalisation and ReLU, then one linear layer.
 
     Parameters
     ----------
-    conditions : Numbers that the linear layer reads beside the feature maps.
-    normalise : Normalise what comes out over the batch to unit variance. Where nothing else holds a latent in size, a
-        Sinkhorn term would shrink it below the blur, where the divergence sees nothing.
+    shape : Rows and columns of the images.
+    channels : Feature maps of each convolution.
+    latent : Dimension of the output.
+    conditions : Number of conditions that the linear layer takes in addition to the feature maps.
+    normalise : Normalise the output to unit variance over the batch. Otherwise a Sinkhorn term can shrink the latents
+        below the blur, where the divergence cannot tell them apart.
+
+    References
+    ----------
+    Tolstikhin et al., "Wasserstein auto-encoders", arXiv 1711.01558, whose networks the paper follows (section 4).
     """
 
     def __init__(
@@ -52,14 +59,17 @@ class Encoder(nn.Module):
         self.normalise = BatchNorm1d(latent, affine=False) if normalise else nn.Identity()
 
     def forward(self, images: Tensor, *conditions: Tensor) -> Tensor:
-        """Latents, shape (N, latent), of images, shape (N, rows, columns), and of conditions, where it has them."""
+        """Latents, shape (N, latent), of images (N, rows, columns) and, if the encoder has them, conditions (N, C)."""
         maps = self.convolutions(images.unsqueeze(1))
         latents: Tensor = self.normalise(self.last(torch.cat([maps, *conditions], dim=1)))
         return widened(latents)
 
 
 class Decoder(nn.Module):
-    """The encoder backwards: one linear layer, then four 5x5 transposed convolutions of stride 2."""
+    """The encoder in reverse: one linear layer, then transposed convolutions (5 x 5, stride 2).
+
+    Each layer but the last has batch normalisation and ReLU. Parameters are those of `Encoder`.
+    """
 
     def __init__(self, shape: tuple[int, int], channels: Sequence[int], latent: int) -> None:
         super().__init__()
@@ -74,7 +84,7 @@ class Decoder(nn.Module):
         ]
         for i, width in enumerate(widths[1:]):
             small, large = sizes[-1 - i], sizes[-2 - i]
-            # A size that was odd came from ceil(n / 2): the padding of the output tells the two apart.
+            # Sizes are halved by ceil(n / 2): the output padding distinguishes odd and even sizes.
             extra = (large[0] - 2 * small[0] + 1, large[1] - 2 * small[1] + 1)
             last = i == len(channels) - 1
             layers.append(nn.ConvTranspose2d(widths[i], width, 5, 2, 2, extra, bias=last))
@@ -84,22 +94,23 @@ class Decoder(nn.Module):
 
     @property
     def bias(self) -> Tensor:
-        """Added to every fibre of the image, shape (1,)."""
+        """The bias of the last layer, which is added to every fibre, shape (1,)."""
         bias = self.layers[-1].bias
         assert isinstance(bias, Tensor)
         return bias
 
     def forward(self, latents: Tensor) -> Tensor:
-        """Images, shape (N, rows, columns); `ImageGenerator.log_photons` gives them their meaning."""
+        """Images, shape (N, rows, columns), of latents (N, latent); see `ImageGenerator.log_photons`."""
         images: Tensor = self.layers(latents)
         return widened(images.squeeze(1))
 
 
 class NoiseGenerator(nn.Module):
-    """Noise and scaled conditions, two separate inputs, to latents: three hidden ReLU layers.
+    """A multilayer perceptron with ReLU from noise n and scaled conditions c, concatenated, to latents G(n, c).
 
-    Without conditions (`conditions` = 0) it is the unconditional form of section 3.2. Methods that decode their noise
-    have the same layers as the first ones of their decoder, so that all have equal means to read the conditions.
+    Without conditions (`conditions` = 0), it is the unconditional noise generator of section 3.2 of the paper. Methods
+    with a prior have the same layers as the first layers of their decoder, so all methods process the conditions with
+    equal capacity.
     """
 
     def __init__(self, noise: int, conditions: int, hidden: Sequence[int], latent: int) -> None:

@@ -1,10 +1,10 @@
-"""Autoencoders whose latent is made to follow a prior: VAE, WAE with MMD, SWAE, SAE (paper, sections 1-2).
+"""Autoencoders with a prior for the latent: what VAE, WAE with MMD, SWAE and SAE have in common (paper, sections 1-2).
 
-As the paper describes them, the conditional forms give the conditions to encoder and decoder, and compare all latents
-of a batch with one prior. Of networks it says only that all follow those of the Wasserstein autoencoder (section 4),
-of weights and kernels nothing: here the networks are those of the e2eSAE. The decoder begins with the dense layers
-that are the noise generator there, so that equal means read the conditions; a response is generated from a sample of
-the prior.
+As the paper describes them, encoder and decoder of the conditional forms take the conditions, and all latents of a
+batch are compared with one prior. The paper says that all networks follow those of the Wasserstein autoencoder
+(section 4) and gives no weights or kernels: here the networks are those of the e2eSAE. The decoder begins with the
+dense layers of the e2eSAE's noise generator, so all methods process the conditions with equal capacity. A response is
+generated from a sample of the prior.
 """
 
 from collections.abc import Callable
@@ -30,9 +30,11 @@ C = TypeVar("C", bound=AutoencoderExperiment)
 class PriorAutoencoder(ImageAutoencoder):
     """An encoder to a latent, and a decoder of dense layers and transposed convolutions.
 
+    A shower x with conditions c is reconstructed as D(E(x, c), c) and generated as D(z, c) from a prior sample z.
+
     Parameters
     ----------
-    spread : The encoder gives a logarithm of a variance beside every number of the latent.
+    spread : The encoder gives the mean and the logarithm of the variance of each number of the latent.
     on_sphere : Latents have the length 1, and the prior is uniform on the unit sphere; otherwise it is standard normal.
     """
 
@@ -54,7 +56,7 @@ class PriorAutoencoder(ImageAutoencoder):
         self.start_dark()
 
     def encode(self, seen: Tensor, conditions: Tensor) -> Tensor:
-        """Latents, or with `spread` their means and logarithms of variances, of images in the frame."""
+        """Latents of images in the frame; with `spread`, their means, then the logarithms of their variances."""
         outputs: Tensor = self.encoder(seen, *([conditions] if self.conditions else []))
         return nn.functional.normalize(outputs, dim=1) if self.on_sphere else outputs
 
@@ -63,7 +65,7 @@ class PriorAutoencoder(ImageAutoencoder):
         return nn.functional.normalize(noise, dim=1) if self.on_sphere else noise
 
     def draw_latents(self, noise: Tensor, conditions: Tensor) -> Tensor:  # noqa: ARG002
-        """See `ImageAutoencoder`; samples of the prior."""
+        """Samples of the prior."""
         return self.prior(noise)
 
     def generate(self, noise: Tensor, conditions: Tensor) -> Tensor:
@@ -71,13 +73,13 @@ class PriorAutoencoder(ImageAutoencoder):
         return self.decode(self.prior(noise), conditions)
 
     def decode(self, latents: Tensor, conditions: Tensor) -> Tensor:
-        """What the dense layers make of latents, of a posterior its mean, and conditions."""
+        """The output of the dense layers for latents (with `spread`, their means) and conditions."""
         decoded: Tensor = self.noise_generator(latents[:, : self.latent], conditions)
         return decoded
 
 
 class PriorObjective(nn.Module, Generic[C]):
-    """Reconstruction, and a term that holds the latents at their prior; a subclass for each method has that term."""
+    """Reconstruction, and a term that draws the latents to their prior; a subclass of each method has this term."""
 
     def __init__(self, config: C) -> None:
         super().__init__()
@@ -92,7 +94,7 @@ class PriorObjective(nn.Module, Generic[C]):
         ----------
         images : log(1 + photons), shape (N, rows, columns).
         particles : Conditions in physical units, shape (N, 9).
-        generator : Of the samples of the prior, and of what the method draws beside.
+        generator : Source of the samples of the prior and of further random numbers of the method.
         """
         conditions = model.scaler(particles)
         seen, visible = model.to_frame(images, particles)
@@ -104,13 +106,13 @@ class PriorObjective(nn.Module, Generic[C]):
     def regularised(
         self, model: PriorAutoencoder, encoded: Tensor, noise: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Latents to decode, and the weighted term that compares what was encoded with the prior, by name.
+        """Latents to decode, and the weighted term that compares encoded latents with the prior, by name.
 
         Parameters
         ----------
-        encoded : What the encoder gives, shape (N, latent), of the VAE (N, 2 * latent).
+        encoded : Output of the encoder, shape (N, latent); of the VAE (N, 2 * latent).
         noise : Standard normal, shape (N, latent).
-        generator : Of further random numbers.
+        generator : Source of further random numbers.
         """
         raise NotImplementedError
 
@@ -121,7 +123,7 @@ def prior_method(
     spread: bool = False,
     on_sphere: Callable[[C], bool] = lambda config: False,  # noqa: ARG005
 ) -> Method[C, PriorAutoencoder]:
-    """The method of an objective; see `PriorAutoencoder` for `spread` and `on_sphere`."""
+    """The method with this objective; `spread` and `on_sphere` are arguments of `PriorAutoencoder`."""
 
     def build_model(config: C, calorimeter: Calorimeter) -> PriorAutoencoder:
         rates = config.loss.reconstruction == "poisson"

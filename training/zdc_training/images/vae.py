@@ -10,8 +10,8 @@ from zdc_training.images.prior_autoencoders import PriorAutoencoder, PriorObject
 class VaeObjective(PriorObjective[VaeConfig]):
     """Reconstruction and the divergence of each shower's posterior from the prior.
 
-    The encoder gives the mean m and the logarithm of the variance s^2 of a normal posterior; what is decoded is drawn
-    from it as m + s * noise. The term is, summed over the latent and meaned over the batch,
+    The encoder gives the mean m and log s^2 of a normal posterior; a sample m + s * noise of it is decoded. The term,
+    summed over the latent and averaged over the batch, is
 
         KL(N(m, s^2) | N(0, 1)) = 1/2 sum (m^2 + s^2 - 1 - log s^2).
 

@@ -1,10 +1,10 @@
-"""One training run in several processes (`torchrun`): who has which rows, and what is seen of the whole batch.
+"""One training run in several processes (`torchrun`): the rows of each process, and sums over all processes.
 
-Every process takes an equal share of each batch. Random numbers of rows are drawn for the whole batch in every process,
-and each keeps its own, so that they do not depend on the number of processes; terms that compare the showers of a
-batch with each other see all of them. `DistributedDataParallel` takes the mean of the gradients over processes, which
-is right for terms that are means over rows, and for terms of the gathered batch, which all processes compute alike:
-the gradient of `gather` sums over processes what `DistributedDataParallel` divides by their number.
+Every process has an equal share of each batch. Every process draws the random numbers of the whole batch and uses those
+of its own rows, so the numbers do not depend on the number of processes. Terms that compare showers with each other
+use the whole batch. `DistributedDataParallel` averages the gradients over processes. This is correct for means over
+rows. It is also correct for terms of the gathered batch, which every process computes: the gradient of `gather` is a
+sum over processes, which `DistributedDataParallel` divides by their number.
 """
 
 import os
@@ -21,33 +21,33 @@ from zdc_training.nn.precision import rounded
 
 
 def processes() -> int:
-    """How many train together; 1 without `torchrun`."""
+    """The number of processes of this training; 1 without `torchrun`."""
     return torch_distributed.get_world_size() if torch_distributed.is_initialized() else 1
 
 
 def planned_processes() -> int:
-    """How many `torchrun` started, also before they are joined."""
+    """The number of processes that `torchrun` started, also before `joined`."""
     return processes() if torch_distributed.is_initialized() else int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def rank() -> int:
-    """Which of them this is; 0 writes what there is to write."""
+    """The number of this process; process 0 writes all files."""
     return torch_distributed.get_rank() if torch_distributed.is_initialized() else 0
 
 
 def first_process() -> bool:
-    """Whether this is the one of the processes of `torchrun` that speaks, also before and after they are joined."""
+    """Whether this is process 0, which writes and prints; also valid outside `joined`."""
     return rank() == 0 if torch_distributed.is_initialized() else int(os.environ.get("RANK", "0")) == 0
 
 
 def local_device(name: str) -> str:
-    """The device of that name for this process: of several GPUs each process that `torchrun` starts gets its own."""
+    """The device for this process: with several GPUs, each process of `torchrun` has one of them."""
     return f"cuda:{os.environ['LOCAL_RANK']}" if name == "cuda" and "LOCAL_RANK" in os.environ else name
 
 
 @contextmanager
 def joined(device: torch.device) -> Iterator[None]:
-    """Within, this process trains with the others that `torchrun` started; alone, where it started none."""
+    """A context in which the processes of `torchrun` train together; without `torchrun`, it does nothing."""
     if planned_processes() == 1 or torch_distributed.is_initialized():
         yield
         return
@@ -59,13 +59,13 @@ def joined(device: torch.device) -> Iterator[None]:
 
 
 def wait_for_all() -> None:
-    """Go on when every process is here."""
+    """Wait until every process has called this function."""
     if processes() > 1:
         torch_distributed.barrier()
 
 
 def from_first(number: float, device: torch.device) -> float:
-    """The number that the first process has."""
+    """The number given by process 0, in every process."""
     if processes() == 1:
         return number
     shared_number = torch.tensor(float(number), device=device)
@@ -73,22 +73,27 @@ def from_first(number: float, device: torch.device) -> float:
     return float(shared_number)
 
 
-def share(rows: int) -> slice:
-    """The rows of a batch of `rows` that are this process's."""
+def own_rows(rows: int) -> slice:
+    """The slice of a batch of `rows` that belongs to this process."""
     mine = rows // processes()
     return slice(rank() * mine, (rank() + 1) * mine)
 
 
 def normal(rows: int, columns: int, generator: torch.Generator) -> Tensor:
-    """Standard normal numbers for this process's rows, on the generator's device."""
+    """Standard normal numbers for the rows of this process, shape (rows, columns), on the generator's device.
+
+    Parameters
+    ----------
+    rows : Number of rows of this process.
+    """
     whole = torch.randn(rows * processes(), columns, generator=generator, device=generator.device)
-    return whole[share(len(whole))]
+    return whole[own_rows(len(whole))]
 
 
 def private(generator: torch.Generator) -> torch.Generator:
-    """A generator for draws that cannot be shared out, as those of Poisson counts: another one in every process.
+    """A generator with another stream in every process, for draws whose count is not known in advance (Poisson counts).
 
-    In a single process it is the given one.
+    With a single process, it is the given generator.
     """
     if processes() == 1:
         return generator
@@ -97,7 +102,7 @@ def private(generator: torch.Generator) -> torch.Generator:
 
 
 def gather(rows: Tensor) -> Tensor:
-    """The rows of all processes in the order of the batch; a gradient goes back to where each came from."""
+    """The rows of all processes in the order of the batch; gradients flow back to the process of each row."""
     if processes() == 1:
         return rows
     whole: Tensor = _Gather.apply(rows)  # type: ignore[no-untyped-call]
@@ -105,7 +110,7 @@ def gather(rows: Tensor) -> Tensor:
 
 
 def total(values: Tensor) -> Tensor:
-    """The sum over processes; its gradient is that of all of them."""
+    """The sum over processes; its gradient is summed over processes too."""
     if processes() == 1:
         return values
     whole: Tensor = _Total.apply(values)  # type: ignore[no-untyped-call]
@@ -136,7 +141,7 @@ class _Gather(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         del ctx
         whole = _reduced(gradients[0])
-        return whole[share(len(whole))]
+        return whole[own_rows(len(whole))]
 
 
 def _reduced(values: Tensor) -> Tensor:
@@ -157,7 +162,13 @@ class _Shared(nn.Module):
 
 
 def shared(function: Callable[..., Any], networks: Sequence[nn.Module], precision: str = "float32") -> nn.Module:
-    """A function of networks, in a precision; the gradients of their weights are means over the processes."""
+    """A module that calls a function of networks; the gradients of their weights are averaged over processes.
+
+    Parameters
+    ----------
+    networks : All networks whose weights the function uses.
+    precision : See `zdc_training.nn.precision.rounded`.
+    """
     module = _Shared(function, networks, precision)
-    # Normalisations and losses see the whole batch themselves, so every process has the same buffers.
+    # Normalisations and losses use the whole batch, so the buffers are equal in all processes.
     return DistributedDataParallel(module, broadcast_buffers=False) if processes() > 1 else module

@@ -1,4 +1,4 @@
-"""Where a particle meets the face, images in the frame of that cell, and conditions as networks read them.
+"""The impact point of a particle on the face, images in the frame of its cell, and scaled conditions.
 
 Shapes: responses (N, rows, columns); conditions (N, 9) in the physical units of `zdc_detector.particles`, for particles
 that fly to +z.
@@ -9,15 +9,19 @@ from torch import Tensor, nn
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import CONDITIONS, ENERGY, MASS, PX, PY, PZ, VX, VY, VZ
 
-#: Beyond it [cm] a vertex acts through the impact point alone: no network has seen what the angle does out there.
+#: Largest |vz| [cm] that the networks see; beyond it, they have no training data on the effect of the angle.
 _FURTHEST_VZ = 22.5
 
 
 class FaceGeometry(nn.Module):
-    """The straight line to the face, and images in the frame of the cell that it meets.
+    """The straight line from the vertex to the face, and images in the frame of the fibre cell that it hits.
 
-    In the frame of a cell a response of R x C fibres is shifted so that the cell stands at (R // 2, C // 2);
-    fibres of the frame that lie off the face are invisible. Shifts are whole fibres, so nothing is interpolated.
+    The line meets the plane of the face, z = z_face, at
+
+        x = vx + px / pz (z_face - vz),    y = vy + py / pz (z_face - vz).
+
+    In the frame of a cell, a response of R x C fibres is shifted so that the cell is at (R // 2, C // 2). Fibres of the
+    frame that are outside the face are invisible. Shifts are whole fibres, without interpolation.
     """
 
     half_width: Tensor
@@ -39,31 +43,31 @@ class FaceGeometry(nn.Module):
         self.register_buffer("face_index", (grid + home).reshape(1, -1), persistent=False)
 
     def impact_point(self, conditions: Tensor) -> Tensor:
-        """Where the straight line meets the plane of the face [cm], shape (N, 2)."""
+        """Intersection of the straight line with the plane of the face [cm], shape (N, 2)."""
         path = (self.face_z - conditions[:, VZ]) / conditions[:, PZ]
         return torch.stack(
             [conditions[:, VX] + conditions[:, PX] * path, conditions[:, VY] + conditions[:, PY] * path], dim=1
         )
 
     def hits_face(self, conditions: Tensor) -> Tensor:
-        """1 where the straight line meets the face, else 0, shape (N,); 0 for particles born behind it."""
+        """1 if the straight line hits the face, else 0, shape (N,); 0 for a vertex behind the face."""
         inside = self.impact_point(conditions).abs() < self.half_width
         return (inside[:, 0] & inside[:, 1] & (conditions[:, VZ] < self.face_z)).to(conditions.dtype)
 
     def cell(self, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """Row and column of the fibre cell that is hit, and where in it, from -1 to 1; shapes (N, 2)."""
+        """Row and column of the fibre cell that is hit, and the position in the cell from -1 to 1; shapes (N, 2)."""
         position = (self.impact_point(conditions) / self.half_width + 1.0) * (self.fibres / 2)
         index = torch.minimum(position.floor().clamp(min=0.0), self.fibres - 1.0)
         return index, 2.0 * (position - index) - 1.0
 
     def to_frame(self, images: Tensor, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """Images on the face to the frame of the cell, and which of its fibres are visible; shapes (N, R, C)."""
+        """Images of the face in the frame of the cell, and 1 for visible fibres, else 0; shapes (N, R, C)."""
         offset = self._offset(conditions)
         visible = self._window(torch.ones_like(images), self.frame_index + offset)
         return self._window(images, self.frame_index + offset), visible
 
     def to_face(self, images: Tensor, conditions: Tensor) -> Tensor:
-        """Images in the frame of the cell back to the face, cropped, shape (N, R, C)."""
+        """Images in the frame of the cell, shifted back to the face and cropped, shape (N, R, C)."""
         return self._window(images, self.face_index - self._offset(conditions))
 
     def _offset(self, conditions: Tensor) -> Tensor:
@@ -77,14 +81,22 @@ class FaceGeometry(nn.Module):
 
 
 class ConditionScaler(nn.Module):
-    """Nine conditions to nine numbers of order one.
+    """Nine conditions as nine numbers of order one: (t(c) - mean) / scale.
 
-    ``linear`` standardises the nine with the training set's mean and standard deviation (constant columns get
-    1). ``face`` and ``cell`` first put what the physics sees in the place of what the vertex and the momentum
-    say: log E and log pz for E and pz; the impact point for px, py; vx, vy in half widths and vz in hundredths of
-    the distance, so a beam that is off by a millimetre stays a small number. ``cell`` splits the impact point into
-    the fibre cell, in the place of vx, vy, and the position within that cell: the vertex acts through them alone,
-    and vz.
+    Mean and scale are those of the training showers; the scale of a constant column is 1. The transformation t is
+
+    - ``linear``: none.
+    - ``face``: log E and log pz instead of E and pz; the impact point in half widths of the face instead of px and py;
+      vx and vy in half widths, vz in hundredths of the distance to the face. A beam that is off by a millimetre changes
+      these numbers little.
+    - ``cell``: as ``face``, but the fibre cell that is hit instead of vx and vy, and the position in this cell instead
+      of the impact point. The vertex acts only through them and vz.
+
+    Positions and vz have mean 0 and scale 1 in ``face`` and ``cell``.
+
+    Parameters
+    ----------
+    scaling : ``linear``, ``face`` or ``cell``.
     """
 
     mean: Tensor
@@ -108,21 +120,21 @@ class ConditionScaler(nn.Module):
         else:
             place = conditions[:, VX : VY + 1] / geometry.half_width
             point = geometry.impact_point(conditions) / geometry.half_width
-        # onnxruntime takes the last few elements of a tensor through other code than the rest. Sixteen columns leave
-        # no such rest for any number of rows, so that a particle's logarithm does not depend on who else is asked for.
+        # onnxruntime computes the last few elements of a tensor with other code, which rounds differently. Sixteen
+        # columns leave no such remainder, so the logarithm of a particle does not depend on the number of rows.
         logarithms = torch.stack([conditions[:, ENERGY], conditions[:, PZ]] * 8, dim=1).log()
         along = conditions[:, VZ, None].clamp(-_FURTHEST_VZ, _FURTHEST_VZ) * (100.0 / geometry.face_z)
         return torch.cat([logarithms[:, :1], place, along, point, logarithms[:, 1:2], conditions[:, MASS:]], dim=1)
 
     @torch.no_grad()
     def fit(self, conditions: Tensor) -> None:
-        """Take mean and standard deviation from training conditions, shape (N, 9)."""
+        """Set mean and scale from training conditions, shape (N, 9)."""
         columns = self.transformed(conditions).double()
         deviation = columns.std(dim=0, correction=0)
         self.mean.copy_(columns.mean(dim=0))
         self.scale.copy_(torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
         if self.scaling != "linear":
-            # Positions and the vertex have their scale from the geometry: symmetric about 0, never tiny.
+            # The geometry gives positions and the vertex their scale: symmetric about 0, never tiny.
             self.mean[VX:PZ] = 0.0
             self.scale[VX:PZ] = 1.0
 

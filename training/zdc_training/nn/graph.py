@@ -1,4 +1,4 @@
-"""The ONNX graph of a network: written, compared with torch, and the golden file that goes with it."""
+"""The ONNX graph of a network: export, comparison with torch, and the golden file."""
 
 import copy
 import logging
@@ -30,13 +30,16 @@ _PARITY_SEED = 17
 _GOLDEN_ROWS = 64
 _GOLDEN_SEED = 44
 _GOLDEN_STEP, _GOLDEN_STEPS = 1e-5, 8
-#: Golden particles keep this share of a fibre pitch from the edges of their cell, so that float32 geometry on
-#: another machine cannot move them to the next one.
+#: Golden particles are at least this fraction of a fibre pitch away from the edges of their cell, so that float32
+#: geometry on another machine finds the same cell.
 _EDGE = 0.1
 
 
 class ExportedGraph(nn.Module):
-    """`rates` of a network without what only training needs, batch normalisation folded into the layers before it."""
+    """The function `rates` of a network for export: without training-only networks, batch normalisations folded.
+
+    See `Generator.training_only` and `Generator.foldable`. The given network is not changed.
+    """
 
     def __init__(self, model: Generator) -> None:
         super().__init__()
@@ -52,13 +55,16 @@ class ExportedGraph(nn.Module):
         return self.model.rates(particles, noise) if pdg is None else self.model.rates(particles, noise, pdg)
 
     def inputs(self, particles: Particles, noise: NDArray[np.float32]) -> dict[str, NDArray[Any]]:
-        """What the graph takes, by name."""
+        """The inputs of the graph by name."""
         inputs: dict[str, NDArray[Any]] = {"particles": particles.conditions, "noise": noise}
         return inputs | ({"pdg": particles.pdg.astype(np.int64)} if self.takes_pdg else {})
 
 
 def fold_batch_norms(layers: nn.Module) -> nn.Sequential:
-    """The layers with every normalisation folded in, which onnxruntime does for plain convolutions only."""
+    """The layers with each batch normalisation folded into the layer before it.
+
+    onnxruntime does this only for plain convolutions.
+    """
     folded: list[nn.Module] = []
     for layer in layers.children():
         previous = folded[-1] if folded else None
@@ -80,23 +86,23 @@ def write_graph(graph: ExportedGraph, path: Path) -> None:
 def write_onnx(
     module: nn.Module, path: Path, inputs: dict[str, Tensor], output: str, ir_version: int | None = None
 ) -> None:
-    """Trace a module with a dynamic number of rows, drop the tracer's notes (paths of this machine) and check it.
+    """Export a module with a dynamic number of rows, without metadata (it has local paths), and check the file.
 
     Parameters
     ----------
     module : Called with the inputs in their order.
     path : File to write.
-    inputs : Examples of two rows, by the name that they get in the graph.
-    output : The name of what the module returns.
-    ir_version : Of the file, for an older onnxruntime; None leaves torch's choice.
+    inputs : Example inputs with two rows, by their names in the graph.
+    output : Name of the output in the graph.
+    ir_version : IR version of the file, for an older onnxruntime; None: the choice of torch.
     """
     each = {0: torch.export.Dim("N")}
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
-    registration.setLevel(logging.ERROR)  # it says that torchvision is not installed, four times
+    registration.setLevel(logging.ERROR)  # it warns four times that torchvision is not installed
     with warnings.catch_warnings():
         warnings.filterwarnings(
             "ignore", message=".*treespec, LeafSpec.*", category=FutureWarning
-        )  # torch about itself
+        )  # a warning of torch about its own code
         warnings.filterwarnings("ignore", message=".*The axis name: N will not be used", category=UserWarning)
         program = torch.onnx.export(
             module,
@@ -123,13 +129,13 @@ def write_onnx(
 
 
 def check_parity(graph: ExportedGraph, path: Path, particles: Particles) -> float:
-    """Largest difference between ONNX and torch, relative to the largest pixel, on random inputs, always the same.
+    """Largest difference between ONNX and torch on fixed random inputs, relative to the largest pixel.
 
-    Rows are left out where rounding decides between two responses.
+    Rows in which rounding decides between two different responses are left out.
 
     Raises
     ------
-    ModelError : above 1e-4, or if rounding decides in more than a tenth of the rows.
+    ModelError : the difference is above 1e-4, or rounding decides in more than a tenth of the rows.
     """
     session = ort.InferenceSession(path, providers=["CPUExecutionProvider"])
     rng = np.random.default_rng(_PARITY_SEED)
@@ -146,7 +152,7 @@ def check_parity(graph: ExportedGraph, path: Path, particles: Particles) -> floa
             worst = max(worst, check_difference(*(np.delete(rates, jumps, axis=0) for rates in (found, expected))))
     if left_out > sum(PARITY_SIZES) / 10:
         raise ModelError(
-            f"in {left_out} of {sum(PARITY_SIZES)} rows the rates jump where the conditions change by "
+            f"in {left_out} of {sum(PARITY_SIZES)} rows the rates jump when the conditions change by "
             f"{_GOLDEN_STEP:g}; the graph cannot be compared with torch"
         )
     return worst
@@ -158,7 +164,7 @@ def _jumps(
     found: NDArray[np.float32],
     expected: NDArray[np.float32],
 ) -> NDArray[np.intp]:
-    """Rows in which ONNX and torch differ, and in which ONNX alone would for conditions that are a little different."""
+    """Rows in which ONNX and torch differ, and in which a small change of the conditions changes ONNX's output too."""
     difference = np.abs(found - expected).max(axis=(1, 2))
     rows = np.flatnonzero(~(difference <= PARITY_TOLERANCE * max(float(expected.max()), 1e-6)))
     if not rows.size:
@@ -167,11 +173,11 @@ def _jumps(
 
 
 def check_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
-    """Largest difference of what ONNX and torch give, relative to the largest pixel.
+    """Largest difference between the outputs of ONNX and torch, relative to the largest pixel.
 
     Raises
     ------
-    ModelError : above 1e-4.
+    ModelError : the difference is above 1e-4.
     """
     difference = float(np.abs(found - expected).max()) / max(float(expected.max()), 1e-6)
     if not difference <= PARITY_TOLERANCE:
@@ -183,10 +189,10 @@ def check_difference(found: NDArray[np.float32], expected: NDArray[np.float32]) 
 
 
 def write_golden(folder: Path, showers: Showers, graph: ExportedGraph) -> None:
-    """Rates of the exported graph for particles whose rates another machine's rounding cannot change by much.
+    """Write inputs and rates of the exported graph that are equal, within a tolerance, on other machines.
 
-    They stay away from the edges of their cells, and are left out where a hundred thousandth in the conditions
-    changes the rates: a graph may turn a response or put it out by a comparison.
+    The particles are away from the edges of their cells. A particle is left out if a relative change of 1e-5 in its
+    conditions changes its rates by more than the tolerance: comparisons in a graph can be discontinuous.
     """
     calorimeter = showers.calorimeter
     points = calorimeter.impact_points(showers.particles.conditions)
@@ -205,7 +211,7 @@ def write_golden(folder: Path, showers: Showers, graph: ExportedGraph) -> None:
 def _steady(
     session: ort.InferenceSession, inputs: dict[str, NDArray[Any]], rates: NDArray[np.float32]
 ) -> NDArray[np.bool_]:
-    """Rows whose rates hardly change where the conditions do by a hundred thousandth, to either side, shape (N,)."""
+    """Rows whose rates are stable under relative changes of 1e-5 in the conditions, of either sign, shape (N,)."""
     steady = np.ones(len(rates), dtype=bool)
     rng = np.random.default_rng(_GOLDEN_SEED)
     there = [_GOLDEN_STEP * rng.uniform(-1, 1, inputs["particles"].shape) for _ in range(_GOLDEN_STEPS // 2)]

@@ -1,4 +1,4 @@
-"""What the training loop asks of a method: a network, and its loss on some of the training showers."""
+"""The interface between the training loop and a method: networks, and their loss on a batch of training showers."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from zdc_detector.showers import Showers
 
 
 class Generator(nn.Module):
-    """A network that answers particles.
+    """Networks that give the response to a particle.
 
     Attributes
     ----------
-    noise : Numbers of noise for each response, standard normal.
+    noise : Dimension of the standard normal noise of each response.
     takes_pdg : Whether `rates` takes PDG codes as a third argument.
-    output : Whether `rates` gives rates of Poisson counts, or counts.
+    output : What `rates` gives: ``rate``, means of Poisson counts, or ``count``.
     training_only : Names of the submodules that `rates` does without; they are not exported.
     foldable : Names of the `nn.Sequential` submodules in which export folds each batch normalisation into the layer
         before it.
@@ -31,9 +31,15 @@ class Generator(nn.Module):
     foldable: tuple[str, ...] = ()
 
     def rates(self, particles: Tensor, noise: Tensor, *pdg: Tensor) -> Tensor:
-        """Photons per fibre, shape (N, rows, columns), of particles (N, 9) that fly to +z and noise (N, noise).
+        """Photons per fibre, shape (N, rows, columns).
 
-        This is what is exported: everything from the particle in physical units to the face is inside.
+        This function is exported as ONNX graph. It contains all steps from the particle in physical units to the face.
+
+        Parameters
+        ----------
+        particles : Conditions in the physical units of `zdc_detector.particles`, flying to +z, shape (N, 9).
+        noise : Standard normal, shape (N, `noise`).
+        pdg : PDG codes, int64, shape (N,), if `takes_pdg`.
         """
         raise NotImplementedError
 
@@ -46,21 +52,21 @@ M = TypeVar("M", bound=Generator)
 
 
 class ObjectiveTerms(dict[str, Tensor]):
-    """The weighted terms by name; their sum is the objective."""
+    """The weighted terms of an objective by name; their sum is the objective."""
 
     def total(self) -> Tensor:
-        """L_sum of eq. 7."""
+        """The sum of all terms; for the e2eSAE it is L_sum of eq. 7 of the paper."""
         return torch.stack(list(self.values())).sum()
 
 
 @dataclass(frozen=True)
 class Player:
-    """Weights that one optimiser moves to lower one objective; of two adversaries each is one.
+    """Weights that one optimiser changes to lower one objective; a GAN has two players, an autoencoder one.
 
     Attributes
     ----------
-    rate : Learning rate, as a multiple of the configured one.
-    momentum : Decay of Adam's first moment.
+    rate : Learning rate as a multiple of the configured one.
+    momentum : Decay of the first moment of Adam.
     """
 
     parameters: Sequence[nn.Parameter]
@@ -69,29 +75,30 @@ class Player:
 
 
 class Learner(Protocol[M]):
-    """A network with the showers it is trained on."""
+    """Networks with their training showers."""
 
     @property
     def model(self) -> M:
-        """What is trained."""
+        """The networks that are trained."""
 
     @property
     def players(self) -> Sequence[Player]:
-        """Who takes a turn in every step, in this order."""
+        """The players of every step, in the order of their turns."""
 
     def turns(
         self, rows: NDArray[np.intp], rng: np.random.Generator, noise: torch.Generator
     ) -> Iterator[ObjectiveTerms]:
-        """For each player the weighted terms of its loss on these training showers; it moves before the next is asked.
+        """For each player, the weighted terms of its loss on a batch; its weights change before the next player's turn.
 
         Parameters
         ----------
-        rows : Of the training showers.
-        rng, noise : Where random numbers come from; `noise` lives on the learner's device.
+        rows : Indices of the training showers of the batch.
+        rng, noise : Sources of random numbers; `noise` is on the learner's device. Use no other source: only these are
+            restored when a run is resumed.
         """
 
     def figures(self, model: M, showers: Showers) -> dict[str, float]:
-        """What only this method can say of `model`, on showers that were not trained on, by name.
+        """Validation figures of this method alone, by name.
 
         Parameters
         ----------

@@ -1,9 +1,13 @@
-"""Light comes in tracks: a fibre that sees one photon sees a second one more often than Poisson counts do.
+"""Fluctuations of the light of a fibre beyond Poisson counts.
 
-A generator that hands rates to a Poisson finish has single photons where Geant4 has pairs. So the light of each fibre
-is spread about its mean with a variance of `clumping` times the mean, before it is counted: most dark fibres get
-nothing, few get more. The random number of each fibre comes from the noise of the response, by arithmetic that every
-machine rounds alike.
+A track gives several photons to one fibre, so photon counts are more clumped than Poisson counts: Poisson counts of
+mean rates have single photons where Geant4 has pairs. Here the light L of a fibre is random with mean m and variance
+``clumping`` * m, and the photon count is a Poisson count of L:
+
+    mean n = m,    variance n = m + clumping * m.
+
+Each fibre needs a random number, which `FibreNumbers` computes from the noise of the response. Its arithmetic rounds
+equally on every machine.
 """
 
 import numpy as np
@@ -12,19 +16,20 @@ from torch import Tensor, nn
 
 #: log(1 + photons) is clamped here: exp(11) - 1 = 59873 photons a fibre, under the 65535 of the file layout.
 MAX_LOG_PHOTONS = 11.0
-#: Numbers of noise that `FibreNumbers` takes, for the rows and for the columns of the face.
+#: Dimension of the noise for `FibreNumbers`: one number for the rows and one for the columns of the face.
 STREAMS = 2
-_SMALLEST, _LARGEST = 64.0, 128.0  # cycles for a unit of noise: many, and few enough for 15 bits of the fraction
-_FROM_ZERO = 6.0  # multiples of a number that is nearly 0 would be nearly equal
+_SMALLEST, _LARGEST = 64.0, 128.0  # cycles per unit of noise; with these, float32 leaves 15 bits for the fraction
+_FROM_ZERO = 6.0  # offset of the noise: multiples of a number close to 0 are nearly equal
 _TINY = 1e-10
 _SEED = 20_260
 
 
 def light_line(mean: Tensor, clumping: float) -> tuple[Tensor, Tensor]:
-    """Light at the number 0, and how much less of it at the number 1; shapes of `mean`.
+    """Intercept a and slope b of the light max(0, a - b u), for u uniform in [0, 1); shapes of `mean`.
 
-    max(0, first - second * u) has, for u uniform in [0, 1), the given mean and a variance of `clumping` * mean; it is
-    cut at 0 where the mean is below 3 * clumping. Both are continuous in the mean, so that rounding moves little.
+    The light has the given mean m and the variance v = ``clumping`` * m. If m >= 3 * clumping, it is never cut at 0:
+    b = sqrt(12 v), a = m + b / 2. Otherwise, with s = m + clumping, a = 3/2 s and b = 9/8 s^2 / m. Both are continuous
+    in m, so rounding errors have little effect.
     """
     mean = mean + _TINY
     more = mean + clumping
@@ -34,15 +39,16 @@ def light_line(mean: Tensor, clumping: float) -> tuple[Tensor, Tensor]:
 
 
 def spread_light(mean: Tensor, numbers: Tensor, clumping: float) -> Tensor:
-    """Light of the given mean and a variance of `clumping` * mean, from numbers that are uniform in [0, 1)."""
+    """Light with the given mean and the variance ``clumping`` * mean, from numbers uniform in [0, 1)."""
     top, slope = light_line(mean, clumping)
     return torch.relu(top - slope * numbers)
 
 
 def poisson_counts(rates: Tensor, generator: torch.Generator) -> Tensor:
-    """Poisson counts that a gradient passes, as it does through rate + sqrt(rate) * (a number that was drawn).
+    """Poisson counts n of rates r, with an approximate gradient.
 
-    For rates below 1, where that is no approximation, the deviation's share of the derivative is held back.
+    The gradient is that of r + sqrt(r) z with z = (n - r) / sqrt(r) fixed: dn/dr = 1 + (n - r) / (2 r). For r < 1 this
+    approximation is poor, and the denominator is 2.
     """
     fixed = rates.detach()
     counts = torch.poisson(fixed, generator=generator)
@@ -50,10 +56,13 @@ def poisson_counts(rates: Tensor, generator: torch.Generator) -> Tensor:
 
 
 class FibreNumbers(nn.Module):
-    """A number in [0, 1) for each fibre from two numbers of noise.
+    """A number in [0, 1) for each fibre from two numbers of noise, a and b.
 
-    Fractions of multiples of the first one number the rows, of the second one the columns; a fibre has the fraction of
-    the sum of its row's and its column's: any two fibres have independent numbers.
+    With {x} the fractional part of x and fixed multipliers k_i, l_j, the fibre (i, j) has
+
+        u_ij = {k_i a + l_j b}.
+
+    The numbers of any two fibres are independent to good approximation.
     """
 
     rows: Tensor
@@ -63,7 +72,7 @@ class FibreNumbers(nn.Module):
         super().__init__()
         rng = np.random.default_rng(_SEED)
         for name, count in zip(("rows", "columns"), shape, strict=True):
-            # In a mixed order, with gaps of half the mean gap at least: equal cycles would be equal numbers.
+            # In random order, with gaps of at least half the mean gap: equal multipliers would give equal numbers.
             places = rng.permutation(np.arange(count) + 0.5 * rng.random(count))
             cycles = _SMALLEST + (_LARGEST - _SMALLEST) * places / count
             self.register_buffer(name, torch.from_numpy(cycles.astype(np.float32)), persistent=False)

@@ -1,4 +1,4 @@
-"""A training method as the rest of the package sees it: what builds its networks, and what trains them."""
+"""A training method: functions that build its networks and its learner."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

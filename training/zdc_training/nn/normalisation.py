@@ -1,4 +1,4 @@
-"""Batch normalisation over the whole batch, however many processes share it."""
+"""Batch normalisation over the whole batch of all processes."""
 
 import torch
 from torch import Tensor, nn
@@ -8,7 +8,7 @@ from zdc_training.nn.precision import widened
 
 
 def _normalised(layer: nn.BatchNorm1d | nn.BatchNorm2d, values: Tensor) -> Tensor:
-    """What `layer` makes of the rows of all processes, those of this one; torch's own does it on GPUs only."""
+    """The rows of this process, normalised over all processes; `torch.nn.SyncBatchNorm` does this on GPUs only."""
     assert layer.running_mean is not None
     assert layer.running_var is not None
     assert layer.momentum is not None
@@ -31,14 +31,21 @@ def _normalised(layer: nn.BatchNorm1d | nn.BatchNorm2d, values: Tensor) -> Tenso
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """Of shape (N, C)."""
+    """Batch normalisation over all processes of values of shape (N, C).
+
+    y = (x - mean(x)) / sqrt(var(x) + eps) * weight + bias, with mean and variance over the whole batch.
+
+    References
+    ----------
+    Ioffe and Szegedy, "Batch normalization", arXiv 1502.03167.
+    """
 
     def forward(self, values: Tensor) -> Tensor:  # noqa: D102
         return _normalised(self, values) if self.training and processes() > 1 else super().forward(values)
 
 
 class BatchNorm2d(nn.BatchNorm2d):
-    """Of shape (N, C, rows, columns)."""
+    """Batch normalisation over all processes of maps of shape (N, C, rows, columns), see `BatchNorm1d`."""
 
     def forward(self, values: Tensor) -> Tensor:  # noqa: D102
         return _normalised(self, values) if self.training and processes() > 1 else super().forward(values)

@@ -1,4 +1,4 @@
-"""Where numbers may be rounded: products of the networks in bfloat16 on a GPU, all else in float32."""
+"""Number formats in training: products of the networks may be in bfloat16 on a GPU, all else is in float32."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -13,19 +13,19 @@ P = ParamSpec("P")
 
 
 def rounded(device: torch.device, precision: str) -> AbstractContextManager[None]:
-    """Matrix products and convolutions within are in bfloat16, if that is the `precision`."""
+    """A context with matrix products and convolutions in the given precision, ``float32`` or ``bfloat16``."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
 
 def widened(values: Tensor) -> Tensor:
-    """What was computed in bfloat16 as float32, all else as it is."""
+    """Values in bfloat16 as float32; others unchanged."""
     return values.float() if values.dtype == torch.bfloat16 else values
 
 
 def exact(loss: Callable[P, Tensor]) -> Callable[P, Tensor]:
-    """A function of float32 tensors whose products stay float32, wherever it is called.
+    """A decorator: the products of a function of float32 tensors stay in float32, also inside `rounded`.
 
-    Distances by the expansion of a square lose all their digits in bfloat16.
+    Distances computed as x^2 + y^2 - 2 x y lose all their digits in bfloat16.
     """
 
     @wraps(loss)

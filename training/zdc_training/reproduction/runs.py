@@ -21,7 +21,7 @@ from zdc_training.runs.run import Run
 
 
 @dataclass(frozen=True)
-class Entry:
+class TableModel:
     """A model of a table.
 
     Attributes
@@ -36,16 +36,16 @@ class Entry:
 
 #: The rows of table 1, in the paper's order.
 TABLE1 = (
-    Entry("cond VAE", "zn-cvae"),
-    Entry("cond WAE (MMD)", "zn-cwae"),
-    Entry("cond e2eSAE", "zn-e2esae-table1"),
-    Entry("cond DCGAN", "zn-cdcgan"),
+    TableModel("cond VAE", "zn-cvae"),
+    TableModel("cond WAE (MMD)", "zn-cwae"),
+    TableModel("cond e2eSAE", "zn-e2esae-table1"),
+    TableModel("cond DCGAN", "zn-cdcgan"),
 )
 E2ESAE, CVAE = TABLE1[2], TABLE1[0]
 
 
 @dataclass(frozen=True)
-class Plan:
+class Reproduction:
     """How the runs of a reproduction are made.
 
     Attributes
@@ -62,11 +62,11 @@ class Plan:
     unset: Sequence[str] = ()
     device: str = "cpu"
 
-    def run(self, entry: Entry, seed: int) -> Run:
+    def run(self, entry: TableModel, seed: int) -> Run:
         """Where a model is trained."""
         return Run(self.folder / f"{entry.config}-seed{seed}")
 
-    def config(self, entry: Entry, seed: int) -> Experiment:
+    def config(self, entry: TableModel, seed: int) -> Experiment:
         """What it is trained with."""
         return load_config(entry.config, [*self.overrides, f"seed={seed}"], self.unset)
 
@@ -81,7 +81,7 @@ class Finished:
     epochs : How many.
     """
 
-    entry: Entry
+    entry: TableModel
     seed: int
     run: Run
     report: Report
@@ -89,7 +89,7 @@ class Finished:
     epochs: int
 
 
-def prepare(plan: Plan, entries: Sequence[Entry], seeds: Sequence[int]) -> list[Finished]:
+def prepare(reproduction: Reproduction, entries: Sequence[TableModel], seeds: Sequence[int]) -> list[Finished]:
     """Train and evaluate what is missing, one run after the other; says on stderr where it is.
 
     A run that was interrupted goes on from its last finished epoch. All configurations are checked before the first
@@ -101,25 +101,25 @@ def prepare(plan: Plan, entries: Sequence[Entry], seeds: Sequence[int]) -> list[
     FileFormatError, TrainingError : see `zdc_training.loop.fit.fit`.
     """
     jobs = [(entry, seed) for seed in seeds for entry in entries]
-    place = open_device(plan.device)
+    place = open_device(reproduction.device)
     for entry, seed in jobs:
-        plan.run(entry, seed).check(plan.config(entry, seed), True)
-    for config in {config.data: config for config in (plan.config(*job) for job in jobs)}.values():
+        reproduction.run(entry, seed).check(reproduction.config(entry, seed), True)
+    for config in {config.data: config for config in (reproduction.config(*job) for job in jobs)}.values():
         check_unseen(data_path(config.data.train), held_out_path(config.data))
         showers = len(load_split(config.data)[0])
         for job in jobs:
-            check_settings(plan.config(*job), showers, place)
+            check_settings(reproduction.config(*job), showers, place)
     done = []
     for number, (entry, seed) in enumerate(jobs, 1):
         print(f"run {number} of {len(jobs)}: {entry.config}, seed {seed}", file=sys.stderr, flush=True)
-        done.append(_prepared(plan, entry, seed))
+        done.append(_prepared(reproduction, entry, seed))
     return done
 
 
-def _prepared(plan: Plan, entry: Entry, seed: int) -> Finished:
-    config, run = plan.config(entry, seed), plan.run(entry, seed)
+def _prepared(reproduction: Reproduction, entry: TableModel, seed: int) -> Finished:
+    config, run = reproduction.config(entry, seed), reproduction.run(entry, seed)
     with ProgressReporter(config.optimiser.epochs) as reporter:
-        fit(config, run, True, reporter, plan.device)
+        fit(config, run, True, reporter, reproduction.device)
     if not run.metrics.is_file():
         draw_curves(run.records(), run.folder / CURVES_FILE)
         evaluate_model(subject_of_run(run), run.folder)

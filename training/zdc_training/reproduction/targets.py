@@ -18,7 +18,7 @@ from zdc_metrics.reports.plot_style import save_figure
 
 from zdc_training.reproduction.examples import draw_fig3
 from zdc_training.reproduction.latents import draw_fig1, draw_fig8, latents_of
-from zdc_training.reproduction.runs import CVAE, E2ESAE, TABLE1, Entry, Finished, Plan, prepare
+from zdc_training.reproduction.runs import CVAE, E2ESAE, TABLE1, Finished, Reproduction, TableModel, prepare
 from zdc_training.reproduction.table1 import Table1
 from zdc_training.runs.provenance import read_provenance
 from zdc_training.runs.run import Run
@@ -31,7 +31,7 @@ REPORT = "report.html"
 _ENTRIES = {"fig1": (E2ESAE, CVAE), "fig3": TABLE1, "fig8": (E2ESAE,)}
 
 
-def reproduce(target: Target, plan: Plan) -> Path:
+def reproduce(target: Target, reproduction: Reproduction) -> Path:
     """Train what is missing, write the target's files and a page; returns the page.
 
     `table1` writes ``table1.json``, ``table1.md``, ``table1.png`` and, since its runs are there then, all figures; a
@@ -40,13 +40,15 @@ def reproduce(target: Target, plan: Plan) -> Path:
     Parameters
     ----------
     target : Of the paper.
-    plan : How runs are made.
+    reproduction : How runs are made.
     """
-    entries, seeds = (TABLE1, range(1, plan.seeds + 1)) if target == "table1" else (_ENTRIES[target], range(1, 2))
-    finished = prepare(plan, entries, list(seeds))
+    entries, seeds = (
+        (TABLE1, range(1, reproduction.seeds + 1)) if target == "table1" else (_ENTRIES[target], range(1, 2))
+    )
+    finished = prepare(reproduction, entries, list(seeds))
     wanted = TARGETS if target == "table1" else (target,)
-    sections = [section for name in wanted for section in _sections(name, finished, plan.folder)]
-    page = plan.folder / (REPORT if target == "table1" else f"{target}.html")
+    sections = [section for name in wanted for section in _sections(name, finished, reproduction.folder)]
+    page = reproduction.folder / (REPORT if target == "table1" else f"{target}.html")
     write_report(page, f"The paper's comparison of generative models, on {_what(finished[0].run)}", sections)
     return page
 
@@ -79,7 +81,7 @@ def _sections(name: Target, finished: list[Finished], folder: Path) -> Iterator[
     yield ReportSection(title, [PictureBlock(drawing, caption, format="png")])
 
 
-def _drawn(name: Target, first: Mapping[Entry, Finished]) -> tuple[Figure, str, str]:
+def _drawn(name: Target, first: Mapping[TableModel, Finished]) -> tuple[Figure, str, str]:
     """A figure, its title and its caption, from one training of each model."""
     if name == "fig1":
         caption = "t-SNE of the latents of simulated validation showers: left by species, right by energy."

@@ -7,9 +7,9 @@ import pytest
 from zdc_training.cli import main
 from zdc_training.config.config import load_config, parse_config, shipped_configs
 from zdc_training.config.keys import all_keys, as_toml, keys_of
-from zdc_training.config.methods import method_configs
+from zdc_training.config.methods import config_classes
 
-METHODS = method_configs()
+METHODS = config_classes()
 
 
 @pytest.mark.parametrize("method", METHODS)

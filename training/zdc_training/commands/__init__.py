@@ -1,0 +1,1 @@
+"""The commands of ``train-zdc``: their options, and what each calls."""

@@ -1,0 +1,162 @@
+"""The commands of ``train-zdc`` that train: `fit`, `profile` and `reproduce`."""
+
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import AliasChoices, BaseModel, Field
+from pydantic_settings import CliPositionalArg
+from zdc_common.commands import INTERRUPTED, ListedText, end, warn
+
+if TYPE_CHECKING:
+    from zdc_training.config.sections import Experiment
+    from zdc_training.runs.run import Run
+
+# torch, scikit-learn and matplotlib take seconds to load: commands that need them import them when they run, so that
+# --help, a mistyped option and the commands on data files answer at once.
+
+#: Name of the command.
+PROG = "train-zdc"
+
+
+class OnTorch(BaseModel):
+    """What commands that train have in common."""
+
+    device: str = Field("cpu", description="torch device, e.g. cuda")
+    threads: int | None = Field(None, ge=1, description="torch threads; default: one per core")
+
+    def use_threads(self) -> None:
+        """Let torch compute on as many as were asked for."""
+        import torch
+
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
+
+
+class WithKeys(BaseModel):
+    """Commands that change keys of a configuration."""
+
+    set: list[ListedText] = Field(
+        [], description="override a key: section.key=value (repeatable); `train-zdc keys` lists them"
+    )
+    unset: list[ListedText] = Field([], description="give a key its default: section.key (repeatable)")
+
+
+class Fit(OnTorch, WithKeys):
+    """Train a model; the run folder holds configuration, logs and checkpoints.
+
+    With --resume, --set and --unset change keys of the run's own configuration.
+
+    Several processes share each batch under
+
+        torchrun --nproc-per-node N -m -- zdc_training.cli fit CONFIG --threads 1
+
+    (without the two dashes torchrun takes options of `fit` as its own).
+    """
+
+    config: CliPositionalArg[str] = Field(description="TOML file, or the name of a shipped configuration")
+    run: Path | None = Field(None, description="run folder; default: runs/<name of the configuration>")
+    start_from: Path | None = Field(
+        None,
+        validation_alias=AliasChoices("from", "start-from"),
+        description="begin with the weights of a model's folder (models/zn-fast/1) or of another run",
+    )
+    callback: list[ListedText] = Field(
+        [], description="follow the run with MODULE:CLASS (repeatable), see `zdc_training.loop.callbacks`"
+    )
+    resume: bool = Field(False, description="go on from the last finished epoch with the run's own configuration")
+
+    def cli_cmd(self) -> None:
+        """Train; Ctrl-C keeps the last finished epoch."""
+        from zdc_training.config.config import changed_keys, load_config, override_config
+        from zdc_training.runs.run import Run
+
+        run = Run(self.run or Path("runs") / Path(self.config).stem)
+        begun = self.resume and run.config_file.is_file()
+        changes = [*self.set, *([f"start_from={json.dumps(str(self.start_from))}"] if self.start_from else [])]
+        config = load_config(self.config, changes, self.unset)
+        if begun:
+            asked, config = config, override_config(run.config(), changes, self.unset)
+            differing = changed_keys(asked, config).items()
+            if differing:
+                listed = ", ".join(f"{key} = {kept!r} (not {given!r})" for key, (given, kept) in differing)
+                own = f"{run.folder} goes on with its own configuration, which is not that of {self.config}"
+                warn(PROG, f"{own}: {listed}")
+        elif self.resume:
+            warn(PROG, f"{run.folder} holds no run to resume: a new one begins there")
+        self._train(run, config)
+
+    def _train(self, run: "Run", config: "Experiment") -> None:
+        from zdc_training.evaluation.curves import CURVES_FILE, draw_curves
+        from zdc_training.loop.callbacks import Followed
+        from zdc_training.loop.fit import fit
+        from zdc_training.loop.progress import ProgressReporter
+        from zdc_training.nn.distributed import first_process
+
+        self.use_threads()
+        try:
+            with (
+                ProgressReporter(config.optimiser.epochs) as progress,
+                Followed(progress, self.callback if first_process() else [], config, run.folder) as reporter,
+            ):
+                fit(config, run, self.resume, reporter, self.device)
+        except KeyboardInterrupt:
+            end(PROG, f"interrupted; go on with: {self._resume_command(run)}", INTERRUPTED)
+        if first_process():
+            draw_curves(run.records(), run.folder / CURVES_FILE)
+            print(f"trained {run.folder}; next: train-zdc evaluate {run.folder}")
+
+    def _resume_command(self, run: "Run") -> str:
+        from zdc_training.nn.distributed import planned_processes
+
+        words = [PROG]
+        if planned_processes() > 1:
+            words = ["torchrun", "--nproc-per-node", str(planned_processes()), "-m", "--", "zdc_training.cli"]
+        words += ["fit", self.config, "--run", str(run.folder), "--resume"]
+        words += ["--device", self.device] * (self.device != "cpu")
+        words += ["--threads", str(self.threads)] * (self.threads is not None)
+        words += [word for callback in self.callback for word in ("--callback", callback)]
+        return shlex.join(words)
+
+
+class Profile(OnTorch, WithKeys):
+    """Say where the time of an epoch of training goes; nothing is written."""
+
+    config: CliPositionalArg[str] = Field(description="TOML file, or the name of a shipped configuration")
+    steps: int = Field(10, ge=1, description="steps that are timed, and as many that are profiled")
+
+    def cli_cmd(self) -> None:
+        """Print the tables."""
+        from zdc_training.config.config import load_config
+        from zdc_training.loop.profile import profile_training
+
+        self.use_threads()
+        print(profile_training(load_config(self.config, self.set, self.unset), self.device, self.steps))
+
+
+class Reproduce(OnTorch, WithKeys):
+    """Make a table or a figure of the paper again: trains, evaluates and draws what it needs."""
+
+    target: CliPositionalArg[Literal["table1", "fig1", "fig3", "fig8"]] = Field(
+        description="table1: four conditional models, with all figures; fig1, fig8: latents; fig3: responses by model"
+    )
+    data: Literal["zn"] = Field("zn", description="zn: Geant4 showers in ALICE's neutron calorimeter")
+    output: Path = Field(
+        Path("runs/table1"),
+        validation_alias=AliasChoices("o", "output"),
+        description="folder for the runs, which go on from where they were, and for what is made of them",
+    )
+    seeds: int = Field(3, ge=1, description="trainings of each model, for table1")
+
+    def cli_cmd(self) -> None:
+        """Make it; Ctrl-C keeps the last finished epoch."""
+        from zdc_training.reproduction.runs import Reproduction
+        from zdc_training.reproduction.targets import reproduce
+
+        self.use_threads()
+        try:
+            page = reproduce(self.target, Reproduction(self.output, self.seeds, self.set, self.unset, self.device))
+        except KeyboardInterrupt:
+            end(PROG, "interrupted; the same command goes on from the last finished epoch", INTERRUPTED)
+        print(f"wrote {page}")
