@@ -153,13 +153,13 @@ def test_ctrl_c_says_how_to_go_on_and_loses_no_finished_epoch(
     done = len(run.log.read_text().splitlines())
     assert done >= 2
 
-    command = shlex.split(last.removeprefix("train-zdc: interrupted; go on with: "))
+    command = shlex.split(last.removeprefix("train-zdc: interrupted; continue with: "))
     assert command[:2] == ["train-zdc", "fit"]
     code, out, err = run_main(capsys, *command[1:], "--set", f"optimiser.epochs={done + 2}")
     assert code == 0
     assert out == f"trained {run.folder}; next: train-zdc evaluate {run.folder}\n"
     first, *_ = err.splitlines()
-    assert "goes on with its own configuration, which is not that of" in first
+    assert "continues with its own configuration, which differs from" in first
     assert "model.channels = [4, 4, 4, 5] (not [4, 4, 4, 4]), loss.blur = 0.2 (not 0.1)" in first
     assert "output.description = " in first
     assert run.config().output.description == DESCRIPTION

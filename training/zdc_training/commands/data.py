@@ -20,15 +20,17 @@ class Convert(BaseModel):
     output: CliPositionalArg[Path] = Field(description="HDF5 file to write")
     title: str = Field(
         "",
-        description="what simulated the showers, e.g. `Geant4 11.2 showers in ZN, from ...`; stands in model cards",
+        description="description of the simulation for model cards, e.g. `Geant4 11.2 showers in ZN, from ...`",
     )
     minimum_photons: int = Field(
-        0, ge=0, description="drop rows with a smaller photon sum, as the collaboration does below 10; 0 keeps all"
+        0, ge=0, description="drop rows with a smaller photon sum (the collaboration uses 10); 0 keeps all"
     )
-    allow_pickle: bool = Field(False, description="read pickles; they run code: only from people you trust")
+    allow_pickle: bool = Field(
+        False, description="read pickle files; they can run any code, so use only files that you trust"
+    )
 
     def cli_cmd(self) -> None:
-        """Convert and say what was kept."""
+        """Convert, and print a summary."""
         done = convert(
             self.particles,
             self.responses,
@@ -41,17 +43,17 @@ class Convert(BaseModel):
 
 
 class Split(BaseModel):
-    """Divide a file by particle: one part to train on, one to test on, and no particle in both."""
+    """Split a file by particle into a training file and a test file without common particles."""
 
     file: CliPositionalArg[Path] = Field(description="HDF5 file in the project's layout, e.g. of `train-zdc convert`")
-    train: Path | None = Field(None, description="file to train on; default: <file>_train.h5")
-    test: Path | None = Field(None, description="file to test on; default: <file>_test.h5")
-    share: float = Field(0.1, gt=0, lt=1, description="share of the particles that the test file gets")
-    seed: int = Field(1, ge=0, lt=MAX_SEED, description="of the choice")
-    overwrite: bool = Field(False, description="replace what is there")
+    train: Path | None = Field(None, description="training file to write; default: <file>_train.h5")
+    test: Path | None = Field(None, description="test file to write; default: <file>_test.h5")
+    share: float = Field(0.1, gt=0, lt=1, description="share of the particles in the test file")
+    seed: int = Field(1, ge=0, lt=MAX_SEED, description="seed of the split")
+    overwrite: bool = Field(False, description="replace existing files")
 
     def cli_cmd(self) -> None:
-        """Write the files and say what is in them."""
+        """Write the files, and print a summary."""
         from zdc_training.data.split import split_file
 
         train, test = (
@@ -62,10 +64,12 @@ class Split(BaseModel):
 
 
 class CheckData(BaseModel):
-    """Say what is in a file and what is wrong with it; exit code 1 if it cannot be trained on."""
+    """Summarise a file of showers and list its problems; exit code 1 if it cannot be used for training."""
 
     file: CliPositionalArg[Path] = Field(description="HDF5 file in the project's layout")
-    config: str = Field("zn-fast", description="configuration whose list of species is compared, file or name")
+    config: str = Field(
+        "zn-fast", description="configuration, file or name, whose list of species is compared with the file"
+    )
 
     def cli_cmd(self) -> None:
         """Print the report."""
@@ -75,10 +79,10 @@ class CheckData(BaseModel):
 
 
 class CheckSymmetries(BaseModel):
-    """Test on data that the eight symmetries of the face hold."""
+    """Test the eight symmetries of the face with a file of showers."""
 
     file: CliPositionalArg[Path] = Field(description="HDF5 file in the project's layout")
-    seed: int = Field(0, ge=0, description="of the permutations")
+    seed: int = Field(0, ge=0, description="seed of the permutations")
 
     def cli_cmd(self) -> None:
         """Print a table of p-values."""

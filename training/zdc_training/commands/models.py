@@ -7,13 +7,13 @@ from pydantic import AliasChoices, BaseModel, Field
 from pydantic_settings import CliPositionalArg
 from zdc_detector.random import MAX_SEED
 
-# What needs seconds to load is imported when a command runs, see `zdc_training.commands.training`.
+# Slow imports are in the commands that need them, see `zdc_training.commands.training`.
 
 
 class Keys(BaseModel):
-    """List every key of a configuration with its default, its unit and its meaning.
+    """List every key of a configuration with its default, unit and meaning.
 
-    With the name of a method or a configuration, it prints a complete TOML file to begin with.
+    With the name of a method or a configuration, print a complete TOML file as a starting point.
     """
 
     of: CliPositionalArg[str | None] = Field(
@@ -21,7 +21,7 @@ class Keys(BaseModel):
     )
 
     def cli_cmd(self) -> None:
-        """Print them."""
+        """Print the keys."""
         from zdc_training.config.config import load_config
         from zdc_training.config.keys import all_keys, as_toml
         from zdc_training.config.methods import config_class, config_classes, registered_methods
@@ -34,23 +34,26 @@ class Keys(BaseModel):
 
 
 class Evaluate(BaseModel):
-    """Compare a model with simulations that it was not trained on: every figure beside its floor.
+    """Compare a model with simulations that were not used in training: every figure of merit and its floor.
 
-    A floor needs two simulations of each particle, better four; of single ones there are the figures that need none.
+    A floor needs at least two simulations of each particle, better four. With one simulation of each particle, only
+    figures without a floor are computed.
     """
 
     model: CliPositionalArg[Path] = Field(description="run folder of `train-zdc fit`, or an exported model's folder")
     test: Path | None = Field(
-        None, description="file of showers that were not trained on, HDF5; default: data.test of the configuration"
+        None, description="HDF5 file of showers that were not used in training; default: data.test of the configuration"
     )
     output: Path | None = Field(
         None, description="folder for figures and pictures; default: the run, or runs/<name>-<version> of an export"
     )
     repeats: int = Field(
-        50, ge=2, description="generated responses of each particle; many, so that chance in the generator tells little"
+        50,
+        ge=2,
+        description="generated responses of each particle; more make the random error of the generator smaller",
     )
-    seed: int = Field(1, ge=0, lt=MAX_SEED, description="of the generated responses and of the bootstrap")
-    resamples: int = Field(200, ge=1, description="bootstrap resamples")
+    seed: int = Field(1, ge=0, lt=MAX_SEED, description="seed of the generated responses and of the bootstrap")
+    resamples: int = Field(200, ge=1, description="number of bootstrap resamples")
 
     def cli_cmd(self) -> None:
         """Write metrics.json, metrics.md and pictures and print the tables."""
@@ -71,23 +74,28 @@ class Evaluate(BaseModel):
 class Export(BaseModel):
     """Write the best model of a run as a folder that the service loads, or as files for ALICE O2."""
 
-    run: CliPositionalArg[Path] = Field(description="run folder of `train-zdc fit`; evaluated, for `service`")
+    run: CliPositionalArg[Path] = Field(
+        description="run folder of `train-zdc fit`; the format `service` needs an evaluated run"
+    )
     format: Literal["service", "o2"] = Field(
         "service",
-        description="`o2`: graphs and a text of scales, as O2's ZDC fast simulation loads them, and a README",
+        description="`service`: a model folder; `o2`: graphs, a text file of scales and a README for O2's ZDC fast "
+        "simulation",
     )
     output: Path | None = Field(
         None,
         validation_alias=AliasChoices("o", "output"),
-        description="folder that gets <name>/<version>/, default: models; for `o2` the files' own, default: <run>/o2",
+        description="folder for <name>/<version>/, default: models; for `o2`, folder of the files, default: <run>/o2",
     )
     model_version: int | None = Field(
-        None, ge=1, description="version to write; default: output.version of the configuration, or else the next one"
+        None,
+        ge=1,
+        description="version to write; default: output.version of the configuration, or else the next free number",
     )
-    overwrite: bool = Field(False, description="replace what is there")
+    overwrite: bool = Field(False, description="replace existing files")
 
     def cli_cmd(self) -> None:
-        """Export, compare ONNX with torch, and say where it went."""
+        """Export, compare ONNX with torch, and print the folder."""
         from zdc_training.export.o2 import export_o2
         from zdc_training.export.service import export
         from zdc_training.runs.run import Run

@@ -13,46 +13,46 @@ if TYPE_CHECKING:
     from zdc_training.config.sections import Experiment
     from zdc_training.runs.run import Run
 
-# torch, scikit-learn and matplotlib take seconds to load: commands that need them import them when they run, so that
+# Importing torch, scikit-learn and matplotlib takes seconds: commands that need them import them when they run, so that
 # --help, a mistyped option and the commands on data files answer at once.
 
 #: Name of the command.
 PROG = "train-zdc"
 
 
-class OnTorch(BaseModel):
-    """What commands that train have in common."""
+class TorchOptions(BaseModel):
+    """Options of commands that train."""
 
     device: str = Field("cpu", description="torch device, e.g. cuda")
-    threads: int | None = Field(None, ge=1, description="torch threads; default: one per core")
+    threads: int | None = Field(None, ge=1, description="number of torch threads; default: one per core")
 
     def use_threads(self) -> None:
-        """Let torch compute on as many as were asked for."""
+        """Set the number of torch threads."""
         import torch
 
         if self.threads is not None:
             torch.set_num_threads(self.threads)
 
 
-class WithKeys(BaseModel):
-    """Commands that change keys of a configuration."""
+class KeyOptions(BaseModel):
+    """Options of commands that change keys of a configuration."""
 
     set: list[ListedText] = Field(
-        [], description="override a key: section.key=value (repeatable); `train-zdc keys` lists them"
+        [], description="override a key: section.key=value (repeatable); `train-zdc keys` lists all keys"
     )
-    unset: list[ListedText] = Field([], description="give a key its default: section.key (repeatable)")
+    unset: list[ListedText] = Field([], description="reset a key to its default: section.key (repeatable)")
 
 
-class Fit(OnTorch, WithKeys):
-    """Train a model; the run folder holds configuration, logs and checkpoints.
+class Fit(TorchOptions, KeyOptions):
+    """Train a model; the run folder contains configuration, logs and checkpoints.
 
     With --resume, --set and --unset change keys of the run's own configuration.
 
-    Several processes share each batch under
+    To share each batch between N processes, run
 
         torchrun --nproc-per-node N -m -- zdc_training.cli fit CONFIG --threads 1
 
-    (without the two dashes torchrun takes options of `fit` as its own).
+    (without the two dashes, torchrun reads options of `fit` as its own).
     """
 
     config: CliPositionalArg[str] = Field(description="TOML file, or the name of a shipped configuration")
@@ -60,15 +60,15 @@ class Fit(OnTorch, WithKeys):
     start_from: Path | None = Field(
         None,
         validation_alias=AliasChoices("from", "start-from"),
-        description="begin with the weights of a model's folder (models/zn-fast/1) or of another run",
+        description="folder of a model (models/zn-fast/1) or of another run with the initial weights",
     )
     callback: list[ListedText] = Field(
-        [], description="follow the run with MODULE:CLASS (repeatable), see `zdc_training.loop.callbacks`"
+        [], description="call MODULE:CLASS after every epoch (repeatable), see `zdc_training.loop.callbacks`"
     )
-    resume: bool = Field(False, description="go on from the last finished epoch with the run's own configuration")
+    resume: bool = Field(False, description="continue from the last finished epoch with the run's own configuration")
 
     def cli_cmd(self) -> None:
-        """Train; Ctrl-C keeps the last finished epoch."""
+        """Train; on Ctrl-C, the last finished epoch is kept."""
         from zdc_training.config.config import changed_keys, load_config, override_config
         from zdc_training.runs.run import Run
 
@@ -81,10 +81,10 @@ class Fit(OnTorch, WithKeys):
             differing = changed_keys(asked, config).items()
             if differing:
                 listed = ", ".join(f"{key} = {kept!r} (not {given!r})" for key, (given, kept) in differing)
-                own = f"{run.folder} goes on with its own configuration, which is not that of {self.config}"
+                own = f"{run.folder} continues with its own configuration, which differs from {self.config}"
                 warn(PROG, f"{own}: {listed}")
         elif self.resume:
-            warn(PROG, f"{run.folder} holds no run to resume: a new one begins there")
+            warn(PROG, f"{run.folder} contains no run to resume: a new run begins")
         self._train(run, config)
 
     def _train(self, run: "Run", config: "Experiment") -> None:
@@ -102,7 +102,7 @@ class Fit(OnTorch, WithKeys):
             ):
                 fit(config, run, self.resume, reporter, self.device)
         except KeyboardInterrupt:
-            end(PROG, f"interrupted; go on with: {self._resume_command(run)}", INTERRUPTED)
+            end(PROG, f"interrupted; continue with: {self._resume_command(run)}", INTERRUPTED)
         if first_process():
             draw_curves(run.records(), run.folder / CURVES_FILE)
             print(f"trained {run.folder}; next: train-zdc evaluate {run.folder}")
@@ -120,14 +120,14 @@ class Fit(OnTorch, WithKeys):
         return shlex.join(words)
 
 
-class Profile(OnTorch, WithKeys):
-    """Say where the time of an epoch of training goes; nothing is written."""
+class Profile(TorchOptions, KeyOptions):
+    """Profile one training epoch; no file is written."""
 
     config: CliPositionalArg[str] = Field(description="TOML file, or the name of a shipped configuration")
-    steps: int = Field(10, ge=1, description="steps that are timed, and as many that are profiled")
+    steps: int = Field(10, ge=1, description="number of timed steps, and of profiled steps")
 
     def cli_cmd(self) -> None:
-        """Print the tables."""
+        """Print the tables of times."""
         from zdc_training.config.config import load_config
         from zdc_training.loop.profile import profile_training
 
@@ -135,22 +135,22 @@ class Profile(OnTorch, WithKeys):
         print(profile_training(load_config(self.config, self.set, self.unset), self.device, self.steps))
 
 
-class Reproduce(OnTorch, WithKeys):
-    """Make a table or a figure of the paper again: trains, evaluates and draws what it needs."""
+class Reproduce(TorchOptions, KeyOptions):
+    """Reproduce a table or a figure of the paper: train and evaluate the models, then write tables and figures."""
 
     target: CliPositionalArg[Literal["table1", "fig1", "fig3", "fig8"]] = Field(
-        description="table1: four conditional models, with all figures; fig1, fig8: latents; fig3: responses by model"
+        description="table1: four conditional models, and all figures; fig1, fig8: latents; fig3: responses by model"
     )
     data: Literal["zn"] = Field("zn", description="zn: Geant4 showers in ALICE's neutron calorimeter")
     output: Path = Field(
         Path("runs/table1"),
         validation_alias=AliasChoices("o", "output"),
-        description="folder for the runs, which go on from where they were, and for what is made of them",
+        description="folder for runs, tables and figures; unfinished runs are continued",
     )
-    seeds: int = Field(3, ge=1, description="trainings of each model, for table1")
+    seeds: int = Field(3, ge=1, description="number of trainings of each model, for table1")
 
     def cli_cmd(self) -> None:
-        """Make it; Ctrl-C keeps the last finished epoch."""
+        """Reproduce; on Ctrl-C, the last finished epoch is kept."""
         from zdc_training.reproduction.runs import Reproduction
         from zdc_training.reproduction.targets import reproduce
 
@@ -158,5 +158,5 @@ class Reproduce(OnTorch, WithKeys):
         try:
             page = reproduce(self.target, Reproduction(self.output, self.seeds, self.set, self.unset, self.device))
         except KeyboardInterrupt:
-            end(PROG, "interrupted; the same command goes on from the last finished epoch", INTERRUPTED)
+            end(PROG, "interrupted; the same command continues from the last finished epoch", INTERRUPTED)
         print(f"wrote {page}")

@@ -1,4 +1,4 @@
-"""The picture of a training run: loss terms and validation figures by epoch."""
+"""Training curves: loss terms and validation figures by epoch."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,18 +12,18 @@ from zdc_common.whole_file import whole_file
 CURVES_FILE = "curves.png"
 
 _COLUMNS = 3
-_FEW_POINTS = 20  # are marked: a line through one is invisible
+_FEW_POINTS = 20  # points are marked: a line through one point is invisible
 _SHOWN = ("loss/", "validation/", "gradient_norm")
-#: Ranges of this ratio have a logarithmic axis; up to the second one, ticks at 1, 2 and 5 of each decade.
+#: Ratios of largest to smallest value from which the axis is logarithmic, and up to which it has ticks at 1, 2 and 5.
 _LOGARITHMIC, _FEW_DECADES = 10.0, 1000.0
 
 
 def draw_curves(records: Sequence[dict[str, float]], picture: Path) -> None:
-    """Draw the log of a run; the PNG appears whole or not at all.
+    """Draw the log of a run as a PNG file, which appears complete or not at all.
 
     Parameters
     ----------
-    records : One an epoch, as `zdc_training.runs.run.Run.records` reads them; of none nothing is drawn.
+    records : One record per epoch, see `zdc_training.runs.run.Run.records`; without records, no file is written.
     """
     names = sorted({name for record in records for name in record if name.startswith(_SHOWN)})
     shown = [name for name in names if any(record.get(name) for record in records)]
@@ -47,7 +47,7 @@ def draw_curves(records: Sequence[dict[str, float]], picture: Path) -> None:
 
 
 def _scale(values: Sequence[float], axes: Axes) -> None:
-    """A logarithmic axis where it helps, with labels that have room: minor ticks have none."""
+    """Use a logarithmic axis for large ranges; minor ticks have no labels, because there is no room."""
     low, high = min(values), max(values)
     if low <= 0 or high / low < _LOGARITHMIC:
         return

@@ -23,19 +23,19 @@ from zdc_training.evaluation.subjects import Subject
 METRICS_FILE, TABLE_FILE = "metrics.json", "metrics.md"
 RESPONSES_FILE, DISTRIBUTIONS_FILE = "responses.png", "distributions.png"
 
-#: Generated responses of each particle. With five, the generator's random numbers alone move the dispersion of the 133
-#: neutrons of the test file between 0.70 and 1.04 (90 % of the seeds); what is left with fifty is a third of that,
-#: well below what five simulated repeats leave open.
+#: Generated responses of each particle. With five, the dispersion of the 133 neutrons of the test file varies between
+#: 0.70 and 1.04 with the generator's seed (90 % of the seeds). With fifty, this spread is a third as large, well below
+#: the uncertainty from five simulated repeats.
 REPEATS = 50
 
-#: (particles, repeats, seed) -> finished counts, shape (P, repeats, rows, columns).
+#: (particles, repeats, seed) -> photon counts, shape (P, repeats, rows, columns).
 Generate = Callable[[Particles, int, int], NDArray[np.integer]]
 
 
 def evaluate_model(
     subject: Subject, folder: Path, *, repeats: int = REPEATS, seed: int = 1, resamples: int = 200
 ) -> Report:
-    """`evaluate_responses` of a model.
+    """Evaluate a model, see `evaluate_responses`.
 
     Raises
     ------
@@ -66,24 +66,25 @@ def evaluate_responses(
     seed: int = 0,
     resamples: int = 200,
 ) -> Report:
-    """Compare a generator with a file of simulations; what can be said depends on their repeats, see `even_repeats`.
+    """Compare a generator with a file of simulations; the figures depend on their repeats, see `even_repeats`.
 
     Writes ``metrics.json`` (the report), ``metrics.md`` (its tables), ``responses.png`` (particles with simulated and
-    generated responses) and ``distributions.png`` (photon sum and channels) to `folder`, each whole or not at all.
+    generated responses) and ``distributions.png`` (photon sum and channels) to `folder`. Each file appears complete or
+    not at all.
 
     Parameters
     ----------
-    generate : Draws responses, independent for every row.
-    finish : How `generate` turns rates into counts, for the record.
-    ranges : What the model was trained on; the report says how many test particles are outside.
-    notes : What else the report should say.
+    generate : Draws independent responses.
+    finish : How `generate` turns rates into counts, for the report.
+    ranges : Trained ranges of the model; the report gives the number of test particles outside.
+    notes : Further sentences for the report.
     repeats : Generated responses of each particle, at least 2.
-    seed : Of the generator, the bootstrap and, if particles have unequally many simulations, the choice of them.
+    seed : Seed of the generator, of the bootstrap and, if numbers of simulations differ, of their choice.
 
     Raises
     ------
     FileFormatError : the test file cannot be read.
-    InvalidInputError : the figures cannot be taken.
+    InvalidInputError : the figures cannot be computed.
     """
     showers = read_showers(test_file)
     with h5py.File(test_file, "r") as file:

@@ -1,4 +1,4 @@
-"""Generated responses of a network or an exported graph, by the service's own rules for rows, noise and finish."""
+"""Generated responses of a network or an exported graph, with the service's rules for rows, noise and finish."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,12 +20,13 @@ _BLOCK = 1000
 
 @dataclass(frozen=True)
 class RateSource:
-    """Something that gives rates.
+    """A function for the rates of particles.
 
     Attributes
     ----------
-    noise : Numbers of noise for each row.
-    rates : Particles that fly to +z, and noise (N, noise), to photons per fibre, shape (N, rows, columns).
+    noise : Dimension of the noise.
+    rates : Function of particles that fly to +z and of noise (N, noise); returns photons per fibre, shape
+        (N, rows, columns).
     """
 
     noise: int
@@ -61,9 +62,9 @@ def exported_graph(folder: Path, card: ModelCard) -> RateSource:
 
 
 def generate(source: RateSource, particles: Particles, repeats: int, seed: int, finish: Finish) -> NDArray[np.uint16]:
-    """Finished counts, shape (P, repeats, rows, columns).
+    """Photon counts, shape (P, repeats, rows, columns), after the finish.
 
-    Row = particle * repeats + repeat; `_BLOCK` rows at a time, to bound the memory of the networks.
+    The row of a response is particle * repeats + repeat. `_BLOCK` rows are computed at a time, to limit the memory.
     """
     toward_a = particles.toward_a()
     rows = len(particles) * repeats

@@ -1,4 +1,4 @@
-"""Pictures of generated beside simulated responses, as files of a run."""
+"""Pictures of simulated and generated responses, as files of a run."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def draw_distributions(
     Parameters
     ----------
     simulated, generated : Photons per fibre, shapes (P, R, rows, columns) and (P, G, rows, columns).
-    simulation : What the simulation is called.
+    simulation : Name of the simulation.
     """
     first, second = (
         measure_sums(responses.reshape(-1, *calorimeter.shape), calorimeter) for responses in (simulated, generated)

@@ -1,4 +1,4 @@
-"""What `train-zdc evaluate` can look at: a run, or an exported model, with the file to compare it with."""
+"""The subject of `train-zdc evaluate`: a run or an exported model, with its test file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,11 @@ class Subject:
 
     Attributes
     ----------
-    source, finish : Give its responses.
+    source, finish : Source of its responses.
     test : The file of simulations.
-    folder : Gets the figures, unless told otherwise.
-    ranges : What it was trained on, if that is known.
-    notes : What the report should say.
+    folder : Default folder for the figures.
+    ranges : Trained ranges, if known.
+    notes : Sentences for the report.
     """
 
     source: RateSource
@@ -37,11 +37,15 @@ class Subject:
 
 
 def open_subject(folder: Path, test: Path | None) -> Subject:
-    """A run folder or an exported model's, and a test file: the one named, or else that of its configuration.
+    """The subject in a folder of a run or of an exported model.
+
+    Parameters
+    ----------
+    test : Test file; None: that of the configuration.
 
     Raises
     ------
-    ConfigError : neither is there, there is no test file, or the model was trained on a particle of it.
+    ConfigError : the folder has neither, there is no test file, or the model was trained on a particle of it.
     ModelError : an exported model is damaged.
     """
     if test is not None and not test.is_file():
@@ -50,7 +54,7 @@ def open_subject(folder: Path, test: Path | None) -> Subject:
 
 
 def subject_of_run(run: Run, test: Path | None = None) -> Subject:
-    """See `open_subject`."""
+    """The subject of a run, see `open_subject`."""
     config, record = run.config(), read_provenance(run)
     model = run.load_model()
     data = located(run, config.data)
@@ -67,7 +71,7 @@ def _exported(folder: Path, test: Path | None) -> Subject:
     if test is None:
         test = held_out_path(data)
         if sha256_of(test) != card.data.files.get(test.name):
-            notes.append(f"{test.name} is not the file that the card's figures were taken on.")
+            notes.append(f"{test.name} is not the file of the card's figures.")
     train = _file_of(card, data.train)
     if train is None:
         notes.append(f"Whether {test.name} holds particles that were trained on was not checked: "
@@ -79,7 +83,7 @@ def _exported(folder: Path, test: Path | None) -> Subject:
 
 
 def _file_of(card: ModelCard, path: Path) -> Path | None:
-    """The file of that name, if it is here with the content that the card has the hash of."""
+    """The data file with the name of `path`, if it exists and has the hash in the card."""
     try:
         found = data_path(path)
     except ConfigError:

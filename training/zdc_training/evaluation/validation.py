@@ -1,4 +1,4 @@
-"""Figures on showers that were not trained on, and what they warn of."""
+"""Validation figures, and warnings about them."""
 
 from typing import Any
 
@@ -14,21 +14,25 @@ from zdc_training.config.sections import Experiment
 from zdc_training.evaluation.generate import generate, network
 from zdc_training.nn.learner import Generator, Learner
 
-_SEED = 20_201  # the same noise at every validation, so that epochs compare
+_SEED = 20_201  # the same noise in every validation, so that epochs can be compared
 _REPEATS = 4
 _SHOWN, _ZOOM = 8, 2  # showers in a picture, and pixels of a fibre along a side
-#: A cloud of latents should be so many blurs wide at least, see `zdc_training.images.losses`.
+#: Smallest diameter of the encoded latents in units of the blur, see `zdc_training.images.losses`.
 CLEAR = 10.0
-_FAR = 10.0  # times too much or too little light
+_FAR = 10.0  # factor on the light, up or down, that causes a warning
 
 
 @torch.no_grad()
 def validate(model: Generator, learner: Learner[Any], showers: Showers, config: Experiment) -> dict[str, float]:
-    """Figures on showers that were not trained on, each simulated once, against four generated responses.
+    """Figures on the validation showers, with one simulation and four generated responses of each particle.
 
-    The method adds what it alone can say: ``reconstruction`` is the weighted term of the objective, as in training.
-    ``crps_of_model`` is what the CRPS would be if the generated responses were the truth: below ``crps`` where they
-    miss it or spread too little.
+    ``crps_of_model`` is the CRPS that the model would have if its own responses were the truth. It is below ``crps`` if
+    the responses are biased or have too little spread. The method adds figures of its own, see `Learner.figures`, for
+    example ``reconstruction``, the weighted term of the objective.
+
+    References
+    ----------
+    Gneiting and Raftery, "Strictly proper scoring rules, prediction, and estimation", JASA 102, 2007 (CRPS).
     """
     model.eval()
     calorimeter = showers.calorimeter
@@ -49,9 +53,9 @@ def validate(model: Generator, learner: Learner[Any], showers: Showers, config: 
 
 @torch.no_grad()
 def response_strip(model: Generator, showers: Showers, finish: Finish) -> NDArray[np.uint8]:
-    """A picture of some showers, from faint to bright: above as simulated, below a generated response of each.
+    """A picture of some validation showers, from faint to bright: simulated above, generated below.
 
-    Grey by the logarithm of the photons, with a scale for each column; shape (height, width).
+    Grey levels are logarithms of the photons, with one scale per column; shape (height, width).
     """
     sums = showers.responses.sum(axis=(1, 2))
     lit = np.flatnonzero(sums)
@@ -68,7 +72,7 @@ def response_strip(model: Generator, showers: Showers, finish: Finish) -> NDArra
 
 
 def doubts(config: Experiment, figures: dict[str, float]) -> list[str]:
-    """What to say of a validation whose figures no good training has."""
+    """Warnings for validation figures that show a failed training."""
     found = []
     light = figures["photon_sum_ratio"]
     if not 1 / _FAR <= light <= _FAR:
@@ -79,7 +83,7 @@ def doubts(config: Experiment, figures: dict[str, float]) -> list[str]:
         )
     diameter = figures.get("latent_diameter")
     if config.blur is not None and diameter is not None and diameter < CLEAR * config.blur:
-        # The Sinkhorn term cannot see the latents, see `losses`.
+        # The Sinkhorn term cannot tell the latents apart, see `zdc_training.images.losses`.
         found.append(
             f"the latents are {diameter:.2g} wide, less than {CLEAR:g} times loss.blur = {config.blur:g}: below "
             "its blur the Sinkhorn term compares means alone; if it stays so, lower loss.blur or raise "

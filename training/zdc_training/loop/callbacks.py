@@ -1,7 +1,7 @@
-"""What follows a run beside the progress bar: a tracker, a message, a file of your own.
+"""Callbacks of a training run: experiment trackers, messages or files of your own.
 
-A callback is a class, named on the command line: `train-zdc fit CONFIG --callback my_tracking:MLflow`. The module is
-looked for in the current folder and where Python finds its modules. For MLflow, `my_tracking.py` is
+A callback is a class, named on the command line: `train-zdc fit CONFIG --callback my_tracking:MLflow`. Its module is
+in the current folder or on Python's module path. For MLflow, `my_tracking.py` is
 
     import mlflow
 
@@ -16,7 +16,7 @@ looked for in the current folder and where Python finds its modules. For MLflow,
         def end(self, error):
             mlflow.end_run("FAILED" if error else "FINISHED")
 
-A callback that raises is told of and asked no more; the training goes on.
+If a callback raises an exception, a warning is printed, the callback is not called again and the training continues.
 """
 
 import importlib
@@ -33,13 +33,13 @@ from zdc_training.loop.fit import Reporter
 
 
 class Callback(Protocol):
-    """Made with the configuration and the folder of a run before it begins or goes on."""
+    """Created with the configuration and the folder of a run before it begins or is resumed."""
 
     def epoch(self, record: dict[str, float]) -> None:
-        """After every epoch, with everything that ``log.jsonl`` has of it."""
+        """Called after every epoch with its record in ``log.jsonl``."""
 
     def end(self, error: BaseException | None) -> None:
-        """At the end, with what ended it; None after the last epoch."""
+        """Called at the end with the exception that ended the run; None after the last epoch."""
 
 
 def load_callback(name: str) -> Callable[[Experiment, Path], Callback]:
@@ -47,7 +47,7 @@ def load_callback(name: str) -> Callable[[Experiment, Path], Callback]:
 
     Raises
     ------
-    ConfigError : there is none, or its module cannot be imported.
+    ConfigError : there is no such class, or its module cannot be imported.
     """
     module, separator, attribute = name.partition(":")
     if not separator:
@@ -56,13 +56,13 @@ def load_callback(name: str) -> Callable[[Experiment, Path], Callback]:
         sys.path.insert(0, "")  # the current folder
     try:
         made: Callable[[Experiment, Path], Callback] = getattr(importlib.import_module(module), attribute)
-    except Exception as error:  # of somebody else's module
+    except Exception as error:  # of a user's module
         raise ConfigError(f"--callback {name}: {type(error).__name__}: {error}") from error
     return made
 
 
 class Followed:
-    """A reporter whose epochs callbacks hear of; a context manager that tells them the end."""
+    """A reporter that also calls the callbacks; a context manager that calls their `end`."""
 
     def __init__(self, reporter: Reporter, names: Sequence[str], config: Experiment, folder: Path) -> None:
         self._reporter = reporter
@@ -84,7 +84,7 @@ class Followed:
         self._tell(lambda callback: callback.end(error))
 
     def epoch(self, record: dict[str, float]) -> None:
-        """Tell the callbacks, then the reporter, which may stop the run."""
+        """Call the callbacks, then the reporter, which may stop the run."""
         self._tell(lambda callback: callback.epoch(dict(record)))
         self._reporter.epoch(record)
 
@@ -92,6 +92,6 @@ class Followed:
         for name, callback in list(self._callbacks.items()):
             try:
                 what(callback)
-            except Exception as error:  # a tracker that is down ends no training
+            except Exception as error:  # a broken tracker must not end the training
                 del self._callbacks[name]
                 self.warn(f"--callback {name} is left out from here on: {type(error).__name__}: {error}")

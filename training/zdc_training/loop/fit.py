@@ -1,4 +1,4 @@
-"""The training loop: seeded, resumable after any epoch, with every loss term in sight."""
+"""The training loop: seeded, resumable after every epoch, with every loss term logged."""
 
 import math
 import time
@@ -26,46 +26,46 @@ from zdc_training.runs.warm_start import start_from
 
 
 class Reporter(Protocol):
-    """What follows a run: a progress bar, lines of text."""
+    """Shows the progress of a run: a progress bar, lines of text."""
 
     def step(self, epoch: int, step: int, steps: int, terms: dict[str, float]) -> None:
-        """After every optimiser step."""
+        """Called after every optimiser step."""
 
     def epoch(self, record: dict[str, float]) -> None:
-        """After every epoch, with everything logged for it."""
+        """Called after every epoch with its log record."""
 
     def warn(self, text: str) -> None:
-        """Something that the run goes on in spite of."""
+        """Show a warning; the run continues."""
 
     def say(self, text: str) -> None:
-        """Something to know."""
+        """Show a message."""
 
 
 def fit(config: Experiment, run: Run, resume: bool, reporter: Reporter, device: str = "cpu") -> None:
-    """Train until the configured number of epochs.
+    """Train for the configured number of epochs.
 
-    Every epoch draws its order, symmetries and noise from (seed, epoch), so a resumed run continues as if it
-    had never stopped (to the bit on the CPU of one machine with one number of threads).
+    Each epoch draws its order, symmetries and noise from (seed, epoch). So a resumed run gives the same result as an
+    uninterrupted one, bit for bit on the CPU of one machine with the same number of threads.
 
-    Under `torchrun` the processes share each batch, and the first one validates, writes and reports. They need one
-    file system. Loss and gradients of a step are those of one process, to rounding, which grows from step to step;
-    methods that draw Poisson counts (`fast`, `dcgan`) draw others.
+    With `torchrun`, the processes share each batch; process 0 validates, writes and reports. All processes need the
+    same file system. Loss and gradients of a step equal those of a single process, except for rounding errors, which
+    grow with the number of steps; methods that draw Poisson counts (`fast`, `dcgan`) draw other counts.
 
     Parameters
     ----------
-    config : Of a resumed run it may differ from the former one in all but `zdc_training.config.config.FIXED`.
-    run : Where everything is written. A new best model removes the figures of the former one.
-    resume : Go on from the last finished epoch, or begin where there is none.
+    config : When a run is resumed, all keys may change except `zdc_training.config.config.FIXED`.
+    run : Folder for all files. A new best model removes the figures of merit of the former one.
+    resume : Continue from the last finished epoch; without one, begin.
 
     Raises
     ------
-    ConfigError : another process trains in the folder, it already holds a run and `resume` is false, a resumed run
-        cannot go on with `config`, its checkpoint is damaged or another version's, the training file has changed since
-        the run began, a setting does not fit the data, or there is no such device.
+    ConfigError : another process trains in the folder, it already has a run and `resume` is false, a resumed run
+        cannot continue with `config`, its checkpoint is damaged or of another version, the training file has changed
+        since the run began, a setting does not fit the data, or there is no such device.
     FileFormatError : the training file cannot be read.
-    OSError : something cannot be written; the last finished epoch is kept.
-    TrainingError : a loss term, the gradient or a validation figure is not finite, or weights have run away; the last
-        finished epoch is kept.
+    OSError : a file cannot be written; the last finished epoch is kept.
+    TrainingError : a loss term, the gradient or a validation figure is not finite, or the weights have diverged; the
+        last finished epoch is kept.
     """
     first = first_process()
     if first:
@@ -75,16 +75,16 @@ def fit(config: Experiment, run: Run, resume: bool, reporter: Reporter, device: 
     data = located(run, config.data)
     showers, validation = load_split(data)
     check_settings(config, len(showers), place)
-    # The first process alone holds the folder, before the others wait for it: a refusal is one process's.
+    # Process 0 locks the folder before the others wait for it, so only one process reports a refusal.
     with locked(run.folder) if first else nullcontext(), joined(place):
-        run.check(config, resume)  # again: what it found may have changed before the lock was ours
+        run.check(config, resume)  # again: another process may have written before this one had the lock
         training = Training.begin(config, showers, place)
         if resume and run.checkpoint.is_file():
             with run.fitting(run.checkpoint):
                 training.restore(load_state(run.checkpoint))
         else:
             _begin(training, showers, reporter)
-        wait_for_all()  # nobody writes before all have read
+        wait_for_all()  # all processes read before process 0 writes
         if not first:
             while not training.finished:
                 _epoch(training, len(showers), None)
@@ -115,7 +115,7 @@ def fit(config: Experiment, run: Run, resume: bool, reporter: Reporter, device: 
 
 
 def _begin(training: Training, showers: Showers, reporter: Reporter) -> None:
-    """Say what may spoil a training that begins, and take the weights that it begins with."""
+    """Warn of problems in the data of a new training, and load its initial weights."""
     config = training.config
     particles = showers.particles
     texts = data_warnings(
@@ -132,8 +132,8 @@ def _begin(training: Training, showers: Showers, reporter: Reporter) -> None:
             training.average.load_state_dict(training.learner.model.state_dict())
         if untrained:
             texts.append(
-                f"{config.start_from} has no weights of the {' and '.join(untrained)}, which begins untrained; where "
-                "the first validations are worse than the model's, a lower optimiser.learning_rate keeps more of it"
+                f"{config.start_from} has no weights of the {' and '.join(untrained)}, which begins untrained; if "
+                "the first validations are worse than the model's, lower optimiser.learning_rate to change it less"
             )
     if first_process():
         for text in texts:
@@ -141,23 +141,23 @@ def _begin(training: Training, showers: Showers, reporter: Reporter) -> None:
 
 
 def _validates(training: Training) -> bool:
-    """Whether the epoch that just ended is one of those that are followed by a validation."""
+    """Whether a validation follows the epoch that just ended."""
     config = training.config
     return training.epoch % config.validate_every == 0 or training.epoch == config.optimiser.epochs
 
 
 def _agree(training: Training) -> None:
-    """What the first process found of the validation, in all processes: they stop after the same epoch."""
+    """Send the validation result of process 0 to all processes, so that they stop after the same epoch."""
     if _validates(training):
         training.waited = int(from_first(training.waited, training.device))
 
 
 def open_device(name: str) -> torch.device:
-    """The torch device of that name.
+    """The torch device of a name.
 
     Raises
     ------
-    ConfigError : there is none.
+    ConfigError : there is no such device.
     """
     try:
         device = torch.device(name)
@@ -169,7 +169,7 @@ def open_device(name: str) -> torch.device:
 
 
 def check_settings(config: Experiment, showers: int, device: torch.device) -> None:
-    """Raise ConfigError if settings do not fit so many training showers, the processes or the device."""
+    """Raise ConfigError if settings do not fit the number of training showers, the processes or the device."""
     size = config.optimiser.batch_size
     if showers < size:
         raise ConfigError(f"optimiser.batch_size = {size} is above the {showers} training showers; lower it")
@@ -209,7 +209,7 @@ def _epoch(training: Training, showers: int, reporter: Reporter | None) -> dict[
 
 
 def _validated(training: Training, run: Run, validation: Showers, reporter: Reporter) -> dict[str, float]:
-    """Figures of what is kept, which is saved if it is the best."""
+    """Validation figures of the kept weights, which are saved if they are the best."""
     config = training.config
     with training.computing():
         figures = validate(training.kept, training.learner, validation, config)

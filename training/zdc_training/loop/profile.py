@@ -1,4 +1,4 @@
-"""Where the time of an epoch goes (`train-zdc profile`)."""
+"""Profile of one training epoch (`train-zdc profile`)."""
 
 import time
 from collections.abc import Iterable
@@ -15,14 +15,14 @@ from zdc_training.loop.steps import Draws, Training
 
 _WARM_UP = 2
 _OPERATORS = 12
-#: Marks of `record_function` in the code, in their order; those of "within" are parts of the forward pass.
+#: Prefixes of the `record_function` labels in the code, in order; "within" labels are parts of the forward pass.
 _STAGES = ("step: ", "within: ")
 
 
 def profile_training(config: Experiment, device: str = "cpu", steps: int = 10) -> str:
-    """Markdown: seconds a step and an epoch, the share of every stage of a step, and its most expensive operators.
+    """Markdown tables: time of a step and of an epoch, share of each stage of a step, most expensive operators.
 
-    Steps are timed without the profiler, which slows small operators down; the shares are of profiled ones. Nothing
+    Times are measured without the profiler, which slows small operators down; shares are from profiled steps. No file
     is written.
 
     Raises
@@ -72,7 +72,7 @@ def _finish(device: torch.device) -> None:
 
 
 def _tables(events: Iterable[FunctionEventAvg]) -> list[str]:
-    """Shares of the time of all steps."""
+    """Tables of the shares of stages and operators in the time of all steps."""
     found = list(events)
     stages = {str(event.key): event.cpu_time_total for event in found if str(event.key).startswith(_STAGES)}
     whole = sum(stages[name] for name in stages if name.startswith(_STAGES[0]))

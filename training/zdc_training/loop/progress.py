@@ -1,4 +1,4 @@
-"""What `train-zdc fit` shows: a bar with an ETA on a terminal, one line an epoch elsewhere."""
+"""Progress of `train-zdc fit`: a bar with an ETA on a terminal, otherwise one line per epoch."""
 
 import sys
 import time
@@ -11,9 +11,9 @@ from zdc_common.interrupts import Interrupts
 
 
 class ProgressReporter:
-    """Follows `zdc_training.loop.fit.fit` and stops it between two steps on Ctrl-C.
+    """Shows the progress of `zdc_training.loop.fit.fit` and stops it between two steps on Ctrl-C.
 
-    A context manager, because a terminal needs its cursor back.
+    It is a context manager because it must restore the terminal's cursor.
     """
 
     def __init__(self, epochs: int) -> None:
@@ -48,7 +48,7 @@ class ProgressReporter:
         self._interrupts.__exit__()
 
     def step(self, epoch: int, step: int, steps: int, terms: dict[str, float]) -> None:
-        """Move the bar within an epoch."""
+        """Advance the bar within an epoch."""
         if self._first is None:
             self._first = epoch - 1
         now = time.monotonic()
@@ -59,7 +59,7 @@ class ProgressReporter:
         self._interrupts.check()
 
     def warn(self, text: str) -> None:
-        """Say it on a line of its own."""
+        """Print a warning above the bar."""
         self.say(f"warning: {text}")
 
     def say(self, text: str) -> None:
@@ -67,7 +67,7 @@ class ProgressReporter:
         self._console.print(text, highlight=False, soft_wrap=True, markup=False)
 
     def epoch(self, record: dict[str, float]) -> None:
-        """Say what an epoch gave."""
+        """Print loss terms and validation figures of an epoch."""
         epoch = int(record["epoch"])
         terms, validation = _listed(record, "loss/"), _listed(record, "validation/")
         if validation or not self._console.is_terminal:

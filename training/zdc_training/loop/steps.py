@@ -1,4 +1,4 @@
-"""A step of the training loop: every player's turn, checked before it moves a weight."""
+"""One step of the training loop: the turn of every player, checked before its weights change."""
 
 import copy
 import math
@@ -20,28 +20,28 @@ from zdc_training.nn.distributed import processes, total
 from zdc_training.nn.learner import Generator, Learner, ObjectiveTerms, Player
 from zdc_training.nn.method import build_learner
 
-#: Norm of the gradient before it is clipped, of the first player; those of others have a number behind.
+#: Log name of the norm of the unclipped gradient of the first player; other players have a number as suffix.
 GRADIENT_NORM = "gradient_norm"
-#: No weight of a training that goes well comes near.
+#: Weights above this size mean that the training has diverged.
 _RUNAWAY = 1e3
-_MOST = 80  # letters of another library's message
+_MOST = 80  # characters of another library's message
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Where the random numbers of an epoch come from."""
+    """The sources of random numbers of an epoch."""
 
     rng: np.random.Generator
     noise: torch.Generator
 
     @classmethod
     def of_epoch(cls, seed: int, epoch: int, device: torch.device) -> "Draws":
-        """A function of the seed and the number of epochs before, so that a resumed run goes on as it would have."""
+        """Sources seeded by the seed and the number of earlier epochs, so that a resumed run draws the same numbers."""
         rng = np.random.default_rng([seed, epoch])
         return cls(rng, torch.Generator(device).manual_seed(int(rng.integers(2**62))))
 
     def copy(self) -> "Draws":
-        """Draws the same numbers again."""
+        """A copy that draws the same numbers."""
         noise = torch.Generator(self.noise.device)
         noise.set_state(self.noise.get_state())
         return Draws(copy.deepcopy(self.rng), noise)
@@ -49,7 +49,7 @@ class Draws:
 
 @dataclass
 class Training:
-    """What is trained, and how far it is."""
+    """The state of a training: learner, optimisers, average and counters."""
 
     config: Experiment
     learner: Learner[Any]
@@ -62,7 +62,7 @@ class Training:
 
     @classmethod
     def begin(cls, config: Experiment, training: Showers, device: torch.device) -> "Training":
-        """Untrained networks, and optimisers that have not moved yet."""
+        """Untrained networks with new optimisers."""
         learner, optimiser = build_learner(config, training, device), config.optimiser
 
         def adam(player: Player) -> torch.optim.Optimizer:
@@ -74,28 +74,28 @@ class Training:
 
     @property
     def kept(self) -> Generator:
-        """What is validated and exported: the average of the weights where there is one."""
+        """The networks that are validated and exported: with averaged weights, if there is an average."""
         return self.average or self.learner.model
 
     @property
     def patient(self) -> bool:
-        """Whether the last validations leave hope of a better one."""
+        """Whether early stopping (`optimiser.patience`) lets the training continue."""
         patience = self.config.optimiser.patience
         return patience is None or self.waited < patience
 
     @property
     def finished(self) -> bool:
-        """Whether there is no epoch left to train."""
+        """Whether the training ends here."""
         return self.epoch >= self.config.optimiser.epochs or not self.patient
 
     @property
     def device(self) -> torch.device:
-        """Where it is trained."""
+        """The device of the networks."""
         device: torch.device = next(self.learner.model.parameters()).device
         return device
 
     def state(self) -> dict[str, Any]:
-        """All that a resumed run needs."""
+        """The content of a checkpoint."""
         return {
             "model": self.learner.model.state_dict(),
             "average": self.average.state_dict() if self.average else None,
@@ -107,10 +107,10 @@ class Training:
         }
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Go on where `saved` stopped."""
+        """Continue from a checkpoint."""
         self.learner.model.load_state_dict(saved["model"])
         if self.average is not None:
-            # A run that began without an average takes one up from the weights that it has reached.
+            # If the run began without an average, the average begins with the current weights.
             self.average.load_state_dict(saved["average"] or saved["model"])
         for optimiser, held in zip(self.optimisers, saved["optimisers"], strict=True):
             optimiser.load_state_dict(held)
@@ -118,17 +118,17 @@ class Training:
         self.waited = saved.get("waited", 0)
 
     def step(self, rows: NDArray[np.intp], draws: Draws, rate: float) -> dict[str, float]:
-        """Let every player move once; returns the terms of their losses, means over processes, and `GRADIENT_NORM`.
+        """Train every player once; returns loss terms, averaged over processes, and `GRADIENT_NORM`.
 
         Parameters
         ----------
-        rows : Of the training showers, the whole batch.
+        rows : Indices of the training showers of the whole batch.
         rate : Learning rate.
 
         Raises
         ------
-        TrainingError : a term or a gradient is not finite, and moved nothing; or weights are so large that a term
-            cannot be computed.
+        TrainingError : a term or a gradient is not finite (no weight has changed), or the weights are so large that
+            a term cannot be computed.
         """
         with self.computing():
             return self._step(rows, draws, rate)
@@ -146,7 +146,7 @@ class Training:
             with record_function("step: backward"):
                 torch.autograd.backward(terms.total())
             norm = nn.utils.clip_grad_norm_(player.parameters, self.config.optimiser.clip_gradient)
-            # One transfer from the device, and before weights move: a checkpoint never holds any that are of no use.
+            # One transfer from the device, before weights change: a checkpoint never has weights that are not finite.
             with record_function("step: wait and check"):
                 found = _on_cpu(terms, norm)
             for name, value in found.items():
@@ -163,7 +163,7 @@ class Training:
         return values
 
     def _culprit(self, turn: int, rows: NDArray[np.intp], before: Draws) -> str:
-        """The term whose gradient is not finite, computed once more; no weight of this turn has moved."""
+        """The name of the term with a gradient that is not finite; the weights of this turn have not changed."""
         turns = self.learner.turns(rows, before.rng, before.noise)
         terms = [next(turns) for _ in range(turn + 1)][-1]
         for name, term in terms.items():
@@ -171,11 +171,11 @@ class Training:
             norms = [gradient.norm() for gradient in gradients if gradient is not None]
             if not torch.stack(norms).norm().isfinite():
                 return f"gradient of the {name}"
-        return "gradient of the sum, though of no one"
+        return "gradient of the summed"
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """What libraries raise where weights have run away, as a `TrainingError`; other errors pass."""
+        """A context that turns errors of libraries into a `TrainingError` if the weights have diverged."""
         try:
             yield
         except (RuntimeError, ValueError) as error:
@@ -184,20 +184,21 @@ class Training:
             if largest < _RUNAWAY and self.config.optimiser.learning_rate < _RUNAWAY:
                 raise
             reason = str(error).partition("\n")[0][:_MOST]
-            raise self.failure(f"weights have run away, up to {largest:.3g} ({reason})") from error
+            raise self.failure(f"weights have diverged, up to {largest:.3g} ({reason})") from error
 
     def failure(self, what: str) -> TrainingError:
-        """An error that says where the training stopped, why, and what helps."""
+        """An error with epoch, step, reason and remedy."""
         keys = {"optimiser.learning_rate": "lower", "optimiser.clip_gradient": "lower"}
         if self.config.blur is not None:
             keys["loss.blur"] = "higher"
         remedies = " or ".join(f"--set {key}=... ({change})" for key, change in keys.items())
-        kept = "go on from the last finished epoch with --resume and" if self.epoch else "begin again with --resume and"
+        kept = "continue from the last finished epoch" if self.epoch else "begin again"
+        kept += " with --resume and"
         return TrainingError(f"epoch {self.epoch + 1}, step {self.steps + 1}: {what}; {kept} {remedies}")
 
     @torch.no_grad()
     def _move_average(self) -> None:
-        """One step of the running average, which forgets faster at the start; buffers are copied."""
+        """Update the running average; its decay is smaller in the first steps; buffers are copied."""
         self.steps += 1
         if self.average is None:
             return
@@ -210,13 +211,18 @@ class Training:
 
 
 def _on_cpu(terms: ObjectiveTerms, norm: Tensor) -> dict[str, float]:
-    """The terms, means over processes, and the norm of the gradient, which all have alike."""
+    """The terms, averaged over processes, and the norm of the gradient, which is equal in all processes."""
     numbers = torch.stack([*(term.detach() for term in terms.values()), norm.detach()])
     return dict(zip((*terms, GRADIENT_NORM), (total(numbers) / processes()).tolist(), strict=True))
 
 
 def learning_rate(config: OptimiserConfig, epoch: float) -> float:
-    """Linear warm-up, then down to `final_share` of the rate; `epoch` counts fractions."""
+    """The learning rate: linear warm-up, then a decrease to `final_share` of the configured rate.
+
+    Parameters
+    ----------
+    epoch : Number of finished epochs, with fraction.
+    """
     if epoch < config.warmup_epochs:
         return config.learning_rate * (epoch + 1e-3) / config.warmup_epochs
     span = max(config.epochs - config.warmup_epochs, 1)

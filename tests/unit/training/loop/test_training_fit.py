@@ -204,7 +204,7 @@ def test_the_last_good_epoch_is_kept_when_a_term_is_not_finite(tmp_path: Path) -
     broken = override_config(run.config(), ["optimiser.epochs=6", "loss.sinkhorn_weight=1e39"])
     before = run.checkpoint.read_bytes()
     with pytest.raises(
-        TrainingError, match=r"epoch 5, step 17: the sinkhorn term is inf; go on from the last .*--resume"
+        TrainingError, match=r"epoch 5, step 17: the sinkhorn term is inf; continue from the last .*--resume"
     ):
         fit(broken, run, True, Silent())
     assert run.checkpoint.read_bytes() == before

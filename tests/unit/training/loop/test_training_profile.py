@@ -1,4 +1,4 @@
-"""`train-zdc profile` says where the time of an epoch goes, and writes nothing."""
+"""`train-zdc profile` profiles one training epoch, and writes nothing."""
 
 from pathlib import Path
 
