@@ -1,1 +1,1 @@
-"""Showers for training: read, converted, checked, split, mirrored."""
+"""Showers for training: read, convert, check, split, and apply symmetries."""

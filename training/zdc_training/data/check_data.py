@@ -1,4 +1,4 @@
-"""What is in a file of showers, and everything that is wrong with it (`train-zdc check-data`)."""
+"""Summary and problems of a file of showers (`train-zdc check-data`)."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from zdc_training.data.oddities import count_copies, data_warnings
 _SPECIES_LINE = "  {:>6}  {:<10} {:>8} {:>9} {:>18} {:>9} {:>7}"
 
 
-_SHOWN = 12  # data sets that the summary lists
+_SHOWN = 12  # data sets in the summary
 
 
 @dataclass(frozen=True)
@@ -27,9 +27,9 @@ class DataReport:
     Attributes
     ----------
     path : The file.
-    summary : What is in it, as text; empty where the layout does not let it be read.
-    problems : Every kind of problem.
-    warnings : What may be trained on, but with care; see `data_warnings`. None are looked for in a file with problems.
+    summary : Content of the file as text; empty if its layout is wrong.
+    problems : One entry for each kind of problem.
+    warnings : See `data_warnings`; empty for a file with problems.
     """
 
     path: Path
@@ -50,11 +50,11 @@ class DataReport:
 
 
 def check_data(path: Path, config: str = "zn-fast") -> DataReport:
-    """Look at one file in the project's layout.
+    """Check one file in the project's layout.
 
     Parameters
     ----------
-    config : Configuration whose species the file's are compared with, a TOML file or the name of a shipped one.
+    config : Configuration, a TOML file or the name of a shipped one, whose species are compared with those of the file.
 
     Raises
     ------
@@ -76,13 +76,13 @@ def check_data(path: Path, config: str = "zn-fast") -> DataReport:
 
 
 def summarise(columns: Columns, calorimeter: Calorimeter) -> str:
-    """A file's rows, particles, light and species as text; its layout must be right, its values need not be."""
+    """Rows, particles, light and species of a file as text; its layout must be correct, its values may be wrong."""
     conditions = columns.data["particles"].astype(np.float32)
     pdg, particle_id = columns.data["pdg"], columns.data["particle_id"]
     responses = columns.data["responses"]
     sums = np.asarray(responses.sum(axis=(1, 2), dtype=np.float64))
     repeats = np.unique(particle_id, return_counts=True)[1]
-    with np.errstate(all="ignore"):  # values are reported as problems, not as warnings
+    with np.errstate(all="ignore"):  # wrong values are reported as problems
         missing = int(np.count_nonzero(~calorimeter.hits_face(conditions)))
         deviation = _energy_deviation(conditions)
         lines = [

@@ -1,13 +1,16 @@
-"""A test on data that a calorimeter's response has the eight symmetries (`train-zdc check-symmetries`).
+"""A statistical test that showers have the eight symmetries of the face (`train-zdc check-symmetries`).
 
-If the response and the population of particles are symmetric, a shower that was turned by a symmetry, momenta and
-vertex included, follows the same law as one that was not. So a random half of the showers is turned, and the two
-halves are compared by a permutation test. The showers are sorted into classes of species, energy and distance of
-the impact from the axis, which no symmetry changes; each observable is replaced by its rank inside the class, and
-labels are permuted inside classes only. For each observable the location (mean rank) and the spread (mean distance
-of the rank from the middle) of the halves are compared. The test statistic is the largest of these differences in
-units of its standard deviation, which keeps the error of the whole family of observables at its level (Westfall and
-Young, "Resampling-based multiple testing", 1993). Deliberately wrong turns show that the test can fail.
+If the response and the population of particles are symmetric, a transformed shower (image, momentum and vertex) has the
+same distribution as an original one. So a random half of the showers is transformed, and a permutation test compares
+the two halves. The showers are divided into classes of species, energy and distance of the impact point from the axis,
+which no symmetry changes. Each observable is replaced by its rank in the class, and labels are permuted only within
+classes. For each observable, the location (mean rank) and the spread (mean distance of the rank from the middle) of the
+halves are compared. The test statistic is the largest of these differences in units of its standard deviation; this
+controls the error rate of the whole family of observables. Wrong transformations show that the test can fail.
+
+References
+----------
+Westfall and Young, "Resampling-based multiple testing", Wiley, 1993.
 """
 
 from dataclasses import dataclass
@@ -39,15 +42,15 @@ _SHAPES = (
 
 @dataclass(frozen=True)
 class SymmetryTest:
-    """One symmetry, or one deliberately wrong turn.
+    """The test of one symmetry, or of one wrong transformation.
 
     Attributes
     ----------
-    name : Of the turn.
-    holds : Whether the turn is a symmetry and a large p-value is expected.
-    p_value : Of the largest difference of all observables.
-    largest : That difference, in standard deviations.
-    observable : Where it was found.
+    name : Name of the transformation.
+    holds : Whether it is a symmetry, so that a large p-value is expected.
+    p_value : p-value of the largest difference of all observables.
+    largest : This difference in standard deviations.
+    observable : Observable with this difference.
     """
 
     name: str
@@ -58,17 +61,16 @@ class SymmetryTest:
 
 
 def check_symmetries(path: Path, seed: int = 0, permutations: int = PERMUTATIONS) -> list[SymmetryTest]:
-    """Test the symmetries, and three wrong turns, on a file with one shower a particle.
+    """Test the symmetries, and three wrong transformations, with a file with one shower per particle.
 
     Raises
     ------
     FileFormatError : the file cannot be read.
-    InvalidInputError : particles are repeated, which would make showers of one class dependent, or the face is not
-        square.
+    InvalidInputError : particles are repeated, so that showers are not independent, or the face is not square.
     """
     showers = read_showers(path)
     if len(np.unique(showers.particle_id)) != len(showers):
-        raise InvalidInputError(f"{path}: particles are simulated repeatedly; use a file with one shower a particle")
+        raise InvalidInputError(f"{path}: particles are simulated repeatedly; use a file with one shower per particle")
     tests = []
     for symmetry, name in list(enumerate(NAMES))[1:]:
         turned = turn_conditions(showers.particles.conditions, symmetry), turn_responses(showers.responses, symmetry)
@@ -107,7 +109,7 @@ def format_tests(tests: list[SymmetryTest]) -> str:
 def observables(
     conditions: NDArray[np.float32], responses: NDArray[np.generic], calorimeter: Calorimeter
 ) -> dict[str, NDArray[np.float64]]:
-    """What is compared of each shower: light, shape, and each channel's share of the light; by name, shape (N,)."""
+    """Observables of each shower by name, shape (N,): light, shape, and share of the light in each channel."""
     features = shower_features(responses, conditions, calorimeter)
     found = {name: features[:, FEATURES.index(name)].astype(np.float64) for name in _SHAPES}
     channels = calorimeter.channel_sums(responses).astype(np.float64)
@@ -137,7 +139,7 @@ def permutation_test(
 
     Parameters
     ----------
-    values : Shape (N, K); nan counts as the middle of its class.
+    values : Shape (N, K); NaN has the middle rank of its class.
     label, classes : Half and class of each row, shape (N,).
 
     Returns
@@ -159,7 +161,7 @@ def permutation_test(
 
 
 def _class_ranks(values: NDArray[np.float64], classes: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Ranks inside each class, from -1/2 to 1/2; ties and nan share the middle of their ranks."""
+    """Ranks in each class, from -1/2 to 1/2; equal values have the mean of their ranks, NaN has 0."""
     ranks = np.zeros_like(values)
     for number in np.unique(classes):
         rows = np.flatnonzero(classes == number)
@@ -172,7 +174,7 @@ def _class_ranks(values: NDArray[np.float64], classes: NDArray[np.intp]) -> NDAr
 
 
 def _halves(classes: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.bool_]:
-    """A random half of each class; of a class with an odd number of rows, either half may be the larger."""
+    """A random half of each class; in a class with an odd number of rows, either half may be larger."""
     order = np.lexsort((rng.random(len(classes)), classes))
     label = np.empty(len(classes), dtype=np.bool_)
     starts = np.flatnonzero(np.diff(classes[order], prepend=-1))

@@ -1,4 +1,4 @@
-"""Arrays and tables of the ALICE collaboration's files: npz, npy and pickles, columns under their usual names."""
+"""Reading the ALICE collaboration's files: arrays and tables in npz, npy and pickle files."""
 
 import pickle
 import zipfile
@@ -16,26 +16,26 @@ from zdc_detector.particles import CONDITIONS
 
 from zdc_training.data.species import infer_pdg, looks_like_pdg
 
-#: Other names of a column, without capitals, spaces and punctuation.
+#: Other names of a column, in lower case, without spaces and punctuation.
 _ALIASES: dict[str, tuple[str, ...]] = {
     "energy": ("e",),
     "mass": ("m",),
     "charge": ("q",),
     "pdg": ("pdgid", "pdgcode", "pdgmc", "mcpdg", "pid", "pdgencoding"),
 }
-_BINARY = b"P", b"\x93", b"\x80"  # how npz, npy and the pickles of Python 3 begin
-_SHOWN = 12  # columns that a message lists
+_BINARY = b"P", b"\x93", b"\x80"  # first bytes of npz, npy and pickle files
+_SHOWN = 12  # columns in a message
 
 
 @dataclass(frozen=True)
 class ParticleColumns:
-    """What a file says of its particles.
+    """The particles of a file.
 
     Attributes
     ----------
     conditions : Shape (N, 9).
     pdg : Shape (N,).
-    notes : What was guessed, and what was not read.
+    notes : Guesses, and columns that were not read.
     """
 
     conditions: NDArray[np.float32]
@@ -48,7 +48,8 @@ def read_particles(path: Path, allow_pickle: bool) -> ParticleColumns:
 
     Raises
     ------
-    FileFormatError : it cannot be read, a column is missing, there twice or no number, or the species are unclear.
+    FileFormatError : the file cannot be read, a column is missing, is there twice or has no numbers, or the species
+        are ambiguous.
     """
     if path.suffix in (".pkl", ".pickle"):
         if not allow_pickle:
@@ -65,8 +66,8 @@ def read_array(path: Path, allow_pickle: bool, names: tuple[str, ...], dimension
 
     Parameters
     ----------
-    names : Of the array in an npz, the first that is there; a file with one array may call it anything.
-    dimensions : The array's, by which it is chosen if several have one of the names.
+    names : Possible names of the array in an npz file; with a single array, its name does not matter.
+    dimensions : Dimensions of the array; selects one if several arrays have these names.
 
     Raises
     ------
@@ -75,7 +76,7 @@ def read_array(path: Path, allow_pickle: bool, names: tuple[str, ...], dimension
     if not path.is_file():
         raise FileFormatError(f"{path}: no such file")
     try:
-        with path.open("rb") as file:  # numpy leaves a damaged archive open
+        with path.open("rb") as file:  # numpy does not close a damaged archive
             loaded = np.load(file, allow_pickle=allow_pickle)
             if isinstance(loaded, np.ndarray):
                 return loaded
@@ -93,7 +94,7 @@ def read_array(path: Path, allow_pickle: bool, names: tuple[str, ...], dimension
             with path.open("rb") as file:
                 if path.suffix not in (".pkl", ".pickle") and not file.read(1).startswith(_BINARY):
                     raise FileFormatError(
-                        f"{path}: is none of npz, npy and pickle; save its numbers with numpy.savez"
+                        f"{path}: is no npz, npy or pickle file; save its numbers with numpy.savez"
                     ) from error
             raise _pickle_refused(path) from error
         raise FileFormatError(f"{path}: cannot be read as npz or npy: {error}; copy or save it again") from error
@@ -161,7 +162,7 @@ def _by_name(path: Path, columns: Mapping[str, NDArray[Any]]) -> ParticleColumns
 
 
 def _recognised(path: Path, columns: Mapping[str, NDArray[Any]]) -> tuple[dict[str, str], list[str]]:
-    """Our name -> the file's, and the file's other columns."""
+    """The file's name of each of our columns, and the other columns of the file."""
     ours = {alias: name for name in (*CONDITIONS, "pdg") for alias in (name, *_ALIASES.get(name, ()))}
     known: dict[str, str] = {}
     unknown = []

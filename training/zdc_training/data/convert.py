@@ -1,8 +1,8 @@
-"""The ALICE collaboration's files in the project's layout (`train-zdc convert`).
+"""Conversion of the ALICE collaboration's files to the project's layout (`train-zdc convert`).
 
-Their format: responses in an npz (``arr_0``, (N, 44, 44)), particles in an npz (``arr_0``) or a pickled pandas
-table, with the columns Energy, Vx, Vy, Vz, Px, Py, Pz, mass, charge and sometimes pdg [GeV, cm, GeV/c, MeV, e]. Few
-particles, each simulated many times. Both may be arrays of one npz, ``particles`` and ``responses``.
+Their format: responses in an npz (``arr_0``, (N, 44, 44)), particles in an npz (``arr_0``) or a pickled pandas table
+with the columns Energy, Vx, Vy, Vz, Px, Py, Pz, mass, charge and sometimes pdg [GeV, cm, GeV/c, MeV, e]. They have few
+particles, each simulated many times. One npz file can also have both arrays, ``particles`` and ``responses``.
 """
 
 from dataclasses import dataclass
@@ -25,13 +25,13 @@ _SUFFIXES = (".h5", ".hdf5")
 
 @dataclass(frozen=True)
 class Conversion:
-    """What `convert` did.
+    """Summary of a conversion.
 
     Attributes
     ----------
     rows, dropped, particles : Rows read, rows dropped by the photon sum, distinct particles written.
     faint : Rows written with a photon sum below `PHOTON_FILTER`.
-    notes : What a user should know of columns, species and showers.
+    notes : Remarks on columns, species and showers.
     """
 
     output: Path
@@ -71,15 +71,15 @@ def convert(
     ----------
     particles : npz, or pkl with `allow_pickle`.
     responses : npz, npy, or pkl with `allow_pickle`; the same file as `particles`, if an npz holds both.
-    output : HDF5; appears whole or not at all, in a folder that is made if it is not there.
+    output : HDF5 file; appears complete or not at all. Its folder is created if necessary.
     minimum_photons : Rows with a smaller photon sum are dropped; 0 keeps them all.
-    allow_pickle : Reading a pickle runs whatever code is in it: only for files whose origin is known.
-    title : What simulated the showers, for cards and figures.
+    allow_pickle : Read pickle files; they can run any code, so only for files that you trust.
+    title : Description of the simulation, for cards and figures.
 
     Raises
     ------
-    ConfigError : `output` is an input, or is not called HDF5.
-    FileFormatError : a file cannot be read, or the rows cannot be showers; names the first bad row.
+    ConfigError : `output` is an input, or its name has no suffix of HDF5.
+    FileFormatError : a file cannot be read, or rows are no valid showers; names the first such row.
     """
     check_output(output, particles, responses)
     images = read_array(responses, allow_pickle, ("responses", "arr_0"), 3)
@@ -119,7 +119,7 @@ def convert(
 
 
 def check_output(output: Path, *inputs: Path) -> None:
-    """Raise ConfigError if a file to write is one of the inputs, a folder, or not called HDF5."""
+    """Raise ConfigError if a file to write is an input or a folder, or its name has no suffix of HDF5."""
     if output.suffix not in _SUFFIXES:
         raise ConfigError(f"{output}: the file to write is HDF5; call it {output.with_suffix('.h5').name}")
     if output.is_dir():

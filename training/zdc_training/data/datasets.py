@@ -1,4 +1,4 @@
-"""Reading showers for training: splits by particle, never by row."""
+"""Reading showers for training, with a split by particle and never by row."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +18,11 @@ from zdc_training.config.sections import DataConfig
 def load_split(config: DataConfig) -> tuple[Showers, Showers]:
     """Read the training file and split it into training and validation showers.
 
-    Particles that fly to -z are mirrored (vz and pz change sign): the networks know one side.
+    Particles that fly to -z are mirrored (vz and pz change sign): the networks are trained for one side.
 
     Raises
     ------
-    FileFormatError : the file cannot be read or holds rows that cannot be showers.
+    FileFormatError : the file cannot be read or has rows that are no valid showers.
     ConfigError : there is no such file, or see `split_by_particle`.
     """
     showers = read_showers(data_path(config.train))
@@ -31,10 +31,10 @@ def load_split(config: DataConfig) -> tuple[Showers, Showers]:
 
 
 def same_particles(showers: Showers) -> NDArray[np.int64]:
-    """Particle ids, shape (N,), with one id for all rows of a particle, whichever way the file writes it.
+    """Particle ids, shape (N,), with one id for all rows of the same particle.
 
-    A particle is the same where species, momentum and vertex are, as float32, seen as flying to +z: signs of zeros and
-    the last digit of the energy do not matter. Ids of the file are kept, of several the smallest.
+    Particles are the same if species, momentum and vertex are equal in float32, after mirroring to +z; the sign of a
+    zero and the energy do not matter. If the file has several ids for a particle, the smallest is used.
     """
     number = kinematic_numbers(showers.particles)
     smallest = np.full(int(number.max()) + 1, np.iinfo(np.int64).max, dtype=np.int64)
@@ -43,13 +43,13 @@ def same_particles(showers: Showers) -> NDArray[np.int64]:
 
 
 def kinematic_numbers(particles: Particles) -> NDArray[np.int64]:
-    """Number the distinct particles, see `same_particles`, from 0 in the order of their first rows, shape (N,)."""
+    """Numbers of the distinct particles, see `same_particles`, from 0 in the order of their first rows, shape (N,)."""
     kinematics = particles.toward_a().conditions[:, [CONDITIONS.index(name) for name in KINEMATICS]]
     return particle_numbers(kinematics + np.float32(0), particles.pdg)  # -0 is 0
 
 
 def check_unseen(train: Path, test: Path) -> None:
-    """Raise ConfigError if the test file holds a particle of the training file; names its row.
+    """Raise ConfigError, with the row, if the test file has a particle of the training file.
 
     Raises
     ------
@@ -71,17 +71,17 @@ def split_by_particle(
 ) -> tuple[Showers, Showers]:
     """Split into training and validation showers so that no particle is in both.
 
-    The choice is a function of the seed and the particle ids alone, on every machine and with every version of
-    numpy: particles are ordered by a Philox word each, and the first ones are for validation. A `limit` keeps the
-    training showers that come next in that order, so that it takes no sample from the order of the file, a larger one
-    contains a smaller one, and the validation showers stay the same.
+    The split depends only on the seed and the particle ids, on every machine and with every version of numpy. Each
+    particle has a random Philox word; the particles with the smallest words are for validation. A `limit` keeps the
+    training showers that follow in this order: a random sample, a larger one contains a smaller one, and the validation
+    showers stay the same.
 
     Parameters
     ----------
     validation_share : Share of the particles, in (0, 1).
     seed : 0 <= seed < 2**53.
-    limit : Most training showers; None keeps all.
-    stream : Of random numbers; another one divides in another way.
+    limit : Largest number of training showers; None keeps all.
+    stream : Stream of random numbers; another stream gives another split.
 
     Raises
     ------

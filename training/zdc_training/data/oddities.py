@@ -1,4 +1,4 @@
-"""What is allowed in a file of showers and spoils a training all the same."""
+"""Warnings about valid files of showers that may be unsuitable for training."""
 
 from collections.abc import Iterator, Sequence
 
@@ -7,13 +7,13 @@ from numpy.typing import NDArray
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import ENERGY, species_name
 
-#: The collaboration drops responses with a smaller photon sum.
+#: Photon sum below which the ALICE collaboration drops responses.
 PHOTON_FILTER = 10
-#: Of a proton in the LHC [GeV].
+#: Energy of a proton in the LHC [GeV].
 BEAM_ENERGY = 7000.0
-_LEAST_ENERGY = 1.0  # GeV; nothing that reaches the calorimeter in an experiment has less
-_LEAST_SHOWERS = 100  # of fewer, none below the filter may be chance
-_COPY_PHOTONS = 30  # so many photons in 1936 fibres are not twice the same by chance
+_LEAST_ENERGY = 1.0  # GeV; particles in the calorimeter have more
+_LEAST_SHOWERS = 100  # with fewer, the absence of faint responses may be chance
+_COPY_PHOTONS = 30  # more photons in 1936 fibres are not equal twice by chance
 _OFF_FACE = 0.5
 
 
@@ -26,14 +26,14 @@ def data_warnings(
     species: Sequence[int] = (),
     configuration: str = "",
 ) -> list[str]:
-    """Sentences that say what a model of these N showers cannot learn, or what is likely a mistake in them.
+    """Warnings about likely mistakes in showers, or about properties that a model of them cannot learn.
 
     Parameters
     ----------
-    conditions, pdg, responses : Of good rows, see `zdc_detector.checks.find_problems`; shapes (N, 9), (N,),
+    conditions, pdg, responses : Valid rows, see `zdc_detector.checks.find_problems`; shapes (N, 9), (N,),
         (N, rows, columns).
-    species : PDG codes that a configuration tells apart; none: all.
-    configuration : Its name.
+    species : PDG codes that a configuration tells apart; if empty, any code is allowed.
+    configuration : Name of this configuration.
     """
     sums = np.asarray(responses.sum(axis=(1, 2), dtype=np.float64))
     return [
@@ -46,7 +46,7 @@ def data_warnings(
 
 
 def count_copies(responses: NDArray[np.generic], sums: NDArray[np.float64], least: float = 0) -> int:
-    """How many responses with more than `least` photons are, fibre by fibre, an earlier one."""
+    """The number of responses with more than `least` photons that equal an earlier one in every fibre."""
     lit = np.ascontiguousarray(responses[sums > least])
     return len(lit) - len({row.tobytes() for row in lit})
 

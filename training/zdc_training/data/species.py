@@ -1,4 +1,4 @@
-"""PDG codes for files that have none: from mass and charge, with a word about every guess."""
+"""PDG codes from mass and charge, for files without codes; every guess is noted."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,8 +7,8 @@ from zdc_detector.mass_shell import masses_agree
 from zdc_detector.particles import CHARGE, MASS, species_name
 from zdc_detector.pdg_table import mass_and_charge
 
-#: Species -> others of equal mass and charge, which the file cannot tell from it. Only species that live long enough
-#: to reach a calorimeter.
+#: Species, and others with the same mass and charge, which the file cannot distinguish. Only species that live long
+#: enough to reach a calorimeter.
 _INFERRED: dict[int, tuple[int, ...]] = {
     22: (12, -12, 14, -14, 16, -16),
     2112: (-2112,),
@@ -37,11 +37,11 @@ _MASS_MATCH = 0.003
 
 
 def infer_pdg(conditions: NDArray[np.float32]) -> tuple[NDArray[np.int64], list[str]]:
-    """PDG codes from mass and charge, with a note for each species that was found.
+    """PDG codes from mass and charge, and a note for each species.
 
     Raises
     ------
-    FileFormatError : a mass and charge that fit no species; names the row.
+    FileFormatError : no species has this mass and charge; names the row.
     """
     table = np.array([mass_and_charge(code) for code in _INFERRED])
     pairs, first, place = np.unique(conditions[:, [MASS, CHARGE]], axis=0, return_index=True, return_inverse=True)

@@ -1,4 +1,4 @@
-"""One file of showers divided by particle into a file to train on and a file to test on (`train-zdc split`)."""
+"""Split of a file of showers by particle into a training file and a test file (`train-zdc split`)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ _BLOCK = 2000
 
 @dataclass(frozen=True)
 class SplitFiles:
-    """What `split_file` wrote: paths and their showers."""
+    """The result of `split_file`: paths and their showers."""
 
     train: tuple[Path, Showers]
     test: tuple[Path, Showers]
@@ -39,18 +39,17 @@ class SplitFiles:
 def split_file(path: Path, train: Path, test: Path, *, share: float, seed: int, overwrite: bool = False) -> SplitFiles:
     """Write the showers of `share` of the particles to `test` and the others to `train`.
 
-    All showers of a particle go to one side, also if the file gives them several numbers, see `same_particles`. Rows
-    keep their order and their further columns; the files say in `split` what they are part of.
+    All showers of a particle are in the same file, also if they have several ids, see `same_particles`. Rows keep their
+    order and their further columns; the attribute `split` of each file describes the split.
 
     Parameters
     ----------
-    share : Share of the particles, in (0, 1).
-    seed : 0 <= seed < 2**53; the same file and seed give the same particles.
+    share : Share of the particles in the test file, in (0, 1).
+    seed : 0 <= seed < 2**53; the same file and seed give the same split.
 
     Raises
     ------
-    ConfigError : a file to write is there and `overwrite` is false, or is the one to read; the share leaves a side
-        empty.
+    ConfigError : a file to write exists and `overwrite` is false, or is the input; a file would be empty.
     FileFormatError : the file cannot be read.
     """
     for output, other in ((train, test), (test, train)):

@@ -1,8 +1,9 @@
-"""The eight symmetries of a square calorimeter face, and a test on data that they hold.
+"""The eight symmetries of a square calorimeter face.
 
 Symmetry k of 0 .. 7: transpose (swap x and y) if k & 4, then mirror x if k & 1, then mirror y if k & 2. Momenta,
-vertices and the image turn together. A mirror of a face with an even number of fibres turns even fibres into odd
-ones, so channel sums are computed from the turned image.
+vertices and the image are transformed together. A mirror of a face with an even number of fibres exchanges even and odd
+fibres, so channel sums are computed from the transformed image. `zdc_training.fast.coarse_frame` maps entry
+positions to one eighth of a cell by the same symmetries; a test compares the two.
 """
 
 import numpy as np
@@ -24,7 +25,7 @@ NAMES = (
 
 
 def turn_conditions(conditions: NDArray[np.float32], symmetry: int) -> NDArray[np.float32]:
-    """Turn momenta and vertices, shape (N, 9), by one symmetry."""
+    """Apply one symmetry to momenta and vertices, shape (N, 9)."""
     turned = conditions.copy()
     if symmetry & TRANSPOSE:
         turned[:, [PX, PY, VX, VY]] = turned[:, [PY, PX, VY, VX]]
@@ -36,7 +37,7 @@ def turn_conditions(conditions: NDArray[np.float32], symmetry: int) -> NDArray[n
 
 
 def turn_responses(responses: NDArray[np.generic], symmetry: int) -> NDArray[np.generic]:
-    """Turn images, shape (N, rows, columns), by one symmetry.
+    """Apply one symmetry to images, shape (N, rows, columns).
 
     Raises
     ------
@@ -58,7 +59,7 @@ def turn_responses(responses: NDArray[np.generic], symmetry: int) -> NDArray[np.
 def apply_symmetry(
     conditions: NDArray[np.float32], responses: NDArray[np.generic], symmetry: int | NDArray[np.integer]
 ) -> tuple[NDArray[np.float32], NDArray[np.generic]]:
-    """Turn conditions and images together.
+    """Apply symmetries to conditions and images.
 
     Parameters
     ----------

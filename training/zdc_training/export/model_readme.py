@@ -1,16 +1,25 @@
-"""The README beside an exported model: its card in words, for people."""
+"""The README of an exported model: its card as text."""
 
 from zdc_common.words import counted
 from zdc_detector.card import ModelCard
+from zdc_detector.finish import Finish
 from zdc_metrics import Report
 
 from zdc_training.evaluation.curves import CURVES_FILE
 from zdc_training.evaluation.evaluate import DISTRIBUTIONS_FILE, RESPONSES_FILE
 
 _CAPTIONS = {
-    RESPONSES_FILE: "Rows: test particles; columns: simulated and generated responses, logarithmic colours",
-    DISTRIBUTIONS_FILE: "Photon sum and channels, simulated and generated, and their ratio",
-    CURVES_FILE: "Training: the loss terms and the validation figures by epoch",
+    RESPONSES_FILE: "Rows: test particles; columns: simulated and generated responses; logarithmic colour scale",
+    DISTRIBUTIONS_FILE: "Distributions of the photon sum and the channels, simulated and generated, and their ratio",
+    CURVES_FILE: "Training: loss terms and validation figures by epoch",
+}
+
+
+#: How the output of the graph becomes photon counts, by finish.
+_COUNTS = {
+    Finish.NONE: "output of the networks unchanged",
+    Finish.ROUND: "output of the networks rounded to photon counts",
+    Finish.POISSON: "photon counts drawn from a Poisson distribution around the model's rates",
 }
 
 
@@ -29,7 +38,10 @@ def _floor(report: Report) -> str:
     if report.simulated_repeats < 2:
         return ""
     same = f"{report.simulation} against {report.simulation}"
-    return f" The floor is {same} at the same sample size (MAE, CRPS and empty share do not depend on it)."
+    return (
+        f" The floor is the same figure for {same} at the same sample size "
+        "(MAE, CRPS and empty share do not depend on it)."
+    )
 
 
 def model_readme(card: ModelCard, report: Report, graph_bytes: int, pictures: list[str]) -> str:
@@ -45,18 +57,18 @@ def model_readme(card: ModelCard, report: Report, graph_bytes: int, pictures: li
     )
     return f"""# {card.name}, version {card.version}
 
-{card.description}. Calorimeter {card.calorimeter.name}, responses of {rows} x {columns} fibres, finish `{card.finish}`.
+{card.description}. Calorimeter {card.calorimeter.name}, responses of {rows} x {columns} fibres, {_COUNTS[card.finish]}.
 Trained on {card.data.description}, commit `{card.git_commit}`{_took(card)}.
 Licence: {card.licence or "not stated"}.
-{graph_bytes / 1e6:.2f} MB, {card.flops_per_response / 1e6:.1f} MFLOP a response (1 multiply-add = 2).
+{graph_bytes / 1e6:.2f} MB, {card.flops_per_response / 1e6:.1f} MFLOP per response (1 multiply-add = 2).
 
 ## What it can do
 
-| pdg | species | trained energies [GeV] |
+| PDG code | species | trained energies [GeV] |
 | --- | --- | --- |
 {species}
 
-Vertices [cm]: {vertex}. Particles that fly to -z are simulated as their mirror image.
+Vertices [cm]: {vertex}. For particles that fly to -z, the mirror image is simulated.
 
 ## What it cannot do
 
@@ -64,8 +76,8 @@ Vertices [cm]: {vertex}. Particles that fly to -z are simulated as their mirror 
 
 ## Figures of merit
 
-On {report.test_file or "the test file"}, which was not trained on, finished counts.{_floor(report)}
-These are not the paper's data: the figures cannot be compared with the paper's.
+Photon counts of the model for {report.test_file or "the test file"}, which was not used in training.{_floor(report)}
+The data are not those of the paper, so these figures cannot be compared with the paper's.
 
 {report.to_markdown()}
 ## Pictures

@@ -1,8 +1,8 @@
 """A model for the ZDC fast simulation of ALICE O2 (``Detectors/ZDC/fastsimulation`` there).
 
-Two graphs and a text of scales. O2 hands a graph its inputs in their order, as raw floats: noise, and nine conditions
-of which it has subtracted the means and which it has divided by the scales. What may surprise stands in `alice_o2.md`,
-which goes with the files.
+It consists of two graphs and a text file of scales. O2 gives a graph its inputs in their order as raw floats: noise,
+and nine conditions, from which it has subtracted the means and which it has divided by the scales. `alice_o2.md`, the
+README of the files, explains the conventions.
 """
 
 import os
@@ -30,11 +30,11 @@ from zdc_training.runs.provenance import located
 from zdc_training.runs.ranges import trained_ranges
 from zdc_training.runs.run import Run
 
-#: Numbers of noise that O2 draws, and no others.
+#: Dimension of the noise in O2; it cannot be changed there.
 O2_NOISE = 10
-#: The calorimeter whose responses O2 takes apart.
+#: Shape of the responses in O2.
 O2_SHAPE = (44, 44)
-#: What onnxruntime 1.14 reads, the first that knows the operators.
+#: IR version that onnxruntime 1.14 reads, the first version with these operators.
 IR_VERSION = 8
 
 #: Names of the files.
@@ -42,11 +42,11 @@ GRAPH, CLASSIFIER, SCALES, README = "{name}.onnx", "{name}_classifier.onnx", "{n
 
 
 def export_o2(run: Run, output: Path, overwrite: bool = False) -> Path:
-    """Write graphs, scales and a README into a folder that appears whole or not at all.
+    """Write graphs, scales and a README into a folder that appears complete or not at all.
 
     Raises
     ------
-    ConfigError : the run was not trained, O2 cannot run such a model, or see `check_output`.
+    ConfigError : the run is not trained, O2 cannot run such a model, or see `check_output`.
     ModelError : ONNX and torch disagree by more than 1e-4 of the largest pixel.
     """
     config = run.config()
@@ -67,7 +67,7 @@ def export_o2(run: Run, output: Path, overwrite: bool = False) -> Path:
 
 
 def check_output(output: Path, name: str, overwrite: bool) -> None:
-    """Raise ConfigError unless the folder is new or empty, or, with `overwrite`, holds nothing but an older export."""
+    """Raise ConfigError unless the folder is new or empty, or, with `overwrite`, contains only an older export."""
     if output.exists() and not output.is_dir():
         raise ConfigError(f"{output} is a file: choose another --output")
     found = {path.name for path in output.iterdir()} if output.exists() else set()
@@ -84,11 +84,12 @@ def check_output(output: Path, name: str, overwrite: bool) -> None:
 
 
 def check_o2(config: Experiment, graph: ExportedGraph, shape: tuple[int, int]) -> None:
-    """Raise ConfigError where O2 cannot run such a model; says why, and what would do."""
+    """Raise ConfigError, with reason and remedy, if O2 cannot run such a model."""
     name = config.output.name
     if graph.takes_pdg:
         raise ConfigError(
-            f"{name} takes PDG codes; O2 passes noise and nine conditions alone: train a model without, `paper` say"
+            f"{name} takes PDG codes; O2 passes only noise and nine conditions: train a model without PDG codes, e.g. "
+            f"`paper`"
         )
     if graph.noise != O2_NOISE:
         raise ConfigError(
@@ -119,7 +120,7 @@ def fitted_scales(conditions: NDArray[np.float32]) -> tuple[NDArray[np.float32],
 
 
 def scales_text(means: NDArray[np.float32], scales: NDArray[np.float32]) -> str:
-    """The text that O2 parses: a marker, a number a line, an empty line, a marker, a number a line."""
+    """The text that O2 parses: a marker, one number per line, an empty line, a marker, one number per line."""
     blocks = [
         "\n".join([marker, *(f"{value:.9g}" for value in values)])
         for marker, values in (("#means", means), ("#scales", scales))
@@ -128,7 +129,7 @@ def scales_text(means: NDArray[np.float32], scales: NDArray[np.float32]) -> str:
 
 
 def o2_readme(config: Experiment, training: Showers) -> str:
-    """`alice_o2.md` with what is this model's own."""
+    """The text of `alice_o2.md` with name, description, ranges and limitations of the model."""
     ranges = trained_ranges(training, "face")
     species = ", ".join(f"{each.name} {each.energy[0]:g} to {each.energy[1]:g} GeV" for each in ranges.species)
     vertex = ", ".join(
@@ -150,7 +151,7 @@ def o2_readme(config: Experiment, training: Showers) -> str:
 
 
 def o2_inputs(conditions: O2Conditions, particles: Particles) -> NDArray[np.float32]:
-    """What O2 would pass for particles, every other one mirrored to -z, shape (N, 9)."""
+    """The inputs that O2 would pass for particles, shape (N, 9); every second particle is mirrored to -z."""
     raw = o2_units(particles.conditions)
     raw[::2, [VZ, PZ]] *= -1
     scaled: NDArray[np.float32] = (raw - conditions.means.numpy()) / conditions.scales.numpy()
@@ -158,7 +159,7 @@ def o2_inputs(conditions: O2Conditions, particles: Particles) -> NDArray[np.floa
 
 
 def _write_graph(graph: O2Graph, path: Path, particles: Particles) -> None:
-    """Write the graph of responses and compare it with torch: rounding may turn the least difference into a photon."""
+    """Write the graph of responses and compare it with torch; a tiny difference can round to another count."""
     inputs = {"noise": normals(1, 0, len(particles), O2_NOISE), "conditions": o2_inputs(graph.conditions, particles)}
     (found,) = _written(graph, path, inputs, "response")
     with torch.no_grad():
@@ -168,7 +169,7 @@ def _write_graph(graph: O2Graph, path: Path, particles: Particles) -> None:
 
 
 def _write_classifier(classifier: O2Classifier, path: Path, particles: Particles) -> None:
-    """Write the graph that says whether there is light and compare it with torch."""
+    """Write the graph that decides whether there is light, and compare it with torch."""
     conditions = o2_inputs(classifier.conditions, particles)
     (found,) = _written(classifier, path, {"conditions": conditions}, "light")
     with torch.no_grad():
@@ -178,7 +179,7 @@ def _write_classifier(classifier: O2Classifier, path: Path, particles: Particles
 def _written(
     module: nn.Module, path: Path, inputs: dict[str, NDArray[np.float32]], output: str
 ) -> list[NDArray[np.float32]]:
-    """What the written graph makes of its inputs."""
+    """Write a graph, and return its outputs for inputs."""
     examples = {name: torch.from_numpy(array[:2]) for name, array in inputs.items()}
     write_onnx(module.eval(), path, examples, output, IR_VERSION)
     found: list[NDArray[np.float32]] = ort.InferenceSession(path, providers=["CPUExecutionProvider"]).run(None, inputs)

@@ -1,4 +1,4 @@
-"""The graphs that O2 runs: a network, and who gets light at all, behind O2's scaling, units and order of fibres."""
+"""The graphs for O2: a network and a classifier, with O2's scaling, units and order of fibres."""
 
 import numpy as np
 import torch
@@ -12,15 +12,15 @@ from zdc_training.nn.graph import ExportedGraph
 
 #: ROOT's `TParticlePDG::Charge` counts thirds of the elementary charge.
 CHARGE_UNITS = 3.0
-#: O2 casts float expm1 of the output to int, which cuts 2.9999998 to 2. This share, a few units in the last place,
-#: keeps log(1 + n) above itself through anyone's rounding, and expm1 of it below n + 1/2 for any n of 16 bits.
+#: O2 casts expm1 of the output from float to int, which truncates 2.9999998 to 2. With this relative increase, a few
+#: units in the last place, the result stays above n for any rounding, and below n + 1/2 for every n of 16 bits.
 _ABOVE = 2.0**-21
-#: A photon of 100 GeV on the axis, in the place of what gets no light: no network sees an infinite impact point.
+#: A photon of 100 GeV on the axis, which replaces particles without light: the network sees no infinite impact point.
 _STAND_IN = (100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 100.0, 0.0, 0.0)
 
 
 class O2Conditions(nn.Module):
-    """What O2 passes, as the networks know it: O2's scaling undone, the charge in e, all particles toward +z."""
+    """Conditions from O2 in the units of the networks: unscaled, charge in e, all particles toward +z."""
 
     means: Tensor
     scales: Tensor
@@ -29,13 +29,13 @@ class O2Conditions(nn.Module):
     def __init__(
         self, geometry: FaceGeometry, means: NDArray[np.float32], scales: NDArray[np.float32], charged: bool
     ) -> None:
-        """Remember how O2 scales.
+        """Store the scales of O2.
 
         Parameters
         ----------
         geometry : The face.
-        means, scales : What O2 subtracts and divides by, in its units, shape (9,).
-        charged : Charged particles were trained on; otherwise they get no light.
+        means, scales : Numbers that O2 subtracts and divides by, in its units, shape (9,).
+        charged : Whether charged particles were trained on; otherwise they give no light.
         """
         super().__init__()
         self.geometry = geometry
@@ -47,7 +47,7 @@ class O2Conditions(nn.Module):
         self.register_buffer("units", units)
 
     def forward(self, conditions: Tensor) -> tuple[Tensor, Tensor]:
-        """Conditions in our units, shape (N, 9), and whether the particle may give light, bool, shape (N,)."""
+        """Conditions in our units, shape (N, 9), and whether the particle can give light, bool, shape (N,)."""
         particles = (conditions * self.scales + self.means) * self.units
         mirror = torch.ones_like(particles)
         mirror[:, VZ] = mirror[:, PZ] = torch.where(particles[:, PZ] < 0, -1.0, 1.0)
@@ -59,7 +59,7 @@ class O2Conditions(nn.Module):
 
 
 class O2Graph(nn.Module):
-    """A network with the inputs and the output that O2 knows: rounded counts, since O2 cuts what is after the point."""
+    """A network with O2's inputs and output; counts are rounded here, because O2 truncates them."""
 
     stand_in: Tensor
 
@@ -83,7 +83,7 @@ class O2Graph(nn.Module):
 
 
 class O2Classifier(nn.Module):
-    """O2 asks a graph of nine scaled conditions first whether a particle gives any light."""
+    """The graph that O2 calls first: from nine scaled conditions, whether a particle can give light."""
 
     def __init__(self, conditions: O2Conditions) -> None:
         super().__init__()
@@ -96,6 +96,6 @@ class O2Classifier(nn.Module):
 
 
 def log_counts(counts: Tensor) -> Tensor:
-    """A little over log(1 + counts), so that O2's cast of expm1 to int gives each of 0 to 65535 back."""
+    """Slightly more than log(1 + counts), so that O2's cast of expm1 to int returns each count from 0 to 65535."""
     logs: Tensor = torch.log1p(counts)
-    return logs + logs * _ABOVE  # in one factor, torch's exporter takes it for 1 and drops it
+    return logs + logs * _ABOVE  # written as one factor, torch's exporter would round it to 1 and drop it

@@ -1,4 +1,4 @@
-"""From a trained run to `models/<name>/<version>/`: graph, card, golden file, README and pictures."""
+"""Export of a trained run to `models/<name>/<version>/`: graph, card, golden file, README and pictures."""
 
 import json
 import shutil
@@ -22,28 +22,29 @@ from zdc_training.runs.provenance import Provenance, located, read_provenance
 from zdc_training.runs.run import Run
 from zdc_training.runs.warm_start import save_weights
 
-#: What no graph of this kind can do, whatever it was trained on.
+#: Limitations of every exported graph.
 _LIMITATIONS = (
-    "A particle whose straight line misses the face gives an empty response. For photons that is exact; for particles "
-    "that may decay on the way (K0S, Lambda) it neglects decay products that would reach the face.",
+    "A particle whose straight line misses the face gives an empty response. For photons this is exact; for particles "
+    "that can decay before the face (K0S, Lambda) it neglects decay products that would reach it.",
 )
 _WITHOUT_PDG = (
-    "Species are told apart by mass and charge alone: neutron and antineutron, and K0S and K0L, give equal responses.",
+    "The model distinguishes species only by mass and charge: neutron and antineutron have the same response, and so "
+    "have K0S and K0L.",
 )
 
 
 def export(run: Run, models: Path, overwrite: bool = False, version: int | None = None) -> Path:
-    """Write the run's best model as a folder that the service loads; the folder appears whole or not at all.
+    """Write the best model of a run as a folder for the service; the folder appears complete or not at all.
 
     Parameters
     ----------
-    models : Gets <name>/<version>/.
-    overwrite : Replace a version that is there.
-    version : Default: the configuration's, or else the next one.
+    models : Parent of the folder <name>/<version>/.
+    overwrite : Replace an existing version.
+    version : Version to write; default: that of the configuration, or else the next free number.
 
     Raises
     ------
-    ConfigError : the run was not trained or not evaluated, its training file has changed or its record is missing, or
+    ConfigError : the run is not trained or not evaluated, its training file has changed or its record is missing, or
         the version exists and `overwrite` is false.
     ModelError : ONNX and torch disagree by more than 1e-4 of the largest pixel.
     """
@@ -77,11 +78,11 @@ def export(run: Run, models: Path, overwrite: bool = False, version: int | None 
 
 
 def choose_version(folder: Path, wanted: int | None, overwrite: bool) -> int:
-    """The version to write beside those in `folder`: the wanted one, or else the next.
+    """The version to write into `folder`: the wanted one, or else the next free number.
 
     Raises
     ------
-    ConfigError : the wanted version is there and `overwrite` is false, or `overwrite` is true and none is wanted.
+    ConfigError : the wanted version exists and `overwrite` is false, or `overwrite` is true without a wanted version.
     """
     present = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal()) if folder.is_dir() else []
     if wanted is None and overwrite:
@@ -135,13 +136,13 @@ def build_card(
     report: Report,
     graph_sha256: str,
 ) -> ModelCard:
-    """Everything the card says, as it was when the run was trained and evaluated; names of files without their folders.
+    """The model card, with the state of training and evaluation; file names without their folders.
 
     Parameters
     ----------
-    version : Of the model.
-    record, training : What the run was trained on, and what it took.
-    report : What `evaluate` found.
+    version : Version of the model.
+    record, training : Data and cost of the training.
+    report : Result of `train-zdc evaluate`.
     """
     files = {record.train.name: record.train_sha256}
     if report.test_file:
@@ -173,15 +174,16 @@ def build_card(
 
 
 def _description(config: Experiment, record: Provenance) -> str:
-    """What the showers are: the user's words, or the file's; nobody else knows."""
+    """The description of the showers: of the configuration, or else the title of the training file."""
     unknown = f"showers of {record.train.name}, which does not say how they were simulated"
     return config.data.description or record.title or unknown
 
 
 def _limitations(config: Experiment, graph: ExportedGraph, record: Provenance) -> tuple[str, ...]:
     filtered = (
-        f"The training file holds no response with fewer than {record.minimum_photons} photons: a filter dropped them, "
-        "and the model gives too few faint and empty ones.",
+        f"A filter dropped all responses with fewer than {record.minimum_photons} photons from the training file, so "
+        f"the "
+        "model gives too few faint and empty responses.",
     )
     return (
         *_LIMITATIONS,
@@ -193,7 +195,7 @@ def _limitations(config: Experiment, graph: ExportedGraph, record: Provenance) -
 
 
 def _without_folders(config: Experiment, report: Report) -> dict[str, object]:
-    """The configuration for a public card, with the test file that the figures were taken on."""
+    """The configuration for a public card, without folders, and with the test file of the figures."""
     tree: dict[str, object] = json.loads(config.model_dump_json())
     names = {"train": config.data.train.name, "test": report.test_file or None}
     return tree | {"data": {**json.loads(config.data.model_dump_json()), **names}}

@@ -17,7 +17,7 @@ _PARTICLES = 8
 
 
 def draw_fig3(models: Sequence[Finished]) -> Figure:
-    """A simulation of test particles, and a response of each model; the runs share one test file."""
+    """One simulation of some test particles, and one response of each model; all runs have the same test file."""
     run = models[0].run
     path = held_out_path(located(run, run.config().data))
     test, _ = even_repeats(read_showers(path), _SEED)

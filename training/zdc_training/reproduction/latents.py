@@ -27,12 +27,12 @@ _PERPLEXITY = 30.0  # scikit-learn's own, for samples that are large enough
 
 @dataclass(frozen=True)
 class Latents:
-    """Of validation showers, each array of shape (N, latent).
+    """Latents of the validation showers; arrays of shape (N, latent).
 
     Attributes
     ----------
-    encoded : What the encoder makes of their responses; of a posterior its mean.
-    generated : What is decoded for their particles, from noise: the noise generator's, or samples of the prior.
+    encoded : Output of the encoder for their responses; for a VAE, the mean of the posterior.
+    generated : Latents for their particles from noise: of the noise generator, or samples of the prior.
     """
 
     label: str
@@ -54,7 +54,9 @@ def latents_of(finished: Finished) -> Latents:
     particles = torch.from_numpy(showers.particles.conditions)
     noise = torch.from_numpy(normals(_SEED, 0, len(showers), model.noise))
     if not isinstance(model, ImageAutoencoder):
-        raise ConfigError(f"{finished.entry.config} has no encoder, so no latents to look at; choose an autoencoder")
+        raise ConfigError(
+            f"{finished.entry.config} has no encoder, so there are no latents to draw; choose an autoencoder"
+        )
     seen, _ = model.to_frame(torch.from_numpy(showers.responses.astype(np.float32)).log1p(), particles)
     conditions = model.scaler(particles)
     encoded, generated = model.encode(seen, conditions)[:, : model.latent], model.draw_latents(noise, conditions)
@@ -115,7 +117,7 @@ def draw_fig8(model: Latents) -> Figure:
 
 
 def _embedded(axes: Axes, title: str) -> None:
-    """Without numbers: distances in the picture have no unit."""
+    """Set title and labels without numbers: distances in the picture have no unit."""
     axes.set_title(title)
     axes.set_xlabel("t-SNE, first coordinate")
     axes.set_ylabel("t-SNE, second coordinate")

@@ -1,4 +1,4 @@
-"""The runs that a reproduction needs: each is trained and evaluated unless it was before."""
+"""The runs of a reproduction; each is trained and evaluated unless it is finished."""
 
 import sys
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ from zdc_training.runs.run import Run
 
 @dataclass(frozen=True)
 class TableModel:
-    """A model of a table.
+    """A model of the paper's table.
 
     Attributes
     ----------
-    label : Its name in the paper.
-    config : The shipped configuration.
+    label : Name in the paper.
+    config : Name of the shipped configuration.
     """
 
     label: str
@@ -46,14 +46,14 @@ E2ESAE, CVAE = TABLE1[2], TABLE1[0]
 
 @dataclass(frozen=True)
 class Reproduction:
-    """How the runs of a reproduction are made.
+    """Options for the runs of a reproduction.
 
     Attributes
     ----------
-    folder : Gets a run folder for each model and seed.
-    seeds : Trainings of each model, with seeds from 1.
-    overrides, unset : See `zdc_training.config.config.load_config`, for all models.
-    device : Of torch.
+    folder : Parent of a run folder for each model and seed.
+    seeds : Number of trainings of each model; seeds begin with 1.
+    overrides, unset : For all models, see `zdc_training.config.config.load_config`.
+    device : Name of the torch device.
     """
 
     folder: Path
@@ -63,11 +63,11 @@ class Reproduction:
     device: str = "cpu"
 
     def run(self, entry: TableModel, seed: int) -> Run:
-        """Where a model is trained."""
+        """The run of a model and a seed."""
         return Run(self.folder / f"{entry.config}-seed{seed}")
 
     def config(self, entry: TableModel, seed: int) -> Experiment:
-        """What it is trained with."""
+        """The configuration of this run."""
         return load_config(entry.config, [*self.overrides, f"seed={seed}"], self.unset)
 
 
@@ -77,8 +77,8 @@ class Finished:
 
     Attributes
     ----------
-    seconds : Of an epoch, the median.
-    epochs : How many.
+    seconds : Median time of an epoch [s].
+    epochs : Number of epochs.
     """
 
     entry: TableModel
@@ -90,14 +90,13 @@ class Finished:
 
 
 def prepare(reproduction: Reproduction, entries: Sequence[TableModel], seeds: Sequence[int]) -> list[Finished]:
-    """Train and evaluate what is missing, one run after the other; says on stderr where it is.
+    """Train and evaluate the missing runs one after the other, with progress on stderr.
 
-    A run that was interrupted goes on from its last finished epoch. All configurations are checked before the first
-    is trained.
+    An interrupted run continues from its last finished epoch. All configurations are checked before the first training.
 
     Raises
     ------
-    ConfigError : a key is wrong for one of the models, or a run there was made with another configuration.
+    ConfigError : a key is wrong for one of the models, or a run in the folder has another configuration.
     FileFormatError, TrainingError : see `zdc_training.loop.fit.fit`.
     """
     jobs = [(entry, seed) for seed in seeds for entry in entries]
@@ -126,6 +125,6 @@ def _prepared(reproduction: Reproduction, entry: TableModel, seed: int) -> Finis
     try:
         report = Report.model_validate_json(run.metrics.read_bytes())
     except ValidationError as error:
-        raise ConfigError(f"{run.metrics} is no report of this version; remove it, and it is made again") from error
+        raise ConfigError(f"{run.metrics} is no report of this version; remove it to evaluate again") from error
     seconds = sorted(record["seconds"] for record in run.records())
     return Finished(entry, seed, run, report, seconds[len(seconds) // 2], len(seconds))

@@ -1,4 +1,4 @@
-"""Table 1 of the paper on calorimeter data: conditional models side by side, several trainings of each."""
+"""Table 1 of the paper on calorimeter data: comparison of conditional models, with several trainings of each."""
 
 import json
 import statistics
@@ -15,10 +15,9 @@ from zdc_metrics.statistics.tables import header, number, row
 
 from zdc_training.reproduction.runs import Finished
 
-#: The table's columns: the two of the paper, and those without which they say little.
+#: Columns of the table: the two figures of the paper, and those that are needed to interpret them.
 FIGURES = ("mae", "wasserstein", "crps", "dispersion", "empty_share", "auc")
-#: What the paper found for its data: models from best to worst. Of figures on other data the order is all that can be
-#: compared.
+#: Order of the models in the paper, from best to worst. With other data, only this order can be compared.
 PAPER_ORDER: Mapping[str, tuple[str, ...]] = {
     "mae": ("cond e2eSAE", "cond VAE", "cond WAE (MMD)", "cond DCGAN"),
     "wasserstein": ("cond DCGAN", "cond e2eSAE", "cond VAE", "cond WAE (MMD)"),
@@ -26,11 +25,11 @@ PAPER_ORDER: Mapping[str, tuple[str, ...]] = {
 
 
 class Table1:
-    """Figures of merit by model, over its trainings.
+    """Figures of merit of each model, averaged over its trainings.
 
     Attributes
     ----------
-    labels : Models in the table's order.
+    labels : Models in the order of the table.
     """
 
     def __init__(self, finished: Sequence[Finished]):
@@ -39,16 +38,16 @@ class Table1:
         self.labels = tuple(dict.fromkeys(each.entry.label for each in finished))
 
     def values(self, label: str, name: str) -> list[float]:
-        """A figure of each training of a model."""
+        """The values of a figure for all trainings of a model."""
         found = (each.report.overall.figures[name].value for each in self.finished if each.entry.label == label)
         return [value for value in found if value is not None]
 
     def floor(self, name: str) -> Figure:
-        """What holds the floor: it is the same for every run."""
+        """A figure with its floor, which is the same for all runs."""
         return self.finished[0].report.overall.figures[name]
 
     def order(self, name: str) -> tuple[str, ...]:
-        """Models by the mean of a figure, best first, without those of which a small test file cannot say it."""
+        """Models ordered by the mean of a figure, best first; without models for which it could not be computed."""
         best = {"dispersion": 1.0, "auc": 0.5, "empty_share": self.floor("empty_share").floor or 0.0}
         target = best.get(name)
 
@@ -60,10 +59,10 @@ class Table1:
 
     def head(self) -> list[str]:
         """Headings of the columns."""
-        return ["model", *(HEADINGS[name][0] for name in FIGURES), "seconds an epoch", "epochs"]
+        return ["model", *(HEADINGS[name][0] for name in FIGURES), "seconds per epoch", "epochs"]
 
     def rows(self) -> list[list[str]]:
-        """A line a model, mean ± standard deviation over its trainings; the floor last."""
+        """One line per model, mean ± standard deviation over its trainings; the last line is the floor."""
         lines = []
         for label in self.labels:
             some = [each for each in self.finished if each.entry.label == label]
@@ -87,29 +86,29 @@ class Table1:
         return f"{number(mean)}{spread}{ratio}"
 
     def verdicts(self) -> list[str]:
-        """Our order of the models beside the paper's, a line a figure."""
+        """Our order of the models and the paper's, one line per figure."""
         lines = []
         for name, paper in PAPER_ORDER.items():
             ours = tuple(label for label in self.order(name) if label in paper)
             theirs = tuple(label for label in paper if label in ours)
             same = "as in the paper" if ours == theirs else f"the paper has {' < '.join(theirs)}"
             lines.append(f"{HEADINGS[name][0]}: {' < '.join(ours)}; {same}.")
-        lines.append(f"{HEADINGS['crps'][0]}: {' < '.join(self.order('crps'))}; the paper has none.")
+        lines.append(f"{HEADINGS['crps'][0]}: {' < '.join(self.order('crps'))}; not in the paper.")
         return lines
 
     def lead(self) -> str:
-        """What the table is of."""
+        """The caption of the table."""
         one = self.finished[0].report
         seeds = len({each.seed for each in self.finished})
         return (
             f"{one.overall.particles} particles of the test set, {one.simulated_repeats} simulated and "
-            f"{one.generated_repeats} generated responses of each; counts finished: {one.finish}; mean ± standard "
-            f"deviation over {counted(seeds, 'training')}. Test file: {one.test_file} ({one.simulation}); "
-            "not the paper's data: the figures cannot be compared with the paper's."
+            f"{one.generated_repeats} generated responses of each; finish: {one.finish}; mean ± standard "
+            f"deviation over {counted(seeds, 'training')}. Test file: {one.test_file} ({one.simulation}). "
+            "The data are not those of the paper, so the figures cannot be compared with the paper's."
         )
 
     def write(self, folder: Path) -> None:
-        """``table1.json`` and ``table1.md``."""
+        """Write ``table1.json`` and ``table1.md``."""
         tree = {
             "figures": {
                 label: {name: self.values(label, name) for name in FIGURES} for label in self.labels
@@ -126,7 +125,7 @@ class Table1:
         write_whole(folder / "table1.md", "\n\n".join([self.lead(), "\n".join(lines), *self.verdicts()]) + "\n")
 
     def draw(self) -> Drawing:
-        """A panel a figure: each training a point, the floor a line."""
+        """One panel per figure of merit: a point for each training, a line for the floor."""
         with plot_style():
             figure = Drawing(figsize=(10, 4.6), layout="constrained")
             colors = mpl.colormaps["tab10"].colors  # type: ignore[attr-defined]  # of a listed map

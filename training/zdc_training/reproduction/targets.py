@@ -1,4 +1,4 @@
-"""What `train-zdc reproduce` makes: runs, then table and figures, then one page with all that is there."""
+"""The targets of `train-zdc reproduce`: runs, then table and figures, then a page with all of them."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -27,20 +27,20 @@ Target = Literal["table1", "fig1", "fig3", "fig8"]
 TARGETS: tuple[Target, ...] = get_args(Target)
 REPORT = "report.html"
 
-#: Models that a figure needs one training of.
+#: Models of each figure, with one training each.
 _ENTRIES = {"fig1": (E2ESAE, CVAE), "fig3": TABLE1, "fig8": (E2ESAE,)}
 
 
 def reproduce(target: Target, reproduction: Reproduction) -> Path:
-    """Train what is missing, write the target's files and a page; returns the page.
+    """Train the missing models, write the files of a target and a page; returns the path of the page.
 
-    `table1` writes ``table1.json``, ``table1.md``, ``table1.png`` and, since its runs are there then, all figures; a
-    figure ``<name>.png``. The page, ``report.html``, needs no other file.
+    `table1` writes ``table1.json``, ``table1.md``, ``table1.png`` and all figures; a figure writes ``<name>.png``. The
+    page is a single HTML file.
 
     Parameters
     ----------
-    target : Of the paper.
-    reproduction : How runs are made.
+    target : Table or figure of the paper.
+    reproduction : Options for the runs.
     """
     entries, seeds = (
         (TABLE1, range(1, reproduction.seeds + 1)) if target == "table1" else (_ENTRIES[target], range(1, 2))
@@ -68,7 +68,7 @@ def _sections(name: Target, finished: list[Finished], folder: Path) -> Iterator[
         blocks: list[Block] = [TextBlock(table.lead()), TableBlock(table.head(), table.rows())]
         blocks += [
             *map(TextBlock, table.verdicts()),
-            PictureBlock(drawing, "Each training a point, by figure and model."),
+            PictureBlock(drawing, "One point per training, by figure of merit and model."),
         ]
         yield ReportSection("Table 1: conditional models", blocks)
         for each in finished:
@@ -84,11 +84,13 @@ def _sections(name: Target, finished: list[Finished], folder: Path) -> Iterator[
 def _drawn(name: Target, first: Mapping[TableModel, Finished]) -> tuple[Figure, str, str]:
     """A figure, its title and its caption, from one training of each model."""
     if name == "fig1":
-        caption = "t-SNE of the latents of simulated validation showers: left by species, right by energy."
+        caption = (
+            "t-SNE of the latents of simulated validation showers, coloured by species (left) and by energy (right)."
+        )
         models = [latents_of(first[entry]) for entry in _ENTRIES["fig1"]]
         return draw_fig1(models), "Figure 1: latents of the encoders", caption
     if name == "fig3":
         caption = "One simulation of each test particle, and one response of each model."
         return draw_fig3([first[entry] for entry in TABLE1]), "Figure 3: responses by model", caption
-    caption = "t-SNE of encoded showers and of what the noise generator makes for the same particles, together."
+    caption = "t-SNE of the latents of encoded showers and of the noise generator for the same particles."
     return draw_fig8(latents_of(first[E2ESAE])), "Figure 8: encoded and generated latents", caption

@@ -1,4 +1,4 @@
-"""Files of weights and states: whole or absent, and checked when they are read."""
+"""Checkpoint files: complete or absent, and checked when they are read."""
 
 import io
 import shutil
@@ -14,22 +14,22 @@ from zdc_common.whole_file import whole_file
 
 
 def former(path: Path) -> Path:
-    """Where `save_state` keeps the file that it replaces."""
+    """The path where `save_state` keeps the file that it replaces."""
     return path.with_stem(f"{path.stem}-former")
 
 
 def save_state(path: Path, state: Mapping[str, Any], *, keep_former: bool = False) -> None:
-    """Write a state, whole or not at all.
+    """Write a state; the file appears complete or not at all.
 
     Parameters
     ----------
-    keep_former : Keep the file that was there, see `former`.
+    keep_former : Keep the replaced file, see `former`.
 
     Raises
     ------
-    OSError : the disk is full, or something else that the system says.
+    OSError : the disk is full, or another error of the system.
     """
-    # Written by Python: torch's own writer makes a RuntimeError of a full disk.
+    # Written by Python: torch's own writer raises a RuntimeError if the disk is full.
     content = io.BytesIO()
     torch.save(dict(state), content)
     with whole_file(path) as part:
@@ -42,11 +42,11 @@ def save_state(path: Path, state: Mapping[str, Any], *, keep_former: bool = Fals
 def load_state(path: Path) -> dict[str, Any]:
     """Read a state to the CPU.
 
-    A file of torch is a zip archive with a checksum of each member, which torch itself does not look at.
+    A file of torch is a zip archive with a checksum of each member, which torch itself does not check.
 
     Raises
     ------
-    ConfigError : the file is damaged; says where the one before it is, if it is there.
+    ConfigError : the file is damaged; names the former file, if it exists.
     """
     try:
         content = path.read_bytes()
@@ -65,5 +65,5 @@ def load_state(path: Path) -> dict[str, Any]:
 
 def _remedy(path: Path) -> str:
     if former(path).is_file():
-        return f"go on from the epoch before: mv {former(path)} {path}, then --resume"
+        return f"continue from the epoch before: mv {former(path)} {path}, then --resume"
     return "restore the file, or train another run"

@@ -1,4 +1,4 @@
-"""What a run was trained on and with: recorded by `fit`, used by `evaluate` and `export`."""
+"""Provenance of a run, data, code and machine: recorded by `fit`, used by `evaluate` and `export`."""
 
 import platform
 import socket
@@ -32,11 +32,11 @@ class _Strict(BaseModel):
 
 
 class Session(_Strict):
-    """One call of `fit`, which may have gone on from an earlier one's last epoch.
+    """One call of `fit`, which may have continued an earlier one.
 
     Attributes
     ----------
-    host : For the run alone: cards are public.
+    host : Only in the run folder: cards are public.
     """
 
     started: str
@@ -51,16 +51,16 @@ class Session(_Strict):
 
 
 class Provenance(_Strict):
-    """Of one run.
+    """The provenance of one run.
 
     Attributes
     ----------
-    train, train_sha256 : The training file, whole path, and its hash.
-    test : Whole path of the test file, if there was one when the run began.
-    title : What the training file says it is.
-    minimum_photons : Least photon sum of the training file, if a filter made it.
+    train, train_sha256 : Absolute path of the training file, and its hash.
+    test : Absolute path of the test file, if there was one when the run began.
+    title : Title of the training file.
+    minimum_photons : Smallest photon sum that a filter kept in the training file; 0 without a filter.
     showers, validation_showers : Numbers of showers.
-    ranges : Species, energies and vertices that were trained on.
+    ranges : Species, energies and vertices of the training showers.
     """
 
     train: Path
@@ -91,11 +91,11 @@ def read_provenance(run: Run) -> Provenance | None:
 
 
 def located(run: Run, data: DataConfig) -> DataConfig:
-    """The data of a run's configuration with whole paths, from any folder: the files that the run began with.
+    """The data section of a run's configuration with absolute paths of the files that the run began with.
 
     Raises
     ------
-    ConfigError : the training file is gone, or has changed since the run began.
+    ConfigError : the training file does not exist any more, or has changed since the run began.
     """
     record = read_provenance(run)
     if record is None:
@@ -119,13 +119,13 @@ def record_session(
     device: torch.device,
     epoch: int,
 ) -> None:
-    """Write what a training begins with, or goes on with, beside what was recorded before.
+    """Add a session to the provenance of a run.
 
     Parameters
     ----------
-    data : With the paths that were read, see `located`.
+    data : Data section with absolute paths, see `located`.
     split : Training and validation showers.
-    epoch : The last finished one.
+    epoch : The last finished epoch.
     """
     record = read_provenance(run)
     if record is None:
@@ -159,7 +159,7 @@ def record_session(
 
 
 def _whole(path: Path | None) -> Path | None:
-    """The file's whole path, if it is there."""
+    """The absolute path of a file, if it exists."""
     try:
         return None if path is None else data_path(path).resolve()
     except ConfigError:
@@ -167,9 +167,9 @@ def _whole(path: Path | None) -> Path | None:
 
 
 def git_commit(file: Path) -> str:
-    """The commit of the checkout that tracks `file`, with ``-dirty`` where it was changed; ``unknown`` without one."""
+    """The commit of the checkout of `file`, with ``-dirty`` if it has changes; ``unknown`` without a checkout."""
     commands = (
-        ["git", "ls-files", "--error-unmatch", file.name],  # an environment may lie inside another project's checkout
+        ["git", "ls-files", "--error-unmatch", file.name],  # an environment may be inside another project's checkout
         ["git", "describe", "--always", "--dirty", "--abbrev=12"],
     )
     answer = ""

@@ -1,4 +1,4 @@
-"""What a model was trained on, as its card says it."""
+"""Trained ranges of species, energies and vertices, for the model card."""
 
 import math
 from collections.abc import Callable
@@ -9,13 +9,18 @@ from zdc_detector.card import Ranges, SpeciesRange
 from zdc_detector.particles import ENERGY, VX, VZ, by_frequency
 from zdc_detector.showers import Showers
 
-#: With `cell` scaling a vertex acts through the impact point (and vz a little, in the trained range): 1 cm across and
-#: 100 cm along the beam change the angle by at most 0.1 mrad, 0.1 mm over the metre of the calorimeter.
+#: With `cell` scaling, the vertex acts through the impact point (and slightly through vz, in the trained range): 1 cm
+#: across and 100 cm along the beam change the angle by at most 0.1 mrad, 0.1 mm over the depth of the calorimeter.
 _VERTEX = ((-1.0, 1.0), (-1.0, 1.0), (-100.0, 100.0))
 
 
 def trained_ranges(training: Showers, scaling: str) -> Ranges:
-    """Species, most frequent first, their energies (rounded outward to two digits), and the vertices to ask for."""
+    """Species, most frequent first, their energies (rounded outward to two digits), and valid vertices.
+
+    Parameters
+    ----------
+    scaling : Scaling of the conditions, see `zdc_training.nn.geometry.ConditionScaler`.
+    """
     particles = training.particles
     species = []
     for code in by_frequency(particles.pdg)[0]:

@@ -27,12 +27,12 @@ class Run:
 
     @property
     def config_file(self) -> Path:
-        """The resolved configuration, of the last time the run was begun or resumed."""
+        """The resolved configuration of the last start or resumption."""
         return self.folder / "config.json"
 
     @property
     def checkpoint(self) -> Path:
-        """State after the last finished epoch, to resume from."""
+        """State after the last finished epoch, used to resume."""
         return self.folder / "checkpoint.pt"
 
     @property
@@ -42,16 +42,16 @@ class Run:
 
     @property
     def log(self) -> Path:
-        """One JSON object an epoch."""
+        """One JSON object per epoch."""
         return self.folder / "log.jsonl"
 
     @property
     def metrics(self) -> Path:
-        """What `evaluate` found."""
+        """The report of `train-zdc evaluate`."""
         return self.folder / "metrics.json"
 
     def check(self, config: Experiment, resume: bool) -> None:
-        """Raise ConfigError if the folder holds a run that is not resumed, or that `config` does not fit."""
+        """Raise ConfigError if the folder has a run that is not resumed, or that does not fit `config`."""
         if not self.config_file.exists():
             return
         if not resume:
@@ -59,7 +59,7 @@ class Run:
         check_resumable(self.config(), config)
 
     def begin(self, config: Experiment, epoch: int) -> None:
-        """Write the configuration to the folder; a former one stays as ``config-to-epoch-<epoch>.json``."""
+        """Write the configuration; a different former one is kept as ``config-to-epoch-<epoch>.json``."""
         text = config.model_dump_json(indent=2)
         if self.config_file.exists():
             if not changed_keys(self.config(), config):
@@ -68,11 +68,11 @@ class Run:
         write_whole(self.config_file, text)
 
     def config(self) -> Experiment:
-        """The configuration the run was started with.
+        """The configuration of the run.
 
         Raises
         ------
-        ConfigError : no run there, or its file is damaged.
+        ConfigError : there is no run, or its file is damaged.
         """
         if not self.config_file.is_file():
             raise ConfigError(f"{self.folder} holds no run: no {self.config_file.name}; train one with `train-zdc fit`")
@@ -87,7 +87,7 @@ class Run:
         raise ConfigError(f"{self.config_file} {reason}; restore it, or train another run with --run")
 
     def log_epoch(self, record: Mapping[str, Any], writer: SummaryWriter) -> None:
-        """Append to the JSONL log and to TensorBoard; before the checkpoint, so that no epoch is missing."""
+        """Append to the JSONL log and to TensorBoard; call it before the checkpoint, so that no epoch is missing."""
         with self.log.open("a") as file:
             file.write(json.dumps(record) + "\n")
         for name, value in record.items():
@@ -95,12 +95,12 @@ class Run:
                 writer.add_scalar(name, value, record["epoch"])
 
     def truncate_log(self, epochs: int) -> None:
-        """Keep the log of so many epochs, so that a resumed run does not log one twice or after half a line."""
+        """Keep the first `epochs` lines of the log, so that a resumed run has no epoch twice and no partial line."""
         if self.log.exists():
             write_whole(self.log, "".join(self.log.read_text(errors="replace").splitlines(keepends=True)[:epochs]))
 
     def records(self) -> list[dict[str, float]]:
-        """What was logged of each epoch; lines that are damaged are left out."""
+        """The log records of all epochs; damaged lines are left out."""
         records: list[dict[str, float]] = []
         lines = self.log.read_text(errors="replace").splitlines() if self.log.is_file() else []
         for line in lines:
@@ -110,17 +110,17 @@ class Run:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """What the system says of a write, a full disk say, with what to do about it."""
+        """A context that adds a remedy to an error of the system on writing, e.g. a full disk."""
         try:
             yield
         except OSError as error:
             kept = "the last finished epoch is kept" if self.checkpoint.is_file() else "no epoch is finished yet"
-            what = f"{error.strerror or error}; {kept}: make room, then go on with --resume"
+            what = f"{error.strerror or error}; {kept}: make room, then continue with --resume"
             raise OSError(error.errno, what, str(error.filename or self.folder)) from error
 
     @contextmanager
     def fitting(self, path: Path) -> Iterator[None]:
-        """ConfigError where what a checkpoint holds is not what networks of this configuration and version take."""
+        """A context that raises ConfigError if a checkpoint does not fit the networks of this configuration."""
         try:
             yield
         except (KeyError, ValueError, TypeError, RuntimeError) as error:
@@ -135,7 +135,7 @@ class Run:
 
         Raises
         ------
-        ConfigError : nothing was validated yet, or another version wrote it.
+        ConfigError : there was no validation yet, or another version wrote the weights.
         """
         config = self.config()
         if not self.best.is_file():

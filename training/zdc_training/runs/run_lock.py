@@ -1,4 +1,4 @@
-"""One training at a time in a folder: a lock of the operating system, which is gone when its process is."""
+"""A lock for one training at a time in a folder; the operating system releases it when the process ends."""
 
 import errno
 import fcntl
@@ -12,22 +12,22 @@ from typing import IO
 from zdc_common.errors import ConfigError
 
 LOCK_FILE = ".lock"
-#: What a file system without locks answers.
+#: Errors of a file system without locks.
 _NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder and hold its lock; on a file system that has no locks, hold none.
+    """A context that creates the folder and holds its lock; on a file system without locks, there is no lock.
 
     Raises
     ------
-    ConfigError : another process holds it; names the process.
+    ConfigError : another process has the lock; names the process.
     OSError : the folder cannot be written.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # Not truncated before it is ours: a holder's name is in it. Never removed: a second process may have opened it.
+        # Truncated only with the lock: it has the name of the holder. Never removed: another process may have it open.
         opened = (folder / LOCK_FILE).open("a+")
     except OSError as error:
         raise OSError(error.errno, f"{error.strerror}; choose another folder by --run", str(folder)) from error
@@ -40,7 +40,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def check_free(folder: Path) -> None:
-    """Raise ConfigError if another process holds the folder's lock; writes nothing."""
+    """Raise ConfigError if another process has the lock of the folder; writes nothing."""
     try:
         file = (folder / LOCK_FILE).open()
     except OSError:

@@ -1,10 +1,10 @@
-"""Weights that a training begins with: of another run, or of an exported model (`start_from`, `train-zdc fit --from`).
+"""Initial weights from another run or from an exported model (`start_from`, `train-zdc fit --from`).
 
-A model's folder has all its weights in ``weights.pt``; the folders of older models have none. Their graph holds the
-weights of everything that simulates, to the bit, under the names that they have here. It lacks the encoder, or what
-else only training needs, and its batch normalisations are folded into the layers before them. `unfolded` takes them
-apart again: in evaluation the networks give what the graph gives, and in training too, to the difference between the
-statistics of a batch and those of all training showers.
+The folder of a model has all weights in ``weights.pt``; folders of older models do not. Their graph has the exact
+weights of the generating networks, under the same names. It lacks the encoder and other networks that only training
+needs, and its batch normalisations are folded into the layers before them. `unfolded` separates them again: in
+evaluation, the networks then give the same output as the graph; in training, it differs only as the statistics of a
+batch differ from those of all training showers.
 """
 
 from pathlib import Path
@@ -28,27 +28,28 @@ from zdc_training.runs.run import Run
 
 WEIGHTS_FILE = "weights.pt"
 
-_PREFIX = "model."  # of the names in a graph, see `zdc_training.nn.graph.ExportedGraph`
+_PREFIX = "model."  # of names in a graph, see `zdc_training.nn.graph.ExportedGraph`
 _SAMPLE = 2000  # training particles whose responses give the statistics of normalisations
 
 
 def save_weights(folder: Path, model: Generator, graph_sha256: str) -> None:
-    """Write all weights of an exported model beside its graph."""
+    """Write all weights of an exported model next to its graph."""
     save_state(folder / WEIGHTS_FILE, {"model": model.state_dict(), "graph_sha256": graph_sha256})
 
 
 def start_from(source: Path, config: Experiment, model: Generator, training: Showers) -> list[str]:
-    """Give `model` the weights of a run's or a model's folder; returns the networks that begin untrained.
+    """Copy the weights in the folder of a run or a model to `model`; returns the networks that are still untrained.
 
     Parameters
     ----------
-    config : Of the new run; its networks must be those of `source`.
-    model : On its device, with the statistics of the training showers, which are replaced too.
-    training : The training showers of the new run.
+    source : Folder of a run or of an exported model.
+    config : Configuration of the new run; it must have the same networks.
+    model : Networks on their device; their statistics of the training showers are replaced too.
+    training : Training showers of the new run.
 
     Raises
     ------
-    ConfigError : `source` is neither, is damaged, or has other networks or another calorimeter.
+    ConfigError : `source` is no such folder, is damaged, or has other networks or another calorimeter.
     """
     if (source / CARD_FILE).is_file():
         try:
@@ -109,7 +110,7 @@ def _from_graph(path: Path, model: Generator, training: Showers) -> list[str]:
     own = model.state_dict()
     apart = tuple(f"{name}." for name in (*model.training_only, *model.foldable))
     wanted = {name for name in own if not name.startswith(apart)}
-    # A buffer that the graph has no need of: it is computed from the configuration, as here.
+    # A graph may lack buffers that it does not use; they follow from the configuration.
     parameters = dict(model.named_parameters())
     lacking = {name for name in wanted - found.keys() if name in parameters}
     if lacking:
@@ -132,7 +133,7 @@ def _from_graph(path: Path, model: Generator, training: Showers) -> list[str]:
 
 
 def _inputs_of(name: str, model: Generator, training: Showers) -> Tensor:
-    """What a submodule of a model takes for the first training particles and some noise."""
+    """The input of a submodule of a model for the first training particles and random noise."""
     some = training.particles[:_SAMPLE]
     device = next(model.parameters()).device
     noise = torch.randn(len(some), model.noise, generator=torch.Generator().manual_seed(1))
@@ -148,15 +149,15 @@ def _inputs_of(name: str, model: Generator, training: Showers) -> Tensor:
 
 
 def unfolded(layers: nn.Module, folded: dict[str, Tensor], values: Tensor) -> None:
-    """Give layers and their normalisations the weights that were folded into one, see `graph.fold_batch_norms`.
+    """Set layers and their batch normalisations from folded weights, the inverse of `nn.graph.fold_batch_norms`.
 
-    A normalisation gets the mean and the variance that its inputs have for `values`, and takes them back with its own
-    weight and bias.
+    A normalisation gets the mean and the variance of its inputs for `values`, and a weight and a bias that undo the
+    normalisation.
 
     Parameters
     ----------
-    folded : ``<place>.weight`` and ``<place>.bias``; places count layers without the normalisations.
-    values : What the first layer takes.
+    folded : ``<place>.weight`` and ``<place>.bias``; <place> counts layers without the normalisations.
+    values : Input of the first layer.
     """
     place = -1
     for layer in layers.children():

@@ -96,7 +96,7 @@ def test_from_the_checkpoint_before_a_damaged_one_the_run_goes_on_to_the_same_we
     whole = copy.checkpoint.read_bytes()
     place = whole.index(numbers(run)) + 5
     copy.checkpoint.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
-    with pytest.raises(ConfigError, match=r"go on from the epoch before: mv \S+-former\.pt \S+\.pt, then --resume$"):
+    with pytest.raises(ConfigError, match=r"continue from the epoch before: mv \S+-former\.pt \S+\.pt, then --resume$"):
         fit(copy.config(), copy, True, Silent())
     former(copy.checkpoint).replace(copy.checkpoint)
     assert load_state(copy.checkpoint)["epoch"] == 3
@@ -122,7 +122,7 @@ def test_a_full_disk_at_a_checkpoint_keeps_the_last_epoch_and_says_how_to_go_on(
     longer = override_config(copy.config(), ["optimiser.epochs=5", "validate_every=5"])
     with (
         no_file_above(len(before) // 2),
-        pytest.raises(OSError, match=r"too large; .*make room, then go on with --resume: '.*"),
+        pytest.raises(OSError, match=r"too large; .*make room, then continue with --resume: '.*"),
     ):
         fit(longer, copy, True, Silent())
     assert copy.checkpoint.read_bytes() == before
@@ -135,7 +135,7 @@ def test_a_full_disk_in_the_first_epoch_says_that_none_is_kept(run: Run, tmp_pat
     fresh = Run(tmp_path / "run")
     with (
         no_file_above(run.checkpoint.stat().st_size // 2),
-        pytest.raises(OSError, match=r"no epoch is finished yet: make room, then go on with --resume"),
+        pytest.raises(OSError, match=r"no epoch is finished yet: make room, then continue with --resume"),
     ):
         fit(run.config(), fresh, False, Silent())
     fit(run.config(), fresh, True, Silent())
