@@ -3,8 +3,8 @@
 import json
 from collections.abc import Iterator, Mapping
 
-from zdc_training.config.config import METHODS
 from zdc_training.config.keys import Key, keys_of
+from zdc_training.config.methods import config_classes
 from zdc_training.config.sections import Experiment
 
 from markdown_cells import cell
@@ -12,7 +12,7 @@ from markdown_cells import cell
 
 def key_page() -> str:
     """A table of keys for each section; it says which methods have a key that not all have."""
-    return "\n\n".join(_parts(METHODS)) + "\n"
+    return "\n\n".join(_parts(config_classes())) + "\n"
 
 
 def _parts(methods: Mapping[str, type[Experiment]]) -> Iterator[str]:

@@ -77,7 +77,7 @@ def test_the_card_says_what_is_true(run: Run, models: Path) -> None:
     assert card.config == {**json.loads(config.model_dump_json()), "data": data}
     assert card.scaler == {"kind": "entry", "species": list(config.model.species)}
     assert card.ranges.vertex == ((-1, 1), (-1, 1), (-100, 100))
-    assert not any("mass and charge alone" in limitation for limitation in card.limitations)
+    assert not any("only by mass and charge" in limitation for limitation in card.limitations)
     assert card.flops_per_response == flops(ExportedGraph(run.load_model()).eval())
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.files.shower_samples import toy_showers, write_showers
+from helpers.models.stored_models import stored_models
 from zdc_common.errors import ConfigError
 from zdc_detector.card import ModelCard
 from zdc_detector.random import normals
 from zdc_service.engine.engine import Engine
-from zdc_service.engine.model_store import find_models
 from zdc_training.cli import main
 from zdc_training.config.config import load_config
 from zdc_training.config.methods import BUILT_IN, GROUP, registered_methods
@@ -130,7 +130,7 @@ def test_it_is_trained_evaluated_exported_and_served(
     assert (card.noise.dimension, card.scaler, card.config["method"]) == (1, {"kind": "none"}, "mean")
     main(["evaluate", str(folder), "--repeats", "2", "--resamples", "2"])
 
-    (model,) = find_models(Path("models"))
+    (model,) = stored_models(Path("models"))
     showers = toy_showers(10, seed=3)
     rates = Engine(model).run(showers.particles.conditions, normals(1, 0, 10, 1), showers.particles.pdg)
     assert rates.shape == showers.responses.shape

@@ -67,7 +67,7 @@ def test_showers_without_a_description_are_called_what_they_are(own: Run) -> Non
     folder = own.folder.parent / "models" / "toy" / "1"
     card = ModelCard.read(folder)
     assert card.data.description == "showers of train.h5, which does not say how they were simulated"
-    assert "no response with fewer than 10 photons" in card.limitations[2]
+    assert "responses with fewer than 10 photons" in card.limitations[2]
     for text in ((folder / "README.md").read_text(), (folder / "card.json").read_text()):
         assert "Geant4" not in text
         assert socket.gethostname() not in text.replace("localhost", "")
