@@ -43,7 +43,7 @@ class Convert(BaseModel):
 
 
 class Split(BaseModel):
-    """Split a file by particle into a training file and a test file without common particles."""
+    """Split a file by particle: training file and test file have no common particles."""
 
     file: CliPositionalArg[Path] = Field(description="HDF5 file in the project's layout, e.g. of `train-zdc convert`")
     train: Path | None = Field(None, description="training file to write; default: <file>_train.h5")
