@@ -1,15 +1,16 @@
-// The choices in the page's address: to keep, to send to somebody, to come back to. Behind the #, so that no server and
-// no proxy logs them.
+// Stores the choices in the page's address, so that it can be bookmarked and shared. They are after the #, so that no
+// server or proxy logs them.
 
 const NAMES = ["model", "version", "pdg", "energy", "x", "y", "vz", "repeats", "seed"];
 
-/** What the address asks for, texts by name; null where it asks for nothing. */
+/** The choices in the address, strings by name; null if there are none. */
 export function wanted() {
   const found = [...new URLSearchParams(location.hash.slice(1))].filter(([name]) => NAMES.includes(name));
   return found.length ? Object.fromEntries(found) : null;
 }
 
-/** Put choices there, in place of the last ones: a slider would fill the history. A seed that is drawn is no choice. */
+/** Write choices into the address. They replace the old ones, because a slider would fill the history. A random seed is
+ * not stored. */
 export function remember(card, chosen, keepsSeed) {
   const all = { model: card.name, version: card.version, ...chosen };
   const names = NAMES.filter((name) => name !== "seed" || keepsSeed);

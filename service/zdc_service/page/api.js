@@ -1,12 +1,12 @@
-// Requests to the server that the page came from, and what its refusals mean. Paths are relative to the page, which may
-// stand below a prefix where a proxy is in between.
+// Requests to the server of this page, and messages for its errors. Paths are relative to the page, because a proxy may
+// add a prefix.
 
 const TOKEN = "zdc-token";
 const TOKEN_FORM = /^[A-Za-z0-9\-._~+/]+=*$/;
 
-/** What went wrong, in words for the reader. */
+/** An error with a message for the visitor. */
 export class Problem extends Error {
-  /** `kind` as the server has it; `again`: whether the same may succeed later; `retryAfter` in seconds, where known. */
+  /** `kind`: the server's kind of error; `again`: whether a retry may succeed; `retryAfter`: seconds, null if unknown. */
   constructor(kind, message, again = false, retryAfter = null) {
     super(message);
     Object.assign(this, { kind, again, retryAfter });
@@ -16,7 +16,7 @@ export class Problem extends Error {
 export const token = {
   known: () => sessionStorage.getItem(TOKEN) !== null,
   forget: () => sessionStorage.removeItem(TOKEN),
-  /** Keep a token for this tab; false where it cannot be one. */
+  /** Keep a token for this tab; returns false if the text has other characters than a token can have. */
   keep(text) {
     const trimmed = text.trim();
     if (!TOKEN_FORM.test(trimmed)) return false;
@@ -48,13 +48,13 @@ async function problemOf(reply) {
   const said = (body?.error?.message ?? `the server answered ${reply.status}`).replace(/^particle\[0\]: /, "");
   const wait = Number(reply.headers.get("Retry-After")) || null;
   const openings = {
-    401: "This server takes callers with a token",
-    404: "That is not loaded any more; reload the page for what is",
-    413: "That is too much for one request",
-    422: "The server does not take this",
+    401: "This server needs a token",
+    404: "The model is not loaded any more; reload the page",
+    413: "The request is too large",
+    422: "The server cannot simulate this",
     429: "The server is busy",
-    503: "The server takes no new work",
-    504: "The answer would have come too late",
+    503: "The server accepts no new requests",
+    504: "The server could not answer in time",
   };
   const opening = openings[reply.status] ?? `The server answered ${reply.status}`;
   if (reply.status === 401 && !token.known()) return new Problem(kind, `${opening}: enter one above.`);
@@ -63,7 +63,7 @@ async function problemOf(reply) {
 
 export const get = (path, signal) => answerOf(path, { signal });
 
-/** Send the text of a request exactly as it stands. */
+/** Send the text of a request without any change. */
 export const simulate = (text, signal) =>
   answerOf("simulate", { method: "POST", body: text, headers: { "Content-Type": "application/json" }, signal });
 

@@ -1,11 +1,11 @@
-// Channel sums and photon sums, generated and of Geant4, as drawings and as tables.
+// Charts and tables of channel sums and photon sums, for generated responses and those of Geant4.
 
 import { svg } from "./svg.js";
 
 const FEWEST_BINS = 5;
 const TITLES = { generated: "generated", geant: "Geant4" };
 
-/** Mean, sample standard deviation (null of one value) and number of some values. */
+/** Mean, sample standard deviation (null for a single value) and number of some values. */
 export function statistics(values) {
   const mean = values.reduce((a, b) => a + b, 0) / values.length;
   const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
@@ -14,7 +14,7 @@ export function statistics(values) {
 
 const digits = (value) => (value < 1 ? 2 : value < 10 ? 1 : 0);
 const short = (value) => (value === null ? "–" : value.toFixed(digits(value)));
-/** Mean and spread with the digits that the spread leaves. */
+/** Mean and spread, rounded to the significant digits of the spread. */
 export const said = ({ mean, spread }) =>
   spread === null ? String(Number(mean.toFixed(1))) : `${mean.toFixed(digits(spread))} ± ${spread.toFixed(digits(spread))}`;
 const column = (rows, at) => rows.map((row) => row[at]);
@@ -37,7 +37,7 @@ function roundStep(span, most) {
   return [1, 2, 5, 10].map((factor) => factor * power).find((step) => step >= rough);
 }
 
-/** A bar for the mean of each channel and a line for its spread. `groups`: {generated, geant}, rows of channels. */
+/** Draw a bar for the mean of each channel and a line for its spread. `groups`: {generated, geant}, rows of channels. */
 export function drawChannels(element, table, names, groups) {
   const kinds = Object.entries(groups).filter(([, rows]) => rows !== null);
   const all = kinds.map(([kind, rows]) => [kind, names.map((_, at) => statistics(column(rows, at)))]);
@@ -72,7 +72,7 @@ export function drawChannels(element, table, names, groups) {
   fill(table, heads, names.map((name, at) => [name, ...all.map(([, list]) => said(list[at]))]));
 }
 
-/** A histogram of the photon sums of `generated`, with the values of `geant` (or null) as marks below it. */
+/** Draw a histogram of the photon sums `generated`, and the values of `geant` (or null) as marks below it. */
 export function drawSums(element, table, generated, geant) {
   const values = [...generated, ...(geant ?? [])];
   const [least, most] = ends(values);

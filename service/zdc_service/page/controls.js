@@ -1,4 +1,4 @@
-// The form: what a physicist chooses.
+// The form with the visitor's choices.
 
 import { Problem } from "./api.js";
 import { Face } from "./face.js";
@@ -7,11 +7,11 @@ import { drawnToFace, slider } from "./geometry.js";
 const by = (id) => document.getElementById(id);
 const NUMBERS = { energy: "Energy", x: "x of the impact point", y: "y of the impact point", vz: "Vertex z" };
 
-/** Integers that any JSON reader keeps, and short enough to read out. */
+/** A random seed: an integer that every JSON reader represents exactly, and that is short enough to read aloud. */
 const drawSeed = () => crypto.getRandomValues(new Uint32Array(1))[0];
 
 export class Controls {
-  /** `changed` is called when a choice was made, `chosen(summary)` when a model was. */
+  /** `changed` is called after each change of a choice, `chosen(summary)` after the choice of a model. */
   constructor(changed, chosen) {
     this.changed = changed;
     this.face = new Face(by("face"), by("face-point"), (x, y) => this.#pointTo(x, y));
@@ -49,12 +49,12 @@ export class Controls {
     by("repeats").value = 100;
   }
 
-  /** Offer the models of `/models`; gives the one to begin with, and whether it is that of the `wanted` name and version. */
+  /** Show the models of `/models`. Returns the model to begin with, and whether it has the requested name and version. */
   offer(models, { model: name, version } = {}) {
     this.models = models;
     const label = (model) => `${model.name} version ${model.version}${model.default ? " (default)" : ""}`;
     by("model").replaceChildren(...models.map((model) => new Option(label(model))));
-    // The newest of the default model is what answers requests that name none.
+    // Requests that name no model use the newest version of the default model.
     const best = (some) => some.reduce((a, b) => ((b.default - a.default || b.version - a.version) > 0 ? b : a));
     const named = models.filter((model) => model.name === name && (version ?? String(model.version)) === String(model.version));
     const model = best(named.length ? named : models);
@@ -62,21 +62,21 @@ export class Controls {
     return [model, name === undefined || named.length > 0];
   }
 
-  /** The chosen one of `/models`. */
+  /** The chosen model, an entry of `/models`. */
   get model() {
     return this.models[by("model").selectedIndex];
   }
 
-  /** Whether the card is that of the chosen model. */
+  /** Whether `card` belongs to the chosen model. */
   get adopted() {
     return this.card?.name === this.model.name && this.card?.version === this.model.version;
   }
 
-  /** Take the species and the face of a model's card; choices that still make sense stay. */
+  /** Use the species and the face of a model's card; choices that are still valid are kept. */
   adopt(card) {
     const before = this.species?.pdg;
     this.card = card;
-    by("controls").inert = false; // nothing can be chosen before
+    by("controls").inert = false; // before the first card, there are no choices
     const { species, vertex } = card.ranges;
     by("species").replaceChildren(...species.map(({ name, pdg }) => new Option(`${name} (${pdg})`, pdg)));
     const known = [before, NEUTRON].find((code) => species.some(({ pdg }) => pdg === code));
@@ -92,7 +92,7 @@ export class Controls {
     return this.card?.ranges.species.find(({ pdg }) => String(pdg) === by("species").value);
   }
 
-  /** The choices as numbers; raises Problem for a field that is none. The seed is drawn unless it is to be kept. */
+  /** The choices as numbers; throws Problem if a field is not a number. The seed is random unless it is kept. */
   values() {
     const chosen = { pdg: this.species.pdg };
     for (const [id, name] of Object.entries(NUMBERS)) {
@@ -107,7 +107,7 @@ export class Controls {
     return chosen;
   }
 
-  /** Choose the particle of an example. */
+  /** Set the choices to the particle of an example. */
   goTo({ energy, x, y, vz }) {
     by("energy").value = Number(energy.toPrecision(6));
     by("vz").value = Number(vz.toFixed(3));
@@ -115,13 +115,13 @@ export class Controls {
     this.#showEnergy();
   }
 
-  /** Write into the fields what an address asks for, texts by name. */
+  /** Set the choices from an address; `wanted` has strings by name. */
   take(wanted) {
     if (wanted.pdg !== undefined) {
       by("species").value = wanted.pdg;
       if (!this.species) {
         by("species").selectedIndex = 0;
-        throw new Problem("form", `The address asks for PDG code ${wanted.pdg}, which ${this.card.name} does not know; choose a species.`);
+        throw new Problem("form", `The address has PDG code ${wanted.pdg}, which ${this.card.name} does not know; choose a species.`);
       }
       this.#showSpecies();
     }
@@ -140,7 +140,7 @@ export class Controls {
   #showSpecies() {
     const [low, high] = this.species.energy;
     Object.assign(by("energy"), { min: low, max: high });
-    by("energy-range").textContent = `${this.card.name} knows ${low} to ${high} GeV of ${this.species.name}.`;
+    by("energy-range").textContent = `Trained range of ${this.card.name} for ${this.species.name}: ${low} to ${high} GeV.`;
     const energy = by("energy").valueAsNumber;
     if (!(energy >= low && energy <= high)) by("energy").value = Number(Math.sqrt(low * high).toPrecision(2));
     this.#showEnergy();
@@ -166,5 +166,5 @@ export class Controls {
   }
 }
 
-// A zero degree calorimeter is made for neutrons; where a model knows none, its first species.
+// The first choice: zero degree calorimeters are made for neutrons. If a model does not know them, its first species.
 const NEUTRON = 2112;

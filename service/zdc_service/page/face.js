@@ -1,4 +1,4 @@
-// The face on which the impact point is chosen.
+// The picture of the calorimeter's face, in which the visitor chooses the impact point.
 
 import { channelOf, drawnToFace, onFace, pitch } from "./geometry.js";
 import { svg } from "./svg.js";
@@ -6,7 +6,7 @@ import { svg } from "./svg.js";
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
 const rounded = (value) => Number(value.toFixed(4)) + 0; // no -0
 
-/** Names of channels in the middle of their fibres, but for those that lie all over the face; and the axes. */
+/** Labels: axes, and names of channels in the middle of their fibres, except for channels spread over the whole face. */
 function labels({ shape: [rows, columns], half_width: [hx, hy], channel_names: names, channel_map: map }) {
   const size = 0.09 * Math.min(hx, hy);
   const text = (x, y, words, anchor) => svg("text", { x, y, "font-size": size, "text-anchor": anchor }, words);
@@ -28,12 +28,12 @@ function labels({ shape: [rows, columns], half_width: [hx, hy], channel_names: n
 }
 
 export class Face {
-  /** `moved(x, y)` is called with a point [cm] that the reader has chosen. */
+  /** `moved(x, y)` is called with each point [cm] that the visitor chooses. */
   constructor(element, words, moved) {
     this.element = element;
     this.words = words;
     this.moved = moved;
-    // A finger that moves scrolls the page, so that only its tap, a click, chooses a point; a mouse can drag it.
+    // A moving finger scrolls the page, so on a touch screen only a tap (a click) chooses a point; a mouse can also drag.
     element.addEventListener("click", (event) => this.#point(event));
     element.addEventListener("pointermove", (event) => {
       if (event.pointerType === "mouse" && event.buttons === 1) this.#point(event);
@@ -84,7 +84,7 @@ export class Face {
     const channel = onFace(this.calorimeter, x, y) ? channelOf(this.calorimeter, row, column) : null;
     this.words.textContent = onFace(this.calorimeter, x, y)
       ? `x = ${rounded(x)} cm, y = ${rounded(y)} cm: fibre (${row}, ${column}), ${channel ?? "no channel"}`
-      : "The line misses the face: responses are empty.";
+      : "The particle misses the face: responses are empty.";
   }
 
   #point(event) {
@@ -101,7 +101,7 @@ export class Face {
     const step = KEYS[event.key];
     if (step === undefined || event.ctrlKey || event.altKey || event.metaKey) return;
     event.preventDefault();
-    this.words.setAttribute("aria-live", "polite"); // a pointer would make a screen reader talk without end
+    this.words.setAttribute("aria-live", "polite"); // not for a pointer: a screen reader would never stop talking
     const size = pitch(this.calorimeter).map((width) => (event.shiftKey ? width / 10 : width));
     this.#move((this.x || 0) + step[0] * size[0], (this.y || 0) + step[1] * size[1]);
   }

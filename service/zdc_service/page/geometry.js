@@ -1,7 +1,7 @@
-// From what a physicist chooses to what the server takes. All numbers of the detector come from the model's card.
+// Converts the choices to what the server needs. All numbers of the detector come from the model's card.
 
-// Momenta are sent with seven digits. At the end of a range they are drawn in by this much, so that rounding cannot
-// carry the energy out of it.
+// Momenta are sent with seven digits. At the ends of a range the energy is moved inwards by this relative amount, so
+// that rounding cannot move it out of the range.
 const MARGIN = 1e-6;
 
 /** Momentum [GeV/c] of a particle of `energy` [GeV] and `mass` [MeV] on the line from (0, 0, vz) to a point [cm]. */
@@ -16,7 +16,7 @@ export function momentum(card, species, mass, { energy, x, y, vz }) {
   return { px, py, pz };
 }
 
-/** Distance of two fibres along x and y [cm]. */
+/** Distance between neighbouring fibres along x and y [cm]. */
 export function pitch({ shape, half_width: half }) {
   return shape.map((number, axis) => (2 * half[axis]) / number);
 }
@@ -27,12 +27,12 @@ export function centre(calorimeter, row, column) {
   return [(row + 0.5) * dx - calorimeter.half_width[0], (column + 0.5) * dy - calorimeter.half_width[1]];
 }
 
-/** Whether a point [cm] lies on the face. */
+/** Whether a point [cm] is on the face. */
 export function onFace({ half_width: half }, x, y) {
   return Math.abs(x) < half[0] && Math.abs(y) < half[1];
 }
 
-/** A point [cm] moved onto the face, to the middle of its outermost fibres where it was beyond. */
+/** A point [cm], moved to the centre of the nearest outermost fibre if it is outside of the fibres' centres. */
 export function drawnToFace(calorimeter, x, y) {
   const [dx, dy] = pitch(calorimeter);
   const [hx, hy] = calorimeter.half_width;
@@ -40,13 +40,13 @@ export function drawnToFace(calorimeter, x, y) {
   return [within(x, hx - dx / 2), within(y, hy - dy / 2)];
 }
 
-/** Name of the channel that a fibre feeds; null for none. */
+/** Name of the channel of a fibre; null if it has none. */
 export function channelOf({ channel_map: map, channel_names: names }, row, column) {
   const character = map[row][column];
   return character === "." ? null : names[Number(character) - 1];
 }
 
-/** Steps of the logarithmic slider, 0 to 1000, and back. */
+/** Converts an energy to a position of the logarithmic slider, 0 to 1000, and back. */
 export const slider = {
   position: (energy, [low, high]) => Math.round((1000 * Math.log(energy / low)) / Math.log(high / low)),
   energy: (position, [low, high]) => {

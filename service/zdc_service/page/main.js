@@ -1,4 +1,4 @@
-// The page: asks when a choice changes, drops answers that come too late, and shows the others.
+// The page: sends a request when a choice changes, drops outdated answers, and shows the others.
 
 import { remember, wanted } from "./address.js";
 import { get, nearest, Problem, simulate, token } from "./api.js";
@@ -10,8 +10,8 @@ import { Gallery, imagesOf, SHOWN } from "./responses.js";
 import { bodyOf, snippets } from "./snippets.js";
 
 const by = (id) => document.getElementById(id);
-const PAUSE_MS = 120; // a slider on its way asks for nothing
-const SLOW_MS = 400; // from then on a reader is told that there is nothing new yet
+const PAUSE_MS = 120; // send no request while a slider moves
+const SLOW_MS = 400; // after this time, tell the visitor that the page waits for the server
 const LONGEST_WAIT_SECONDS = 30;
 
 const galleries = {
@@ -22,7 +22,7 @@ const controls = new Controls(later, (model) => during((signal) => choose(model,
 let [about, result, geant, first] = [null, null, null, 0];
 let [pending, timer, refused] = [null, null, 0];
 
-/** Do something that asks the server; it ends what was asked before, and its failure is told. */
+/** Run an action that sends requests; it aborts the previous action, and its error is shown. */
 async function during(work) {
   pending?.abort();
   clearTimeout(timer);
@@ -44,13 +44,13 @@ async function during(work) {
   }
 }
 
-/** Say that what is shown is the last answer, while the next one takes its time. */
+/** Show that the page still has the last answer, while it waits for the next one. */
 function wait(waits) {
   by("results").classList.toggle("old", waits);
   if (waits) by("status").textContent = "Waiting for the server…";
 }
 
-/** What is to be asked: where nothing was learnt of the models yet, or not of the chosen one, that first. */
+/** The next action: first get the models, or the card of the chosen model, if they are not known yet. */
 function next() {
   if (!controls.card) return begin;
   return controls.adopted ? ask : (signal) => choose(controls.model, signal);
@@ -83,13 +83,13 @@ function tell(problem, work) {
   }
 }
 
-/** Hide an element or show it; where the keyboard was in what is hidden, it goes to `instead`. */
+/** Hide an element or show it; if a hidden element has the keyboard focus, `instead` gets it. */
 function hide(element, hidden, instead) {
   if (hidden && element.contains(document.activeElement)) instead.focus();
   element.hidden = hidden;
 }
 
-/** Links that a browser follows without the token. */
+/** Hide links that need a token, because a browser follows them without it. */
 function hideWhatNeedsNoToken() {
   for (const link of document.querySelectorAll(".needs-no-token")) link.hidden = true;
 }
@@ -104,9 +104,9 @@ async function begin(signal) {
     controls.take(choices);
     const name = choices.version ? `${choices.model} version ${choices.version}` : choices.model;
     const remedy = `Choose a model, or simulate with ${model.name} version ${model.version}`;
-    if (!found) throw new Problem("form", `The address asks for ${name}, which is not loaded here. ${remedy}.`);
+    if (!found) throw new Problem("form", `The address has the model ${name}, which is not loaded here. ${remedy}.`);
   } else {
-    // Begin where there is something to compare with.
+    // Begin with a particle for which Geant4 responses exist.
     const { card, species } = controls;
     const high = { pdg: species.pdg, energy: 0.4 * species.energy[1], x: 0, y: 0 };
     const { example } = await nearest(card.calorimeter.name, high, signal);
@@ -123,7 +123,7 @@ async function choose(model, signal) {
 async function adopt(model, signal) {
   const path = `models/${model.name}/${model.version}`;
   const [card, found] = await Promise.all([get(path, signal), get("about", signal)]);
-  about = found; // a model that was loaded since brings its masses
+  about = found; // has the masses for a model that was loaded since the last request
   by("metrics-link").hidden = !about.metrics || token.known();
   controls.adopt(card);
 }
@@ -133,7 +133,7 @@ async function ask(signal) {
   const chosen = controls.values();
   remember(card, chosen, controls.keepsSeed);
   const mass = about.masses[chosen.pdg];
-  if (mass === undefined) throw new Problem("no_mass", `The PDG table has no mass for ${chosen.pdg}: send it yourself.`);
+  if (mass === undefined) throw new Problem("no_mass", `The PDG table has no mass for ${chosen.pdg}; use the API and send the mass.`);
   if (!(chosen.energy > mass * 1e-3)) {
     throw new Problem("form", `Energy must be above the mass of ${controls.species.name}, ${(mass * 1e-3).toPrecision(4)} GeV.`);
   }
@@ -190,12 +190,12 @@ function show() {
 function orientation({ half_width: half }) {
   const [width, height] = half.map((value) => Number((2 * value).toFixed(2)));
   return (
-    `Each picture is the face, ${width} cm x ${height} cm, a pixel a fibre, x to the right and y up; ` +
-    "the ring is where the particle's straight line meets it."
+    `Each picture shows the face, ${width} cm x ${height} cm, with one pixel per fibre, x to the right and y upwards. ` +
+    "The ring marks the point where the particle's straight line meets the face."
   );
 }
 
-/** What is drawn as wide as it can be. */
+/** Draw the charts, which use the whole width. */
 function charts() {
   const { reply, largest } = result;
   drawBar(by("colour-bar"), by("colour-ticks"), largest);
@@ -209,10 +209,10 @@ function nearestInWords({ example, near, failed }, hit) {
   if (!example) return "There is no test particle of this species and calorimeter to compare with.";
   const percent = Math.abs(100 * (example.energy_ratio - 1));
   const energy = percent < 0.05 ? "the same energy" : `${percent.toFixed(percent < 10 ? 1 : 0)} % ${example.energy_ratio > 1 ? "more" : "less"} energy`;
-  const turned = example.turn === "none" ? "" : ` Turned to your point (${example.turn}): the face and its physics are symmetric.`;
+  const turned = example.turn === "none" ? "" : ` A symmetry of the face (${example.turn}) was applied to bring it nearer to your point.`;
   const what = `${example.name}, ${Number(example.energy.toPrecision(4))} GeV, at x = ${example.x.toFixed(2)}, y = ${example.y.toFixed(2)} cm`;
   const far = `${energy}, ${example.distance_cm.toFixed(2)} cm from your point`;
-  if (!hit) return `Your point is off the face; no test particle of Geant4 is, so there is none to compare with. The nearest is a ${what} (${far}).`;
+  if (!hit) return `Your point is outside the face, but all test particles hit it, so there is none to compare with. The nearest is a ${what} (${far}).`;
   return near
     ? `Nearest test particle, simulated five times: ${what} (${far}).${turned}`
     : `No test particle is near enough to compare with. The nearest is a ${what} (${far}).`;
@@ -235,7 +235,7 @@ by("token-form").addEventListener("submit", (event) => {
     by("token").value = "";
     during(next());
   } else {
-    by("problem").querySelector("p").textContent = "A token has the characters A-Z, a-z, 0-9 and -._~+/ only.";
+    by("problem").querySelector("p").textContent = "A token has only the characters A-Z, a-z, 0-9 and -._~+/.";
   }
 });
 for (const button of document.querySelectorAll("[data-copies]")) {
@@ -245,7 +245,7 @@ for (const button of document.querySelectorAll("[data-copies]")) {
 async function copy(id) {
   const element = by(id);
   try {
-    await navigator.clipboard.writeText(element.textContent); // only over https, or on this machine
+    await navigator.clipboard.writeText(element.textContent); // browsers allow this only for https and localhost
     by("copied").textContent = "Copied.";
   } catch {
     getSelection().selectAllChildren(element);
@@ -253,7 +253,7 @@ async function copy(id) {
   }
 }
 
-addEventListener("hashchange", () => during(begin)); // by hand: `remember` makes none
+addEventListener("hashchange", () => during(begin)); // the visitor edited the address; `remember` sends no such event
 
 let width = innerWidth;
 addEventListener("resize", () => {

@@ -1,4 +1,4 @@
-// Pictures of responses, whose fibres can be read out.
+// Pictures of responses; pointing at a fibre shows its photons.
 
 import { centre, channelOf, onFace, pitch } from "./geometry.js";
 import { colour } from "./colours.js";
@@ -7,12 +7,12 @@ import { svg } from "./svg.js";
 export const SHOWN = 5;
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
 
-const RING_FIBRES = 4; // its radius: around the core of a shower, not on it
+const RING_FIBRES = 4; // radius of the ring: it surrounds the core of a shower and does not cover it
 
-/** Photons of each fibre, of rows `first` to before `end` of a reply, or of all. */
+/** Photons of each fibre, for the rows from `first` to before `end` of a reply; by default for all rows. */
 export function imagesOf({ hits, shape: [rows, columns] }, first = 0, end = hits.offsets.length - 1) {
   return Array.from({ length: end - first }, (_, row) => {
-    const image = new Float32Array(rows * columns); // rates, where a model finishes with them
+    const image = new Float32Array(rows * columns); // float: the finish of a model may be `none`, which gives rates
     for (let i = hits.offsets[first + row]; i < hits.offsets[first + row + 1]; i++) image[hits.fibre[i]] = hits.photons[i];
     return image;
   });
@@ -22,15 +22,15 @@ const plural = (number, word) => `${Number(number.toFixed(1))} ${word}${number =
 
 /** Up to `SHOWN` responses side by side. */
 export class Gallery {
-  /** `readOut` is an element for the words about a fibre. */
+  /** `readOut` is the element that shows the photons of a fibre. */
   constructor(element, readOut) {
     this.element = element;
     this.readOut = readOut;
     this.pictures = [];
   }
 
-  /** Draw images, called `${name} 1`, ... from number `first` (0 for the first) on; `largest` ends the colour scale, a
-   * ring shows the `point` [cm]. */
+  /** Draw images with the names `${name} 1`, ...; `first` is the index of the first image. `largest` is the end of the
+   * colour scale, and a ring marks the `point` [cm]. */
   show(images, { calorimeter, largest, point, name, first }) {
     this.element.style.setProperty("--aspect", calorimeter.half_width[0] / calorimeter.half_width[1]);
     while (this.pictures.length > images.length) this.pictures.pop().figure.remove();
@@ -122,7 +122,7 @@ class Picture {
     const within = (share, number) => Math.min(Math.max(Math.floor(share * number), 0), number - 1);
     const row = within((event.clientX - box.left) / box.width, rows);
     const column = within(1 - (event.clientY - box.top) / box.height, columns);
-    this.readOut.setAttribute("aria-live", "off"); // a pointer would make a screen reader talk without end
+    this.readOut.setAttribute("aria-live", "off"); // with a pointer, a screen reader would never stop talking
     this.#at(row, column);
   }
 

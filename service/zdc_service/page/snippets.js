@@ -1,6 +1,6 @@
-// The request as a program of its own. The body is the text that the page sent; a token is named, never written.
+// The request as a complete program. Its body is the text that the page sent; the program never contains a token.
 
-/** The body of a request, a member a line. */
+/** The body of a request, with one member per line. */
 export function bodyOf(particle, { seed, repeats }, card) {
   const members = { particles: [particle], seed, repeats, output: "hits", model: card.name, version: card.version };
   const lines = Object.entries(members).map(([name, value]) => `"${name}": ${spaced(value)}`);
@@ -10,7 +10,7 @@ export function bodyOf(particle, { seed, repeats }, card) {
 // As Python writes JSON: with spaces.
 const spaced = (value) => JSON.stringify(value).replaceAll(/([:,])(?=[^ ])/g, "$1 ");
 
-/** Texts by language; `where` is the URL of the page. */
+/** Programs by language; `where` is the URL of the page. */
 export function snippets(where, grpcPort, body, withToken) {
   return {
     curl: curl(where.href, body, withToken),
@@ -19,7 +19,7 @@ export function snippets(where, grpcPort, body, withToken) {
   };
 }
 
-/** For a POSIX shell. The body holds no quote: names of models have none. */
+/** For a POSIX shell. The body contains no single quote, because names of models have none. */
 function curl(base, body, withToken) {
   const token = withToken ? ` \\\n  -H "Authorization: Bearer $ZDC_TOKEN"` : "";
   return `curl -s ${base}simulate -H 'Content-Type: application/json'${token} \\\n  -d '${body}'\n`;
@@ -41,7 +41,7 @@ for row, channels in enumerate(reply["channels"]):
 `;
 }
 
-/** With the CMake package of service/cpp. It asks for the sums alone, which are those of the page for the same seed. */
+/** With the CMake package of service/cpp. It requests only channel sums; for the same seed they equal the page's. */
 function cpp(where, grpcPort, { particles: [particle], seed, repeats, model, version }, withToken) {
   const scheme = where.protocol === "https:" ? "grpcs" : "grpc";
   const numbers = [particle.px, particle.py, particle.pz, 0, 0, particle.vz];

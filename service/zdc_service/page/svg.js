@@ -1,4 +1,4 @@
-// Elements of drawings.
+// Creates SVG elements.
 
 export function svg(name, attributes = {}, text = null) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", name);

@@ -115,7 +115,7 @@ def test_the_species_of_the_card(visit: Open) -> None:
     with reader.answered():
         reader.page.locator("#species").select_option("gamma (22)")
     assert reader.body()["particles"][0]["pdg"] == 22
-    assert "tiny knows 10 to 1500 GeV of gamma." in reader.text("energy-range")
+    assert "Trained range of tiny for gamma: 10 to 1500 GeV." in reader.text("energy-range")
 
 
 def test_both_ends_of_a_range_are_taken(visit: Open) -> None:
@@ -210,7 +210,7 @@ def test_it_begins_beside_an_example_and_says_when_there_is_none(visit: Open, se
     assert reader.captions("geant-gallery") == []
     assert "Geant4" not in (reader.page.locator("#channels-table").text_content() or "")
     with reader.answered():
-        reader.page.get_by_role("button", name="Go to that particle").click()
+        reader.page.get_by_role("button", name="Choose this particle").click()
     assert "(the same energy, 0.00 cm from your point)" in reader.text("nearest")
     energy, x, y = (float(reader.page.locator(f"#{name}").input_value()) for name in ("energy", "x", "y"))
     query: dict[str, str | float] = {"pdg": 310, "energy": energy, "x": x, "y": y}
@@ -304,7 +304,7 @@ def test_pictures_of_geant4_keep_their_place_where_there_are_none(visit: Open) -
     with reader.answered():
         reader.page.locator("#species").select_option("K(S)0 (310)")
     with reader.answered():
-        reader.page.get_by_role("button", name="Go to that particle").click()
+        reader.page.get_by_role("button", name="Choose this particle").click()
     gallery = reader.page.locator("#geant-gallery")
     before = gallery.bounding_box()
     reader.fill("x", 3.4)

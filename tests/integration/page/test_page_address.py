@@ -48,9 +48,9 @@ def test_another_model_in_the_address(visit: Open, server: RunningServer) -> Non
 @pytest.mark.parametrize(
     ("fragment", "said"),
     [
-        ("model=gone", f"The address asks for gone, which is not loaded here. {REMEDY}"),
-        ("model=tiny&version=7", f"The address asks for tiny version 7, which is not loaded here. {REMEDY}"),
-        ("pdg=13", "The address asks for PDG code 13, which tiny does not know; choose a species."),
+        ("model=gone", f"The address has the model gone, which is not loaded here. {REMEDY}"),
+        ("model=tiny&version=7", f"The address has the model tiny version 7, which is not loaded here. {REMEDY}"),
+        ("pdg=13", "The address has PDG code 13, which tiny does not know; choose a species."),
         ("energy=high", "Energy must be a number."),
         ("energy=1e999&x=0", "Energy must be a number."),
     ],

@@ -30,7 +30,7 @@ def guarded(models_folder: Path, tmp_path: Path) -> Iterator[RunningServer]:
 REFUSED = [
     ("energy", "5000", 422, "5000 GeV is outside the trained range [50, 2600] GeV of n"),
     ("vz", "40", 422, "vz = 40 cm is outside the trained range [-30, 30] cm"),
-    ("repeats", "4000", 413, "That is too much for one request: "),
+    ("repeats", "4000", 413, "The request is too large: "),
     ("repeats", "0", 422, "repeats = 0"),
     ("seed", "-1", 422, "seed = -1"),
 ]
@@ -73,10 +73,10 @@ def test_a_point_beyond_the_face_is_said_to_miss_it(visit: Open) -> None:
     x = float(reader.page.locator("#x").input_value())
     reader.fill("y", 0)
     reader.fill("x", 3.53)  # 0.01 cm off: that a test particle is near enough does not matter
-    assert reader.text("face-point") == "The line misses the face: responses are empty."
+    assert reader.text("face-point") == "The particle misses the face: responses are empty."
     assert set(reader.captions("model-gallery")) == {0}
     assert reader.captions("geant-gallery") == []
-    assert reader.text("nearest").startswith("Your point is off the face; no test particle of Geant4 is")
+    assert reader.text("nearest").startswith("Your point is outside the face, but all test particles hit it")
     for table in ("channels-table", "sum-table"):
         assert "Geant4" not in (reader.page.locator(f"#{table}").text_content() or "")
     reader.fill("x", x)
@@ -87,10 +87,10 @@ def test_a_server_that_takes_tokens(visit: Open, guarded: RunningServer) -> None
     reader = visit(guarded.http, wait=False)
     field = reader.page.get_by_label("Token of this server")
     expect(field).to_be_focused()
-    assert reader.alert() == "This server takes callers with a token: enter one above."
+    assert reader.alert() == "This server needs a token: enter one above."
     assert reader.page.locator("#controls").evaluate("form => form.inert")  # there is nothing to choose from yet
     expect(reader.page.get_by_role("link", name="API documentation")).to_be_hidden()  # it would be refused too
-    for wrong, said in (("wrong token", "A token has the characters"), (f"{TOKEN}x", "does not know the token")):
+    for wrong, said in (("wrong token", "A token has only the characters"), (f"{TOKEN}x", "does not know the token")):
         field.fill(wrong)
         field.press("Enter")
         expect(reader.page.locator("#problem")).to_contain_text(said)
@@ -138,7 +138,7 @@ def test_a_model_that_is_gone(visit: Open, models_folder: Path) -> None:
             reader.page.locator("#model").select_option("strips version 1")
         assert httpx.post(f"{running.http}/v2/repository/models/strips/unload").status_code == 200
         reader.fill("repeats", 3, 404)
-        assert reader.alert().startswith("That is not loaded any more; reload the page for what is: model 'strips'")
+        assert reader.alert().startswith("The model is not loaded any more; reload the page: model 'strips'")
         reader.page.reload()
         expect(reader.page.locator("#problem")).to_contain_text("strips version 1, which is not loaded here")
         assert reader.page.locator("#model option").count() == 2

@@ -73,7 +73,7 @@ def test_every_control_is_reached_with_tab_and_shows_it(visit: Open) -> None:
 def test_results_are_said_to_screen_readers(visit: Open) -> None:
     reader = visit()
     expect(reader.page.get_by_role("status").filter(has_text="100 responses")).to_be_visible()
-    for name in ("Mean and spread: tower1", "Photon sums, mean and spread: ", "Colours from 0, 1 to "):
+    for name in ("Mean and spread: tower1", "Photon sums, mean and spread: ", "Colours for 0, and for 1 to "):
         expect(reader.page.get_by_role("img", name=name)).to_be_visible()
     pictures = reader.page.get_by_role("img", name="response").all()
     assert len(pictures) == 10
