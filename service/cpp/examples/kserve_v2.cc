@@ -1,5 +1,5 @@
-// Channel sums of two particles with nothing but messages of the Open Inference Protocol (KServe v2), as CMS SONIC and
-// other clients of Triton send them. Usage: kserve_v2 [host:port] [model]
+// Channel sums of two particles, with plain messages of the Open Inference Protocol (KServe v2), as sent by CMS SONIC
+// and other clients of Triton. Usage: kserve_v2 [host:port] [model]
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
@@ -13,7 +13,7 @@
 
 namespace {
 
-// Tensors travel as little-endian bytes in C order, which is what memory holds on x86-64 and AArch64.
+// Tensors are sent as little-endian bytes in C order, which is the memory layout on x86-64 and AArch64.
 template <class T>
 void add_input(inference::ModelInferRequest& request, const char* name, const char* datatype,
                const std::vector<std::int64_t>& shape, const std::vector<T>& values) {

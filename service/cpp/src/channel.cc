@@ -25,17 +25,17 @@ constexpr const char* kKindKey = "zdc-error-kind";
 
 bool begins_with(const std::string& text, std::string_view with) { return text.compare(0, with.size(), with) == 0; }
 
-/// Calls go in turn to all addresses of a name, as that of a Kubernetes service without an address of its own; by
-/// default gRPC stays with the first that answers.
-constexpr const char* kInTurn = R"({"loadBalancingConfig": [{"round_robin": {}}]})";
+/// Distributes calls over all IP addresses of the server's name, e.g. of a headless Kubernetes service. By default,
+/// gRPC sends all calls to the first address that answers.
+constexpr const char* kRoundRobin = R"({"loadBalancingConfig": [{"round_robin": {}}]})";
 
-/// A server that is there answers a ping at once, also when all its threads compute.
+/// A server that is alive answers a ping at once, also if all its threads compute.
 constexpr std::int64_t kKeepaliveAnswerMs = 20'000;
 constexpr std::int64_t kLongestKeepaliveMs = 86'400'000;
 
 constexpr auto kTlsQuestion = std::chrono::seconds(2);
 
-/// A name, an IPv4 address, or an IPv6 address in brackets.
+/// Whether the text is a host name, an IPv4 address, or an IPv6 address in brackets.
 bool is_host(const std::string& host) {
   const std::string letters = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.";
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') {
@@ -50,7 +50,7 @@ struct Server {
   std::string port;
 };
 
-/// gRPC itself would take 443 for a port that is absent, cut one that is too large, and read unix:8001 as a file.
+/// Checked here, because gRPC uses 443 for a missing port, truncates a port above 65535, and opens unix:8001 as a file.
 Server server_of(const std::string& address) {
   std::size_t begin = 0;
   for (const std::string_view scheme : {kPlain, kTls}) {
@@ -75,7 +75,7 @@ Server server_of(const std::string& address) {
     }
   }
   throw_config("address '" + address.substr(0, 100) +
-               "' must be grpc://host:port, or grpcs://host:port for TLS; a port is a number from 1 to 65535");
+               "' must be grpc://host:port, or grpcs://host:port for TLS, with a port from 1 to 65535");
 }
 
 void check(const Options& options) {
@@ -86,16 +86,16 @@ void check(const Options& options) {
     throw_config("deadline_ms = " + std::to_string(options.deadline_ms) + " must be at least 1");
   if (options.initial_backoff_ms < 1 || options.max_backoff_ms < options.initial_backoff_ms) {
     throw_config("initial_backoff_ms = " + std::to_string(options.initial_backoff_ms) +
-                 " must be at least 1, and max_backoff_ms = " + std::to_string(options.max_backoff_ms) +
-                 " no less than it");
+                 " must be at least 1 and at most max_backoff_ms = " + std::to_string(options.max_backoff_ms));
   }
   if (options.keepalive_ms != 0 && (options.keepalive_ms < 1000 || options.keepalive_ms > kLongestKeepaliveMs)) {
     throw_config("keepalive_ms = " + std::to_string(options.keepalive_ms) +
                  " must be 0, or from 1000 to 86400000 (a day)");
   }
-  if (!options.token.empty() && !options.token_file.empty()) throw_config("token and token_file: give one of them");
+  if (!options.token.empty() && !options.token_file.empty())
+    throw_config("token and token_file exclude each other; leave one out");
   if (options.client_certificate.empty() != options.client_key.empty()) {
-    throw_config("client_certificate and client_key go together; give both or neither");
+    throw_config("client_certificate and client_key need each other; give both or neither");
   }
 }
 
@@ -105,7 +105,7 @@ std::shared_ptr<grpc::ChannelCredentials> plain(const Options& options) {
                                     {"client_key", &options.client_key},
                                     {"server_name", &options.server_name}}) {
     if (!value->empty())
-      throw_config(std::string(name) + " = '" + *value + "' is for TLS; the address must begin with grpcs://");
+      throw_config(std::string(name) + " = '" + *value + "' requires TLS; use an address with grpcs://");
   }
   return grpc::InsecureChannelCredentials();
 }
@@ -128,10 +128,10 @@ Connection::Connection(const std::string& address, const Options& options) : add
   const Server server = server_of(address);
   host_ = server.host;
   port_ = server.port;
-  token_of(options);  // so that a bad one is found here and not by the first call
+  token_of(options);  // report an invalid token here, not at the first call
 
   grpc::ChannelArguments arguments;
-  // Attempts are ours to count and to pace: gRPC itself neither repeats calls nor waits longer than we do to reconnect.
+  // RetryPolicy counts the attempts: gRPC must not repeat calls, nor wait longer between its own reconnections.
   arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS,
                    static_cast<int>(std::min<std::int64_t>(options.initial_backoff_ms, 1000)));
@@ -141,13 +141,13 @@ Connection::Connection(const std::string& address, const Options& options) : add
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, static_cast<int>(options.keepalive_ms));
     const int answer = static_cast<int>(std::min(options.keepalive_ms, kKeepaliveAnswerMs));
     arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, answer);
-    arguments.SetInt("grpc.http2.ping_timeout_ms", answer);      // its name in newer versions, a minute otherwise
-    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // a long wait has no data; gRPC would stop after two
+    arguments.SetInt("grpc.http2.ping_timeout_ms", answer);      // the name in newer versions of gRPC
+    arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // no limit: a long computation sends no data
   }
-  if (is_this_machine(host_)) {  // a proxy could not reach it, and its two addresses are of one server
+  if (is_this_machine(host_)) {  // a proxy could not reach it; its IPv4 and IPv6 addresses are one server
     arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   } else {
-    arguments.SetServiceConfigJSON(kInTurn);
+    arguments.SetServiceConfigJSON(kRoundRobin);
   }
   channel_ = grpc::CreateCustomChannel(server.target, secure ? tls(options) : plain(options), arguments);
 }
@@ -172,7 +172,7 @@ void Connection::prepare(grpc::ClientContext& context, const Deadline& deadline)
 
 void Connection::pause(std::chrono::system_clock::duration time) const {
   const auto end = std::chrono::system_clock::now() + time;
-  // Between calls, only who waits for the channel drives its sockets; in a mere sleep no connection would come about.
+  // Not a plain sleep: without a call, gRPC reconnects only while a thread waits for the channel's state.
   while (channel_->WaitForStateChange(channel_->GetState(true), end)) {
   }
 }

@@ -1,4 +1,4 @@
-// The connection to a server, and what every call on it carries.
+// The connection to a server, with the deadline and the token of each call.
 #pragma once
 
 #include <grpcpp/channel.h>
@@ -14,26 +14,26 @@
 
 namespace zdc_fastsim {
 
-/// Connects to an address and shows credentials there.
+/// A gRPC channel to a server, with its credentials.
 class Connection {
  public:
-  /// Throws ConfigError for an address or options that cannot be.
+  /// Throws ConfigError if the address or an option is invalid.
   Connection(const std::string& address, const Options& options);
 
   const std::string& address() const { return address_; }
   const Options& options() const { return options_; }
   const std::shared_ptr<grpc::Channel>& channel() const { return channel_; }
 
-  /// What to ask a caller whose server does not answer.
+  /// The advice in the error message if the server does not answer.
   std::string question() const;
 
-  /// Whether a plain connection failed because the server takes only TLS; asks the server where that may be.
+  /// Whether a connection without TLS failed because the server requires TLS; connects to the server to find out.
   bool is_closed_by_tls(const Failure& failure, const Deadline& deadline) const;
 
-  /// Gives a call its deadline and its token; throws ConfigError where the token's file cannot be read.
+  /// Sets the deadline and the token of a call; throws ConfigError if the token's file cannot be read.
   void prepare(grpc::ClientContext& context, const Deadline& deadline) const;
 
-  /// Waits, and meanwhile connects again where the connection is lost.
+  /// Waits; a lost connection is restored during the wait.
   void pause(std::chrono::system_clock::duration time) const;
 
  private:
@@ -44,7 +44,7 @@ class Connection {
   std::shared_ptr<grpc::Channel> channel_;
 };
 
-/// Why a call failed.
+/// The failure of a call.
 Failure failure_of(const grpc::Status& status, const grpc::ClientContext& context);
 
 }  // namespace zdc_fastsim

@@ -6,8 +6,8 @@
 #include "deadline.h"
 #include "job.h"
 #include "model.h"
-#include "patience.h"
 #include "process.h"
+#include "retry_policy.h"
 #include "rows.h"
 #include "stream.h"
 
@@ -16,8 +16,7 @@ namespace zdc_fastsim {
 struct Client::Impl {
   Impl(const std::string& address, const Options& options) : connection(address, options) {}
 
-  /// Keeps a copy in a process that was forked for good: its threads and locks stayed behind, so that it cannot be
-  /// ended.
+  /// Never destroys a copy in a forked process: its threads and locks do not exist there, so it cannot be ended.
   static void keep(Impl* copy) {
     static std::atomic<Impl*> last{nullptr};
     copy->kept = last.exchange(copy);
@@ -28,22 +27,22 @@ struct Client::Impl {
     const Options& options = connection.options();
     const Deadline deadline(request.deadline_ms != 0 ? request.deadline_ms : options.deadline_ms);
     Job job(particles, request, options.rows_per_request, rows);
-    Patience patience(connection, deadline);
+    RetryPolicy retries(connection, deadline);
     while (!job.done()) {
       const std::size_t before = rows.rows();
       if (const auto failure = Stream(connection, deadline, job).run()) {
-        patience.wait(*failure, {rows.rows() > before, job.first_particle(), job.progress()});
+        retries.wait(*failure, {rows.rows() > before, job.first_particle(), job.progress()});
       }
       job.interrupted();
     }
     Result result = job.result();
-    result.retries = patience.retries();
+    result.retries = retries.retries();
     return result;
   }
 
-  Process process;  // before the connection, which it may refuse
+  Process process;  // before the connection: its constructor may throw
   Connection connection;
-  Impl* kept = nullptr;  // reachable, for those who look for memory that is lost
+  Impl* kept = nullptr;  // keeps the memory reachable, so that leak checkers do not report it
 };
 
 void Client::End::operator()(Impl* impl) const noexcept {
@@ -70,10 +69,10 @@ Result Client::simulate(Span<const Particle> particles, const Request& request, 
 ModelInfo Client::model(const std::string& name, std::uint32_t version) const {
   impl_->process.check();
   const Deadline deadline(impl_->connection.options().deadline_ms);
-  Patience patience(impl_->connection, deadline);
+  RetryPolicy retries(impl_->connection, deadline);
   ModelInfo info;
   while (const auto failure = ask_for_model(impl_->connection, deadline, name, version, info)) {
-    patience.wait(*failure, {});
+    retries.wait(*failure, {});
   }
   return info;
 }

@@ -8,7 +8,7 @@
 namespace zdc_fastsim {
 namespace {
 
-// Far enough to be none, near enough for arithmetic in nanoseconds.
+// Effectively no limit, but small enough for arithmetic in nanoseconds.
 constexpr std::int64_t kLongestMs = std::int64_t{365} * 24 * 3600 * 1000;
 
 }  // namespace

@@ -1,4 +1,4 @@
-// When a call ends.
+// The deadline of a call.
 #pragma once
 
 #include <chrono>
@@ -6,7 +6,7 @@
 
 namespace zdc_fastsim {
 
-/// Of one call with all its attempts.
+/// The deadline of one call with all its attempts.
 class Deadline {
  public:
   explicit Deadline(std::int64_t milliseconds);

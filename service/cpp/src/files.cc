@@ -24,25 +24,25 @@ std::string read(const char* option, const std::string& path) {
   return text;
 }
 
-/// The text of a PEM file with at least one block of a kind, e.g. not a key in place of a certificate.
+/// The text of a PEM file; throws ConfigError unless it has a block of this kind (certificate or key).
 std::string read_pem(const char* option, const std::string& path, const char* kind, const char* name) {
   std::string text = read(option, path);
   const std::size_t begin = text.find("-----BEGIN ");
   if (begin == std::string::npos || text.find(kind, begin) == std::string::npos) {
-    const std::string other = begin == std::string::npos ? "" : ", but another";
+    const std::string other = begin == std::string::npos ? "" : ", but another kind";
     throw_config(std::string(option) + " = '" + path + "' has no PEM block of a " + name + " (-----BEGIN ... " + kind +
                  ")" + other);
   }
   return text;
 }
 
-/// Also keeps characters from gRPC that no header may have, of which it would abort the process.
+/// Throws ConfigError for a malformed token. gRPC would abort the process for characters that headers cannot have.
 void check_token(const std::string& token, const std::string& source) {
-  // RFC 6750; "=" stands at the end only.
+  // RFC 6750; "=" only at the end.
   const std::size_t length =
       token.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/");
   if (token.empty() || length == 0 || token.find_first_not_of('=', length) != std::string::npos) {
-    throw_config(source + " has no bearer token: one has only letters, digits and -._~+/");
+    throw_config(source + " has no valid bearer token; a token has only letters, digits and -._~+/");
   }
 }
 

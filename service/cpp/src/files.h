@@ -7,16 +7,17 @@
 
 namespace zdc_fastsim {
 
-/// The text of a PEM file of certificates; throws ConfigError, which names the option, where it cannot be read or has
+/// The text of a PEM file of certificates; throws ConfigError, which names the option, if it cannot be read or has
 /// none.
 std::string read_certificates(const char* option, const std::string& path);
 
-/// The same of a private key, which has no passphrase.
+/// The same for a private key without a passphrase.
 std::string read_key(const char* option, const std::string& path);
 
-/// The token that a call carries now, or "". A file holds one a line, `#` starts a comment; its first one is taken.
+/// The current token, or "" if there is none. A file has one token per line, `#` starts a comment; the first one is
+/// used.
 ///
-/// Throws ConfigError where the file cannot be read or what is given is no token; a token itself is never repeated.
+/// Throws ConfigError if the file cannot be read or the token is malformed; messages never contain the token.
 std::string token_of(const Options& options);
 
 }  // namespace zdc_fastsim

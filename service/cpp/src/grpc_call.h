@@ -1,4 +1,4 @@
-// Calls by name of methods whose messages are protobuf's.
+// gRPC calls by method name, with protobuf messages.
 #pragma once
 
 #include <grpcpp/client_context.h>

@@ -24,7 +24,7 @@ void check_column(Span<const Particle> particles, const char* name, std::optiona
   for (std::size_t i = 0; i < particles.size(); ++i) {
     if ((particles[i].*column).has_value() == given) continue;
     const std::string message = "particle[" + std::to_string(i) + "]: " + name + (given ? " is absent" : " is given") +
-                                ", unlike that of particle[0]; give it for all particles of a call or for none";
+                                ", unlike for particle[0]; give it for all particles of a call, or for none";
     throw InvalidInputError(StatusCode::invalid_argument, "invalid_input", message, i);
   }
 }
@@ -116,7 +116,7 @@ bool Job::take(const wire::SimulateResponse& reply) {
   if (sent_.empty()) throw_malformed("there is a reply without a request");
   Sent& sent = sent_.front();
   if (started_ && (reply.version() != result_.version || reply.model() != result_.model)) {
-    if (sent.settled) throw_malformed("another version answers than was asked");
+    if (sent.settled) throw_malformed("it is from another version than requested");
     return false;
   }
   check_reply(sent, reply);
@@ -133,7 +133,7 @@ bool Job::take(const wire::SimulateResponse& reply) {
   rows_.append(reply, sent.first / request_.repeats);
   if (!reply.last()) return true;
 
-  if (sent.first % request_.repeats == 0) {  // further repeats of the same particle do not count it again
+  if (sent.first % request_.repeats == 0) {  // each particle is counted once, with its first repeat
     for (const auto& [reason, count] : reply.skipped()) result_.skipped[reason] += count;
     for (const auto& [reason, count] : reply.extrapolated()) result_.extrapolated[reason] += count;
   }
@@ -147,24 +147,24 @@ bool Job::take(const wire::SimulateResponse& reply) {
 
 void Job::check_reply(const Sent& sent, const wire::SimulateResponse& reply) const {
   if (reply.seed() != result_.seed || reply.first_row() != request_.first_row + sent.first) {
-    throw_malformed("it is to another request");
+    throw_malformed("it belongs to another request");
   }
   const bool same_shape =
       !started_ ||
       (static_cast<std::size_t>(reply.channel_names_size()) == result_.channel_names.size() &&
        reply.shape_size() == 2 && reply.shape(0) == result_.image_rows && reply.shape(1) == result_.image_columns);
-  if (reply.shape_size() != 2 || !same_shape) throw_malformed("its shape is not that of the model");
+  if (reply.shape_size() != 2 || !same_shape) throw_malformed("its shape differs from the model's");
   check_particles(sent, reply);
 }
 
 void Job::check_particles(const Sent& sent, const wire::SimulateResponse& reply) const {
-  if (reply.particle().size() % sizeof(std::uint32_t) != 0) throw_malformed("particle is cut off");
+  if (reply.particle().size() % sizeof(std::uint32_t) != 0) throw_malformed("particle is truncated");
   const std::size_t rows = reply.particle().size() / sizeof(std::uint32_t);
   const std::size_t before = rows_.rows() - sent.rows;
   const std::size_t most = std::size_t{sent.particles} * sent.repeats;
   const bool all = request_.out_of_range != OutOfRange::skip;
   if (rows > most - before || (all && reply.last() && rows != most - before)) {
-    throw_malformed(counted(before + rows, "row") + " came for " + std::to_string(most));
+    throw_malformed("it has " + counted(before + rows, "row") + " instead of " + std::to_string(most));
   }
   for (std::size_t i = 0; i < rows; ++i) {
     std::uint32_t index;
@@ -179,7 +179,7 @@ void Job::interrupted() {
   if (sent_.empty()) return;
   const Sent& sent = sent_.front();
   const std::size_t kept = rows_.rows() - sent.rows;
-  // Counts by reason come with the last reply only; without it, which particles they speak of would be unknown.
+  // The counts by reason are in the last reply only, so the whole request is repeated.
   if (request_.out_of_range == OutOfRange::error) {
     next_ = sent.first + kept;
   } else {

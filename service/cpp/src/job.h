@@ -1,4 +1,4 @@
-// One call of simulate(): which requests it takes, and what has come back.
+// One call of simulate(): its requests and their replies.
 #pragma once
 
 #include <cstddef>
@@ -12,48 +12,48 @@
 
 namespace zdc_fastsim {
 
-/// Cuts the rows of a call into requests of bounded size and puts the replies together. Rows are counted from 0 over
-/// the particles and their repeats, so that a position among them is one number.
+/// Splits a call into requests of bounded size, and joins the replies. Positions are numbers of rows, counted from 0
+/// over the particles and their repeats.
 class Job {
  public:
-  /// Throws InvalidInputError for what can be seen to be wrong without the server.
+  /// Throws InvalidInputError if the request is invalid, as far as this can be checked without the server.
   Job(Span<const Particle> particles, const Request& request, std::uint32_t rows_per_request, Rows& rows);
 
-  /// Whether there are requests that have not been sent.
+  /// Whether there are requests that are not sent yet.
   bool has_next() const { return next_ < size_; }
 
-  /// The next request, which counts as sent from now on.
+  /// The next request; it counts as sent after this call.
   wire::SimulateRequest next();
 
-  /// Requests that were sent and are not answered.
+  /// Number of requests that are sent but not answered.
   std::size_t in_flight() const { return sent_.size(); }
 
-  /// Takes the next reply; false if another version answers than before, which leaves the rows as they were.
+  /// Adds the rows of the next reply; returns false, and adds none, if it is from another version than those before.
   bool take(const wire::SimulateResponse& reply);
 
-  /// Whether all rows are there.
+  /// Whether all rows have arrived.
   bool done() const { return !has_next() && sent_.empty(); }
 
-  /// The stream ended early: what was sent and not answered is to be sent again.
+  /// Notes that the stream ended early: requests without a complete reply are sent again.
   void interrupted();
 
-  /// First particle of the oldest request that is not answered, which is the one that errors speak of.
+  /// First particle of the oldest unanswered request, to which errors refer.
   std::size_t first_particle() const;
 
-  /// Of the rows that are there.
+  /// Properties of the rows that have arrived.
   Result result() const;
 
-  /// How many rows are there, in words; empty: none.
+  /// Number of the rows that have arrived, for messages; empty if none.
   std::string progress() const;
 
  private:
   struct Sent {
     std::uint64_t first;      // position of its first row
-    std::uint32_t particles;  // how many
-    std::uint32_t repeats;    // of each
-    bool settled;             // it names model and version of the first reply
-    std::size_t rows;         // in the buffers before its first reply
-    std::size_t hits;
+    std::uint32_t particles;  // number of particles
+    std::uint32_t repeats;    // repeats of each particle
+    bool settled;             // whether it names the model and version of the first reply
+    std::size_t rows;         // rows in the buffers before its first reply
+    std::size_t hits;         // hits in the buffers before its first reply
   };
 
   void write_particles(const Sent& sent, wire::Particles& message) const;
@@ -65,10 +65,10 @@ class Job {
   std::uint32_t rows_per_request_;
   Rows& rows_;
   std::uint64_t size_;      // N * repeats
-  std::uint64_t next_ = 0;  // position of the first row that has not been sent
+  std::uint64_t next_ = 0;  // position of the first row that is not requested yet
   std::deque<Sent> sent_;
   Result result_;
-  bool started_ = false;  // by the first reply, which settles model, version and shape
+  bool started_ = false;  // whether the first reply has set model, version and shape
 };
 
 }  // namespace zdc_fastsim

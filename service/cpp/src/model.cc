@@ -25,7 +25,7 @@ Number take_integer(std::string_view& text) {
   return number;
 }
 
-/// As std::from_chars, which for floating point many standard libraries lack; the program's locale does not matter.
+/// Like std::from_chars, which many standard libraries lack for floating point; independent of the program's locale.
 double take_decimal(std::string_view& text) {
   std::istringstream stream{std::string(text)};
   stream.imbue(std::locale::classic());
@@ -51,13 +51,13 @@ std::vector<std::string> split(const std::string& list) {
   return parts;
 }
 
-/// Of `2112 n 50-2600 GeV`.
+/// Parses e.g. `2112 n 50-2600 GeV`.
 Species species_of(std::string_view text) {
   Species species;
   species.pdg = take_integer<std::int32_t>(text);
   take_word(text, " ");
   const std::size_t end = text.substr(0, text.rfind(" GeV")).rfind(' ');
-  if (end == std::string_view::npos) throw_malformed("'" + std::string(text) + "' is no species");
+  if (end == std::string_view::npos) throw_malformed("'" + std::string(text) + "' is not a species");
   species.name = text.substr(0, end);
   text.remove_prefix(end + 1);
   species.least_energy = take_decimal(text);

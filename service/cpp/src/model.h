@@ -1,4 +1,4 @@
-// What a server says of a model: the Open Inference Protocol's ModelConfig.
+// Properties of a model, by ModelConfig of the Open Inference Protocol.
 #pragma once
 
 #include <optional>
@@ -8,10 +8,10 @@
 
 namespace zdc_fastsim {
 
-/// Asks once.
+/// Requests the properties once, without a retry.
 ///
-/// @param info Gets the answer.
-/// @returns Why there is none, if there is none.
+/// @param info Is set to the result.
+/// @returns The failure, if any.
 std::optional<Failure> ask_for_model(const Connection& connection, const Deadline& deadline, const std::string& name,
                                      std::uint32_t version, ModelInfo& info);
 

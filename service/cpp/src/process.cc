@@ -9,7 +9,7 @@
 namespace zdc_fastsim {
 namespace {
 
-std::atomic<pid_t> user{0};  // the process that made the first client; one that is forked from it inherits the number
+std::atomic<pid_t> user{0};  // the process that created the first client; a forked process inherits the number
 
 }  // namespace
 
@@ -17,9 +17,8 @@ Process::Process() : own_(getpid()) {
   pid_t first = 0;
   if (!user.compare_exchange_strong(first, own_) && first != own_) {
     throw_elsewhere(
-        "this process was forked from one that has made a client, and gRPC does not work in both; make the first "
-        "client "
-        "after fork(), or start the child's program anew (exec)");
+        "this process was forked after its parent had created a client, and gRPC cannot work in both; create the first "
+        "client after fork(), or start a new program in the child (exec)");
   }
 }
 
@@ -28,9 +27,8 @@ bool Process::is_copy() const { return getpid() != own_; }
 void Process::check() const {
   if (is_copy()) {
     throw_elsewhere(
-        "the client belongs to the process that this one was forked from, and does not work in this one; make the "
-        "first "
-        "client after fork(), or start the child's program anew (exec)");
+        "the client belongs to the parent process and cannot be used in this one; create the first client after "
+        "fork(), or start a new program in the child (exec)");
   }
 }
 

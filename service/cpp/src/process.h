@@ -1,22 +1,22 @@
-// Which process a client belongs to: gRPC's threads and connections do not come along into one that is forked from it.
+// The process that owns a client: gRPC's threads and connections do not exist in a forked process.
 #pragma once
 
 #include <sys/types.h>
 
 namespace zdc_fastsim {
 
-/// Keeps clients to the first process that makes one. gRPC 1.51 does not let a parent and its child both use it, with
-/// GRPC_ENABLE_FORK_SUPPORT neither: calls of either may never end. After the end of all clients of the parent most
-/// calls of a child do, and some do not.
+/// Restricts clients to the first process that creates one. In gRPC 1.51, also with GRPC_ENABLE_FORK_SUPPORT, calls may
+/// never end if both a parent and its child use gRPC. Even if all clients of the parent are destroyed before the fork,
+/// some calls of the child never end.
 class Process {
  public:
-  /// Throws NotReadyError where this process was forked from one that has made a client.
+  /// Throws NotReadyError if this process was forked after its parent had created a client.
   Process();
 
-  /// Whether this is not the process that made it.
+  /// Whether this is another process than the one that created the object.
   bool is_copy() const;
 
-  /// Throws NotReadyError in another process than that which made it.
+  /// Throws NotReadyError in another process than the one that created the object.
   void check() const;
 
  private:

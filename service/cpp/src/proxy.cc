@@ -11,7 +11,7 @@
 namespace zdc_fastsim {
 namespace {
 
-constexpr std::string_view kScheme = "http://";  // the only one that gRPC takes
+constexpr std::string_view kScheme = "http://";  // the only scheme that gRPC supports
 
 std::string text_of(const char* variable) {
   const char* text = std::getenv(variable);
@@ -35,7 +35,8 @@ bool is_within(const std::string& host, const std::string& network) {
   return (ntohl(address.s_addr) & mask) == (ntohl(base.s_addr) & mask);
 }
 
-/// As gRPC reads them: the first that is set, its entries as ends of names or as networks.
+/// Whether the no-proxy variables exempt a host. As in gRPC, the first variable that is set counts; its entries are
+/// suffixes of names, or networks.
 bool is_exempt(const std::string& host) {
   std::string list = text_of("no_grpc_proxy");
   if (list.empty()) list = text_of("no_proxy");
@@ -49,7 +50,7 @@ bool is_exempt(const std::string& host) {
   return false;
 }
 
-/// Without user and password.
+/// The address without user and password.
 std::string shown(const std::string& proxy) {
   const std::size_t at = proxy.rfind('@');
   return (at == std::string::npos ? proxy : std::string(kScheme) + "..." + proxy.substr(at)).substr(0, 100);
@@ -76,7 +77,7 @@ std::string question_about(const std::string& host) {
     if (proxy.empty()) continue;
     if (proxy.compare(0, kScheme.size(), kScheme) != 0) return plain;
     return "requests go through the proxy " + shown(proxy) + " (" + variable +
-           "): is it up, and does it reach the server? no_proxy=" + host + " goes without it";
+           "): check that it is up and reaches the server, or set no_proxy=" + host + " to connect without it";
   }
   return plain;
 }

@@ -11,7 +11,8 @@
 namespace zdc_fastsim {
 namespace {
 
-static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "arrays travel little-endian and are copied as they are");
+static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+              "messages have little-endian arrays, which are copied unchanged");
 
 template <class T>
 constexpr wire::ElementType kType = wire::ELEMENT_TYPE_UNSPECIFIED;
@@ -22,7 +23,7 @@ constexpr wire::ElementType kType<std::uint32_t> = wire::ELEMENT_TYPE_UINT32;
 template <>
 constexpr wire::ElementType kType<float> = wire::ELEMENT_TYPE_FLOAT32;
 
-/// Room for `rows` times `each` elements; a product that no memory has room for counts as the largest number.
+/// Throws BufferError unless `size` is at least `rows` x `each`; an overflow counts as the largest number.
 void need(const char* name, std::size_t size, std::size_t rows, std::size_t each, const char* of) {
   const std::size_t most = std::numeric_limits<std::size_t>::max();
   const std::size_t needed = each != 0 && rows > most / each ? most : rows * each;
@@ -54,7 +55,7 @@ void copy(const std::string& bytes, To* to) {
   }
 }
 
-/// Copies `elements` numbers that travel as Count or, as rates do, as float.
+/// Copies `elements` numbers, which are of type Count in the message, or float for rates.
 template <class Count, class To>
 void copy_numbers(const char* name, wire::ElementType type, const std::string& bytes, std::size_t elements, To* to) {
   if (type == kType<Count>) {
@@ -66,7 +67,7 @@ void copy_numbers(const char* name, wire::ElementType type, const std::string& b
     need_length(name, bytes, elements, sizeof(float));
     copy<float>(bytes, to);
   } else {
-    throw_invalid("this model answers rates, which are float32; use FloatBuffers");
+    throw_invalid("this model returns rates, which are float32; use FloatBuffers");
   }
 }
 
@@ -78,11 +79,11 @@ void RowsIn<Photons, Sums>::check(const Request& request, std::size_t rows) {
   most_rows_ = rows;
   if (request.rates && !std::is_same_v<Photons, float>) throw_invalid("rates are float32; use FloatBuffers");
   if (!to_.response.empty() && output_ != Output::response) {
-    throw_invalid("the buffer response is for Output::response; leave it empty, or ask for that");
+    throw_invalid("the buffer response needs Output::response; leave it empty, or request that output");
   }
   const bool hits = !to_.hit_offsets.empty() || !to_.hit_fibre.empty() || !to_.hit_photons.empty();
   if (hits && output_ != Output::hits) {
-    throw_invalid("the buffers of hits are for Output::hits; leave them empty, or ask for that");
+    throw_invalid("the buffers of hits need Output::hits; leave them empty, or request that output");
   }
   if (output_ == Output::hits) {
     need("hit_offsets", to_.hit_offsets.size(), rows + 1, 1, " and one more");
@@ -108,7 +109,7 @@ void RowsIn<Photons, Sums>::start(std::size_t fibres, std::size_t channels) {
 template <class Photons, class Sums>
 void RowsIn<Photons, Sums>::append(const wire::SimulateResponse& reply, std::size_t first_particle) {
   const std::size_t rows = reply.particle().size() / sizeof(std::uint32_t);
-  if (rows > most_rows_ - rows_) throw_malformed("there are more rows than were asked for");
+  if (rows > most_rows_ - rows_) throw_malformed("there are more rows than requested");
   need_length("side", reply.side(), rows, 1);
   if (!to_.channels.empty()) {
     copy_numbers<std::uint32_t>("channels", reply.channel_type(), reply.channels(), rows * channels_,
@@ -149,12 +150,12 @@ void RowsIn<Photons, Sums>::append_hits(const wire::SimulateResponse& reply, std
   if (offsets[0] != 0 || offsets[rows] != entries) throw_malformed("hits.offsets do not span the hits");
   for (std::size_t i = 0; i <= rows; ++i) {
     offsets[i] += hits_;
-    if (i != 0 && offsets[i] < offsets[i - 1]) throw_malformed("hits.offsets fall");
+    if (i != 0 && offsets[i] < offsets[i - 1]) throw_malformed("hits.offsets decrease");
   }
   std::uint16_t* fibre = to_.hit_fibre.data() + hits_;
   copy<std::uint16_t>(hits.fibre(), fibre);
   if (std::any_of(fibre, fibre + entries, [this](std::uint16_t i) { return i >= fibres_; })) {
-    throw_malformed("hits.fibre names a fibre that the response has not");
+    throw_malformed("hits.fibre names a fibre that does not exist");
   }
   copy_numbers<std::uint16_t>("hits.photons", reply.photon_type(), hits.photons(), entries,
                               to_.hit_photons.data() + hits_);

@@ -1,4 +1,4 @@
-// The caller's buffers, filled row by row.
+// Writes rows to the caller's buffers.
 #pragma once
 
 #include <cstddef>
@@ -9,36 +9,36 @@
 
 namespace zdc_fastsim {
 
-/// Where rows end up; the types of the numbers are those of the caller's buffers.
+/// Writer of rows, independent of the number types of the caller's buffers.
 class Rows {
  public:
   virtual ~Rows() = default;
 
-  /// Checks what can be checked before anything is sent.
+  /// Checks the buffers before the first request, as far as possible.
   ///
-  /// @param rows Most rows of the whole call.
+  /// @param rows Maximum number of rows of the whole call.
   virtual void check(const Request& request, std::size_t rows) = 0;
 
-  /// Checks the lengths that depend on the model.
+  /// Checks the sizes that depend on the model.
   virtual void start(std::size_t fibres, std::size_t channels) = 0;
 
-  /// Copies the rows of a reply behind those that are there.
+  /// Appends the rows of a reply.
   ///
-  /// @param first_particle Particle of the call that the reply's particle 0 is.
+  /// @param first_particle Number within the call of the reply's particle 0.
   virtual void append(const wire::SimulateResponse& reply, std::size_t first_particle) = 0;
 
-  /// Forgets all rows from number `rows` on.
+  /// Discards all rows from number `rows` on.
   virtual void rewind(std::size_t rows, std::size_t hits) = 0;
 
   std::size_t rows() const { return rows_; }
   std::size_t hits() const { return hits_; }
 
  protected:
-  std::size_t rows_ = 0;  // written
-  std::size_t hits_ = 0;  // entries written
+  std::size_t rows_ = 0;  // rows written
+  std::size_t hits_ = 0;  // hits written
 };
 
-/// Rows in buffers of one kind.
+/// Writer for buffers with these number types.
 template <class Photons, class Sums>
 class RowsIn final : public Rows {
  public:

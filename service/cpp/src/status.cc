@@ -6,15 +6,16 @@
 namespace zdc_fastsim {
 namespace {
 
-constexpr const char* kCertificate = "is the server's certificate signed by one of ca_file, and for it?";
-constexpr const char* kPort = "is this the server's port of HTTP? gRPC has another";
+constexpr const char* kCertificate =
+    "check that ca_file has the authority of the server's certificate, and that the certificate is for this host";
+constexpr const char* kPort = "this port does not speak gRPC; HTTP and gRPC have different ports";
 constexpr const char* kFiles =
-    "gRPC cannot use the files: is ca_file of certificates, is client_key that of client_certificate, without a "
-    "passphrase?";
-constexpr const char* kNoTls = "has the server TLS? Without it, addresses begin with grpc://";
+    "gRPC cannot use the files; check that ca_file has certificates, and that client_key is the key of "
+    "client_certificate and has no passphrase";
+constexpr const char* kNoTls = "this port does not speak TLS; use another port, or an address with grpc://";
 
 struct Symptom {
-  const char* words;  // of OpenSSL, BoringSSL and gRPC
+  const char* words;  // texts of OpenSSL, BoringSSL and gRPC
   const char* remedy;
 };
 
@@ -32,7 +33,7 @@ constexpr Symptom kHopeless[] = {
 
 bool has(const std::string& message, const char* words) { return message.find(words) != std::string::npos; }
 
-/// Throws the error of a status that is not our server's, but of gRPC itself or of something in between.
+/// Throws the error for a status that gRPC or a proxy has set, not our server.
 [[noreturn]] void throw_foreign(const std::string& address, const std::string& question, const Failure& failure) {
   const std::string message = address + ": " + failure.message;
   if (const char* remedy = remedy_of(failure)) throw ConfigError(failure.code, "config", message + "; " + remedy);
@@ -51,7 +52,7 @@ bool has(const std::string& message, const char* words) { return message.find(wo
   }
 }
 
-/// `particle[i]` of a message counts from the first particle of the request; callers count from the call's.
+/// Renumbers `particle[i]` in a message from the particles of the request to those of the call.
 std::string renumber(const std::string& message, std::size_t first_particle, std::optional<std::size_t>& particle) {
   static const std::string name = "particle[";
   std::string text;
@@ -110,7 +111,7 @@ void throw_elsewhere(const std::string& message) {
 }
 
 void throw_malformed(const std::string& what) {
-  throw Error(StatusCode::internal, "internal", "the server's reply breaks the contract: " + what);
+  throw Error(StatusCode::internal, "internal", "the server's reply is invalid: " + what);
 }
 
 }  // namespace zdc_fastsim

@@ -8,7 +8,7 @@ namespace {
 
 constexpr const char* kSimulateStream = "/zdc.v1.Simulation/SimulateStream";
 
-/// What the queue says has happened.
+/// Tags of the events in the completion queue.
 enum Event : std::intptr_t { kStarted = 1, kRead, kWritten, kFinished };
 
 void* tag(Event event) { return reinterpret_cast<void*>(event); }
@@ -72,7 +72,7 @@ void Stream::write() {
   wire::SimulateRequest request;
   try {
     request = job_.next();
-  } catch (...) {  // no memory; what is under way must end before this does
+  } catch (...) {  // no memory; operations in progress must end before this object
     thrown_ = std::current_exception();
     return end(true);
   }

@@ -11,18 +11,18 @@
 
 namespace zdc_fastsim {
 
-/// Sends the requests of a job and takes its replies, in the thread that runs it.
+/// Sends the requests of a job and receives its replies, in the calling thread.
 ///
-/// Both go at once: were replies read only after all requests are written, a server that holds up its reading until it
-/// is read from, and a client that waits for it, would wait for each other.
+/// It writes and reads at the same time. Otherwise a deadlock would be possible: a server may stop reading until its
+/// replies are read.
 class Stream {
  public:
   Stream(const Connection& connection, const Deadline& deadline, Job& job);
 
-  /// Returns when the job is done, another version answers than at its beginning, or the stream ends too early.
+  /// Returns when the job is done, a reply is from another version than the first one, or the stream ends early.
   ///
-  /// @returns Why it ended too early, if it did.
-  /// @throws Error what the job throws of a reply.
+  /// @returns The failure, if the stream ended early.
+  /// @throws Error if a reply is invalid.
   std::optional<Failure> run();
 
  private:
@@ -43,7 +43,7 @@ class Stream {
   std::exception_ptr thrown_;
   std::uint32_t in_flight_;
   bool writing_ = false;
-  bool written_ = false;  // all of it, or no more can be
+  bool written_ = false;  // whether all requests are written, or none can be written any more
   bool ending_ = false;
   bool another_version_ = false;
 };

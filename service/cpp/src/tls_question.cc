@@ -13,7 +13,7 @@ namespace zdc_fastsim {
 namespace {
 
 /// A ClientHello of TLS 1.2 (RFC 5246, 7.4.1.2) with two cipher suites of each kind of certificate, X25519 and P-256.
-/// Whatever a server thinks of it, it answers with a record of TLS: a handshake or an alert.
+/// Every TLS server answers it with a TLS record, either a handshake or an alert.
 constexpr unsigned char kHello[] = {
     0x16, 0x03, 0x01, 0x00, 0x5c,        // record: handshake, 92 bytes
     0x01, 0x00, 0x00, 0x58, 0x03, 0x03,  // ClientHello, 88 bytes, TLS 1.2

@@ -6,10 +6,10 @@
 
 namespace zdc_fastsim {
 
-/// Begins TLS with a server and looks at the first byte that it answers. A server that takes only TLS closes a plain
-/// connection without a word, as one does that stops: only such a question tells them apart.
+/// Starts a TLS handshake with a server, and checks the first byte of the reply. A server that requires TLS closes a
+/// plain connection without an error, like a server that shuts down; only a handshake distinguishes the two.
 ///
-/// @param longest For the whole question; false where there is no answer by then.
+/// @param longest Time limit; the result is false if there is no reply by then.
 bool speaks_tls(const std::string& host, const std::string& port, std::chrono::steady_clock::duration longest);
 
 }  // namespace zdc_fastsim

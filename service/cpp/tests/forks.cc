@@ -1,5 +1,5 @@
-// Calls of a program and of processes that are forked from it; each line says whose, and how it ended.
-// Usage: forks ADDRESS {none|unused|used|closed}: which client the program has when it forks.
+// Calls in a program and in forked processes; each line of output names the process and the result of its call.
+// Usage: forks ADDRESS {none|unused|used|closed}: state of the program's client at the fork.
 #include <sys/wait.h>
 #include <unistd.h>
 #include <zdc_fastsim/client.h>
@@ -37,7 +37,7 @@ void call(const Client& client, const std::string& who) {
   }
 }
 
-/// Whether this is the child. The parent waits for its end, which is not that of a program that hangs.
+/// Forks, and returns true in the child. The parent waits for the child's end; a child that hangs is ended by alarm().
 bool forked(const std::string& who) {
   std::cout.flush();
   const pid_t child = fork();
@@ -61,7 +61,7 @@ void make_and_call(const std::string& address, const std::string& who) {
 
 }  // namespace
 
-/// Where this is built with AddressSanitizer: what threads held that are not in a child looks lost there.
+/// For AddressSanitizer: memory of threads that do not exist in a child looks like a leak.
 extern "C" __attribute__((visibility("default"))) int __lsan_is_turned_off() { return is_child ? 1 : 0; }
 
 int main(int argc, char** argv) {
@@ -75,9 +75,9 @@ int main(int argc, char** argv) {
     if (!forked(who)) continue;
     make_and_call(address, who);
     if (client) call(*client, who + " with the parent's");
-    if (client) *client = Client(std::move(*client));  // moves and ends like any other
+    if (client) *client = Client(std::move(*client));  // can be moved and destroyed
     if (forked(who + "'s child")) make_and_call(address, who + "'s child");
-    return 0;  // all that a program does at its end
+    return 0;  // a normal end, with all destructors
   }
   if (!client) client.emplace(address);
   call(*client, "parent again");

@@ -1,5 +1,5 @@
-// What the project's tests run: one call with all that may be asked, its results as files.
-// Usage: probe ADDRESS PARTICLES FOLDER [name=value ...]; PARTICLES has a line of numbers for each.
+// Test program: one call with any options, which writes its results to files.
+// Usage: probe ADDRESS PARTICLES FOLDER [name=value ...]; PARTICLES has a line of numbers per particle.
 #include <zdc_fastsim/client.h>
 
 #include <algorithm>
@@ -30,7 +30,7 @@ static_assert(!std::is_constructible_v<Span<int>, std::vector<int>>, "nobody cou
 static_assert(!std::is_constructible_v<Span<int>, const std::vector<int>&>, "it may not be written");
 static_assert(!std::is_constructible_v<Span<int>, std::vector<long>&>, "another type");
 
-/// The value of a name, read once: names that nobody asks for are mistakes of the test.
+/// Removes a setting and returns its value; settings that remain at the end are mistakes of the test.
 std::string take(Settings& settings, const std::string& name, const std::string& otherwise = "") {
   const auto node = settings.extract(name);
   return node.empty() ? otherwise : node.mapped();
@@ -56,7 +56,7 @@ std::vector<Particle> read_particles(const std::string& path) {
   return particles;
 }
 
-/// Buffers of a test: as long as they must be, or as `short_NAME` says.
+/// Buffers of a test, of the required size or of the size `size_NAME`.
 template <class Photons, class Sums>
 struct Memory {
   std::vector<Photons> response, hit_photons;
@@ -173,7 +173,7 @@ void print(const zdc_fastsim::ModelInfo& info) {
 
 void run(const std::string& address, const std::string& path, const std::string& folder, Settings settings) {
   const bool floats = take(settings, "floats") == "1";
-  const std::string shape = take(settings, "shape");  // fibres and channels, where the server is not to be asked
+  const std::string shape = take(settings, "shape");  // fibres and channels, instead of a request to the server
   const int threads = std::stoi(take(settings, "threads", "1"));
   const bool only_model = take(settings, "only_model") == "1";
   const zdc_fastsim::Client client(address, read_options(settings));
@@ -215,7 +215,7 @@ std::string name_of(const zdc_fastsim::Error& error) {
 
 }  // namespace
 
-/// Where this is built with AddressSanitizer: the resolver that gRPC uses loses a name at times.
+/// For AddressSanitizer: gRPC's resolver sometimes leaks a name.
 extern "C" __attribute__((visibility("default"))) const char* __lsan_default_suppressions() { return "leak:libcares"; }
 
 int main(int argc, char** argv) {

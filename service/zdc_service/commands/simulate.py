@@ -231,7 +231,7 @@ def _first(*values: int | None) -> int:
 
 def _reader(command: Simulate) -> ParticleReader:
     if (command.input is None) == (not command.particle):
-        raise ConfigError("give particles with either --input FILE or --particle")
+        raise ConfigError("give particles with either --input FILE or --particle, not both")
     if command.input is None:
         if command.status is not None:
             raise ConfigError("--status needs a file of particles; leave it out, or give a file with --input")

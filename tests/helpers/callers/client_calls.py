@@ -1,4 +1,4 @@
-"""Calls of the Python client that tests make in both of its forms."""
+"""Calls of the Python clients, with threads and asyncio."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,13 +14,13 @@ Run = Callable[..., Chunk]
 
 
 def run_sync(url: str, **options: Any) -> Chunk:
-    """Simulate `PARTICLES` by `connect`; `options` of `ClientOptions`."""
+    """Simulate `PARTICLES` with `connect`; `options` of `ClientOptions`."""
     with connect(url, ClientOptions(**options)) as client:
         return client.run(PARTICLES, seed=1)
 
 
 def run_async(url: str, **options: Any) -> Chunk:
-    """Simulate `PARTICLES` by `connect_async`; `options` of `ClientOptions`."""
+    """Simulate `PARTICLES` with `connect_async`; `options` of `ClientOptions`."""
 
     async def job() -> Chunk:
         async with connect_async(url, ClientOptions(**options)) as client:

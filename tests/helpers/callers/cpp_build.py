@@ -28,7 +28,7 @@ DEBUG = ("-DCMAKE_BUILD_TYPE=Debug", "-DCMAKE_CXX_FLAGS_DEBUG=-O0")
 TIMEOUT = 120
 
 PARTICLES = some_particles(5)
-#: Fibres and channels of ``tiny``: a program that need not ask for them begins with the call that simulates.
+#: Fibres and channels of ``tiny``; with them, the program need not request the model's properties first.
 TINY = {"shape": "1936,5"}
 
 _TOOLS = ("cmake", "ninja", "protoc", "grpc_cpp_plugin", "g++", "pkg-config")
@@ -39,7 +39,7 @@ needs_tools = pytest.mark.skipif(
 
 
 def make(source: Path, build: Path, *options: str, target: str = "all") -> None:
-    """Configure and build a CMake project; a failure shows what the compiler said."""
+    """Configure and build a CMake project; a failure shows the compiler's output."""
     for command in (
         ["cmake", "-G", "Ninja", "-S", str(source), "-B", str(build), *DEBUG, *options],
         ["nice", "ninja", "-C", str(build), "-j2", target],
@@ -50,13 +50,13 @@ def make(source: Path, build: Path, *options: str, target: str = "all") -> None:
 
 @dataclass(frozen=True)
 class Answer:
-    """What the program printed by name, and the folder of its arrays."""
+    """The output of the program by name, and the folder of its arrays."""
 
     said: Mapping[str, str]
     folder: Path
 
     def array(self, name: str, dtype: np.dtype[Any]) -> NDArray[np.generic]:
-        """One of the call's buffers, as long as it was filled."""
+        """The filled part of one of the call's buffers."""
         return np.fromfile(self.folder / name, dtype=dtype)
 
 
@@ -75,7 +75,7 @@ class BuiltClient:
 
     @cached_property
     def prefix(self) -> Path:
-        """The folder of its installation, made at the first use."""
+        """The folder of the installation, which the first access creates."""
         options = ("-DZDC_FASTSIM_WERROR=ON", f"-DCMAKE_INSTALL_PREFIX={self.folder / 'installed'}")
         with _one_process(self.folder):
             make(CLIENT, self.folder / "build", *options, target="install")
@@ -84,7 +84,7 @@ class BuiltClient:
     def start(
         self, address: str, particles: Sequence[Mapping[str, float]], **settings: object
     ) -> "tuple[subprocess.Popen[str], Path]":
-        """Begin a call of `Client.simulate`; `settings` as in ``service/cpp/tests/probe.cc``."""
+        """Start a call of `Client.simulate`; `settings` as in ``service/cpp/tests/probe.cc``."""
         folder = self.calls / str(next(self.numbers))
         folder.mkdir(parents=True)
         lines = (" ".join(f"{value:.9g}" for value in one.values()) for one in particles)
@@ -103,7 +103,7 @@ class BuiltClient:
 
 
 def finish(process: "subprocess.Popen[str]", folder: Path) -> Answer:
-    """Wait for a call that was begun."""
+    """Wait for a started call."""
     try:
         printed, complaints = process.communicate(timeout=TIMEOUT)
     finally:
@@ -122,7 +122,7 @@ def rows_of(particles: Particles | Sequence[Mapping[str, float]]) -> Sequence[Ma
 
 
 def assert_same(found: Answer, expected: Chunk, floats: bool = False) -> None:
-    """An answer is the Python client's; `floats`: in buffers of floats."""
+    """Check that an answer equals the Python client's; `floats`: in buffers of floats."""
 
     def same(name: str, array: np.ndarray | None) -> None:
         if array is not None and array.size:
@@ -149,7 +149,7 @@ def assert_same(found: Answer, expected: Chunk, floats: bool = False) -> None:
 
 
 def assert_channels(found: Answer, simulator: Simulator, n: int = len(PARTICLES)) -> None:
-    """An answer has the channels of so many of `some_particles` with seed 7."""
+    """Check that an answer has the channels of `n` of `some_particles`, with seed 7."""
     request = SimulationRequest(some_particles(n), 7, output=Output.CHANNELS)
     assert "error" not in found.said, found.said
     assert_array_equal(found.array("channels", np.dtype(np.uint32)), simulator.simulate(request).channels.ravel())
@@ -175,7 +175,7 @@ def _build(folder: Path, calls: Path) -> BuiltClient:
 
 @contextmanager
 def _one_process(folder: Path) -> Iterator[None]:
-    """Wait until no other process builds in a folder; what it has built is then up to date."""
+    """Wait until no other process builds in the folder, and prevent others from building."""
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

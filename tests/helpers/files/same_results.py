@@ -8,7 +8,7 @@ from zdc_service.simulation import SimulationResult
 
 
 def assert_same(result: SimulationResult, wanted: SimulationResult) -> None:
-    """Everything but the time that it took."""
+    """All fields except the timing."""
     for field in fields(SimulationResult):
         if field.name != "timing":
             _assert_same(getattr(result, field.name), getattr(wanted, field.name), field.name)

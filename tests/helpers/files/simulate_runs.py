@@ -1,4 +1,4 @@
-"""`zdc simulate` as a user runs it, and what its files hold."""
+"""Run `zdc simulate`, and read its files."""
 
 import os
 import subprocess
@@ -11,7 +11,7 @@ import numpy as np
 from zdc_service.cli import main
 
 EXCERPT = Path(__file__).parents[2] / "data" / "events_excerpt.hepmc3.gz"
-#: Particles of the file that jobs are tried with.
+#: Number of particles in the file of the test jobs.
 ROWS = 3000
 NEUTRON, PHOTON = "pdg=2112,pz=1500,px=0.1", "pdg=22,pz=-800,vz=2"
 
@@ -29,7 +29,7 @@ def run(*arguments: object, command: str = "simulate") -> int:
 
 
 def start(*arguments: object, group: bool = False) -> "subprocess.Popen[str]":
-    """``zdc simulate`` as a process of its own; `group` makes it the leader of a process group, as a shell does."""
+    """Start ``zdc simulate`` in a new process; `group` makes it the leader of a process group, as a shell does."""
     command = [sys.executable, "-c", _FOREGROUND, "simulate", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.Popen(
@@ -46,7 +46,7 @@ def content(path: Path) -> dict[str, Any]:
 
 
 def assert_same_content(a: Path, b: Path) -> None:
-    """Equal names, types, values and bytes."""
+    """Check that names, types, values and bytes are equal."""
     first, second = content(a), content(b)
     assert first.keys() == second.keys()
     for name, value in first.items():
@@ -54,7 +54,7 @@ def assert_same_content(a: Path, b: Path) -> None:
 
 
 def write_particles(path: Path, rows: int) -> Path:
-    """A CSV file of neutrons and photons, all of which ``tiny`` knows."""
+    """A CSV file of neutrons and photons within the training range of ``tiny``."""
     rng = np.random.default_rng(5)
     columns = (rng.choice([2112, 22], rows), rng.normal(0, 0.1, rows), rng.uniform(100, 1000, rows))
     lines = [f"{pdg},{px:.4f},0,{pz:.2f},{i}" for i, (pdg, px, pz) in enumerate(zip(*columns, strict=True))]

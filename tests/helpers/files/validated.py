@@ -1,4 +1,4 @@
-"""Responses of some test particles and the report on them, as a user of `zdc validate` makes them."""
+"""Generated responses of some test particles, and their report by `zdc validate`."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def some_showers(particles: int = PARTICLES) -> Showers:
 
 @dataclass(frozen=True)
 class Validated:
-    """What one user has in the end."""
+    """The files of a validation."""
 
     reference: Path
     generated: Path
@@ -39,7 +39,7 @@ class Validated:
 
 
 def validated_in(folder: Path, models_folder: Path) -> Validated:
-    """A reference as Geant4 writes it, responses to its particles, a report of both."""
+    """A reference from Geant4, generated responses to its particles, and a report that compares both."""
     reference, generated = write_showers(folder / "geant.h5", some_showers()), folder / "generated.h5"
     model = ("--models", models_folder, "--model", "tiny", "--version", 1)
     simulated = run("--input", reference, *model, "--repeats", 5, "--seed", 3, "--output", generated)

@@ -1,4 +1,4 @@
-"""A server whose replies are not what the contract says: some are cut off, some are to somebody else."""
+"""A server with altered replies: truncated, with wrong numbers, or for another request."""
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -18,7 +18,7 @@ N, FIBRES = 5, 1936
 
 
 class Elsewhere(grpc.GenericRpcHandler):
-    """A server that answers as ours does, but for a change."""
+    """A server whose replies are those of ours, altered by `change`."""
 
     def __init__(self, simulator: Simulator):
         self.simulator = simulator
@@ -37,7 +37,7 @@ class Elsewhere(grpc.GenericRpcHandler):
 
 @contextmanager
 def serving_elsewhere(simulator: Simulator) -> Iterator[tuple[str, Elsewhere]]:
-    """Such a server's address, and itself."""
+    """Address and handler of a server with altered replies."""
     with ThreadPoolExecutor(1) as pool:
         handler = Elsewhere(simulator)
         server = grpc.server(pool, [handler])
@@ -48,7 +48,7 @@ def serving_elsewhere(simulator: Simulator) -> Iterator[tuple[str, Elsewhere]]:
 
 
 def put(field: str, value: Any) -> Change:
-    """Gives a field, of `hits` where it begins so, another value: a function of the old one, or the value itself."""
+    """A change that sets a field, or `hits.` field, to a value, or to a function of its old value."""
 
     def change(reply: pb.SimulateResponse) -> None:
         name = field.removeprefix("hits.")
@@ -63,7 +63,7 @@ def put(field: str, value: Any) -> Change:
 
 
 def numbers(dtype: str, change: Callable[[np.ndarray], object]) -> Callable[[bytes], bytes]:
-    """The bytes of an array that was changed in place."""
+    """A function that decodes bytes as an array, applies `change`, and encodes them again."""
 
     def changed(data: bytes) -> bytes:
         array = np.frombuffer(data, dtype).copy()
@@ -79,12 +79,12 @@ def set_item(index: int, value: int) -> Callable[[np.ndarray], object]:
 
 #: The requested output, the altered field of the reply, its new value, and the message of the client in C++.
 BROKEN: list[tuple[str, str, Any, str]] = [
-    ("channels", "seed", 8, "it is to another request"),
-    ("channels", "first_row", 1, "it is to another request"),
-    ("channels", "shape", [44], "its shape is not that of the model"),
-    ("channels", "particle", lambda old: old[:-1], "particle is cut off"),
-    ("channels", "particle", lambda old: old[:-4], f"{N - 1} rows came for {N}"),
-    ("channels", "particle", lambda old: 2 * old, f"{2 * N} rows came for {N}"),
+    ("channels", "seed", 8, "it belongs to another request"),
+    ("channels", "first_row", 1, "it belongs to another request"),
+    ("channels", "shape", [44], "its shape differs from the model's"),
+    ("channels", "particle", lambda old: old[:-1], "particle is truncated"),
+    ("channels", "particle", lambda old: old[:-4], f"it has {N - 1} rows instead of {N}"),
+    ("channels", "particle", lambda old: 2 * old, f"it has {2 * N} rows instead of {N}"),
     ("channels", "particle", numbers("<u4", set_item(0, 1)), "its rows are not in order"),
     ("channels", "particle", numbers("<u4", set_item(-1, 2**32 - 1)), "its rows are not in order"),
     ("channels", "side", lambda old: old + b"A", "side has 6 bytes for 5 elements of 1"),
@@ -96,7 +96,7 @@ BROKEN: list[tuple[str, str, Any, str]] = [
     ("hits", "hits.offsets", lambda old: old + old, f"hits.offsets has {2 * (N + 1) * 8} bytes"),
     ("hits", "hits.offsets", numbers("<u8", set_item(0, 1)), "hits.offsets do not span the hits"),
     ("hits", "hits.offsets", numbers("<u8", set_item(-1, 2**63)), "hits.offsets do not span the hits"),
-    ("hits", "hits.offsets", numbers("<u8", set_item(1, 2**64 - 1)), "hits.offsets fall"),
+    ("hits", "hits.offsets", numbers("<u8", set_item(1, 2**64 - 1)), "hits.offsets decrease"),
     ("hits", "hits.fibre", lambda old: old[:-1], "hits.fibre has"),
     ("hits", "hits.fibre", bytes(2 * (N * FIBRES + 1)), "there are more hits than fibres"),
     ("hits", "hits.fibre", numbers("<u2", set_item(0, FIBRES)), "hits.fibre names a fibre"),

@@ -1,4 +1,4 @@
-"""A wire to a server that can be cut without a word to either end."""
+"""A connection to a server that can be interrupted without a message to either end."""
 
 import socket
 import threading
@@ -7,12 +7,12 @@ from contextlib import contextmanager, suppress
 
 
 class Wire:
-    """Passes bytes on in both directions, until it is cut: it then takes them and lets them fall.
+    """Forwards bytes in both directions; after `cut`, it receives bytes but drops them.
 
     Attributes
     ----------
-    address : Where its near end listens.
-    passed : Bytes so far, of both directions.
+    address : Address that clients connect to.
+    passed : Number of forwarded bytes, of both directions.
     """
 
     def __init__(self, server: str):
@@ -26,11 +26,11 @@ class Wire:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:
-        """From now on nothing arrives."""
+        """Drop all further bytes."""
         self._cut.set()
 
     def close(self) -> None:
-        """End it, and with it its threads."""
+        """Close the connections and end the threads."""
         for end in (self._listening, *self._ends):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
@@ -55,7 +55,7 @@ class Wire:
 
 @contextmanager
 def wire_to(server: str) -> Iterator[Wire]:
-    """A wire to a server's host and port."""
+    """An interruptible connection to a server's host and port."""
     wire = Wire(server)
     try:
         yield wire

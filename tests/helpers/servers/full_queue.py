@@ -1,4 +1,4 @@
-"""A server whose queue is full for as long as a test likes."""
+"""A server with a queue that a test can fill and empty."""
 
 import threading
 from concurrent.futures import Future
@@ -10,13 +10,13 @@ from zdc_service.settings import ServerSettings
 from zdc_service.simulating.plan import Plan
 from zdc_service.simulation import Output, SimulationRequest, SimulationResult
 
-#: Rows that a request may have, and the queue.
+#: Maximum rows of a request, and of the queue.
 ROWS = 30_000
 _HELD = (7_001, 12_007)
 
 
 class FullQueueServer(RunningServer):
-    """Serves the tiny model; once `fill` was called, a request for `ROWS` rows is one too many."""
+    """Serves the tiny model; after `fill`, a request for `ROWS` rows does not fit into the queue."""
 
     def __init__(self, models_folder: Path):
         super().__init__(
@@ -40,7 +40,7 @@ class FullQueueServer(RunningServer):
             held.add_done_callback(lambda _: self._hold(plan))
 
     def empty(self) -> None:
-        """Let the plans go."""
+        """Release the plans."""
         self._emptied.set()
         for future in self._held.values():
             future.cancel()

@@ -1,4 +1,4 @@
-"""A name server on this machine, for names that have several addresses."""
+"""A DNS server on this machine, for names with several addresses."""
 
 import socket
 import struct
@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 _A = 1
-_ANSWER = 0x8180  # recursion was wanted and is available, no error
+_ANSWER = 0x8180  # recursion desired and available, no error
 
 
 @contextmanager
 def resolving(addresses: Sequence[str]) -> Iterator[str]:
-    """Answers every question for an IPv4 address with all of these; gives the name server's own address."""
+    """Run a DNS server that answers every query for an IPv4 address with all `addresses`; yields its own address."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as served:
         served.bind(("127.0.0.1", 0))
         thread = threading.Thread(target=_answer, args=(served, addresses))

@@ -13,7 +13,7 @@ from zdc_service.settings import ServerSettings
 
 
 class RunningServer:
-    """A `Server` on free ports, on an event loop as `zdc serve` has it, in a thread of its own."""
+    """A `Server` on free ports, on an event loop as in `zdc serve`, in a separate thread."""
 
     def __init__(self, settings: ServerSettings):
         self.server = Server(settings)
@@ -28,7 +28,7 @@ class RunningServer:
         asyncio.run_coroutine_threadsafe(work, self._loop).result(60)
 
     def drain(self) -> None:
-        """As after SIGTERM: no new work is welcome, and what comes is answered."""
+        """Drain as after SIGTERM: probes report not ready, but requests are still answered."""
         self._run(self.server.drain())
 
     def stop(self) -> None:
@@ -41,7 +41,7 @@ class RunningServer:
 
 @contextmanager
 def running(models_folder: Path, **options: object) -> Iterator[RunningServer]:
-    """A server of a test's own with one thread, whose default model is ``tiny``; `options` of `ServerSettings`."""
+    """A server for one test, with one thread and ``tiny`` as default model; `options` of `ServerSettings`."""
     settings = {"http_port": 0, "grpc_port": 0, "threads": 1, **options}
     server = RunningServer(ServerSettings(models=models_folder, default_model="tiny", **settings))  # type: ignore[arg-type]
     try:

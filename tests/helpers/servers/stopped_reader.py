@@ -1,4 +1,4 @@
-"""A caller who opens a stream, reads one answer and then no more: what the server may compute for him."""
+"""A client that opens a stream, reads one reply and then stops: checks how much the server computes."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -21,7 +21,7 @@ def assert_stopped_reader_is_cheap(
     call = stream(iter(requests), timeout=120)
     next(call)
     seen = -1.0
-    while rows() != seen:  # until the server stands still
+    while rows() != seen:  # until the server is idle
         seen = rows()
         time.sleep(0.5)
     call.cancel()

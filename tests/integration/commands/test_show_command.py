@@ -1,4 +1,4 @@
-"""`zdc show` as a user runs it."""
+"""The command `zdc show`."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def toy(tmp_path: Path) -> Path:
 
 
 def check_picture(path: Path, panels: tuple[int, int]) -> None:
-    """A picture of so many panels, with black faces and some light."""
+    """Check that a picture has this number of panels, with black faces and some light."""
     picture = imread(path)[..., :3]
     assert picture.shape[0] == pytest.approx(130 * (3.25 * panels[0] + 0.7), abs=3)
     assert picture.shape[1] == pytest.approx(130 * (2.9 * panels[1] + 0.9), abs=3)
@@ -38,7 +38,7 @@ def check_picture(path: Path, panels: tuple[int, int]) -> None:
         (["--rows", ":5"], "5 rows from 0 to 4", (2, 4)),
     ],
 )
-def test_rows_become_a_picture_beside_the_file(
+def test_the_picture_is_written_beside_the_file(
     toy: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str, panels: tuple[int, int]
 ) -> None:
     assert show(toy, *arguments) == 0
@@ -60,7 +60,7 @@ def test_the_shipped_file_is_shown(tmp_path: Path) -> None:
     check_picture(picture, (1, 2))
 
 
-def test_hits_are_shown_as_the_responses_they_are(tmp_path: Path, models_folder: Path) -> None:
+def test_hits_are_drawn_like_responses(tmp_path: Path, models_folder: Path) -> None:
     common = ("--particle", "pdg=2112,pz=1500,px=0.1", "--models", models_folder, "--model", "tiny", "--seed", 1)
     for what in ("response", "hits"):
         assert run(*common, "--repeats", 5, "--what", what, "--output", tmp_path / f"{what}.h5") == 0
@@ -71,7 +71,7 @@ def test_hits_are_shown_as_the_responses_they_are(tmp_path: Path, models_folder:
     assert whole.responses.any()
 
 
-def test_a_pdf_for_slides(toy: Path, tmp_path: Path) -> None:
+def test_a_pdf_is_written_without_a_date(toy: Path, tmp_path: Path) -> None:
     for name in ("one.pdf", "two.PDF"):
         assert show(toy, "--rows", "0:2", "--output", tmp_path / name) == 0
     content = (tmp_path / "one.pdf").read_bytes()
@@ -115,13 +115,13 @@ def test_wrong_usage_is_one_line_and_code_2(
     assert list(toy.parent.iterdir()) == [toy]
 
 
-def test_a_picture_has_an_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_too_many_rows_for_a_picture_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = write_showers(tmp_path / "toy.h5", toy_showers(60, 2))
     assert show(path, "--rows", "10:") == 2
     assert "110 rows are too many, a picture has at most 100; choose --rows 10:110" in capsys.readouterr().err
 
 
-def test_files_without_responses_are_named(
+def test_errors_name_files_without_responses(
     tmp_path: Path, toy: Path, models_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = ("--particle", "pdg=2112,pz=1500,px=0.1", "--models", models_folder, "--model", "tiny")

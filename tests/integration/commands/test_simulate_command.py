@@ -1,4 +1,4 @@
-"""`zdc simulate` from particles to files, as a user runs it."""
+"""The command `zdc simulate`, from particles to files."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from zdc_service.files import open_particles
 
 @pytest.fixture(scope="module")
 def server(one_model: Path) -> Iterator[dict[str, str]]:
-    """Addresses of ``zdc serve`` in a process of its own."""
+    """Addresses of ``zdc serve`` in a separate process."""
     command = [sys.executable, "-m", "zdc_service.cli", "serve", "--http-port", "0", "--grpc-port", "0"]
     with subprocess.Popen([*command, "--models", str(one_model)], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -32,7 +32,7 @@ def server(one_model: Path) -> Iterator[dict[str, str]]:
             process.terminate()
 
 
-def test_one_seed_gives_one_file_in_process_over_grpc_and_over_http(
+def test_the_file_is_the_same_in_process_over_grpc_and_over_http(
     tmp_path: Path, one_model: Path, server: dict[str, str]
 ) -> None:
     common = ("--input", EXCERPT, "--seed", 7, "--repeats", 3)
@@ -89,7 +89,7 @@ def test_particles_to_minus_z_are_mirror_images(tmp_path: Path, one_model: Path)
     assert (c["particles"][0, PZ], c["particles"][0, VZ]) == (-1500, 2)
 
 
-def test_repeats_beyond_one_request_are_one_particle(
+def test_repeats_of_one_particle_may_exceed_a_request(
     tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = ("--particle", NEUTRON, "--particle", PHOTON, "--repeats", 5, "--seed", 3, "--models", one_model)
@@ -200,9 +200,9 @@ def test_wrong_usage_is_one_line_and_code_2(
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("out.txt", "ends in .h5, .hdf5, .root, .parquet, .npz"),
+        ("out.txt", "must end in .h5, .hdf5, .root, .parquet, .npz"),
         ("absent/out.h5", "does not exist"),
-        (".", "ends in"),
+        (".", "must end in"),
         ("f.h5", "a folder"),
     ],
 )
@@ -214,15 +214,15 @@ def test_wrong_output_names_are_refused_before_anything_is_simulated(
     assert message in capsys.readouterr().err
 
 
-def test_a_folder_that_may_not_be_written_to_is_refused_first(
+def test_a_folder_without_write_permission_is_refused_first(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)  # also where the tests run as root
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)  # also if the tests run as root
     assert run("--particle", NEUTRON, "--output", tmp_path / "out.h5", "--models", tmp_path / "none") == 2
     assert f"no permission to write to the folder {tmp_path}" in capsys.readouterr().err
 
 
-def test_a_particle_outside_the_range_is_named_by_its_line(
+def test_the_error_names_the_line_of_a_particle_outside_the_range(
     tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "particles.csv"
@@ -236,9 +236,7 @@ def test_a_particle_outside_the_range_is_named_by_its_line(
     assert len(content(tmp_path / "out.h5")["row"]) == 20
 
 
-def test_a_source_that_breaks_off_leaves_no_file(
-    tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_truncated_source_leaves_no_file(tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = tmp_path / "particles.csv"
     table.write_text("pdg,px,py,pz\n" + "2112,0,0,500\n" * 9000 + "2112,0,0,fast\n")
     for ending in ("h5", "npz"):
@@ -248,7 +246,7 @@ def test_a_source_that_breaks_off_leaves_no_file(
     assert list(tmp_path.iterdir()) == [table]
 
 
-def test_other_calorimeters_do_not_go_to_hdf5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_other_calorimeters_are_refused_for_hdf5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     root = tmp_path / "models"
     write_model(root, TinyModel(calorimeter=STRIPS))
     arguments = ("--particle", NEUTRON, "--models", root, "--seed", 1, "--output")
@@ -259,16 +257,16 @@ def test_other_calorimeters_do_not_go_to_hdf5(tmp_path: Path, capsys: pytest.Cap
         assert arrays["responses"].shape == (1, 8, 6)
 
 
-def test_a_model_of_several_is_chosen_by_name_and_version(tmp_path: Path, models_folder: Path) -> None:
+def test_one_of_several_models_is_chosen_by_name_and_version(tmp_path: Path, models_folder: Path) -> None:
     output = tmp_path / "out.h5"
     arguments = ("--particle", NEUTRON, "--models", models_folder, "--output", output)
-    assert run(*arguments) == 2  # no default among them
+    assert run(*arguments) == 2  # none of the models is a default
     assert run(*arguments, "--model", "tiny", "--version", 1) == 0
     assert (content(output)["@model"], content(output)["@version"]) == ("tiny", 1)
 
 
 class _ForeignServer(BaseHTTPRequestHandler):
-    """Some other web server."""
+    """Another web server."""
 
     def log_message(self, *_: object) -> None:
         """Quiet."""

@@ -1,4 +1,4 @@
-"""The client library against real servers: one job, three ways, one result."""
+"""The client library with real servers: the same result in process, over gRPC and over HTTP."""
 
 import socket
 import threading
@@ -73,7 +73,7 @@ def assert_same(found: Chunk, expected: Chunk) -> None:
 
 @pytest.mark.parametrize("rates", [False, True])
 @pytest.mark.parametrize("output", list(Output))
-def test_a_job_has_one_result_however_it_travels_and_is_split(
+def test_the_result_does_not_depend_on_protocol_and_requests(
     models_folder: Path, server: RunningServer, output: Output, rates: bool
 ) -> None:
     particles = some_particles(90, seed=4)
@@ -113,7 +113,7 @@ def test_a_seed_is_drawn_once_for_the_job(client_with: Connect) -> None:
     assert other.seed != again.seed
 
 
-def test_a_model_is_told_by_its_hash(client_with: Connect, models_folder: Path) -> None:
+def test_a_model_is_identified_by_its_hash(client_with: Connect, models_folder: Path) -> None:
     with client_with() as client:
         for version in (1, 2):
             card = ModelCard.read(models_folder / "tiny" / str(version))
@@ -123,7 +123,7 @@ def test_a_model_is_told_by_its_hash(client_with: Connect, models_folder: Path) 
 
 
 def outside(n: int, wrong: list[int]) -> Particles:
-    """Particles of which some have an energy that the model was not trained on."""
+    """N particles, some of them with an energy outside the model's training range."""
     pz = np.full(n, 500.0)
     pz[wrong] = 5.0
     return Particles.from_columns({"pdg": np.full(n, 2112), "px": np.zeros(n), "py": np.zeros(n), "pz": pz})
@@ -139,7 +139,7 @@ def test_skipped_and_extrapolated_particles_are_counted(client_with: Connect) ->
     with client_with(rows_per_request=4) as client:
         skipped = list(client.simulate(particles, seed=1, out_of_range=OutOfRange.SKIP))
         all_rows = concatenate(client.simulate(particles, seed=1, out_of_range=OutOfRange.EXTRAPOLATE))
-    assert len(skipped[0].row) == 0  # a chunk of which nothing is left
+    assert len(skipped[0].row) == 0  # a chunk with all its particles skipped
     assert skipped[0].asked == range(4)
     whole = concatenate(skipped)
     assert whole.skipped == {"energy": 5}
@@ -215,7 +215,7 @@ def free_port() -> int:
 
 
 @pytest.mark.parametrize("way", ["grpc", "http"])
-def test_a_server_that_starts_late_is_waited_for(models_folder: Path, way: str) -> None:
+def test_a_server_may_start_late(models_folder: Path, way: str) -> None:
     port = free_port()
     url = f"{way}://127.0.0.1:{port}"
     ports = {"http": 0, "grpc": 0} | {way: port}
@@ -241,14 +241,14 @@ def test_a_server_that_starts_late_is_waited_for(models_folder: Path, way: str) 
 
 
 @pytest.mark.parametrize("way", ["grpc", "http"])
-def test_an_absent_server_is_named(way: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_error_names_the_absent_server(way: str, caplog: pytest.LogCaptureFixture) -> None:
     port = free_port()
     with (
         connect(f"{way}://127.0.0.1:{port}", ClientOptions(retry_seconds=0.2, rows_per_request=10)) as client,
         pytest.raises(NotReadyError, match=f"127.0.0.1:{port}.*is a server listening there"),
     ):
         list(client.simulate(some_particles(100)))
-    (line,) = caplog.messages  # once, however many requests are under way
+    (line,) = caplog.messages  # once, although several requests are in flight
     assert f"127.0.0.1:{port}" in line
     assert line.endswith("(trying again for 0.2 s)")
 
@@ -275,7 +275,7 @@ def test_wrong_addresses_are_refused(url: str) -> None:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_full_queue_is_tried_again(models_folder: Path, way: str) -> None:
+def test_a_full_queue_is_retried(models_folder: Path, way: str) -> None:
     limits = {
         "models": models_folder,
         "default_model": "tiny",
@@ -298,7 +298,7 @@ def test_a_full_queue_is_tried_again(models_folder: Path, way: str) -> None:
     assert whole.row.tolist() == list(range(640))
 
 
-def test_a_client_closes_while_requests_are_under_way(client_with: Connect) -> None:
+def test_a_client_closes_while_requests_are_in_flight(client_with: Connect) -> None:
     client = client_with(rows_per_request=500, in_flight=4)
     chunks = client.simulate(some_particles(4000), seed=1)
     next(chunks)

@@ -1,4 +1,4 @@
-"""`zdc simulate` over Dask: workers that die, schedulers that leave, and the same rows all the same."""
+"""`zdc simulate` over Dask: the rows are the same, also if workers or schedulers die."""
 
 import json
 import os
@@ -67,7 +67,7 @@ def test_a_killed_worker_changes_nothing(tmp_path: Path, common: tuple[object, .
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_ctrl_c_ends_all_processes_and_leaves_what_is_finished(
+def test_ctrl_c_ends_all_processes_and_keeps_finished_parts(
     tmp_path: Path, common: tuple[object, ...], undisturbed: Path
 ) -> None:
     output = tmp_path / "out.h5"
@@ -103,7 +103,7 @@ def test_processes_end_with_a_killed_parent(tmp_path: Path, common: tuple[object
 
 @contextmanager
 def dask(*arguments: object, first: Path | None = None) -> Iterator["subprocess.Popen[bytes]"]:
-    """`dask` with these arguments, killed in the end; packages in `first` hide others of their names."""
+    """Run `dask` with these arguments, and kill it at the end; packages in `first` replace installed ones."""
     folders = [str(first)] if first else []
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([*folders, *(path for path in sys.path if path)])}
     command = [sys.executable, "-m", "dask", *map(str, arguments)]

@@ -19,7 +19,7 @@ from zdc_service.files.writers.parquet_results import COUNTS, METADATA
 
 
 def root_content(path: Path) -> dict[str, Any]:
-    """As `content`: jagged branches as awkward arrays, the rest as numpy."""
+    """Like `content`, with jagged branches as awkward arrays and others as NumPy arrays."""
     with uproot.open(path) as file:
         assert file.classnames(cycle=False) == {"about": "TObjString", "showers": "TTree"}
         arrays = file["showers"].arrays(library="ak")
@@ -38,7 +38,9 @@ def parquet_content(path: Path) -> dict[str, Any]:
 
 @pytest.mark.parametrize("rates", [False, True])
 @pytest.mark.parametrize("what", ["response", "channels", "hits"])
-def test_root_and_parquet_hold_what_hdf5_holds(tmp_path: Path, one_model: Path, what: str, rates: bool) -> None:
+def test_root_and_parquet_have_the_same_content_as_hdf5(
+    tmp_path: Path, one_model: Path, what: str, rates: bool
+) -> None:
     common: list[object] = ["--input", EXCERPT, "--seed", 7, "--repeats", 3, "--models", one_model, "--batch", 5]
     common += ["--what", what, *(["--rates"] if rates else [])]
     for ending in ("h5", "root", "parquet"):
@@ -69,7 +71,9 @@ def test_root_and_parquet_hold_what_hdf5_holds(tmp_path: Path, one_model: Path, 
     assert {name for name in parquet if name.startswith(("hits", "resp"))} == wanted
 
 
-def test_small_blocks_make_the_same_files(tmp_path: Path, one_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_size_of_blocks_does_not_change_files(
+    tmp_path: Path, one_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     common = ("--input", EXCERPT, "--seed", 7, "--repeats", 30, "--models", one_model, "--batch", 7, "--what", "hits")
     paths = [tmp_path / f"{size}.{ending}" for size in ("large", "small") for ending in ("h5", "root", "parquet")]
     for path in paths[:3]:
@@ -109,7 +113,9 @@ def test_all_inputs_with_the_same_particles_give_the_same_responses(tmp_path: Pa
         assert file["event"][()].tolist() == columns["event"].tolist()
 
 
-def test_trees_of_several_are_named(tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_tree_must_be_chosen_if_there_are_several(
+    tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     with uproot.recreate(tmp_path / "a.root") as file:
         for name, pz in (("low", 500.0), ("high", 900.0)):
             tree: dict[str, Any] = {name: np.zeros(1) for name in ("px", "py", "mark")}
@@ -124,7 +130,7 @@ def test_trees_of_several_are_named(tmp_path: Path, one_model: Path, capsys: pyt
     assert content(tmp_path / "out.h5")["particles"][0, 6] == 900
 
 
-def test_other_calorimeters_fit_root_and_parquet(tmp_path: Path) -> None:
+def test_other_calorimeters_are_written_to_root_and_parquet(tmp_path: Path) -> None:
     root = tmp_path / "models"
     write_model(root, TinyModel(calorimeter=STRIPS))
     arguments = ("--particle", NEUTRON, "--models", root, "--seed", 1, "--output")

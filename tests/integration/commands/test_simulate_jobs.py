@@ -1,4 +1,4 @@
-"""The templates of deploy/jobs: their form, and their commands run with the real `zdc`."""
+"""The templates of deploy/jobs: their syntax, and their commands run with the real `zdc`."""
 
 import os
 import re
@@ -21,7 +21,7 @@ ROWS, SLICES = 1000, 2
 
 @pytest.fixture(scope="module")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Variables of a shell that finds ``zdc`` and the tests' model."""
+    """Environment variables with which a shell finds ``zdc`` and the tests' model."""
     folder = tmp_path_factory.mktemp("environment")
     write_model(folder / "models")
     command = folder / "zdc"
@@ -53,7 +53,7 @@ def call(command: list[str], environment: dict[str, str], **variables: object) -
 
 
 def together(calls: Iterator[tuple[list[str], dict[str, str], dict[str, object]]]) -> list[int]:
-    """As on a cluster: all at the same time."""
+    """Run all commands at the same time, as on a cluster."""
     with ThreadPoolExecutor(SLICES) as pool:
         return list(pool.map(lambda each: call(each[0], each[1], **each[2]), calls))
 
@@ -144,7 +144,7 @@ def test_kubernetes(tmp_path: Path, environment: dict[str, str], particles: Path
     assert_same_content(output, undisturbed)
 
 
-def test_every_template_keeps_to_the_processors_it_asks_for() -> None:
+def test_every_template_limits_zdc_to_the_requested_cores() -> None:
     text = (JOBS / "htcondor" / "simulate.sub").read_text()
     assert "\nrequest_cpus = 2\n" in text
     given = dict.fromkeys(("Process", "particles", "responses", "seed", "slices"), "1")
@@ -157,7 +157,7 @@ def test_every_template_keeps_to_the_processors_it_asks_for() -> None:
 
 
 @pytest.mark.parametrize("wrong", [{"completions": "eight"}, {"parallel": 3}])
-def test_wrong_manifests_would_be_found(wrong: dict[str, object]) -> None:
+def test_the_checks_find_invalid_manifests(wrong: dict[str, object]) -> None:
     job = manifest("simulate")
     job["spec"] |= wrong
     with pytest.raises(kubernetes_validate.ValidationError):

@@ -1,4 +1,4 @@
-"""`zdc simulate` on files in which nothing reaches the face: in a production, these are files like others."""
+"""`zdc simulate` on files without a particle that reaches the face; they are common in productions."""
 
 import json
 from pathlib import Path
@@ -19,14 +19,14 @@ COUNTED = {"particles_read": 2, "left_out": {"charged": 1, "misses the face": 1}
 
 
 def nothing(folder: Path) -> Path:
-    """One event with a photon that misses and a pion."""
+    """An event with a photon that misses the face, and a pion."""
     path = folder / "events.hepmc3"
     path.write_text(f"{_HEAD}{_EVENT}P 2 -1 22 9 0 10 13.45 0 1\nP 3 -1 211 0 0 10 10 0.14 1\n{_END}")
     return path
 
 
 def layout(path: Path) -> dict[str, Any]:
-    """Names, types and shapes but for the number of rows."""
+    """Names, types and shapes, except the number of rows."""
     if path.suffix == ".parquet":
         return {field.name: field.type for field in pq.read_schema(path)}
     if path.suffix == ".root":
@@ -39,7 +39,7 @@ def layout(path: Path) -> dict[str, Any]:
 @pytest.mark.parametrize("rates", [False, True])
 @pytest.mark.parametrize("what", ["response", "channels", "hits"])
 @pytest.mark.parametrize("ending", ["h5", "root", "parquet", "npz"])
-def test_the_output_is_like_one_with_rows(
+def test_an_output_without_rows_has_the_usual_columns(
     tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str], ending: str, what: str, rates: bool
 ) -> None:
     table = tmp_path / "particles.csv"
@@ -97,7 +97,7 @@ def test_files_without_a_particle_are_read(tmp_path: Path, one_model: Path, name
     assert content(tmp_path / "out.h5")["particles"].shape == (0, 9)
 
 
-def test_all_particles_skipped_is_a_file_too(tmp_path: Path, one_model: Path) -> None:
+def test_a_file_is_written_if_all_particles_are_skipped(tmp_path: Path, one_model: Path) -> None:
     arguments = ("--particle", "pdg=3122,pz=1000", "--particle", "pdg=130,pz=1000", "--out-of-range", "skip")
     assert run(*arguments, "--models", one_model, "--output", tmp_path / "out.h5") == 0
     skipped = json.loads(content(tmp_path / "out.h5")["@skipped"])
@@ -105,7 +105,7 @@ def test_all_particles_skipped_is_a_file_too(tmp_path: Path, one_model: Path) ->
 
 
 @pytest.mark.parametrize("command", ["show", "validate"])
-def test_commands_that_need_rows_say_so_in_one_line(
+def test_commands_that_need_rows_report_one_line(
     tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
     output = tmp_path / "out.h5"

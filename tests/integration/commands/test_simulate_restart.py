@@ -24,7 +24,7 @@ def wait_for_parts(process: "subprocess.Popen[str]", output: Path, count: int) -
 
 
 @pytest.mark.parametrize("ending", ["h5", "root"])
-def test_killed_again_and_again_the_file_is_that_of_one_run(
+def test_a_job_killed_several_times_writes_the_same_file(
     tmp_path: Path, one_model: Path, particle_file: Path, ending: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     what = "hits" if ending == "h5" else "response"
@@ -80,7 +80,7 @@ def test_a_kill_while_the_result_is_written_loses_nothing(tmp_path: Path, one_mo
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3])
-def test_an_interrupt_keeps_what_is_finished(tmp_path: Path, one_model: Path, seconds: float) -> None:
+def test_an_interrupt_keeps_finished_parts(tmp_path: Path, one_model: Path, seconds: float) -> None:
     output = tmp_path / "out.h5"
     size = ("--repeats", 20000, "--rows-per-part", 500, "--what", "channels")
     arguments = ("--particle", NEUTRON, "--models", one_model, *size)
@@ -104,7 +104,7 @@ def test_an_interrupt_keeps_what_is_finished(tmp_path: Path, one_model: Path, se
     assert_same_content(output, tmp_path / "other.h5")
 
 
-def test_an_interrupt_before_anything_is_finished_leaves_nothing(tmp_path: Path, one_model: Path) -> None:
+def test_an_interrupt_before_the_first_part_leaves_nothing(tmp_path: Path, one_model: Path) -> None:
     output = tmp_path / "out.h5"
     arguments = ("--particle", NEUTRON, "--repeats", 10_000_000, "--rows-per-part", 10_000_000, "--models", one_model)
     with start(*arguments, "--output", output) as process:
@@ -118,7 +118,7 @@ def test_an_interrupt_before_anything_is_finished_leaves_nothing(tmp_path: Path,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_job_is_refused_and_overwrite_starts_anew(
+def test_another_job_is_refused_unless_overwrite_is_given(
     tmp_path: Path, one_model: Path, particle_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out.h5"
@@ -145,7 +145,7 @@ def test_another_job_is_refused_and_overwrite_starts_anew(
     assert content(output)["@seed"] == 6
 
 
-def test_a_model_that_was_replaced_is_refused_and_a_newer_one_not_taken(
+def test_a_job_keeps_its_model_and_refuses_a_replaced_one(
     tmp_path: Path, particle_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out.h5"
@@ -161,7 +161,7 @@ def test_a_model_that_was_replaced_is_refused_and_a_newer_one_not_taken(
 
 
 @pytest.mark.parametrize("scheme", ["http", "grpc"])
-def test_a_server_goes_on_where_another_one_or_this_process_was_if_its_model_is_the_same(
+def test_a_job_continues_on_another_server_or_in_this_process_if_the_model_is_the_same(
     tmp_path: Path, particle_file: Path, server: RunningServer, models_folder: Path, scheme: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -190,7 +190,7 @@ def test_a_wrong_particle_late_in_the_file_keeps_the_parts_before_it(
     assert len(content(output)["row"]) == ROWS
 
 
-def test_what_a_kill_left_of_a_folder_that_was_being_removed(
+def test_the_remainder_of_a_folder_after_a_kill_is_recognised(
     tmp_path: Path, one_model: Path, particle_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out.h5"
@@ -204,7 +204,7 @@ def test_what_a_kill_left_of_a_folder_that_was_being_removed(
     assert list(tmp_path.iterdir()) == [output]
 
 
-def test_logs_get_a_line_now_and_then(
+def test_logs_get_a_line_per_minute(
     tmp_path: Path,
     one_model: Path,
     particle_file: Path,
@@ -213,7 +213,7 @@ def test_logs_get_a_line_now_and_then(
 ) -> None:
     arguments = ("--input", particle_file, "--models", one_model, "--what", "channels", "--output", tmp_path / "out.h5")
     assert run(*arguments, "--part", "1/2", "--rows-per-part", 500) == 0
-    assert capsys.readouterr().err == ""  # too soon for a line
+    assert capsys.readouterr().err == ""  # less than a minute
     monkeypatch.setattr("zdc_service.bulk.report.LINE_SECONDS", 0.0)
     assert run(*arguments) == 0
     lines = capsys.readouterr().err.splitlines()
@@ -223,7 +223,7 @@ def test_logs_get_a_line_now_and_then(
     assert re.match(rf"zdc simulate: {ROWS} rows, \d+ rows/s, 100% done, 0:00:00 left", lines[-1])
 
 
-def test_quiet_is_quiet(
+def test_quiet_prints_nothing(
     tmp_path: Path,
     one_model: Path,
     particle_file: Path,
@@ -239,7 +239,7 @@ def test_quiet_is_quiet(
     assert "--tree is for ROOT files only" in capsys.readouterr().err
 
 
-def test_the_input_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_input_is_refused_as_output(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "a.root"
     path.write_bytes(b"precious")
     assert run("--input", path, "--output", tmp_path / "." / "a.root") == 2
@@ -256,7 +256,7 @@ def test_the_input_is_not_replaced(tmp_path: Path, capsys: pytest.CaptureFixture
         (("--workers", 2, "--server", "grpc://a:1"), "leave them out or --server"),
     ],
 )
-def test_options_that_do_not_go_together_are_refused(
+def test_options_that_exclude_each_other_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], options: tuple[object, ...], message: str
 ) -> None:
     assert run("--particle", NEUTRON, "--output", tmp_path / "out.h5", *options) == 2

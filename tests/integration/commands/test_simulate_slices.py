@@ -1,4 +1,4 @@
-"""Slices of one job, by `zdc simulate --part` on many machines, and what puts them together."""
+"""Slices of one job by `zdc simulate --part`, and their merge."""
 
 from pathlib import Path
 
@@ -99,7 +99,7 @@ def test_slices_that_start_together_agree_on_a_seed(tmp_path: Path, one_model: P
     assert_same_content(output, tmp_path / "one.h5")
 
 
-def test_the_command_without_part_makes_what_slices_left(
+def test_the_command_without_part_simulates_missing_parts(
     tmp_path: Path, one_model: Path, particle_file: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out.h5"

@@ -1,4 +1,4 @@
-"""`zdc simulate --out-of-range extrapolate`: energies and vertices are extrapolated, species never guessed."""
+"""`zdc simulate --out-of-range extrapolate` applies to energies and vertices, not to species."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ def events(folder: Path) -> Path:
     return path
 
 
-def test_of_whole_events_other_species_are_left_out_and_counted(
+def test_unknown_species_of_whole_events_are_left_out_and_counted(
     tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     common = ("--input", events(tmp_path), "--models", one_model, "--seed", 7, "--out-of-range", "extrapolate")
@@ -38,7 +38,7 @@ def test_of_whole_events_other_species_are_left_out_and_counted(
     assert_same_content(tmp_path / "slices.h5", tmp_path / "out.h5")
 
 
-def test_in_a_table_another_species_is_an_error_of_its_row(
+def test_an_unknown_species_in_a_table_is_an_error_with_its_row(
     tmp_path: Path, one_model: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     table = tmp_path / "particles.csv"

@@ -1,4 +1,4 @@
-"""What `zdc validate` cannot compare, and wrong usage of it."""
+"""Files and options that `zdc validate` refuses."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ from zdc_common.file_content import sha256_of
 from zdc_detector.showers import read_showers
 
 
-def test_files_of_other_kinds_are_refused_with_what_to_do(
+def test_files_of_other_kinds_are_refused_with_the_remedy(
     validated: Validated, tmp_path: Path, models_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     model = ("--models", models_folder, "--model", "tiny", "--what", "hits")
@@ -51,7 +51,7 @@ def _other_species(file: h5py.File) -> None:
         (_other_species, "no species is in both files: the reference has n~ (-2112), the other one gamma (22)"),
     ],
 )
-def test_files_that_cannot_be_compared_are_named(
+def test_errors_name_files_that_cannot_be_compared(
     validated: Validated, tmp_path: Path, capsys: pytest.CaptureFixture[str], change: Change, message: str
 ) -> None:
     showers = read_showers(validated.reference)
@@ -106,7 +106,7 @@ def test_a_missing_extra_is_one_line(
     )
 
 
-def test_nothing_of_the_extra_is_imported_before_it_is_needed() -> None:
+def test_packages_of_the_extra_are_imported_only_when_needed() -> None:
     program = (
         "import sys, zdc_service.cli; "
         "print({'scipy', 'sklearn', 'matplotlib', 'mplhep', 'jinja2', 'zdc_metrics'} & set(sys.modules))"

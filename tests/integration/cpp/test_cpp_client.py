@@ -1,4 +1,4 @@
-"""The C++ client against real servers: what it answers is what the Python client answers, byte for byte."""
+"""The C++ client with real servers: its results equal those of the Python client, byte for byte."""
 
 import numpy as np
 import pytest
@@ -24,14 +24,14 @@ def address(server: RunningServer) -> str:
 
 
 def python(address: str, particles: Particles, **job: object) -> Chunk:
-    """The same job by the Python client."""
+    """The same job with the Python client."""
     with connect(address) as client:
         return concatenate(client.simulate(particles, **job))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("rates", [False, True])
 @pytest.mark.parametrize("output", list(Output))
-def test_answers_are_those_of_python(cpp: BuiltClient, address: str, output: Output, rates: bool) -> None:
+def test_results_equal_those_of_python(cpp: BuiltClient, address: str, output: Output, rates: bool) -> None:
     particles = some_particles(90, seed=4)
     job = {"seed": 11, "repeats": 3, "first_row": 1000}
     expected = python(address, particles, output=output, rates=rates, **job)
@@ -72,7 +72,7 @@ def test_other_models_have_other_shapes(cpp: BuiltClient, address: str) -> None:
 
 
 @pytest.mark.parametrize("output", list(Output))
-def test_an_event_without_particles_has_no_rows_and_asks_nobody(cpp: BuiltClient, output: Output) -> None:
+def test_an_event_without_particles_has_no_rows_and_sends_no_request(cpp: BuiltClient, output: Output) -> None:
     found = cpp.call("grpc://127.0.0.1:1", [], shape="1936,5", output=output, seed=5)
     assert (found.said["rows"], found.said["hits"], found.said["seed"]) == ("0", "0", "5")
     if output is Output.HITS:
@@ -108,11 +108,11 @@ def test_energy_mass_and_charge_may_be_given(cpp: BuiltClient, address: str) -> 
     assert wrong["particle"] == "9"
     assert wrong["message"].startswith("particle[9]: energy")
     wrong = cpp.call(address, [*given[:2], *rows_of(particles)[2:]]).said
-    assert wrong["message"].startswith("particle[2]: energy is absent, unlike that of particle[0]")
+    assert wrong["message"].startswith("particle[2]: energy is absent, unlike for particle[0]")
 
 
 def outside(n: int, wrong: list[int]) -> Particles:
-    """Particles of which some have an energy that the model was not trained on."""
+    """N particles, some of them with an energy outside the model's training range."""
     pz = np.full(n, 500.0)
     pz[wrong] = 5.0
     return Particles.from_columns({"pdg": np.full(n, 2112), "px": np.zeros(n), "py": np.zeros(n), "pz": pz})
@@ -153,7 +153,9 @@ def test_errors_name_the_particle_of_the_call(cpp: BuiltClient, address: str) ->
         ({"deadline_ms": -1}, "deadline_ms = -1 must be at least 1"),
     ],
 )
-def test_what_cannot_be_is_seen_before_it_is_sent(cpp: BuiltClient, settings: dict[str, object], message: str) -> None:
+def test_invalid_requests_are_refused_before_they_are_sent(
+    cpp: BuiltClient, settings: dict[str, object], message: str
+) -> None:
     said = cpp.call("grpc://127.0.0.1:1", some_particles(2), shape="1936,5", **settings).said
     assert (said["error"], said["message"]) == ("InvalidInputError", message)
 
@@ -192,7 +194,7 @@ def test_a_buffer_of_hits_need_not_be_longer_than_the_hits(cpp: BuiltClient, add
     assert f"the first 40 have {n} hits" in said["message"]
 
 
-def test_an_empty_buffer_is_left_alone(cpp: BuiltClient, address: str) -> None:
+def test_an_empty_buffer_is_not_filled(cpp: BuiltClient, address: str) -> None:
     particles = some_particles(10)
     none = {f"size_{name}": 0 for name in ("channels", "particle", "side")}
     found = cpp.call(address, particles, seed=1, **none)
@@ -202,7 +204,7 @@ def test_an_empty_buffer_is_left_alone(cpp: BuiltClient, address: str) -> None:
     assert cpp.call(address, particles, output="channels", **none).said["error"] == "BufferError"
 
 
-def test_a_server_says_what_its_models_are(cpp: BuiltClient, address: str) -> None:
+def test_properties_of_models_are_returned(cpp: BuiltClient, address: str) -> None:
     said = cpp.call(address, only_model=1, model="strips").said
     assert said == {
         "name": "strips",

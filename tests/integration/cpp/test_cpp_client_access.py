@@ -1,4 +1,4 @@
-"""The C++ client and the ways to a server: addresses, certificates, tokens."""
+"""Addresses, certificates and tokens of the C++ client."""
 
 import socket
 import time
@@ -26,10 +26,10 @@ def cpp(tmp_path_factory: pytest.TempPathFactory) -> BuiltClient:
     return built_client(tmp_path_factory)
 
 
-def test_what_no_waiting_mends_is_said_at_once(cpp: BuiltClient, server: RunningServer) -> None:
+def test_errors_that_a_retry_cannot_fix_are_raised_at_once(cpp: BuiltClient, server: RunningServer) -> None:
     for address, remedy in (
-        (server.http.replace("http", "grpc"), "is this the server's port of HTTP? gRPC has another"),
-        (f"grpcs://{server.grpc}", "has the server TLS? Without it, addresses begin with grpc://"),
+        (server.http.replace("http", "grpc"), "this port does not speak gRPC; HTTP and gRPC have different ports"),
+        (f"grpcs://{server.grpc}", "this port does not speak TLS; use another port, or an address with grpc://"),
     ):
         said = cpp.call(address, only_model=1, max_attempts=1000).said
         assert (said["error"], said["kind"]) == ("ConfigError", "config")
@@ -37,22 +37,20 @@ def test_what_no_waiting_mends_is_said_at_once(cpp: BuiltClient, server: Running
         assert said["message"].endswith(f"; {remedy}")
 
 
-def test_a_server_that_takes_only_tls_is_recognized(cpp: BuiltClient, guarded: str) -> None:
+def test_a_server_that_requires_tls_is_recognized(cpp: BuiltClient, guarded: str) -> None:
     address = guarded.replace("grpcs", "grpc")
     said = cpp.call(address, only_model=1, max_attempts=1000).said
     assert (said["error"], said["kind"]) == ("ConfigError", "config")
-    assert said["message"].endswith("; that is TLS, the address begins with grpcs://")
+    assert said["message"].endswith("; this port speaks TLS; use grpcs in the address")
 
 
-def test_a_proxy_that_is_used_is_named(
-    cpp: BuiltClient, server: RunningServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_error_names_the_proxy(cpp: BuiltClient, server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("grpc_proxy", "http://me:secret@127.0.0.1:1")
     said = cpp.call("grpc://zdc.example:8001", only_model=1, max_attempts=1).said
     assert (said["error"], said["code"]) == ("NotReadyError", "14")
     assert said["message"].endswith(
-        "; requests go through the proxy http://...@127.0.0.1:1 (grpc_proxy): is it up, and does it reach the server? "
-        "no_proxy=zdc.example goes without it"
+        "; requests go through the proxy http://...@127.0.0.1:1 (grpc_proxy): check that it is up and reaches the "
+        "server, or set no_proxy=zdc.example to connect without it"
     )
     for address in (f"grpc://{server.grpc}", f"grpc://{server.grpc.replace('127.0.0.1', 'localhost')}"):
         assert "error" not in cpp.call(address, only_model=1).said
@@ -62,7 +60,7 @@ def test_a_proxy_that_is_used_is_named(
 
 
 class Doorkeeper(grpc.GenericRpcHandler):
-    """Something in front of servers that turns callers away with no word of theirs, as proxies do."""
+    """A proxy that refuses calls by itself, without an error in our format."""
 
     def service(self, _details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
         return grpc.stream_stream_rpc_method_handler(self.refuse)
@@ -71,7 +69,7 @@ class Doorkeeper(grpc.GenericRpcHandler):
         context.abort(grpc.StatusCode.UNAUTHENTICATED, "who are you?")
 
 
-def test_what_stands_in_between_may_refuse_too(cpp: BuiltClient, models_folder: Path) -> None:
+def test_a_refusal_of_a_proxy_has_our_class(cpp: BuiltClient, models_folder: Path) -> None:
     door = grpc.server(ThreadPoolExecutor(1), [Doorkeeper()])
     address = f"grpc://127.0.0.1:{door.add_insecure_port('127.0.0.1:0')}"
     door.start()
@@ -84,13 +82,13 @@ def test_what_stands_in_between_may_refuse_too(cpp: BuiltClient, models_folder: 
     assert said["message"].endswith("; set a smaller rows_per_request")
 
 
-def test_a_name_is_never_anything_else(cpp: BuiltClient) -> None:
-    said = cpp.call("grpc://unix:8001", only_model=1, max_attempts=1).said  # to gRPC alone, a file
+def test_a_host_name_is_never_a_unix_socket(cpp: BuiltClient) -> None:
+    said = cpp.call("grpc://unix:8001", only_model=1, max_attempts=1).said  # gRPC would open a Unix socket
     assert said["error"] == "NotReadyError"
     assert "DNS resolution failed" in said["message"]
 
 
-def test_a_server_has_an_address_of_ipv6(cpp: BuiltClient, models_folder: Path) -> None:
+def test_ipv6_addresses_are_accepted(cpp: BuiltClient, models_folder: Path) -> None:
     with socket.socket(socket.AF_INET6) as socket6:
         try:
             socket6.bind(("::1", 0))
@@ -108,7 +106,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def guarded(models_folder: Path, authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Asks for a certificate and a token, and is called localhost."""
+    """Address of a server on localhost that requires a client certificate and a token."""
     folder = tmp_path_factory.mktemp("guarded")
     pair = authority.server(folder, "localhost")
     (folder / "tokens").write_text(f"{TOKEN}\n")
@@ -122,7 +120,7 @@ Show = Callable[..., Answer]
 
 @pytest.fixture
 def show(cpp: BuiltClient, guarded: str, authority: Authority, tmp_path: Path) -> Show:
-    """A call with everything that the server asks for, but for what a test puts in its place."""
+    """A function that makes a call with all required credentials, except those that the test replaces."""
     pair = authority.client(tmp_path)
     papers = {"ca_file": authority.file, "client_certificate": pair.certificate, "client_key": pair.key, "token": TOKEN}
 
@@ -133,14 +131,16 @@ def show(cpp: BuiltClient, guarded: str, authority: Authority, tmp_path: Path) -
     return call
 
 
-def test_callers_show_a_certificate_and_a_token(show: Show, simulator: Simulator, tmp_path: Path, guarded: str) -> None:
+def test_a_client_with_certificate_and_token_is_accepted(
+    show: Show, simulator: Simulator, tmp_path: Path, guarded: str
+) -> None:
     assert_channels(show(), simulator)
     (tmp_path / "token").write_text(f"# mine\n\n{TOKEN} # until spring\n")
     assert_channels(show(token=None, token_file=tmp_path / "token"), simulator)
     assert_channels(show(guarded.replace("localhost", "127.0.0.1"), server_name="localhost"), simulator)
 
 
-def test_wrong_papers_are_refused(show: Show, guarded: str, tmp_path: Path) -> None:
+def test_invalid_credentials_are_refused(show: Show, guarded: str, tmp_path: Path) -> None:
     for token, words in ((OTHER, "this server does not know the token"), (None, "send Authorization: Bearer")):
         said = show(token=token).said
         assert (said["error"], said["code"], said["kind"]) == ("UnauthenticatedError", "16", "unauthenticated")
@@ -154,7 +154,7 @@ def test_wrong_papers_are_refused(show: Show, guarded: str, tmp_path: Path) -> N
     ):
         said = show(**wrong).said
         assert said["error"] == "ConfigError", said
-        assert "is the server's certificate signed by one of ca_file, and for it?" in said["message"]
+        assert "check that ca_file has the authority of the server's certificate" in said["message"]
     pair = stranger.client(tmp_path)
     for wrong in (
         {"client_certificate": pair.certificate, "client_key": pair.key},
@@ -176,28 +176,28 @@ def test_wrong_papers_are_refused(show: Show, guarded: str, tmp_path: Path) -> N
         ({"address": "grpcs://a:0"}, "address 'grpcs://a:0' must be grpc://host:port"),
         ({"address": "grpcs://::1:8001"}, "address 'grpcs://::1:8001' must be grpc://host:port"),
         ({"address": "grpcs://me@a/b:8001"}, "address 'grpcs://me@a/b:8001' must be grpc://host:port"),
-        ({"address": "dns://a:8001"}, "a port is a number from 1 to 65535"),
-        ({"address": "dns://1.1.1.1/a:65536"}, "a port is a number from 1 to 65535"),
-        ({"address": NOBODY}, " is for TLS; the address must begin with grpcs://"),
-        ({"client_key": None}, "client_certificate and client_key go together"),
+        ({"address": "dns://a:8001"}, "with a port from 1 to 65535"),
+        ({"address": "dns://1.1.1.1/a:65536"}, "with a port from 1 to 65535"),
+        ({"address": NOBODY}, " requires TLS; use an address with grpcs://"),
+        ({"client_key": None}, "client_certificate and client_key need each other"),
         ({"ca_file": "/nowhere"}, "ca_file = '/nowhere' cannot be read: No such file or directory"),
         ({"ca_file": "/dev/null"}, "ca_file = '/dev/null' has no PEM block"),
         ({"ca_file": "/"}, "ca_file = '/' cannot be read: Is a directory"),
-        ({"ca_file": "KEY"}, "has no PEM block of a certificate (-----BEGIN ... CERTIFICATE-----), but another"),
+        ({"ca_file": "KEY"}, "has no PEM block of a certificate (-----BEGIN ... CERTIFICATE-----), but another kind"),
         ({"client_certificate": "KEY"}, "has no PEM block of a certificate"),
         ({"client_key": "CERTIFICATE"}, "has no PEM block of a private key"),
         ({"client_key": "LOCKED"}, "has a passphrase; give a key without one"),
-        ({"ca_file": "DAMAGED"}, "gRPC cannot use the files: is ca_file of certificates"),
-        ({"token": "a b"}, "token has no bearer token"),
-        ({"token": None, "token_file": "/dev/null"}, "token_file = '/dev/null' has no bearer token"),
-        ({"token_file": "/dev/null"}, "token and token_file: give one of them"),
+        ({"ca_file": "DAMAGED"}, "gRPC cannot use the files; check that ca_file has certificates"),
+        ({"token": "a b"}, "token has no valid bearer token"),
+        ({"token": None, "token_file": "/dev/null"}, "token_file = '/dev/null' has no"),
+        ({"token_file": "/dev/null"}, "token and token_file exclude each other"),
         ({"rows_per_request": 0}, "rows_per_request = 0 must be at least 1"),
         ({"in_flight": 0}, "in_flight = 0 must be at least 1"),
-        ({"initial_backoff_ms": 7000}, "max_backoff_ms = 5000 no less than it"),
+        ({"initial_backoff_ms": 7000}, "must be at least 1 and at most max_backoff_ms = 5000"),
         ({"keepalive_ms": 10}, "keepalive_ms = 10 must be 0, or from 1000 to 86400000 (a day)"),
     ],
 )
-def test_options_that_cannot_be_are_refused(
+def test_invalid_options_are_refused(
     show: Show, authority: Authority, tmp_path: Path, wrong: dict[str, object], message: str
 ) -> None:
     pair = authority.client(tmp_path)

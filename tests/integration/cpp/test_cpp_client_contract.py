@@ -1,4 +1,4 @@
-"""The C++ client where replies are not what the contract says: it says so, and writes nowhere but into its buffers."""
+"""The C++ client with invalid replies: a clear error, and no access outside the buffers."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from zdc_service.simulating.simulator import Simulator
 
 pytestmark = [pytest.mark.slow, needs_tools]
 
-BREAKS = "the server's reply breaks the contract: "
+BREAKS = "the server's reply is invalid: "
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +25,7 @@ def elsewhere(simulator: Simulator) -> Iterator[tuple[str, Elsewhere]]:
 
 
 @pytest.mark.parametrize(("output", "field", "value", "words"), BROKEN)
-def test_replies_that_break_the_contract(
+def test_invalid_replies_are_errors(
     cpp: BuiltClient, elsewhere: tuple[str, Elsewhere], output: str, field: str, value: object, words: str
 ) -> None:
     address, handler = elsewhere
@@ -35,21 +35,21 @@ def test_replies_that_break_the_contract(
     assert said["message"].startswith(BREAKS + words)
 
 
-def test_a_shape_that_no_memory_holds(cpp: BuiltClient, elsewhere: tuple[str, Elsewhere]) -> None:
+def test_a_shape_larger_than_any_memory_is_an_error(cpp: BuiltClient, elsewhere: tuple[str, Elsewhere]) -> None:
     address, handler = elsewhere
     handler.change = put("shape", [2**32 - 1, 2**32 - 1])
     said = cpp.call(address, PARTICLES, seed=7, **TINY).said
     assert (said["error"], said["needed"]) == ("BufferError", str(2**64 - 1))
 
 
-def test_rates_for_buffers_of_counts(cpp: BuiltClient, elsewhere: tuple[str, Elsewhere]) -> None:
+def test_rates_need_buffers_of_floats(cpp: BuiltClient, elsewhere: tuple[str, Elsewhere]) -> None:
     address, handler = elsewhere
     handler.change = put("photon_type", pb.ELEMENT_TYPE_FLOAT32)
     said = cpp.call(address, PARTICLES, seed=7, **TINY).said
-    assert said["message"] == "this model answers rates, which are float32; use FloatBuffers"
+    assert said["message"] == "this model returns rates, which are float32; use FloatBuffers"
 
 
-def test_a_stream_that_ends_too_early_is_taken_up_again(cpp: BuiltClient, elsewhere: tuple[str, Elsewhere]) -> None:
+def test_a_stream_that_ends_early_is_retried(cpp: BuiltClient, elsewhere: tuple[str, Elsewhere]) -> None:
     address, handler = elsewhere
     handler.change = put("last", False)
     said = cpp.call(address, PARTICLES, seed=7, output="channels", max_attempts=1, **TINY).said

@@ -1,4 +1,4 @@
-"""The C++ client in processes that are forked: what works, and what is refused at once instead of hanging."""
+"""The C++ client in forked processes: calls work, or are refused at once instead of hanging."""
 
 import subprocess
 
@@ -9,8 +9,8 @@ from helpers.servers.running_server import RunningServer
 pytestmark = [pytest.mark.slow, needs_tools]
 
 CHILDREN = ("child", "child's child", "second child", "second child's child")
-REFUSED = "9 not_ready: this process was forked from one that has made a client"
-NOT_ITS_OWN = "9 not_ready: the client belongs to the process that this one was forked from"
+REFUSED = "9 not_ready: this process was forked after its parent had created a client"
+NOT_ITS_OWN = "9 not_ready: the client belongs to the parent process"
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_forked_processes_are_answered_or_refused_at_once(
     done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
     said = dict(line.split("=", 1) for line in done.stdout.splitlines())
-    assert said.pop("parent again") == "answered"  # whatever its children do
+    assert said.pop("parent again") == "answered"  # unaffected by its children
     assert {who: said.pop(f"{who} ended") for who in CHILDREN} == dict.fromkeys(CHILDREN, "0")
     if situation in ("used", "closed"):
         assert said.pop("parent") == "answered"
@@ -36,7 +36,7 @@ def test_forked_processes_are_answered_or_refused_at_once(
     for who in CHILDREN[1::2] if situation == "none" else CHILDREN:
         answer = said.pop(who)
         assert answer.startswith(REFUSED)
-        assert "make the first client after fork(), or start the child's program anew (exec)" in answer
+        assert "create the first client after fork(), or start a new program in the child (exec)" in answer
     for who in first if situation in ("unused", "used") else ():
         assert said.pop(f"{who} with the parent's").startswith(NOT_ITS_OWN)
     assert said == {}

@@ -1,4 +1,4 @@
-"""The C++ client where servers come late, go away, are slow or full."""
+"""The C++ client with servers that start late, stop, are slow, or have a full queue."""
 
 import re
 import socket
@@ -74,7 +74,7 @@ def serve(stack: ExitStack, models_folder: Path, port: int) -> Process:
 
 @dataclass(frozen=True)
 class Job:
-    """A call that is under way while its server is killed."""
+    """A call that is in progress while its server is killed."""
 
     model: str
     version: str
@@ -110,13 +110,13 @@ def totals(server: Process | RunningServer, metric: str) -> Mapping[tuple[str, s
 
 
 def refused(server: Process) -> int:
-    """How often the server said that its queue is full."""
+    """Number of requests that the server has refused because its queue was full."""
     text = httpx.get(f"{server.http}/metrics").text
     found = re.search(r'^zdc_requests_total{.*"overloaded".*} (\S+)$', text, re.MULTILINE)
     return int(float(found[1])) if found else 0
 
 
-def test_a_killed_server_loses_no_row_and_doubles_none(
+def test_a_restarted_server_loses_and_repeats_no_row(
     cpp: BuiltClient, models_folder: Path, server: RunningServer
 ) -> None:
     whole = Job("tiny", "1", 16_000, {"output": "response"})
@@ -148,10 +148,10 @@ def test_a_killed_server_loses_no_row_and_doubles_none(
             assert_same(found, concatenate(job.run(python)))
     assert 0 < again[whole.key] < whole.rows + repeated.rows
     assert again[skipping.key] == skipping.rows  # their counts by reason come with a request's last reply
-    assert small.rows - again[small.key] >= done[small.key] - 4 * 1000  # what was under way
+    assert small.rows - again[small.key] >= done[small.key] - 4 * 1000  # requests in flight
 
 
-def test_a_call_has_one_version_whatever_is_loaded_meanwhile(cpp: BuiltClient, tmp_path: Path) -> None:
+def test_a_call_keeps_its_version_if_a_newer_one_is_loaded(cpp: BuiltClient, tmp_path: Path) -> None:
     write_model(tmp_path, TinyModel())
     particles = some_particles(8000)
     job = {"seed": 7, "rows_per_request": 4000, **TINY}
@@ -166,7 +166,7 @@ def test_a_call_has_one_version_whatever_is_loaded_meanwhile(cpp: BuiltClient, t
         found = finish(process, folder)
         batches = totals(server, "nv_inference_exec_count")
         assert batches["tiny", "1"] >= 500
-        assert batches["tiny", "2"] > 0  # for a request that was on its way
+        assert batches["tiny", "2"] > 0  # for a request in flight
         assert cpp.call(f"grpc://{server.grpc}", PARTICLES, **TINY).said["version"] == "2"
         with connect(f"grpc://{server.grpc}") as python:
             assert_same(found, concatenate(python.simulate(particles, seed=7, version=1)))
@@ -177,7 +177,7 @@ def test_a_deadline_ends_a_call(cpp: BuiltClient, server: RunningServer, models_
     address = f"grpc://{server.grpc}"
     for where, job, words in (
         (address, {"repeats": 50_000}, r"\d+ of 250000 rows within deadline_ms = 900; send fewer"),
-        (NOBODY, {"max_attempts": 100}, r".*would pass deadline_ms = 900"),
+        (NOBODY, {"max_attempts": 100}, r".*would exceed deadline_ms = 900"),
     ):
         began = time.monotonic()
         said = cpp.call(where, PARTICLES, output="channels", deadline_ms=900, **TINY, **job).said
@@ -198,7 +198,7 @@ def test_attempts_are_counted(cpp: BuiltClient) -> None:
         assert cpp.call(NOBODY, only_model=1, max_attempts=attempts, initial_backoff_ms=10).said["code"] == "14"
 
 
-def test_calls_go_in_turn_to_all_addresses_of_a_name(cpp: BuiltClient, models_folder: Path) -> None:
+def test_calls_are_distributed_over_all_addresses_of_a_name(cpp: BuiltClient, models_folder: Path) -> None:
     with running(models_folder) as first, ExitStack() as stack:
         port = first.server.grpc_port
         try:
@@ -218,7 +218,7 @@ def test_calls_go_in_turn_to_all_addresses_of_a_name(cpp: BuiltClient, models_fo
     assert min(filter(None, shares)) >= 2 * len(PARTICLES)
 
 
-def test_a_server_that_is_gone_without_a_word_is_noticed(cpp: BuiltClient, server: RunningServer) -> None:
+def test_pings_detect_a_server_that_has_vanished(cpp: BuiltClient, server: RunningServer) -> None:
     with wire_to(server.grpc) as wire:
         job = {"repeats": 2_000_000, "output": "channels", "keepalive_ms": 1000, "max_attempts": 1, **TINY}
         call = cpp.start(f"grpc://{wire.address}", rows_of(some_particles(1)), **job)
@@ -229,15 +229,15 @@ def test_a_server_that_is_gone_without_a_word_is_noticed(cpp: BuiltClient, serve
     assert re.search(r"[Kk]eepalive|[Pp]ing timeout", said["message"])
 
 
-def test_a_full_queue_is_waited_for(cpp: BuiltClient, models_folder: Path, simulator: Simulator) -> None:
+def test_a_full_queue_is_retried(cpp: BuiltClient, models_folder: Path, simulator: Simulator) -> None:
     with running(models_folder, max_request_rows=64, max_queue_rows=64, max_batch_rows=8) as server:
         job = {"seed": 7, "output": "channels", "rows_per_request": 64, "in_flight": 8, "max_attempts": 1}
         found = cpp.call(f"grpc://{server.grpc}", some_particles(640), initial_backoff_ms=5, **job, **TINY)
     assert_channels(found, simulator, n=640)
 
 
-def test_a_full_queue_is_no_absence(cpp: BuiltClient, models_folder: Path) -> None:
-    """However often a server said that it is full, its callers wait for it to come back as long as for any other."""
+def test_a_full_queue_does_not_count_as_an_attempt(cpp: BuiltClient, models_folder: Path) -> None:
+    """After refusals because of a full queue, an unavailable server still gets all attempts."""
     rows = 40_000
     job = {"repeats": rows, "rows_per_request": rows, "output": "channels", **TINY}
     limits = ("--max-request-rows", str(rows), "--max-queue-rows", str(rows), "--max-batch-rows", "1", "--threads", "1")

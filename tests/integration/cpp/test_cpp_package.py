@@ -1,4 +1,4 @@
-"""The C++ package as its users meet it: installed, found by CMake and pkg-config, far from the checkout."""
+"""The installed C++ package: found by CMake and pkg-config, outside the checkout."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ from zdc_service.simulation import Output, SimulationRequest, SimulationResult
 pytestmark = [pytest.mark.slow, needs_tools]
 
 ROOT = Path(__file__).parents[3]
-#: The pages that show a program, and the names of what is made of them.
+#: The pages with a program, and the names of the compiled programs.
 PAGES = {
     "page": ROOT / "README.md",
     "how_to_page": ROOT / "docs" / "how-to" / "cpp.md",
@@ -36,7 +36,7 @@ def cpp(tmp_path_factory: pytest.TempPathFactory) -> BuiltClient:
 
 @pytest.fixture(scope="module")
 def examples(cpp: BuiltClient, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The examples, copied elsewhere and compiled there against the installed package; so is what the pages show."""
+    """The examples and the programs in the documentation, compiled against the installed package in another folder."""
     folder = tmp_path_factory.mktemp("examples")
     shutil.copytree(CLIENT / "examples", folder / "source")
     for name, page in PAGES.items():
@@ -56,14 +56,14 @@ def run(program: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
 
 
 def two_particles(simulator: Simulator, vz: float = 0) -> SimulationResult:
-    """What the examples ask for."""
+    """The particles of the examples."""
     particles = Particles.from_columns(
         {"pdg": [2112, 22], "px": [0.1, 0], "py": [0, 0.02], "pz": [1500, 300], "vz": [vz, 0]}
     )
     return simulator.simulate(SimulationRequest(particles, seed=7, output=Output.CHANNELS))
 
 
-def test_the_example_gets_what_python_gets(examples: Path, server: RunningServer, simulator: Simulator) -> None:
+def test_the_example_prints_the_results_of_python(examples: Path, server: RunningServer, simulator: Simulator) -> None:
     done = run(examples / "simulate", f"grpc://{server.grpc}")
     assert (done.returncode, done.stderr) == (0, "")
     words, expected = done.stdout.split(), two_particles(simulator)
@@ -71,7 +71,9 @@ def test_the_example_gets_what_python_gets(examples: Path, server: RunningServer
     assert tuple(words[0::2]) == expected.channel_names * 2
 
 
-def test_plain_messages_of_kserve_get_it_too(examples: Path, server: RunningServer, simulator: Simulator) -> None:
+def test_the_kserve_example_prints_the_same_results(
+    examples: Path, server: RunningServer, simulator: Simulator
+) -> None:
     done = run(examples / "kserve_v2", server.grpc, "tiny")
     assert (done.returncode, done.stderr) == (0, "")
     expected = two_particles(simulator, vz=2).channels
@@ -82,11 +84,11 @@ def test_plain_messages_of_kserve_get_it_too(examples: Path, server: RunningServ
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_what_the_pages_show_runs(examples: Path, server: RunningServer, name: str) -> None:
+def test_programs_in_the_documentation_run(examples: Path, server: RunningServer, name: str) -> None:
     assert run(examples / name, f"grpc://{server.grpc}").returncode == 0
 
 
-def test_headers_show_neither_grpc_nor_protobuf(cpp: BuiltClient) -> None:
+def test_headers_do_not_include_grpc_or_protobuf(cpp: BuiltClient) -> None:
     client = cpp.prefix / "include" / "zdc_fastsim" / "client.h"
     seen = subprocess.run(
         ["g++", "-std=c++17", "-x", "c++", "-M", f"-I{cpp.prefix / 'include'}", str(client)],
@@ -96,7 +98,7 @@ def test_headers_show_neither_grpc_nor_protobuf(cpp: BuiltClient) -> None:
     assert not any(name in seen for name in ("grpc", "protobuf", "absl", ".pb.h"))
 
 
-def test_pkg_config_knows_it(cpp: BuiltClient, tmp_path: Path) -> None:
+def test_pkg_config_finds_the_package(cpp: BuiltClient, tmp_path: Path) -> None:
     (installed,) = cpp.prefix.rglob("zdc_fastsim.pc")
     moved = tmp_path / "moved"
     shutil.copytree(cpp.prefix, moved)
@@ -109,8 +111,7 @@ def test_pkg_config_knows_it(cpp: BuiltClient, tmp_path: Path) -> None:
     source = CLIENT / "examples" / "simulate.cc"
     subprocess.run(["g++", "-std=c++17", *warnings, source, *flags, "-o", program], check=True)
     assert run(program, "no address").stderr == (
-        "address 'no address' must be grpc://host:port, or grpcs://host:port for TLS; a port is a number from "
-        "1 to 65535\n"
+        "address 'no address' must be grpc://host:port, or grpcs://host:port for TLS, with a port from 1 to 65535\n"
     )
 
 

@@ -1,4 +1,4 @@
-"""The C++ client as a shared library within somebody else's build, in C++20."""
+"""The C++ client as a shared library within another build, in C++20."""
 
 import subprocess
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_two_clients_share_a_job(
     assert list(map(int, done.stdout.split())) == expected.ravel().tolist()
 
 
-def test_only_what_its_users_need_is_seen_of_the_library(cpp: BuiltClient) -> None:
+def test_the_library_exports_only_its_public_symbols(cpp: BuiltClient) -> None:
     (library,) = {path.resolve() for path in cpp.folder.rglob("libzdc_fastsim.so*")}
     assert library.name.count(".") == 4, "named after the version; libzdc_fastsim.so.0.1 is what programs ask for"
     shown = subprocess.run(["nm", "-DC", "--defined-only", library], check=True, capture_output=True, text=True).stdout

@@ -27,7 +27,7 @@ def test_a_subcommand_is_required(capsys: pytest.CaptureFixture[str]) -> None:
     assert "CLI subcommand is required {serve, simulate" in err
 
 
-def test_it_says_its_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(capsys, "--version") == (0, f"zdc {installed_version()}\n", "")
 
 
@@ -61,7 +61,7 @@ def test_an_interrupt_is_one_line_and_code_130(
     assert (code, err) == (130, "zdc: interrupted\n")
 
 
-def test_a_wrong_host_is_named(capsys: pytest.CaptureFixture[str], models_folder: Path) -> None:
+def test_the_error_names_an_invalid_host(capsys: pytest.CaptureFixture[str], models_folder: Path) -> None:
     arguments = ("--models", str(models_folder), "--default-model", "tiny", "--http-port", "0", "--host", "203.0.113.7")
     code, _, err = run(capsys, "serve", *arguments, "--insecure")
     assert code == 2
@@ -102,7 +102,7 @@ def test_variables_are_options(capsys: pytest.CaptureFixture[str], monkeypatch: 
     assert "--threads (ZDC_THREADS) = '0'" in err
 
 
-def test_a_variable_that_is_no_option_is_named(
+def test_an_error_names_the_environment_variable(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("ZDC_THREADS", "0")
@@ -110,7 +110,7 @@ def test_a_variable_that_is_no_option_is_named(
     assert (code, err) == (2, "zdc: threads = '0': Input should be greater than or equal to 1\n")
 
 
-def test_variables_that_are_no_options_are_named(
+def test_unknown_variables_are_warned_about(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     misspelt = {"ZDC_HTP_PORT": "9000", "ZDC_TREADS": "2", "zdc_something_else": "1"}
@@ -127,7 +127,7 @@ def test_variables_that_are_no_options_are_named(
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_a_reader_that_has_enough_ends_it_quietly(tmp_path: Path, models_folder: Path, unbuffered: str) -> None:
+def test_a_closed_pipe_ends_the_command_quietly(tmp_path: Path, models_folder: Path, unbuffered: str) -> None:
     output = tmp_path / "out.npz"
     options = ["--particle", "pdg=2112,pz=1500", "--models", str(models_folder), "--model", "tiny"]
     command = [sys.executable, "-m", "zdc_service.cli", "simulate", *options, "--output", str(output)]
@@ -227,7 +227,9 @@ def test_lists_of_names_as_flags_and_as_a_variable(monkeypatch: pytest.MonkeyPat
         ("--cors-origins", ["https://a.example,https://b.example"], "must be https://host"),
     ],
 )
-def test_names_that_are_none(capsys: pytest.CaptureFixture[str], option: str, values: list[str], message: str) -> None:
+def test_invalid_host_names_and_origins_are_refused(
+    capsys: pytest.CaptureFixture[str], option: str, values: list[str], message: str
+) -> None:
     code, _, err = run(capsys, "serve", *(part for value in values for part in (option, value)))
     assert code == 2
     assert message in err

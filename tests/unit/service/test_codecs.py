@@ -53,11 +53,11 @@ def simulate(simulator: Simulator, output: Output = Output.RESPONSE, rates: bool
         (f"{NPZ};q=rubbish, {RAW};q=0.1", RAW),
     ],
 )
-def test_accept_chooses(accept: str | None, chosen: str) -> None:
+def test_the_accept_header_selects_the_format(accept: str | None, chosen: str) -> None:
     assert choose_form(accept) == Form(chosen)
 
 
-def test_dtype_asks_for_floats() -> None:
+def test_dtype_requests_floats() -> None:
     assert choose_form(f"{RAW};dtype=float32") == Form(RAW, floats=True)
     assert choose_form(f"{JSON};q=0.1, {ARRAYS}; dtype=float32; q=0.5") == Form(ARRAYS, floats=True)
     with pytest.raises(NotAcceptableError, match="dtype=float64; binary forms have dtype=float32"):
@@ -67,7 +67,7 @@ def test_dtype_asks_for_floats() -> None:
 
 
 @pytest.mark.parametrize("accept", ["text/html", "image/png, text/*", f"{JSON};q=0"])
-def test_nothing_acceptable(accept: str) -> None:
+def test_unknown_formats_are_refused(accept: str) -> None:
     with pytest.raises(NotAcceptableError, match="accept one of application/json, application/x-npz"):
         choose_form(accept)
 
@@ -80,7 +80,7 @@ def test_npy_refuses_hits_and_names_the_remedy() -> None:
 
 @pytest.mark.parametrize("rates", [False, True])
 @pytest.mark.parametrize("output", Output)
-def test_json_and_npz_carry_everything(simulator: Simulator, output: Output, rates: bool) -> None:
+def test_json_and_npz_have_all_fields(simulator: Simulator, output: Output, rates: bool) -> None:
     result = simulate(simulator, output, rates)
     body = json.loads(bytes(encode(result, Form(JSON)).body))
     arrays = np.load(io.BytesIO(encode(result, Form(NPZ)).body), allow_pickle=False)
@@ -131,7 +131,7 @@ def test_bytes_with_their_list(simulator: Simulator, output: Output, rates: bool
 
 
 @pytest.mark.parametrize("output", [Output.RESPONSE, Output.CHANNELS])
-def test_npy_is_the_asked_array(simulator: Simulator, output: Output) -> None:
+def test_npy_is_the_requested_array(simulator: Simulator, output: Output) -> None:
     result = simulate(simulator, output)
     array = np.load(io.BytesIO(encode(result, Form(NPY)).body), allow_pickle=False)
     np.testing.assert_array_equal(array, arrays_of(result)[MAIN[output][0]])

@@ -1,4 +1,4 @@
-"""Calls on threads of their own: bounded, and none keeps anybody from ending."""
+"""Calls on separate threads: their number is limited, and they do not delay the end of a process."""
 
 import asyncio
 import subprocess
@@ -49,7 +49,7 @@ async def more_calls_than_threads() -> None:
     await asyncio.sleep(0)
     with pytest.raises(OverloadedError, match="2 changes of models are in progress"):
         await threads.run(go_on.is_set)
-    waiting[0].cancel()  # its caller is gone, its thread is not
+    waiting[0].cancel()  # cancels the caller, not the thread
     await asyncio.sleep(0)
     with pytest.raises(OverloadedError):
         await threads.run(go_on.is_set)
@@ -59,6 +59,6 @@ async def more_calls_than_threads() -> None:
     assert await threads.run(go_on.is_set) is True
 
 
-def test_a_call_that_hangs_keeps_no_process_from_ending() -> None:
+def test_a_hanging_call_does_not_delay_the_end_of_a_process() -> None:
     done = subprocess.run([sys.executable, "-c", HANGING], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout == "ended\n"

@@ -1,4 +1,4 @@
-// Every exception of this library, in one tree.
+// The exceptions of this library.
 #pragma once
 
 #include <zdc_fastsim/export.h>
@@ -11,7 +11,7 @@
 
 namespace zdc_fastsim {
 
-/// How a call ended, with gRPC's names and numbers.
+/// Status of a call, with gRPC's names and numbers.
 enum class StatusCode {
   ok = 0,
   cancelled = 1,
@@ -32,7 +32,7 @@ enum class StatusCode {
   unauthenticated = 16,
 };
 
-/// Base of all errors. what() is the server's message, or this library's where the call never left it.
+/// Base class of all errors. what() is the message of the server, or of this library.
 class ZDC_FASTSIM_EXPORT Error : public std::runtime_error {
  public:
   Error(StatusCode code, std::string kind, const std::string& message)
@@ -40,7 +40,7 @@ class ZDC_FASTSIM_EXPORT Error : public std::runtime_error {
 
   StatusCode code() const noexcept { return code_; }
 
-  /// The server's word for it (`invalid_input`, `out_of_range`, `overloaded`, ...); `config` for errors in Options.
+  /// The server's kind of error (`invalid_input`, `out_of_range`, `overloaded`, ...); `config` for invalid Options.
   const std::string& kind() const noexcept { return kind_; }
 
  private:
@@ -48,42 +48,42 @@ class ZDC_FASTSIM_EXPORT Error : public std::runtime_error {
   std::string kind_;
 };
 
-/// What the caller sends breaks a requirement; sending it again unchanged will fail again.
+/// The request is invalid; the same request will fail again.
 class ZDC_FASTSIM_EXPORT InvalidInputError : public Error {
  public:
   using Error::Error;
   InvalidInputError(StatusCode code, std::string kind, const std::string& message, std::optional<std::size_t> particle)
       : Error(code, std::move(kind), message), particle_(particle) {}
 
-  /// Index into the particles of the call, where the error is about one of them.
+  /// Index into the particles of the call, if the error concerns one particle.
   std::optional<std::size_t> particle() const noexcept { return particle_; }
 
  private:
   std::optional<std::size_t> particle_;
 };
 
-/// A particle is well formed but outside what the model was trained on.
+/// A particle is valid but outside the model's training range.
 class ZDC_FASTSIM_EXPORT OutOfRangeError : public InvalidInputError {
  public:
   using InvalidInputError::InvalidInputError;
 };
 
-/// A request is over one of the server's limits.
+/// A request exceeds one of the server's limits.
 class ZDC_FASTSIM_EXPORT TooLargeError : public InvalidInputError {
  public:
   using InvalidInputError::InvalidInputError;
 };
 
-/// A buffer of the caller has no room for the answer; nothing was written outside it.
+/// A buffer of the caller is too short for the result; nothing was written outside it.
 class ZDC_FASTSIM_EXPORT BufferError : public InvalidInputError {
  public:
   BufferError(const std::string& message, std::size_t size, std::size_t needed)
       : InvalidInputError(StatusCode::invalid_argument, "invalid_input", message), size_(size), needed_(needed) {}
 
-  /// Elements that it has.
+  /// Number of elements of the buffer.
   std::size_t size() const noexcept { return size_; }
 
-  /// Elements that suffice.
+  /// Number of elements that suffices.
   std::size_t needed() const noexcept { return needed_; }
 
  private:
@@ -91,19 +91,19 @@ class ZDC_FASTSIM_EXPORT BufferError : public InvalidInputError {
   std::size_t needed_;
 };
 
-/// Options cannot be: a file that is missing, TLS for a plain address, a server whose certificate is not trusted.
+/// Options are invalid, e.g. a missing file, TLS files with a grpc:// address, or an untrusted server certificate.
 class ZDC_FASTSIM_EXPORT ConfigError : public Error {
  public:
   using Error::Error;
 };
 
-/// No model of that name and version is loaded.
+/// The server has no model with this name and version.
 class ZDC_FASTSIM_EXPORT ModelNotFoundError : public Error {
  public:
   using Error::Error;
 };
 
-/// No token was sent, or none that the server knows.
+/// The request has no token, or a token that the server does not know.
 class ZDC_FASTSIM_EXPORT UnauthenticatedError : public Error {
  public:
   using Error::Error;
@@ -115,14 +115,14 @@ class ZDC_FASTSIM_EXPORT OverloadedError : public Error {
   using Error::Error;
 };
 
-/// The deadline passed before the answer was there.
+/// The deadline passed before the result was complete.
 class ZDC_FASTSIM_EXPORT DeadlineError : public Error {
  public:
   using Error::Error;
 };
 
-/// No server answers, or it is starting or shutting down, and all attempts are used up; with failed_precondition, the
-/// process was forked from one that has made a client.
+/// After all attempts, no server answers, or it is starting or shutting down. With the code failed_precondition: this
+/// process was forked after its parent had created a client.
 class ZDC_FASTSIM_EXPORT NotReadyError : public Error {
  public:
   using Error::Error;

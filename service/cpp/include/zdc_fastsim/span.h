@@ -1,4 +1,4 @@
-// A view of numbers that lie one after the other in somebody else's memory; C++17 has no std::span.
+// A view of a contiguous array; C++17 has no std::span.
 #pragma once
 
 #include <cstddef>
@@ -8,15 +8,15 @@
 
 namespace zdc_fastsim {
 
-/// Pointer and length; what it points to must outlive it. A Span<T> becomes a Span<const T> by itself.
+/// Pointer and length of an array, which must outlive the span. A Span<T> converts implicitly to Span<const T>.
 template <class T>
 class Span {
  public:
   constexpr Span() noexcept = default;
   constexpr Span(T* data, std::size_t size) noexcept : data_(data), size_(size) {}
 
-  /// A whole array, std::vector, std::array, std::span or anything else with std::data and std::size. A temporary must
-  /// be a view, or be only read: what is written to a container would be gone with it.
+  /// A view of an array, std::vector, std::array, std::span or any other type with std::data and std::size. A temporary
+  /// must be a view or read-only, because values written to a temporary container would be lost.
   template <class Container,
             class Kept = std::conditional_t<std::is_lvalue_reference_v<Container>, Container,
                                             const std::remove_reference_t<Container>&>,

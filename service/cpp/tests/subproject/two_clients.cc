@@ -1,4 +1,4 @@
-// Two clients in one process, moved about, of which each fills its half of an array; in C++20.
+// Two clients in one process, each moved, fill one half of an array each; in C++20.
 // Usage: two_clients ADDRESS ADDRESS
 #include <zdc_fastsim/client.h>
 

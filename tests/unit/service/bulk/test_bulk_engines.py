@@ -1,4 +1,4 @@
-"""One engine for all tasks of a worker, and whether it is the job's."""
+"""One client for all tasks of a worker, and the check of its model."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Parts of a job: how it is cut, what a part's bytes hold, and the folder in which they wait."""
+"""Parts of a job: cutting, encoding as bytes, and their folder."""
 
 import json
 import os
@@ -52,7 +52,7 @@ def client(models_folder: Path) -> Iterator[Client]:
 
 
 @pytest.mark.parametrize(("repeats", "rows"), [(1, 1), (1, 7), (3, 10), (3, 3), (3, 2), (7, 3), (1, 1000)])
-def test_parts_are_the_same_however_the_source_was_read(repeats: int, rows: int) -> None:
+def test_parts_do_not_depend_on_the_blocks_of_the_reader(repeats: int, rows: int) -> None:
     ways = [list(Cutting(repeats, rows).cut(blocks_of(*sizes))) for sizes in ((100,), (1,) * 100, (33, 0, 60, 7))]
     for way in ways:
         assert [part.number for part, _ in way] == list(range(len(way)))
@@ -74,7 +74,7 @@ def test_parts_are_the_same_however_the_source_was_read(repeats: int, rows: int)
 
 @pytest.mark.parametrize(("repeats", "rows"), [(1, 1), (1, 7), (3, 10), (3, 2), (7, 3), (1, 1000)])
 @pytest.mark.parametrize("number", [1, 2, 3])
-def test_the_parts_of_a_stretch_are_cut_from_its_particles_alone(repeats: int, rows: int, number: int) -> None:
+def test_a_range_of_parts_needs_only_its_particles(repeats: int, rows: int, number: int) -> None:
     cutting = Cutting(repeats, rows)
     whole = [part for part, _ in cutting.cut(blocks_of(100))]
     assert cutting.count(100) == len(whole)
@@ -98,7 +98,7 @@ def test_the_parts_of_a_stretch_are_cut_from_its_particles_alone(repeats: int, r
 
 @pytest.mark.parametrize("output", list(Output))
 @pytest.mark.parametrize("rows", [2, 30, 1000])
-def test_rows_come_back_from_the_bytes_of_parts(tmp_path: Path, client: Client, output: Output, rows: int) -> None:
+def test_rows_are_restored_from_the_bytes_of_parts(tmp_path: Path, client: Client, output: Output, rows: int) -> None:
     wanted = job(output=output, rows_per_part=rows)
     with PartsFolder(tmp_path / "out.h5", alone=True) as folder:
         found, heads = [], []
@@ -128,7 +128,7 @@ def test_rows_come_back_from_the_bytes_of_parts(tmp_path: Path, client: Client, 
     assert sum(head.empty for head in heads) == (~expected.channels.any(axis=1)).sum()
 
 
-def test_what_was_skipped_is_counted_once(tmp_path: Path, client: Client) -> None:
+def test_skipped_particles_are_counted_once(tmp_path: Path, client: Client) -> None:
     charged = Particles.from_columns({"pdg": [211, 2112], "px": [0.0, 0.0], "py": [0.0, 0.0], "pz": [500.0, 500.0]})
     wanted = job(repeats=5, rows_per_part=2)
     with PartsFolder(tmp_path / "out.h5", alone=True) as folder:
@@ -166,7 +166,7 @@ def test_damaged_parts_and_parts_of_other_jobs_are_refused(tmp_path: Path, clien
             folder.head(3, job())
 
 
-def test_missing_parts_are_named(tmp_path: Path, client: Client) -> None:
+def test_the_error_names_missing_parts(tmp_path: Path, client: Client) -> None:
     with PartsFolder(tmp_path / "out.h5", alone=True) as folder:
         for number in (0, 2):
             folder.write(number, some_part(client, number))
@@ -177,7 +177,7 @@ def test_missing_parts_are_named(tmp_path: Path, client: Client) -> None:
             folder.check_complete()
 
 
-def test_a_result_is_whole_or_absent(tmp_path: Path) -> None:
+def test_a_result_is_complete_or_absent(tmp_path: Path) -> None:
     with PartsFolder(tmp_path / "out.h5", alone=True) as folder:
         with suppress(FileNotFoundError), folder.result() as path:
             path.write_bytes(b"half of it")
@@ -190,7 +190,7 @@ def test_a_result_is_whole_or_absent(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="Linux has a disk that is always full")
-def test_a_full_disk_is_named(tmp_path: Path) -> None:
+def test_the_error_names_the_file_on_a_full_disk(tmp_path: Path) -> None:
     with PartsFolder(tmp_path / "out.h5", alone=True) as folder:
         (folder.path / f"00000007.part.{os.uname().nodename}.{os.getpid()}.tmp").symlink_to("/dev/full")
         with pytest.raises(OSError, match=r"No space left on device: '.*out\.h5\.parts'"):
@@ -198,7 +198,7 @@ def test_a_full_disk_is_named(tmp_path: Path) -> None:
         assert folder.numbers() == []
 
 
-def test_of_jobs_that_begin_together_one_prevails(tmp_path: Path) -> None:
+def test_if_two_jobs_start_together_one_wins(tmp_path: Path) -> None:
     one, other = PartsFolder(tmp_path / "out.h5", alone=False), PartsFolder(tmp_path / "out.h5", alone=False)
     with one, other:
         assert one.start(job(seed=1)).seed == 1
@@ -206,7 +206,7 @@ def test_of_jobs_that_begin_together_one_prevails(tmp_path: Path) -> None:
         assert other.job() == job(seed=1)
 
 
-def test_one_process_at_a_time_or_slices(tmp_path: Path) -> None:
+def test_a_folder_is_for_one_process_or_for_slices(tmp_path: Path) -> None:
     def folder(alone: bool) -> PartsFolder:
         return PartsFolder(tmp_path / "out.h5", alone)
 
@@ -218,7 +218,7 @@ def test_one_process_at_a_time_or_slices(tmp_path: Path) -> None:
         pass
 
 
-def test_a_folder_without_parts_goes(tmp_path: Path) -> None:
+def test_a_folder_without_parts_is_removed(tmp_path: Path) -> None:
     with PartsFolder(tmp_path / "out.h5", alone=True) as folder:
         folder.start(job())
     assert list(tmp_path.iterdir()) == []
@@ -234,7 +234,7 @@ def test_a_folder_without_parts_goes(tmp_path: Path) -> None:
         ("input", "sha256:0123456789abcdef", "input was sha256:0... and is now sha256:0123456789ab..."),
     ],
 )
-def test_what_differs_between_jobs_is_named(name: str, value: object, shown: str) -> None:
+def test_the_error_names_the_difference_between_jobs(name: str, value: object, shown: str) -> None:
     job(server="grpc://a:1").check_same(job(), Path("out.h5.parts"))
     with pytest.raises(ConfigError) as caught:
         job(**{name: value}).check_same(job(), Path("out.h5.parts"))
@@ -264,7 +264,7 @@ def test_slices_share_all_parts(parts: int) -> None:
     assert all(Slice().takes(part) for part in range(parts))
 
 
-def test_what_is_no_slice_is_refused() -> None:
+def test_invalid_slices_are_refused() -> None:
     for wrong in ("0/3", "4/3", "1", "a/b", "1/0", "-1/3"):
         with pytest.raises(ConfigError, match=r"must be K/N with 1 <= K <= N"):
             Slice.parse(wrong)

@@ -25,12 +25,12 @@ FIGURES = {"auc": Figure(0.6), "crps": Figure(4.5, 1.2), "dispersion": Figure(No
         (" crps_ratio =1.3", Kind.BELOW, "crps_ratio = 1.2 is below 1.3"),
     ],
 )
-def test_a_bound_names_what_is_beyond_it(text: str, kind: Kind, found: str | None) -> None:
+def test_the_message_names_the_figure_that_fails(text: str, kind: Kind, found: str | None) -> None:
     assert Bound.parse(text, kind).exceeded(FIGURES) == found
 
 
 @pytest.mark.parametrize("text", ["auc", "auc=", "auc=high", "auc=nan", "auc=inf", ""])
-def test_what_is_no_bound_is_refused(text: str) -> None:
+def test_invalid_bounds_are_refused(text: str) -> None:
     with pytest.raises(ConfigError, match=r"must be NAME=NUMBER, e\.g\. --fail-above auc=0\.65"):
         Bound.parse(text, Kind.ABOVE)
 
@@ -45,7 +45,7 @@ def test_unknown_figures_are_refused_before_anything_is_computed() -> None:
         Bound.parse("auc_ratio=1", Kind.ABOVE).check(FIGURES, ("auc", "dispersion"))
 
 
-def test_bounds_of_what_cannot_be_said_are_refused() -> None:
+def test_bounds_on_undefined_figures_are_refused() -> None:
     with pytest.raises(
         InvalidInputError, match=r"auc_ratio has a bound but is not defined for these files.* or auc itself"
     ):

@@ -1,4 +1,4 @@
-#include "patience.h"
+#include "retry_policy.h"
 
 #include <algorithm>
 #include <chrono>
@@ -6,24 +6,25 @@
 
 namespace zdc_fastsim {
 
-Patience::Patience(const Connection& connection, const Deadline& deadline)
+RetryPolicy::RetryPolicy(const Connection& connection, const Deadline& deadline)
     : connection_(connection), deadline_(deadline), random_(std::random_device()()) {}
 
-void Patience::wait(const Failure& failure, const Progress& progress) {
+void RetryPolicy::wait(const Failure& failure, const Progress& progress) {
   const std::string& address = connection_.address();
   const Options& options = connection_.options();
   const std::string limit = "deadline_ms = " + std::to_string(deadline_.milliseconds());
-  if (failure.code == StatusCode::deadline_exceeded && failure.kind.empty()) {  // ours, not the server's own limit
+  // Without a kind, it is the call's own deadline, not the server's limit.
+  if (failure.code == StatusCode::deadline_exceeded && failure.kind.empty()) {
     const std::string answer = progress.rows.empty() ? "no answer" : progress.rows;
     throw DeadlineError(
         failure.code, "deadline",
-        address + ": " + answer + " within " + limit + before_ + "; send fewer particles or wait longer");
+        address + ": " + answer + " within " + limit + before_ + "; send fewer particles, or increase deadline_ms");
   }
   const bool full = failure.kind == "overloaded";
   const bool away = failure.code == StatusCode::unavailable && remedy_of(failure) == nullptr;
   if (!full && !away) throw_error(address, connection_.question(), failure, progress.first_particle);
   if (away && !asked_ && connection_.is_closed_by_tls(failure, deadline_)) {
-    throw_config(address + ": " + failure.message + "; that is TLS, the address begins with grpcs://");
+    throw_config(address + ": " + failure.message + "; this port speaks TLS; use grpcs in the address");
   }
   asked_ = true;
 
@@ -39,11 +40,11 @@ void Patience::wait(const Failure& failure, const Progress& progress) {
                static_cast<double>(options.max_backoff_ms));
   const std::chrono::duration<double, std::milli> pause(std::uniform_real_distribution(longest / 2, longest)(random_));
   if (pause >= deadline_.left()) {
-    const std::string message = failure.message + " (the next attempt would pass " + limit + ")";
+    const std::string message = failure.message + " (the next attempt would exceed " + limit + ")";
     if (full) throw_error(address, "", {failure.code, failure.kind, message}, progress.first_particle);
     throw DeadlineError(StatusCode::deadline_exceeded, "deadline", address + ": " + message);
   }
-  before_ = "; the attempt before failed with: " + failure.message;
+  before_ = "; the previous attempt failed: " + failure.message;
   ++retries_;
   connection_.pause(std::chrono::duration_cast<std::chrono::system_clock::duration>(pause));
 }
