@@ -1,1 +1,1 @@
-"""What all packages of zdc-fastsim share: errors, command lines, files that are whole, compiled kernels."""
+"""Code for all packages of zdc-fastsim: errors, command lines, files, compiled functions; no physics."""

@@ -1,4 +1,4 @@
-"""What the commands ``zdc`` and ``train-zdc`` share: options, help, one line for a failure, exit codes."""
+"""Command lines of ``zdc`` and ``train-zdc``: options, help, error messages in one line, exit codes."""
 
 import argparse
 import inspect
@@ -18,10 +18,10 @@ from pydantic_settings import BaseSettings, CliApp, CliSettingsSource, NoDecode,
 from zdc_common.errors import ConfigError, FileFormatError, InvalidInputError, ModelNotFoundError, ZdcError
 from zdc_common.versions import installed_version
 
-#: Exit codes, beside 0: the machine or a server refused; an option or a file is wrong; Ctrl-C; nobody reads the output.
+#: Exit codes: the machine or a server fails; an option or a file is wrong; Ctrl-C; the output pipe is closed.
 FAILED, WRONG_INPUT, INTERRUPTED, PIPE_CLOSED = 1, 2, 130, 141
 
-#: A text of a list option, exactly as typed. `run_command` quotes it, or the option parser would split it at commas.
+#: One text of a list option, exactly as typed. `run_command` quotes it: the option parser would split it at commas.
 ListedText = Annotated[str, AfterValidator(unquote)]
 
 
@@ -34,19 +34,19 @@ def _separated(separator: str) -> BeforeValidator:
     return BeforeValidator(split)
 
 
-#: Files of one option, whose flag is repeated and whose variable is a list like PATH.
+#: Files of an option. Its flag may be repeated; its environment variable is a list like PATH.
 ListedPaths = Annotated[list[Path], NoDecode, _separated(os.pathsep)]
-#: Names of one option, whose flag is repeated and whose variable is a list with commas.
+#: Names of an option. Its flag may be repeated; its environment variable is a list with commas.
 ListedNames = Annotated[list[str], NoDecode, _separated(",")]
 
-#: Types of options as their help shows them.
+#: Names of option types in the help text.
 _METAVARS = {"Path": "PATH", "list[Path]": "PATH", "str": "TEXT", "list[str]": "TEXT", "int": "N", "float": "NUMBER"}
-#: Defaults that say nothing: the option's description has them in words.
+#: Defaults without information: the description of the option names them in words.
 _EMPTY_DEFAULT = re.compile(r" ?\(default: (None|False|\[\])\)| ?\(default factory: .*?\)")
 
 
 def command_config(prog: str) -> SettingsConfigDict:
-    """How the class of a command, whose fields are its subcommands, reads its options."""
+    """Configuration of the class of a command; the fields of the class are its subcommands."""
     return SettingsConfigDict(
         cli_prog_name=prog,
         cli_kebab_case=True,
@@ -58,15 +58,15 @@ def command_config(prog: str) -> SettingsConfigDict:
 
 
 def run_command(command: type[BaseSettings], arguments: Sequence[str] | None) -> None:
-    """Run the subcommand that the arguments (default: the process's) name.
+    """Run the subcommand named by the arguments; None takes the arguments of this process.
 
     Parameters
     ----------
-    command : Has `command_config`; list options of its subcommands are of type ``list[ListedText]``.
+    command : A class with `command_config`. List options of its subcommands have the type ``list[ListedText]``.
 
     Raises
     ------
-    SystemExit : what went wrong stands in one line on stderr; the code is one of this module's.
+    SystemExit : after an error, with one line on stderr and an exit code of this module.
     """
     prog = str(command.model_config.get("cli_prog_name"))
     source = CliSettingsSource[Any](command, formatter_class=_Help, parse_args_method=_parse)
@@ -74,8 +74,8 @@ def run_command(command: type[BaseSettings], arguments: Sequence[str] | None) ->
         try:
             CliApp.run(command, None if arguments is None else list(arguments), cli_settings_source=source)
         finally:
-            print(end="", flush=True)  # at the end of the process a closed pipe could no longer be caught
-    except BrokenPipeError:  # whoever reads, `head` say, has enough
+            print(end="", flush=True)  # a closed pipe must raise here; at the end of the process nothing catches it
+    except BrokenPipeError:  # the reader, for example `head`, has ended
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise SystemExit(PIPE_CLOSED) from None
     except ValidationError as error:
@@ -89,7 +89,7 @@ def run_command(command: type[BaseSettings], arguments: Sequence[str] | None) ->
 
 
 def exit_code(error: ZdcError | OSError) -> int:
-    """What a shell sees of an error."""
+    """The exit code for an error."""
     wrong = isinstance(error, (ConfigError, FileFormatError, InvalidInputError, ModelNotFoundError))
     return WRONG_INPUT if wrong else FAILED
 
@@ -106,7 +106,7 @@ def end(prog: str, text: str, code: int) -> NoReturn:
 
 
 class _Help(argparse.RawDescriptionHelpFormatter):
-    """Help without Python's names for types and for absent values."""
+    """Formats help without Python's names of types and of missing defaults."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         return action.help and _EMPTY_DEFAULT.sub("", action.help)
@@ -131,14 +131,14 @@ def _parse(parser: argparse.ArgumentParser, arguments: Sequence[str]) -> argpars
 
 
 def _describe(problem: ErrorDetails, command: type[BaseSettings]) -> str:
-    """Name the option of a problem, as flag and as variable, its value and what it must be."""
+    """A message with the option as flag and as variable, its value and the requirement."""
     place = [str(part) for part in problem["loc"]]
     text = problem["msg"].removeprefix("Value error, ")
     fields = command.model_fields.items()
     subcommand = next((field for name, field in fields if place and place[0] in (name, field.alias)), None)
-    if not place or (subcommand and len(place) == 1):  # several options together
+    if not place or (subcommand and len(place) == 1):  # concerns several options
         return text
-    option = ".".join(place)  # a setting that is no option of the subcommand
+    option = ".".join(place)  # a setting without an option
     if subcommand:
         option = f"--{place[1].replace('_', '-')}"
         model, *_ = get_args(subcommand.annotation)

@@ -1,8 +1,8 @@
-"""Every error a user of this project can meet, in one tree.
+"""All errors of this project, in one class tree.
 
-A class says *what kind* of thing went wrong; `kind` is the stable word that stands in HTTP bodies, gRPC
-details and metric labels. The service maps each kind once to an HTTP and once to a gRPC status
-(`zdc_service.status`). Messages name the row, the value, the bound and the remedy.
+The attribute `kind` of a class is a stable word in HTTP bodies, gRPC metadata and labels of Prometheus. A table in
+`zdc_service.status` maps each kind to an HTTP and a gRPC status. Messages name the row, the value, the bound and the
+remedy.
 """
 
 import re
@@ -18,7 +18,7 @@ class ZdcError(Exception):
 
     Attributes
     ----------
-    retry_after_seconds : When the server that refused wants to be asked again; None where it did not say.
+    retry_after_seconds : Time after which the server accepts the request again; None if it did not send one.
     """
 
     kind: ClassVar[str] = "internal"
@@ -26,25 +26,25 @@ class ZdcError(Exception):
 
 
 class InvalidInputError(ZdcError):
-    """The caller's input breaks a requirement; sending it again unchanged will fail again."""
+    """The input violates a requirement; the same input will fail again."""
 
     kind = "invalid_input"
 
 
 class OutOfRangeError(InvalidInputError):
-    """A particle is well formed but outside what the model was trained on."""
+    """A particle is valid but outside the model's training range."""
 
     kind = "out_of_range"
 
 
 class TooLargeError(InvalidInputError):
-    """A request or a reply is over a limit; the message names the limit and the way round it."""
+    """A request or a reply exceeds a limit; the message names the limit and a remedy."""
 
     kind = "too_large"
 
 
 class NotAcceptableError(InvalidInputError):
-    """The caller asks for an answer in a form that there is none of."""
+    """The requested form of the answer is not supported."""
 
     kind = "not_acceptable"
 
@@ -56,65 +56,65 @@ class ModelNotFoundError(ZdcError):
 
 
 class UnsupportedMediaError(InvalidInputError):
-    """A body is of a media type or a coding that cannot be read."""
+    """The media type or the content coding of a body is not supported."""
 
     kind = "unsupported_media_type"
 
 
 class UnauthenticatedError(ZdcError):
-    """The caller shows no token, or none that the server knows."""
+    """The request has no token, or an unknown one."""
 
     kind = "unauthenticated"
 
 
 class ForbiddenError(ZdcError):
-    """The caller may not do this, though it may do other things."""
+    """The caller is known but has no permission for this request."""
 
     kind = "forbidden"
 
 
 class OverloadedError(ZdcError):
-    """The queue is full; the same request may pass later."""
+    """The queue is full; the same request may succeed later."""
 
     kind = "overloaded"
 
 
 class DeadlineError(ZdcError):
-    """The caller's deadline passed before the answer was ready."""
+    """The deadline of the request passed before its result was ready."""
 
     kind = "deadline"
 
 
 class NotReadyError(ZdcError):
-    """The server is starting or shutting down, or has no room for another connection."""
+    """The server is starting or shutting down, or has reached its limit of connections."""
 
     kind = "not_ready"
 
 
 class ModelError(ZdcError):
-    """A model folder is damaged or is not what its card says; the service refuses to serve it."""
+    """A model folder is damaged or does not match its card; the service does not load it."""
 
     kind = "model"
 
 
 class ConfigError(ZdcError):
-    """A setting, flag or configuration file is wrong."""
+    """A setting, an option or a configuration file is invalid."""
 
     kind = "config"
 
 
 class TrainingError(ConfigError):
-    """Training cannot go on with these settings; the message names the epoch, the step, the term and a remedy."""
+    """Training cannot continue with these settings; the message names epoch, step, loss term and remedy."""
 
 
 class FileFormatError(ZdcError):
-    """A file is not what it should be; the message names the row where there is one."""
+    """The content of a file is invalid; the message names the row, if there is one."""
 
     kind = "file_format"
 
 
 class IncompleteError(ZdcError):
-    """Parts of a job are missing; the message names them and who makes them."""
+    """Parts of a job are missing; the message names them and the command that makes them."""
 
     kind = "incomplete"
 
@@ -126,20 +126,20 @@ _short.maxlevel, _short.maxlist, _short.maxdict = 2, 3, 2
 
 
 def excerpt(value: object) -> str:
-    """What was sent, as it looks in Python, in at most 80 characters; takes no longer for millions of them."""
+    """A received value as Python shows it, cut to 80 characters; the time does not grow with its length."""
     return cut(_short.repr(value))
 
 
 def cut(text: str) -> str:
-    """At most 80 characters of a text that was sent."""
+    """A received text, cut to 80 characters."""
     return text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 3] + "..."
 
 
 def rename_row(error: ZdcError, name: Callable[[int], str]) -> ZdcError:
-    """The same error with every ``particle[i]`` of its message replaced by ``name(i)``.
+    """The same error with every ``particle[i]`` in its message replaced by ``name(i)``.
 
-    A message counts particles within the block that was checked; whoever cut the block out of a request or a
-    file knows what its rows are called there.
+    A message numbers particles within the checked block. The caller, who has cut the block out of a request or a file,
+    knows the numbers there.
     """
     renamed = type(error)(_ROW.sub(lambda found: name(int(found[1])), str(error)))
     renamed.retry_after_seconds = error.retry_after_seconds

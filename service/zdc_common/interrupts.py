@@ -1,4 +1,4 @@
-"""Ctrl-C that is never lost."""
+"""Reliable handling of Ctrl-C."""
 
 import signal
 import threading
@@ -10,10 +10,10 @@ _Item = TypeVar("_Item")
 
 
 class Interrupts:
-    """Turns SIGINT into `KeyboardInterrupt` at `check`, or between the items of a loop.
+    """Raises `KeyboardInterrupt` after SIGINT, in `check` or between the items of a loop.
 
-    Raised at any moment, as Python does by itself, the exception often falls into a callback of a C library (HDF5's,
-    HepMC3's, torch's), which prints or drops it, and the program goes on. A second SIGINT raises at once.
+    By default Python raises it at any moment. Often that is within a callback of a C library (HDF5, HepMC3, torch),
+    which prints or drops the exception, and the program continues. A second SIGINT raises at once.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class Interrupts:
         self._installed = False
 
     def __enter__(self) -> Self:
-        # Where SIGINT is ignored, as for a shell's background jobs, it stays so; other threads cannot set handlers.
+        # An ignored SIGINT, as in background jobs of a shell, stays ignored. Only the main thread can set handlers.
         usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler
         if usual and threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, self._on_signal)
@@ -38,7 +38,7 @@ class Interrupts:
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def between(self, items: Iterable[_Item]) -> Iterator[_Item]:
-        """The items; KeyboardInterrupt between two of them, or at once while waiting for the next."""
+        """Iterate over the items; raises KeyboardInterrupt between two items, or at once while waiting for the next."""
         iterator = iter(items)
         while True:
             self._waiting = True

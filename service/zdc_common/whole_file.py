@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent."""
+"""Files and folders that are written completely or not at all."""
 
 import shutil
 import tempfile
@@ -9,7 +9,7 @@ from pathlib import Path
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name to write to: it becomes `path` where the block ends well, and goes where it does not."""
+    """A temporary path to write to. It is renamed to `path` at the end of the block, or deleted after an exception."""
     part = path.with_name(path.name + ".part")
     try:
         yield part
@@ -19,14 +19,14 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, content: str) -> None:
-    """Write a text so that nobody finds half of it."""
+    """Write a text; no reader ever sees an incomplete file."""
     with whole_file(path) as part:
         part.write_text(content)
 
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """An empty folder to fill: it takes the place of `path` where the block ends well, and goes where it does not."""
+    """An empty folder to fill. It replaces `path` at the end of the block, or is deleted after an exception."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".part-") as scratch:
         folder = Path(scratch) / path.name

@@ -2,12 +2,12 @@
 
 
 def counted(number: int, noun: str) -> str:
-    """A number and what it counts, e.g. ``1 row`` or ``2 rows``; for nouns whose plural ends in s."""
+    """A count with its noun, e.g. ``1 row`` or ``2 rows``; the plural of the noun must end in s."""
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def counted_are(number: int, noun: str) -> str:
-    """The same with its verb: ``1 row is`` or ``2 rows are``."""
+    """A count with its noun and verb: ``1 row is`` or ``2 rows are``."""
     return f"{counted(number, noun)} {'is' if number == 1 else 'are'}"
 
 

@@ -1,8 +1,7 @@
-"""Geometry of a calorimeter face and the sums that its electronics read out.
+"""Geometry of a calorimeter face, and the channel sums that its electronics read out.
 
-Coordinates are ALICE's: z along the beam, the face at `face_z` on the A side (+z). Row index of a response
-runs along x, column index along y. Nothing here knows the number 44: shape and masks come from a
-`Calorimeter`, which a model card carries.
+Coordinates are ALICE's: z along the beam, the face at `face_z` on the A side (+z). The row index of a response runs
+along x, the column index along y. Shape and channels come from a `Calorimeter`, which is part of a model card.
 """
 
 from functools import cached_property
@@ -16,7 +15,7 @@ from zdc_common.frozen import Frozen
 NO_CHANNEL = "."
 
 
-#: Visible ASCII, and spaces within, but no comma: HTTP answers list the names in a header, separated by commas.
+#: Visible ASCII with spaces inside, without a comma: HTTP headers list the names separated by commas.
 _CHANNEL_NAME = r"^[!-+\--~](?:[ -+\--~]*[!-+\--~])?$"
 
 
@@ -30,7 +29,7 @@ class Calorimeter(Frozen):
     half_width : Half extent of the face along x and y [cm].
     face_z : Distance of the face from the interaction point [cm].
     channel_names : One name per channel, in the order of the sums.
-    channel_map : One string per row, one character per fibre: ``1`` is the first channel, ``.`` is none.
+    channel_map : One string per row, one character per fibre: ``1`` is the first channel, ``.`` is no channel.
     """
 
     name: str
@@ -64,7 +63,7 @@ class Calorimeter(Frozen):
 
     @cached_property
     def channel_index(self) -> NDArray[np.int64]:
-        """Channel number (0-based) of each fibre, shape (rows, columns); -1 where a fibre feeds none."""
+        """Channel number (0-based) of each fibre, shape (rows, columns); -1 for fibres without a channel."""
         flat = [-1 if char == NO_CHANNEL else int(char) - 1 for row in self.channel_map for char in row]
         return np.array(flat, dtype=np.int64).reshape(self.shape)
 
@@ -82,8 +81,8 @@ class Calorimeter(Frozen):
 
         Returns
         -------
-        Photons per channel, shape (N, channels): uint32 for integer responses, float32 for rates. A row's
-        sums do not depend on the other rows (each is added up by itself, in the order of the fibres).
+        Photons per channel, shape (N, channels): uint32 for integer responses, float32 for rates. The sums of a row do
+        not depend on other rows: each row is summed separately, in the order of its fibres.
         """
         from zdc_detector.kernels import channel_rows
 
@@ -93,7 +92,7 @@ class Calorimeter(Frozen):
         return sums
 
     def impact_points(self, conditions: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Where the straight line of each particle meets the plane of the face it flies to.
+        """Points where the straight lines of the particles meet the plane of the face.
 
         Parameters
         ----------
@@ -101,7 +100,7 @@ class Calorimeter(Frozen):
 
         Returns
         -------
-        x and y [cm], shape (N, 2). For particles that fly to -z the plane is at -face_z.
+        x and y [cm], shape (N, 2). For particles with pz < 0 the plane is at -face_z.
         """
         c = conditions.astype(np.float64)
         path = np.copysign(self.face_z, c[:, 6]) - c[:, 3]
@@ -109,21 +108,21 @@ class Calorimeter(Frozen):
         return points
 
     def hits_face(self, conditions: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Whether the straight line meets the face, shape (N,); that of a particle born behind it does not.
+        """Whether the straight line of a particle meets the face, shape (N,); False if it is produced behind the face.
 
-        Charged particles do not fly along the line.
+        Charged particles do not follow the line.
         """
         inside: NDArray[np.bool_] = np.all(np.abs(self.impact_points(conditions)) < np.array(self.half_width), axis=1)
         return inside & ~self.behind_face(conditions)
 
     def behind_face(self, conditions: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Whether a particle is born at the plane of the face to which it flies, or behind it, shape (N,)."""
+        """Whether a particle is produced at or behind the plane of the face in its direction, shape (N,)."""
         along: NDArray[np.float32] = conditions[:, 3] * np.copysign(np.float32(1), conditions[:, 6])
         return along >= self.face_z
 
 
 def tower_map(rows: int, columns: int) -> tuple[str, ...]:
-    """ZN's channels: even (row + column) fibres feed the tower of their quadrant, odd ones the common PMT."""
+    """Channels of ZN: even (row + column) fibres belong to the tower of their quadrant, odd ones to the common PMT."""
     lines = []
     for i in range(rows):
         tower = [str(1 + 2 * (i >= rows // 2) + (j >= columns // 2)) for j in range(columns)]

@@ -1,4 +1,4 @@
-"""The model card: everything that a server, a client or a physicist must know about one exported model."""
+"""The model card: the description of one exported model for servers, clients and physicists."""
 
 import hashlib
 from functools import cached_property
@@ -18,18 +18,18 @@ from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VY, VZ, Partic
 
 CARD_FILE, GRAPH_FILE, GOLDEN_FILE = "card.json", "model.onnx", "golden.npz"
 
-#: What a particle can be outside of, as `Ranges.outside` counts them.
+#: Ranges of a model by their number in the result of `Ranges.outside`; 0 is inside all of them.
 RANGES = ("", "species", "energy", "vertex")
 SPECIES = RANGES.index("species")
 
-#: What every protocol has room for.
+#: Largest version number: int32, the smallest type of all protocols.
 LARGEST_VERSION = 2**31 - 1
 
-#: Names of models: folders and parts of URLs.
+#: Names of models are names of folders and parts of URLs.
 NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]*$"
 
-#: Relative to the largest pixel of the golden rates. Another CPU sums a convolution in another order; float32
-#: keeps that well below this, a wrong file does not.
+#: Accepted difference from the golden rates, relative to their largest pixel. Another CPU sums a convolution in another
+#: order, which in float32 changes much less than this; a wrong file changes more.
 GOLDEN_TOLERANCE = 1e-3
 
 
@@ -41,7 +41,7 @@ class NoiseSpec(Frozen):
 
 
 class SpeciesRange(Frozen):
-    """Total energy [GeV] between which a species was trained."""
+    """Range of total energy [GeV] in the training of a species."""
 
     pdg: int
     name: str
@@ -49,7 +49,7 @@ class SpeciesRange(Frozen):
 
 
 class Ranges(Frozen):
-    """What the model was trained on; outside the energies and the vertex it extrapolates.
+    """Training range of the model; for other energies and vertices it extrapolates.
 
     Attributes
     ----------
@@ -64,16 +64,16 @@ class Ranges(Frozen):
     def _arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
         """Codes, shape (S,), bounds of their energies, shape (S, 2), and of the vertex, shape (3, 2).
 
-        Bounds are rounded as the particles' numbers are: a vertex of 0.1 cm is not beyond a bound of 0.1 cm.
+        Bounds are rounded to float32 as the conditions are, so that a vertex of 0.1 cm is inside a bound of 0.1 cm.
         """
         codes = np.array([species.pdg for species in self.species], dtype=np.int64)
         energies = np.array([species.energy for species in self.species], dtype=np.float32)
         return codes, energies.astype(np.float64), np.array(self.vertex, dtype=np.float32).astype(np.float64)
 
     def outside(self, particles: Particles) -> NDArray[np.uint8]:
-        """What each particle is outside of: index into `RANGES`, 0 inside, uint8, shape (N,).
+        """The range that each particle exceeds: index into `RANGES`, 0 if inside, uint8, shape (N,).
 
-        Particles are compared as mirrored to +z.
+        Particles with pz < 0 are mirrored to +z first.
         """
         from zdc_detector.kernels import range_rows
 
@@ -82,7 +82,7 @@ class Ranges(Frozen):
         return reasons
 
     def message(self, particles: Particles, row: int) -> str:
-        """What is wrong with a particle that is `outside`: its value, the bound and a guess at the cause."""
+        """Message for a particle that is `outside`: its value, the bound and a possible cause."""
         particle = particles[row : row + 1].toward_a()
         code, conditions = int(particle.pdg[0]), particle.conditions[0].astype(np.float64)
         codes, energies, vertex = self._arrays
@@ -100,7 +100,7 @@ class Ranges(Frozen):
         axis = int(np.argmax((values < vertex[:, 0]) | (values > vertex[:, 1])))
         low, high = vertex[axis]
         sent = float(particles.conditions[row, VX + axis])
-        if sent != values[axis]:  # of a particle towards -z, for which everything is mirrored
+        if sent != values[axis]:  # pz < 0: the bounds are mirrored
             low, high = -high, -low
         return (
             f"vertex: {CONDITIONS[VX + axis]} = {_outside(sent, low, high, 'cm')}; vertices are in cm, did you send mm?"
@@ -108,7 +108,7 @@ class Ranges(Frozen):
 
 
 def _outside(value: float, low: float, high: float, unit: str) -> str:
-    """What is wrong with a value, with so many digits that it is seen."""
+    """Message for a value outside its range, with enough digits to show the difference."""
     digits = 6 if not float(f"{low:.6g}") <= float(f"{value:.6g}") <= float(f"{high:.6g}") else 9
     low_text, high_text = f"{low:.{digits}g}", f"{high:.{digits}g}"
     return f"{value:.{digits}g} {unit} is outside the trained range [{low_text}, {high_text}] {unit}"
@@ -122,7 +122,7 @@ class ConditionSpec(Frozen):
 
 
 class DataSpec(Frozen):
-    """What the model was trained on."""
+    """Training data of the model."""
 
     description: str
     files: dict[str, str] = Field(description="file name -> sha256")
@@ -130,9 +130,9 @@ class DataSpec(Frozen):
 
 
 class TrainingSpec(Frozen):
-    """What a training took."""
+    """Time and hardware of a training."""
 
-    seconds: float = Field(ge=0, description="of all epochs, validations included")
+    seconds: float = Field(ge=0, description="of all epochs, including validation")
     epochs: int
     device: str = Field(description="`cpu`, or the name of the GPU")
     threads: int = Field(description="of torch, in each process")
@@ -140,7 +140,7 @@ class TrainingSpec(Frozen):
 
 
 class Metric(Frozen):
-    """One figure of merit beside its floor (simulation against simulation), 90 % bootstrap intervals over particles."""
+    """One figure of merit, its floor (simulation against simulation) and 90 % bootstrap intervals over particles."""
 
     value: float
     floor: float
@@ -153,8 +153,8 @@ class ModelCard(Frozen):
     """`card.json` beside `model.onnx`.
 
     Inputs of the graph are ``particles`` (N, 9) float32 in the units of `conditions`, ``noise``
-    (N, noise.dimension) float32 and, where `takes_pdg`, ``pdg`` (N,) int64. Its output is ``response``
-    (N, rows, columns) float32. Particles are given flying to +z.
+    (N, noise.dimension) float32 and, if `takes_pdg`, ``pdg`` (N,) int64. Its output is ``response``
+    (N, rows, columns) float32. Particles must have pz > 0.
     """
 
     schema_version: Literal[1] = 1
@@ -163,7 +163,7 @@ class ModelCard(Frozen):
     description: str
     calorimeter: Calorimeter
     conditions: tuple[ConditionSpec, ...]
-    scaler: dict[str, Any] = Field(description="how the graph scales the conditions; for information")
+    scaler: dict[str, Any] = Field(description="how the graph scales the conditions; information only")
     ranges: Ranges
     noise: NoiseSpec
     takes_pdg: bool = False
@@ -202,7 +202,7 @@ class ModelCard(Frozen):
 
     @classmethod
     def read_with_graph(cls, folder: Path) -> tuple["ModelCard", bytes]:
-        """`read`, and the very bytes of the graph that were checked."""
+        """As `read`, with the checked bytes of the graph."""
         path = folder / CARD_FILE
         try:
             card = cls.model_validate_json(content_of(path))

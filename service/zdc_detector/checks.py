@@ -1,4 +1,4 @@
-"""What can be wrong with a file of showers: one list of checks, for readers that stop and reports that go on."""
+"""Checks of files of showers, for readers, which stop at the first problem, and for reports, which list all."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -22,18 +22,18 @@ from zdc_detector.pdg_table import look_up
 REQUIRED = {"particles": 2, "pdg": 1, "responses": 3, "particle_id": 1}
 MAXIMUM_COUNT = int(np.iinfo(np.uint16).max)
 
-_BLOCK = 1000  # rows looked at together, so that a large file of doubles is never copied whole
+_BLOCK = 1000  # rows checked at a time: limits the memory for a copy in float64
 
 
 @dataclass(frozen=True)
 class Columns:
-    """A file's data sets as they stand in it, unchecked.
+    """The data sets of a file, unchecked.
 
     Attributes
     ----------
     data : Data sets by name.
-    calorimeter : Name of the calorimeter, as the file has it.
-    particle_names : What the file calls the columns of ``particles``, where it says so.
+    calorimeter : Name of the calorimeter in the file.
+    particle_names : Names of the columns of ``particles`` in the file; None if it has none.
     """
 
     data: Mapping[str, NDArray[np.generic]]
@@ -43,13 +43,13 @@ class Columns:
 
 @dataclass(frozen=True)
 class Problem:
-    """One kind of problem.
+    """One kind of problem in a file.
 
     Attributes
     ----------
     text : The value, the bound and the remedy.
-    row : The first bad row; None where the whole file is meant.
-    rows : How many rows have this problem.
+    row : The first bad row; None if the problem concerns the whole file.
+    rows : Number of rows with this problem.
     """
 
     text: str
@@ -64,12 +64,12 @@ class Problem:
 
 
 def find_problems(columns: Columns, calorimeter: Calorimeter | None = None) -> list[Problem]:
-    """Every kind of problem of a file, each with its first bad row; empty for a good file.
+    """All kinds of problems in a file, each with its first bad row; empty for a valid file.
 
-    Checked: data sets, shapes and lengths; whole, non-negative counts that fit uint16; finite conditions; PDG codes,
-    masses in MeV and charges in e of the PDG table; E^2 = p^2 + m^2; pz != 0; one particle for each `particle_id` and
-    one `particle_id` for each particle. Values are checked as far as the shapes allow. Responses must have the shape of
-    `calorimeter`, or else of the one that the file names.
+    Checks: data sets, shapes and lengths; counts are integers from 0 to 65535; conditions are finite; masses [MeV] and
+    charges [e] are those of the PDG table; E^2 = p^2 + m^2; pz != 0; one particle for each `particle_id` and one
+    `particle_id` for each particle. Values are checked if the shapes are right. Responses must have the shape of
+    `calorimeter`, by default that of the calorimeter named in the file.
     """
     problems = layout_problems(columns, calorimeter)
     data = columns.data
@@ -84,7 +84,7 @@ def find_problems(columns: Columns, calorimeter: Calorimeter | None = None) -> l
 
 
 def layout_problems(columns: Columns, calorimeter: Calorimeter | None = None) -> list[Problem]:
-    """The problems of the data sets and their shapes, whatever the values in them."""
+    """Problems of the data sets and their shapes; values are not checked."""
     problems = [problem for name in REQUIRED for problem in _shape_problems(columns, name)]
     responses = columns.data.get("responses")
     if responses is not None and responses.ndim == REQUIRED["responses"]:
@@ -205,7 +205,7 @@ def _particle_problems(conditions: NDArray[np.float64], pdg: NDArray[np.int64]) 
 
 
 def _table_of(codes: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Mass [MeV] and charge [e] of each code, nan where the PDG table has none, and where that is."""
+    """Mass [MeV] and charge [e] of each code, nan if the PDG table has none, and which codes are unknown."""
     table, known = look_up(codes)
     table[~known] = np.nan
     return table, ~known
@@ -235,7 +235,7 @@ def _identity_problems(
 def particle_numbers(particles: NDArray[np.generic], pdg: NDArray[np.generic]) -> NDArray[np.int64]:
     """Number the distinct particles from 0 in the order of their first rows, shape (N,).
 
-    Particles are the same where all nine conditions, as float32, and the PDG code are.
+    Two particles are the same if their PDG codes and all nine conditions, as float32, are equal.
     """
     key = np.column_stack([particles.astype(np.float32).view(np.int32), pdg.astype(np.int32)])
     _, first, place = np.unique(key, axis=0, return_index=True, return_inverse=True)

@@ -1,4 +1,4 @@
-"""Columns of numbers from whatever callers hold them in, without losing that a value is missing."""
+"""Columns of numbers from arrays and tables of other libraries; missing values are detected."""
 
 from typing import Any
 
@@ -6,27 +6,27 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError
 
-#: Complex numbers, times and records: NumPy would make floats of some, and lose what they say.
+#: Kinds of types that are refused: complex numbers, times and records. NumPy would convert some and lose information.
 _NO_NUMBERS = "cmMV"
 
 
 def as_column(name: str, values: Any) -> NDArray[Any]:
-    """A plain array of the values, shape (N,) where they are a column.
+    """The values as a plain NumPy array; a column has the shape (N,).
 
     Parameters
     ----------
-    name : Of the column, for messages.
-    values : Whatever NumPy makes an array of: lists, arrays, columns of pandas, polars, pyarrow, awkward, astropy.
+    name : Name of the column, for messages.
+    values : A list, an array, or a column of pandas, polars, pyarrow, awkward or astropy.
 
     Raises
     ------
-    InvalidInputError : a value is masked, null, NA or None, which a plain array does not show; or these are no numbers.
+    InvalidInputError : a value is missing (masked, null, NA or None), or the values are not numbers.
     """
     if type(values) is np.ndarray and values.dtype.kind in "iuf":
         return values
     try:
         array, missing = _array_of(values), _nulls_of(values)
-    except (TypeError, ValueError) as error:  # lists in a column, or a table that is yet to be computed
+    except (TypeError, ValueError) as error:  # lists of different lengths, or a lazy table
         raise InvalidInputError(f"{name} must be a column of numbers: {str(error)[:100]}") from error
     if isinstance(array, np.ma.MaskedArray):
         missing = np.ma.getmaskarray(array)
@@ -41,7 +41,7 @@ def as_column(name: str, values: Any) -> NDArray[Any]:
 
 
 def refuse_missing(name: str, missing: NDArray[np.bool_]) -> None:
-    """Raise InvalidInputError for the first row of a column that is missing, if any."""
+    """Raise InvalidInputError for the first missing value of a column, if any."""
     (rows, *_) = np.nonzero(np.atleast_1d(missing))
     if not len(rows):
         return
@@ -53,16 +53,16 @@ def refuse_missing(name: str, missing: NDArray[np.bool_]) -> None:
 
 def _array_of(values: Any) -> NDArray[Any]:
     try:
-        return np.asanyarray(values)  # a plain `asarray` takes the data of a masked array, and leaves its mask
+        return np.asanyarray(values)  # `asarray` would drop the mask of a masked array
     except ValueError:
         if not hasattr(values, "to_numpy"):
             raise
-        masked: NDArray[Any] = values.to_numpy()  # awkward's own way, which masks what is None
+        masked: NDArray[Any] = values.to_numpy()  # awkward masks None
         return masked
 
 
 def _nulls_of(values: Any) -> NDArray[np.bool_] | None:
-    """Which values are missing by the word of pandas, pyarrow or polars, which fill them with NaN for NumPy."""
+    """Which values are null in pandas, pyarrow or polars, which convert nulls to NaN for NumPy."""
     for method in ("isna", "is_null"):
         if callable(ask := getattr(values, method, None)):
             return np.asarray(ask(), dtype=bool)
@@ -74,7 +74,7 @@ def _is_missing(value: Any) -> bool:
         return True
     try:
         return bool(value != value)  # NaN
-    except TypeError:  # pandas' NA is neither true nor false
+    except TypeError:  # NA of pandas has no truth value
         return True
-    except ValueError:  # an array, which is no number either
+    except ValueError:  # an array: not a number, but not missing
         return False

@@ -1,4 +1,4 @@
-"""From the graph's output to photon counts: the `finish` of a model card."""
+"""The finish of a model card: from the rates of the graph to photon counts."""
 
 from enum import StrEnum
 
@@ -11,14 +11,14 @@ from zdc_detector.random import block_keys, poisson_of
 
 
 class Finish(StrEnum):
-    """How rates become what is answered."""
+    """How the rates of the graph become photon counts."""
 
     NONE = "none"
     ROUND = "round"
     POISSON = "poisson"
 
 
-#: Counts are stored as uint16, as in the Geant4 files; graphs clamp their rates below this.
+#: Largest count: counts are stored as uint16, as in the Geant4 files. Graphs limit their rates to less.
 MAX_COUNT = 65535
 
 
@@ -30,7 +30,8 @@ def finish_rates(
     Parameters
     ----------
     rates : Output of the graph, photons per fibre, shape (N, rows, columns).
-    finish : ``none`` returns the rates, ``round`` the nearest integers (ties to even), ``poisson`` one draw per fibre.
+    finish : ``none`` returns the rates, ``round`` the nearest integers (half to even), ``poisson`` draws one count per
+        fibre from the Poisson distribution with this rate.
     seed, first_row : Key and first row of the block's random stream (used by ``poisson`` only).
 
     Returns
@@ -43,11 +44,11 @@ def finish_rates(
 def finish_rows(
     rates: NDArray[np.float32], finish: Finish, seeds: NDArray[np.uint64], rows: NDArray[np.uint64]
 ) -> NDArray[np.uint16] | NDArray[np.float32]:
-    """`finish_rates` for rows that need not be consecutive, or of one seed.
+    """As `finish_rates`, for rows with any numbers and seeds.
 
     Parameters
     ----------
-    rates, finish : As there.
+    rates, finish : As in `finish_rates`.
     seeds, rows : Key and number of each row, uint64, shape (N,).
     """
     if finish is Finish.NONE:
@@ -64,7 +65,7 @@ def finish_and_sum(
     rows: NDArray[np.uint64],
     calorimeter: Calorimeter,
 ) -> tuple[NDArray[np.generic], NDArray[np.generic]]:
-    """`finish_rows` and `Calorimeter.channel_sums` of its result, in one pass where that is possible.
+    """`finish_rows`, and `Calorimeter.channel_sums` of its result; in one pass if the finish is ``poisson``.
 
     Raises
     ------

@@ -1,7 +1,7 @@
-"""The inner loops of random numbers and photon counts, compiled by numba.
+"""Inner loops of random numbers, photon counts and checks, compiled by numba.
 
-`zdc_detector.random` and `zdc_detector.finish` say what they compute. Import this module where they are called, not at
-the top: loading a compiler takes a third of a second, which ``zdc --help`` should not.
+`zdc_detector.random` and `zdc_detector.finish` define what they compute. Import this module within functions, not at
+the top of a module: loading the compiler takes 0.3 s, too long for ``zdc --help``.
 """
 
 import math
@@ -21,10 +21,12 @@ _32, _ZERO, _ONE = np.uint64(32), np.uint64(0), np.uint64(1)
 _LOG_SQRT_2PI = 0.9189385332046727
 _LARGE_RATE = 128.0
 _BLOCK, _HALVES = 8, 8  # fibres of a block, 32-bit numbers of a Philox counter
-_DIM = 1.0  # blocks of at most so many photons draw their sum first
+_DIM = 1.0  # blocks with at most this sum of rates draw their total first
 _LARGEST_TOTAL = 1e30
 _INVERSES = 256.0
-_INVERSE = np.append(0.0, 1.0 / np.arange(1.0, _INVERSES))  # a division takes as long as all else in the loop
+_INVERSE = np.append(
+    0.0, 1.0 / np.arange(1.0, _INVERSES)
+)  # a division takes as long as the rest of the loop
 
 
 def _multiply_upper(_context: Any, _a: Any, _b: Any) -> Any:
@@ -90,9 +92,9 @@ def poisson_rows(
 
     Parameters
     ----------
-    rates, seeds, rows, most : As in `zdc_detector.random.poisson_of`, which says what is drawn.
+    rates, seeds, rows, most : As in `zdc_detector.random.poisson_of`.
     stream : Second word of the key.
-    channel : Of each fibre, -1 for none, shape (fibres,).
+    channel : Channel of each fibre, -1 for none, shape (fibres,).
     counts : Filled, shape (N, fibres); zeros when called.
     sums : Photons of each channel, filled, shape (N, channels); zeros when called.
     """
@@ -113,7 +115,7 @@ def poisson_rows(
             total = _sum(rate_of, start, min(start + _BLOCK, fibres))
             uniform = (np.float64(of_blocks[block % _HALVES]) + 0.5) * 2.0**-32
             lit[found], totals[found], uniforms[found] = block, total, uniform
-            # As exp(-total) >= 1 - total, most blocks need no exponential to stay dark. No branch: it would be guessed.
+            # exp(-total) >= 1 - total, so most dark blocks need no exponential. A branch would be mispredicted.
             found += not uniform <= 1.0 - total
         for place in range(found):
             block, total = lit[place], totals[place]
@@ -150,7 +152,7 @@ def poisson_rows(
 
 @compiled
 def _sum(numbers: NDArray[np.float32], start: int, stop: int) -> float:
-    """Sum of at most a block of numbers; additions that do not wait for each other where the block is whole."""
+    """Sum of at most one block of numbers; a whole block is summed pairwise, so that additions run in parallel."""
     if stop - start == _BLOCK:
         a, b = np.float64(numbers[start]), np.float64(numbers[start + 1])
         c, d = np.float64(numbers[start + 2]), np.float64(numbers[start + 3])
@@ -173,7 +175,7 @@ def _halves(counter: np.uint64, more: np.uint64, key0: np.uint64, key1: np.uint6
 
 @compiled
 def _inverse_poisson(rate: float, uniform: float) -> int:
-    """The smallest k with P(K <= k) >= uniform; the sum is float64 and starts below the bulk of large rates."""
+    """The smallest k with P(K <= k) >= uniform; for large rates the float64 sum starts 9 standard deviations below."""
     k = 0.0
     term = math.exp(-rate)
     if rate > _LARGE_RATE:  # 9 standard deviations: the lost probability is < 1e-18
@@ -183,7 +185,7 @@ def _inverse_poisson(rate: float, uniform: float) -> int:
     while total < uniform:
         k += 1.0
         term *= rate * _INVERSE[int(k)] if k < _INVERSES else rate / k
-        if total + term <= total and k > rate:  # what is left of the tail vanishes in the rounding
+        if total + term <= total and k > rate:  # the rest of the tail is below the rounding
             break
         total += term
     return int(k)
@@ -191,7 +193,7 @@ def _inverse_poisson(rate: float, uniform: float) -> int:
 
 @compiled
 def _log_factorial(n: float) -> float:
-    """log(n!) by Stirling's series to x^-7; the first term left out is < 1e-16 for the n >= 26 used here."""
+    """log(n!) by Stirling's series to x^-7; the first omitted term is < 1e-16 for n >= 26, as used here."""
     x = n + 1.0
     inverse = 1.0 / (x * x)
     series = (1 / 12 - inverse * (1 / 360 - inverse * (1 / 1260 - inverse / 1680))) / x
@@ -216,7 +218,7 @@ def hit_rows(
     fibre: NDArray[np.uint16],
     photons: NDArray[np.generic],
 ) -> int:
-    """List the non-zero fibres of images (N, fibres); the last three arguments are filled, and the total returned."""
+    """Fill the last three arguments with the non-zero fibres of images (N, fibres); returns the number of hits."""
     total = 0
     offsets[0] = 0
     for n in range(len(images)):
@@ -238,7 +240,7 @@ def condition_rows(
     smallest_pz: float,
     out: NDArray[np.float32],
 ) -> bool:
-    r"""Fill in the nine conditions of particles that raise no question; False at the first that does.
+    r"""Fill in the nine conditions of valid particles with known codes; False at the first other particle.
 
     Parameters
     ----------
@@ -249,7 +251,7 @@ def condition_rows(
     """
     at = 0
     for n in range(len(pdg)):
-        if codes[at] != pdg[n]:  # most often that of the row before
+        if codes[at] != pdg[n]:  # usually the code of the previous row
             at, end = 0, len(codes) - 1
             while at < end:
                 middle = (at + end) // 2
@@ -262,7 +264,7 @@ def condition_rows(
         squares = 0.0
         for i in range(6):
             value = kinematics[n, i]
-            if not abs(value) <= largest:  # nan is not
+            if not abs(value) <= largest:  # also refuses nan
                 return False
             if i < 3:
                 squares += np.float64(value) ** 2
@@ -280,7 +282,7 @@ def condition_rows(
 def split_rows(
     rows: NDArray[np.float32], largest: float, pdg: NDArray[np.int64], kinematics: NDArray[np.float32]
 ) -> bool:
-    """Take the first of each row's numbers as a code; False at the first that is no integer of at most `largest`."""
+    """Split rows into code and kinematics; False at the first code that is not an integer of at most `largest`."""
     for n in range(len(rows)):
         code = rows[n, 0]
         if not abs(code) <= largest or code != math.floor(code):
@@ -299,11 +301,11 @@ def range_rows(
     vertex: NDArray[np.float64],
     out: NDArray[np.uint8],
 ) -> int:
-    """Number of particles outside a model's ranges; `out` says by what: 1 species, 2 energy, 3 vertex, 0 nothing.
+    """Number of particles outside a model's ranges; `out` is 1 (species), 2 (energy), 3 (vertex) or 0 (inside).
 
     Parameters
     ----------
-    pdg, conditions : Shapes (N,) and (N, 9); compared as mirrored to +z.
+    pdg, conditions : Shapes (N,) and (N, 9); particles with pz < 0 are mirrored to +z first.
     species, energy, vertex : Codes, shape (S,), bounds of their energies, shape (S, 2), and of the vertex, (3, 2).
     """
     outside = 0

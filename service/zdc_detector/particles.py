@@ -1,9 +1,8 @@
 """Particles as columns: nine conditions and a PDG code per row.
 
-The conditions stand in the order and the units of ALICE O2's fast simulation (`CONDITIONS`, `UNITS`), except that
-O2 counts charges in thirds of e.
-Momenta and vertices are rounded to float32 *before* energy, mass and charge are derived from them, so a
-particle gives the same nine numbers whether it came as JSON doubles or as float32 bytes.
+The conditions have the order and the units of ALICE O2's fast simulation (`CONDITIONS`, `UNITS`), except for charges:
+O2 gives them in units of e/3. Momenta and vertices are rounded to float32 *before* energy, mass and charge are derived,
+so that a particle has the same conditions whether it is sent as JSON or as float32.
 """
 
 from collections.abc import Mapping
@@ -26,8 +25,8 @@ UNITS = ("GeV", "cm", "cm", "cm", "GeV/c", "GeV/c", "GeV/c", "MeV", "e")
 ENERGY, VX, VY, VZ, PX, PY, PZ, MASS, CHARGE = range(9)
 KINEMATICS = ("px", "py", "pz", "vx", "vy", "vz")
 
-#: Bounds of every number, in its own unit: far outside any particle of an accelerator, and such that no float32
-#: computation with them (E^2, the line to the face) overflows to infinity.
+#: Bounds of all numbers, each in its own unit. They are far beyond any accelerator, and no float32 computation within
+#: them (E^2, the line to the face) overflows.
 LARGEST = 1e9
 SMALLEST_PZ = 1e-9
 
@@ -36,7 +35,7 @@ _GIVEN = {"energy", "mass", "charge"}
 
 
 def species_name(pdg: int) -> str:
-    """Name of a PDG code in the PDG table, e.g. ``n`` for 2112; the code itself where the table has none."""
+    """Name of a PDG code in the PDG table, e.g. ``n`` for 2112; the code itself if it is not in the table."""
     try:
         return str(PdgEntry.from_pdgid(pdg).name)
     except (ParticleNotFound, InvalidParticle):
@@ -44,7 +43,7 @@ def species_name(pdg: int) -> str:
 
 
 def by_frequency(pdg: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.intp]]:
-    """The PDG codes that occur, most frequent first, and how often each does."""
+    """The PDG codes that occur, most frequent first, and their numbers of occurrences."""
     codes, counts = np.unique(pdg, return_counts=True)
     order = np.argsort(-counts, kind="stable")
     return codes[order], counts[order]
@@ -72,12 +71,12 @@ class Particles:
 
     @property
     def side(self) -> NDArray[np.bytes_]:
-        """``A`` for particles that fly to +z, ``C`` for -z, S1, shape (N,)."""
+        """``A`` for particles with pz > 0, ``C`` for pz < 0, S1, shape (N,)."""
         codes = np.where(self.conditions[:, PZ] < 0, _SIDE_C, _SIDE_A)
         return codes.view("S1")
 
     def toward_a(self) -> "Particles":
-        """The same particles with the problem mirrored (vz, pz -> -vz, -pz) wherever they fly to -z."""
+        """The same particles, those with pz < 0 mirrored (vz, pz -> -vz, -pz)."""
         backward = self.conditions[:, PZ] < 0
         if not backward.any():
             return self
@@ -93,20 +92,20 @@ class Particles:
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, Any]) -> "Particles":
-        """Particles from named columns, everything derivable filled in.
+        """Particles from named columns; missing conditions are derived.
 
         Parameters
         ----------
-        columns : ``pdg``, ``px``, ``py``, ``pz`` [GeV/c] are required, each of shape (N,), and the ion code of a
-            single nucleon becomes that nucleon's own; ``vx``, ``vy``, ``vz`` [cm] default to 0; ``energy`` [GeV],
-            ``mass`` [MeV] and ``charge`` [e] default to the PDG table's and, where given, must agree with it.
-            Whatever `as_column` takes will do.
+        columns : Required are ``pdg`` and ``px``, ``py``, ``pz`` [GeV/c], each of shape (N,). ``vx``, ``vy``, ``vz``
+            [cm] default to 0. ``energy`` [GeV], ``mass`` [MeV] and ``charge`` [e] default to the values of the PDG
+            table; given values must agree with it (`zdc_detector.mass_shell`). The ion code of a single nucleon is
+            replaced by the code of the nucleon. A column has any type that `as_column` accepts.
 
         Raises
         ------
-        InvalidInputError : a column or a value is missing, unknown, of another length, not finite, or contradicts the
-            PDG table; names the row, the value and the remedy.
-        OutOfRangeError : a PDG code that the table does not know and whose mass and charge were not given.
+        InvalidInputError : a column or a value is missing, unknown, of another length, not finite or in contradiction
+            to the PDG table; names the row, the value and the remedy.
+        OutOfRangeError : a PDG code is not in the table, and its mass and charge are not given.
         """
         unknown = set(columns) - {"pdg", *CONDITIONS}
         if unknown:
@@ -118,7 +117,7 @@ class Particles:
             raise InvalidInputError(f"missing columns {sorted(missing)}; pdg, px, py and pz [GeV/c] are required")
         pdg = _pdg_column(columns["pdg"])
         kinematics = np.zeros((len(pdg), len(KINEMATICS)), dtype=np.float32)
-        with np.errstate(over="ignore"):  # as infinity, it is refused below
+        with np.errstate(over="ignore"):  # infinity is refused below
             for i, name in enumerate(KINEMATICS):
                 if name in columns:
                     kinematics[:, i] = _float_column(name, columns[name], len(pdg))
@@ -126,7 +125,7 @@ class Particles:
 
     @classmethod
     def from_rows(cls, pdg: NDArray[np.int64], kinematics: NDArray[np.float32]) -> "Particles":
-        """Particles from arrays, everything else filled in from the PDG table.
+        """Particles from arrays; energy, mass and charge are derived from the PDG table.
 
         Parameters
         ----------
@@ -143,14 +142,15 @@ class Particles:
     def _derived(
         cls, pdg: NDArray[np.int64], kinematics: NDArray[np.float32], columns: Mapping[str, ArrayLike]
     ) -> "Particles":
-        """Check the numbers and derive the conditions; `columns` are as the caller gave them, for what they say."""
+        """Check the numbers and derive the conditions; `columns` may hold given energies, masses and charges."""
         out = np.empty((len(pdg), len(CONDITIONS)), dtype=np.float32)
         if not _GIVEN & columns.keys():
             from zdc_detector.kernels import condition_rows
 
             if condition_rows(pdg, kinematics, *pdg_table(), LARGEST, SMALLEST_PZ, out):
                 return cls(pdg, out)
-        # Something is given that must be compared, or is wrong and must be explained, or has another code.
+        # The fast way does not apply: given values must be compared, or a wrong value needs a message, or a code is the
+        # ion code of a nucleon.
         pdg = as_nucleons(pdg)
         n = len(pdg)
         for i, name in enumerate(KINEMATICS):
@@ -187,7 +187,7 @@ def _pdg_column(values: ArrayLike) -> NDArray[np.int64]:
         raise InvalidInputError("no particles; send at least one")
     if raw.ndim != 1 or raw.dtype.kind not in "iuf":
         raise InvalidInputError(f"pdg must be a column of integers; received {raw.dtype} of shape {raw.shape}")
-    if raw.dtype == np.int32:  # as in gRPC messages: all that could be wrong is not
+    if raw.dtype == np.int32:  # the type of gRPC messages: every value is valid
         return raw.astype(np.int64)
     if raw.dtype.kind == "f" and (bits := int(np.finfo(raw.dtype).nmant) + 1) < 31:
         rounded = np.abs(raw) > 2.0**bits
@@ -211,7 +211,7 @@ def _pdg_column(values: ArrayLike) -> NDArray[np.int64]:
 def _float_column(name: str, values: ArrayLike, n: int) -> NDArray[np.float64]:
     try:
         raw = np.asarray(as_column(name, values))
-        if raw.dtype.kind not in "iufO":  # NumPy would make numbers of texts and truths, and of half a complex number
+        if raw.dtype.kind not in "iufO":  # NumPy would convert texts, booleans and complex numbers
             raise TypeError(f"received {raw.dtype}")
         column = np.atleast_1d(raw.astype(np.float64))
     except (TypeError, ValueError, OverflowError) as error:
@@ -263,7 +263,7 @@ def _require(
     remedy: str,
     bound: NDArray[np.float64] | None = None,
 ) -> None:
-    """Raise for the first row that is not `ok`; `remedy` may hold one ``{}`` for that row's `bound`."""
+    """Raise InvalidInputError for the first row that is not `ok`; a ``{}`` in `remedy` is replaced by its `bound`."""
     if ok.all():
         return
     row = int(np.argmin(ok))

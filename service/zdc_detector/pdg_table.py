@@ -1,4 +1,4 @@
-"""Masses and charges of the PDG table (scikit-hep ``particle``), of one code or of any number at once."""
+"""Masses and charges of the PDG table (scikit-hep ``particle``), for one code or for an array of codes."""
 
 from functools import cache, lru_cache
 from typing import SupportsFloat
@@ -11,7 +11,7 @@ from zdc_common.errors import OutOfRangeError
 _NEUTRINOS = (12, 14, 16)
 #: Codes of nuclei are +-10LZZZAAAI.
 _FIRST_NUCLEUS = 1_000_000_000
-#: What generators of ions call a nucleon that is left alone, and its own code.
+#: Ion codes of single nucleons, as generators of heavy ions write them, and the codes of these nucleons.
 _NUCLEONS = {1_000_000_010: 2112, 1_000_010_010: 2212, -1_000_000_010: -2112, -1_000_010_010: -2212}
 
 
@@ -41,7 +41,7 @@ def pdg_table() -> tuple[NDArray[np.int64], NDArray[np.float64]]:
 
 
 def look_up(pdg: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Mass [MeV] and charge [e] of codes of shape (N,), shape (N, 2), and which codes have both, shape (N,)."""
+    """Mass [MeV] and charge [e] of N codes, shape (N, 2), and which codes are in the table, shape (N,)."""
     codes, values = pdg_table()
     pdg = as_nucleons(pdg)
     place = np.minimum(np.searchsorted(codes, pdg), len(codes) - 1)
@@ -49,7 +49,7 @@ def look_up(pdg: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.boo
 
 
 def as_nucleons(pdg: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Codes of shape (N,) in which a nucleus of one nucleon is that nucleon; the same array if there is none."""
+    """The codes, shape (N,), with ion codes of single nucleons replaced; the same array if there are none."""
     alone = np.isin(pdg, list(_NUCLEONS))
     if not alone.any():
         return pdg
@@ -64,8 +64,8 @@ def _entries() -> dict[int, PdgEntry]:
 
 
 def _mass_and_charge(pdg: int, entry: PdgEntry) -> tuple[float, float] | None:
-    mass = 0.0 if abs(pdg) in _NEUTRINOS else entry.mass  # the table has only limits for neutrinos
-    if abs(pdg) >= _FIRST_NUCLEUS:  # `entry` would take its code apart, digit by digit
+    mass = 0.0 if abs(pdg) in _NEUTRINOS else entry.mass  # the table has only upper limits for neutrinos
+    if abs(pdg) >= _FIRST_NUCLEUS:  # faster than `entry.charge`, which parses the digits
         protons = float(abs(pdg) // 10_000 % 1000)
         charge: SupportsFloat | None = protons if pdg > 0 else -protons
     else:

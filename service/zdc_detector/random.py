@@ -1,24 +1,24 @@
-"""Counter-based random numbers: a row's numbers depend on (seed, stream, row) and on nothing else.
+"""Counter-based random numbers: the numbers of a row depend only on (seed, stream, row).
 
-Words come from ``numpy.random.Philox.random_raw``, whose bit stream numpy guarantees never to change (the
-methods of ``numpy.random.Generator`` carry no such promise). The key is (seed, stream); each row owns a fixed
-number of counter steps, so a block of rows is one vectorised draw and a result cannot depend on batches,
-chunks or partitions. Philox: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
+Words come from ``numpy.random.Philox.random_raw``. NumPy guarantees that this bit stream never changes; for the methods
+of ``numpy.random.Generator`` there is no such guarantee. The key is (seed, stream). Each row has a fixed number of
+counter steps, so that a block of rows is one vectorised draw, and results do not depend on batches, chunks or
+partitions. Philox: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011.
 
-The transforms below are ours, and part of the public contract:
+The following transforms are part of the public contract:
 
 - uniform in (0, 1): ``(w32 + 0.5) / 2**32`` for the two 32-bit halves of a word, low half first;
 - normal: Box-Muller on two uniforms of 53 bits, ``1 - (w >> 11) / 2**53`` for the radius;
-- Poisson: by inversion, the smallest k whose cumulative probability reaches a uniform. The sums are float64; below
-  rates of 128 they start at 0 and are exact to rounding, above they start 9 standard deviations under the rate (lost
-  probability < 1e-18). Fibres go in blocks of eight. A block whose rates add up to at most 1 draws the number of its
-  photons so, and then the fibre of each photon by its share; in a brighter block each fibre has a uniform of its own.
-  Both give independent Poisson counts, and a dark block, as nearly all are, costs one uniform instead of eight. A row
-  owns a counter for every eight blocks, whose halves are the blocks' uniforms, and then one for each block, whose
-  halves are those of its photons or fibres; from the ninth photon on they come from the same counter with 1, 2, ... in
-  its second word.
+- Poisson: by inversion, the smallest k whose cumulative probability reaches a uniform. The sums are float64. For rates
+  up to 128 they start at k = 0 and are exact to rounding; for larger rates they start 9 standard deviations below the
+  rate (lost probability < 1e-18). Fibres are grouped in blocks of eight. If the sum of the rates of a block is at most
+  1, the number of its photons is drawn from this sum, and then the fibre of each photon with probabilities
+  proportional to the rates. In a brighter block each fibre has its own uniform. Both ways give independent Poisson
+  counts. Most blocks are dark, and a dark block needs one uniform instead of eight. The counters of a row are: one for
+  every eight blocks, whose 32-bit halves are the uniforms of the blocks; then one for each block, whose halves are the
+  uniforms of its photons or fibres. From the ninth photon of a block on, the second word of this counter is 1, 2, ...
 
-Normals and counts are compiled (`zdc_detector.kernels`), with the same words as numpy's.
+Normals and counts are computed by compiled code (`zdc_detector.kernels`), from the same words as numpy's.
 """
 
 import math
@@ -28,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError, ModelError
 
-#: Streams under one seed. A new use takes a new number; numbers are never reused.
+#: Streams of a seed. A new purpose gets a new number; numbers are never reused.
 NOISE_STREAM = 1
 FINISH_STREAM = 2
 SPLIT_STREAM = 3
@@ -37,7 +37,7 @@ TEST_STREAM = 4
 MAX_SEED = 2**53  # exclusive: the largest range that JSON numbers carry exactly
 MAX_ROW = 2**63
 
-#: No standard normal number is larger: one in 6e22 would be, and ours, of 53 bits, end at 8.6.
+#: Bound of standard normal numbers. Larger ones have a probability of 1 / 6e22; ours, from 53 bits, end at 8.6.
 LARGEST_NORMAL = 10.0
 
 _WORDS_PER_COUNTER = 4
@@ -45,16 +45,16 @@ _FRESH_SEEDS = 256
 
 
 _fresh_seeds: list[int] = []
-if hasattr(os, "register_at_fork"):  # or two processes would draw the same
+if hasattr(os, "register_at_fork"):  # otherwise parent and child would draw the same seeds
     os.register_at_fork(after_in_child=_fresh_seeds.clear)
 
 
 def fresh_seed() -> int:
-    """A seed from the operating system, for requests that bring none."""
+    """A seed from the operating system, for requests without a seed."""
     while True:
         try:
             return _fresh_seeds.pop()
-        except IndexError:  # the system is asked for many at once: a call takes 15 us
+        except IndexError:  # a system call takes 15 us: draw many at once
             words = np.frombuffer(os.urandom(8 * _FRESH_SEEDS), dtype=np.uint64)
             _fresh_seeds.extend((words >> np.uint64(64 - 53)).tolist())
 
@@ -115,10 +115,10 @@ def poisson_of(
 
     Parameters
     ----------
-    rates : Expected photons, >= 0, float32, shape (N, ...): the n-th block belongs to the n-th (seed, row).
+    rates : Expected photons, >= 0, float32, shape (N, ...); row n belongs to the n-th (seed, row).
     seeds, rows : uint64, shape (N,).
-    most : Larger counts become this.
-    channel_of_fibre, channels : Channel of each fibre, -1 for none, shape (fibres,), and their number.
+    most : Maximum count; larger counts are replaced by it.
+    channel_of_fibre, channels : Channel of each fibre, -1 for none, shape (fibres,), and the number of channels.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Chosen rows of a file in the layout of `zdc_detector.showers`, without reading the others."""
+"""Selected rows of a file in the layout of `zdc_detector.showers`; other rows are not read."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,21 +15,21 @@ from zdc_detector.checks import Columns, layout_problems
 from zdc_detector.hits import Hits
 from zdc_detector.particles import Particles
 
-#: From the `particle_id` of all rows to the wanted ones, ascending.
+#: Selects rows: takes `particle_id` of all rows and returns row numbers, ascending.
 Choose = Callable[[NDArray[np.int64]], NDArray[np.intp]]
 
 
 @dataclass(frozen=True)
 class StoredRows:
-    """Rows of a file as they stand in it.
+    """Rows of a file, unchanged.
 
     Attributes
     ----------
-    rows : Their numbers in the file, shape (N,).
+    rows : Numbers of the rows in the file, shape (N,).
     particles, particle_id : As in `Showers`.
     responses : Photon counts (integers) or rates (float32), shape (N, rows, columns).
-    calorimeter : Whose face it is.
-    attributes : Of the file.
+    calorimeter : The calorimeter of the responses.
+    attributes : Attributes of the file.
     """
 
     rows: NDArray[np.intp]
@@ -41,12 +41,12 @@ class StoredRows:
 
 
 def read_rows(path: Path, choose: Choose = lambda particle_id: np.arange(len(particle_id))) -> StoredRows:
-    """Read the chosen rows; responses that are stored as hits are filled in.
+    """Read the selected rows; hits are converted to responses.
 
     Raises
     ------
-    FileFormatError : the file is not in the project's layout, or holds no responses.
-    InvalidInputError : by `choose`; the message gets the file's name.
+    FileFormatError : the file is not in the project's layout, or has no responses.
+    InvalidInputError : raised by `choose`; the name of the file is added to the message.
     """
     with _opened(path) as file:
         calorimeter = _check(file)
@@ -68,7 +68,7 @@ def read_rows(path: Path, choose: Choose = lambda particle_id: np.arange(len(par
 
 
 def file_attributes(file: h5py.File) -> dict[str, str | int | float]:
-    """What the file says of all its rows, as plain Python values."""
+    """The attributes of the file, as plain Python values."""
     return {name: value.item() if isinstance(value, np.generic) else str(value) for name, value in file.attrs.items()}
 
 
@@ -86,12 +86,12 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 
 def _check(file: h5py.File) -> Calorimeter:
-    """The file's calorimeter; raises FileFormatError where a data set is missing or has another shape."""
+    """The calorimeter of the file; raises FileFormatError if a data set is missing or has another shape."""
     data = {name: node for name, node in file.items() if isinstance(node, h5py.Dataset) and node.ndim}
     if "responses" not in data and "hits" in file and "particle_id" in data:
         _check_hits(file["hits"])
         shape = CALORIMETERS[name].shape if (name := _calorimeter(file)) in CALORIMETERS else (0, 0)
-        # Of the same length without being there: `layout_problems` looks at shapes only.
+        # A stand-in of the right shape without memory: `layout_problems` checks shapes only.
         data["responses"] = np.broadcast_to(np.uint16(0), (len(file["hits/offsets"]) - 1, *shape))
     elif "responses" not in data and "channels" in data:
         raise FileFormatError("holds channel sums only; simulate with --what response or --what hits")
@@ -102,7 +102,7 @@ def _check(file: h5py.File) -> Calorimeter:
 
 
 def _check_hits(hits: h5py.Group | h5py.Dataset) -> None:
-    """Raise FileFormatError where the three data sets of hits are missing or do not belong together."""
+    """Raise FileFormatError if one of the three data sets of hits is missing or they do not fit each other."""
     for name, kinds in (("offsets", "iu"), ("fibre", "iu"), ("photons", "iuf")):
         found = hits.get(name) if isinstance(hits, h5py.Group) else None
         if not isinstance(found, h5py.Dataset) or found.ndim != 1 or found.dtype.kind not in kinds:

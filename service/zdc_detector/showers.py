@@ -1,9 +1,9 @@
-"""The project's one file layout for particles with their responses (HDF5), read and written here only.
+"""The project's file layout for particles with their responses (HDF5): the only reader and writer.
 
-One row a shower: ``particles`` (N, 9) float32, ``pdg`` (N,) int32, ``responses`` (N, rows, columns) uint16
-(float32 for raw rates), ``particle_id`` (N,) int64, equal for repeated simulations of one particle. Names and
-units stand in the attributes. Further one-number-a-row columns (``cpu_seconds``, ``event``, ``side`` ...) may
-stand beside them, and ``channels`` (N, C). A file of sums or hits alone has the layout without ``responses``.
+Each row is a shower: ``particles`` (N, 9) float32, ``pdg`` (N,) int32, ``responses`` (N, rows, columns) uint16
+(float32 for rates), ``particle_id`` (N,) int64, equal for repeated simulations of one particle. Attributes hold names
+and units. Optional are further columns of shape (N,), such as ``cpu_seconds``, ``event`` or ``side``, and ``channels``
+(N, C). A file of channel sums or hits alone has no ``responses``.
 """
 
 import errno
@@ -22,11 +22,10 @@ from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
 from zdc_detector.checks import REQUIRED, Columns, find_problems
 from zdc_detector.particles import CONDITIONS, UNITS, Particles
 
-#: Bytes of a disk left free: more than HDF5 holds back in its caches, compressed blocks and tables.
+#: Bytes of a disk to leave free: more than HDF5 keeps in its caches, compressed blocks and tables.
 _KEPT_FREE = 32 << 20
 
-
-#: Kinds of files that another command turns into this layout.
+#: Files that `train-zdc convert` converts to this layout.
 _CONVERTED = (".npz", ".npy", ".pkl", ".pickle")
 
 
@@ -39,7 +38,7 @@ class Showers:
     particles : N particles.
     responses : Photons per fibre, shape (N, rows, columns), uint16.
     particle_id : int64, shape (N,); equal ids are repeated simulations of one particle.
-    calorimeter : Whose face it is.
+    calorimeter : The calorimeter of the responses.
     extra : Further columns of length N, by name.
     """
 
@@ -68,11 +67,11 @@ def read_showers(path: Path, calorimeter: Calorimeter | None = None) -> Showers:
 
     Parameters
     ----------
-    calorimeter : Whose face it is; None takes the one that the file names.
+    calorimeter : The expected calorimeter; None takes the one named in the file.
 
     Raises
     ------
-    FileFormatError : not HDF5, or the first of `zdc_detector.checks.find_problems`.
+    FileFormatError : the file is not HDF5, or has a problem: the first of `zdc_detector.checks.find_problems`.
     """
     columns = read_columns(path)
     problems = find_problems(columns, calorimeter)
@@ -88,7 +87,7 @@ def read_showers(path: Path, calorimeter: Calorimeter | None = None) -> Showers:
 
 
 def read_columns(path: Path) -> Columns:
-    """Read every data set of a file as it stands, without checking it.
+    """Read all data sets of a file without checks.
 
     Raises
     ------
@@ -109,9 +108,9 @@ def read_columns(path: Path) -> Columns:
 
 
 class ShowerWriter:
-    """Append blocks of rows to a file in the layout above; the file appears whole or not at all.
+    """Appends blocks of rows to a file in the layout above, which is written completely or not at all.
 
-    Writes to ``<path>.part`` and renames it in `close`; leaving the ``with`` block by an exception removes it.
+    It writes to ``<path>.part`` and renames it in `close`. An exception in the ``with`` block deletes it.
     """
 
     def __init__(
@@ -146,7 +145,7 @@ class ShowerWriter:
         particle_id: NDArray[np.integer],
         extra: Mapping[str, NDArray[np.generic]] = {},
     ) -> None:
-        """Add a block; every block needs the same `extra` columns, and `responses` in all blocks or in none.
+        """Add a block. All blocks must have the same `extra` columns; `responses` must be in all blocks or in none.
 
         Raises
         ------
@@ -170,7 +169,7 @@ class ShowerWriter:
             data[start:] = values
 
     def _check_room(self, size: int) -> None:
-        # The HDF5 library does not survive a write that fails: it corrupts its memory and ends the process.
+        # A failed write corrupts the memory of the HDF5 library and ends the process: check before writing.
         if shutil.disk_usage(self._part.parent).free < size + _KEPT_FREE:
             raise OSError(errno.ENOSPC, "the disk is full; make room or write elsewhere", str(self._path))
 
@@ -202,6 +201,6 @@ class ShowerWriter:
             self._file.attrs[name] = value
 
     def close(self) -> None:
-        """Finish the file and give it its name."""
+        """Finish the file and rename it to its path."""
         self._file.close()
         self._part.replace(self._path)

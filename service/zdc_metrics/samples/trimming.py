@@ -13,9 +13,6 @@ from zdc_metrics.statistics.splits import SAMPLE
 _PROGRAMS = ("Geant4", "Geant3", "FLUKA")
 #: Share of the particles with enough simulations that may be left out to keep more simulations of the others.
 _LOST = 0.1
-_LOST = (
-    0.1  # share of the particles with enough simulations that may be left out to keep more simulations of the others
-)
 
 
 def even_repeats(showers: Showers, seed: int) -> tuple[RepeatedShowers, tuple[str, ...]]:
