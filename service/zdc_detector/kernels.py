@@ -24,9 +24,8 @@ _BLOCK, _HALVES = 8, 8  # fibres of a block, 32-bit numbers of a Philox counter
 _DIM = 1.0  # blocks with at most this sum of rates draw their total first
 _LARGEST_TOTAL = 1e30
 _INVERSES = 256.0
-_INVERSE = np.append(
-    0.0, 1.0 / np.arange(1.0, _INVERSES)
-)  # a division takes as long as the rest of the loop
+#: Reciprocals: a division would take as long as the rest of the loop.
+_INVERSE = np.append(0.0, 1.0 / np.arange(1.0, _INVERSES))
 
 
 def _multiply_upper(_context: Any, _a: Any, _b: Any) -> Any:

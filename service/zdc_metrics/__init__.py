@@ -1,9 +1,8 @@
-"""How close generated responses are to simulated ones, in photons, each figure beside its floor.
+"""Figures of merit of generated responses, each with its floor.
 
-The floor of a figure is the same figure between independent simulations of the same particles at the same
-sample size: nothing but simulation against simulation. `evaluate` gives all figures. What they are is said in
-`distances` (Wasserstein, MAE, CRPS, dispersion, empty share), `classifier`, `neural`, `frechet`, `coverage`,
-`separation` and, by species and energy, `bins`.
+The floor of a figure is the same figure between two independent simulations of the same particles, at the same sample
+size. `evaluate` computes all figures. Their definitions are in `distances` (Wasserstein, MAE, CRPS, dispersion, empty
+share), `classifier`, `neural`, `frechet`, `coverage`, `separation` and, by species and energy, `bins`.
 """
 
 from zdc_metrics.samples.grouping import RepeatedShowers, by_particle

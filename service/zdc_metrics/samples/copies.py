@@ -1,4 +1,4 @@
-"""Responses that a generator copied from the simulation, or files that are one and the same."""
+"""Generated responses that are copies of simulated ones."""
 
 from collections.abc import Iterator
 from hashlib import blake2b
@@ -6,12 +6,12 @@ from hashlib import blake2b
 import numpy as np
 from numpy.typing import NDArray
 
-#: Responses with fewer lit fibres may be equal by chance.
+#: Minimum number of lit fibres of a copy; darker responses may be equal by chance.
 LEAST_LIT = 20
 
 
 def count_copies(reference: NDArray[np.uint16], generated: NDArray[np.uint16]) -> int:
-    """How many of the generated responses are, fibre by fibre, among those of the reference.
+    """Number of generated responses that are equal, in all fibres, to a response of the reference.
 
     Parameters
     ----------

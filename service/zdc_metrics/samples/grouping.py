@@ -1,4 +1,4 @@
-"""From one row a shower to one row a particle with its repeated simulations."""
+"""Showers grouped by particle: each particle with its repeated simulations."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ class RepeatedShowers:
     particles : P particles.
     responses : Photons per fibre, uint16, shape (P, R, rows, columns).
     particle_id : int64, shape (P,), ascending.
-    calorimeter : Whose face it is.
+    calorimeter : The calorimeter of the responses.
     """
 
     particles: Particles
@@ -29,11 +29,11 @@ class RepeatedShowers:
 
 
 def by_particle(showers: Showers) -> RepeatedShowers:
-    """Group rows by `particle_id`, repeats in the order of the rows.
+    """Group rows by `particle_id`; the repeats keep the order of the rows.
 
     Raises
     ------
-    InvalidInputError : the particles have different numbers of repeats; names one.
+    InvalidInputError : the particles have different numbers of repeats; the message names one particle.
     """
     ids, first, counts = np.unique(showers.particle_id, return_index=True, return_counts=True)
     repeats = int(counts[0]) if len(counts) else 0

@@ -1,4 +1,4 @@
-"""Two files of showers as samples that can be compared: which particles they share, and how often each has them."""
+"""Two files of showers as samples for a comparison: their common particles and repeats."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,19 +16,19 @@ from zdc_metrics.samples.trimming import simulation_of
 from zdc_metrics.statistics.splits import SAMPLE
 
 _KINEMATICS = [CONDITIONS.index(name) for name in KINEMATICS]
-#: Least repeats for figures with a floor.
+#: Minimum number of repeats for figures with a floor.
 SIMULATED_REPEATS, GENERATED_REPEATS = 2 * SAMPLE, SAMPLE
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One file.
+    """The showers of one file.
 
     Attributes
     ----------
-    name : What generated the showers, as legends call it.
+    name : Name of the simulation or model, for legends.
     showers : All rows.
-    attributes : What the file says of itself.
+    attributes : Attributes of the file.
     """
 
     name: str
@@ -37,16 +37,16 @@ class Sample:
 
 
 def read_sample(path: Path, otherwise: str = "") -> Sample:
-    """Read a file of counts, or of hits; `particle_id` may be any.
+    """Read a file of counts or hits; particles are numbered anew.
 
     Parameters
     ----------
-    otherwise : Name of the sample if the file names no model; by default that of `trimming.simulation_of`.
+    otherwise : Name of the sample if the file names no model; the default is that of `trimming.simulation_of`.
 
     Raises
     ------
-    FileFormatError : as `zdc_detector.showers.read_showers`, save that a particle may have several numbers: those of
-        `zdc simulate` count the particles of its input.
+    FileFormatError : as `zdc_detector.showers.read_showers`. But a particle may have several values of `particle_id`:
+        `zdc simulate` numbers the particles of its input.
     """
     stored = read_rows(path)
     conditions, pdg = stored.particles.conditions, stored.particles.pdg
@@ -68,14 +68,14 @@ def read_sample(path: Path, otherwise: str = "") -> Sample:
 
 @dataclass(frozen=True)
 class Compared:
-    """The rows of two samples that are compared; equal `particle_id` means the same particle in both.
+    """The compared rows of two samples; equal `particle_id` means the same particle in both.
 
     Attributes
     ----------
     reference, generated : Rows of each.
-    same_particles : How many particles both have.
-    paired : Whether the rows are those of these particles alone; else of all species that both have.
-    left_out : What was left out, in words.
+    same_particles : Number of particles in both samples.
+    paired : Whether only the rows of these particles are compared; else the rows of all species in both samples.
+    left_out : Sentences on the rows that are not compared.
     """
 
     reference: Showers
@@ -88,9 +88,9 @@ class Compared:
 def compare(reference: Showers, generated: Showers) -> Compared:
     """Choose the rows to compare.
 
-    Particles are the same where PDG code, momentum and vertex are, as float32: a file that went through another
-    program has energies that differ in the last digit. Where at least half of a file's particles are in the other
-    one, only the common ones are compared.
+    Particles are the same if PDG code, momentum and vertex are equal as float32; energies may differ in the last digit
+    after another program has written the file. If at least half of the particles of one file are in the other one, only
+    the common particles are compared.
 
     Raises
     ------
@@ -130,7 +130,7 @@ def repeated(compared: Compared, reference_file: object = "geant.h5") -> tuple[R
 
     Raises
     ------
-    InvalidInputError : no particle has; says how to make such a file.
+    InvalidInputError : there is no such particle; the message says how to generate such a file.
     """
     remedy = f"zdc simulate --input {reference_file} --repeats 50 --output generated.h5"
     if not compared.same_particles:
@@ -157,7 +157,7 @@ def repeated(compared: Compared, reference_file: object = "geant.h5") -> tuple[R
 
 
 def _numbered(*samples: Showers) -> list[Showers]:
-    """The samples with one numbering of the particles of all."""
+    """The samples with a common numbering of their particles."""
     kinematics = np.concatenate([sample.particles.conditions[:, _KINEMATICS] for sample in samples])
     kinematics += np.float32(0)  # -0 is 0
     numbers = particle_numbers(kinematics, np.concatenate([sample.particles.pdg for sample in samples]))
@@ -168,7 +168,7 @@ def _numbered(*samples: Showers) -> list[Showers]:
 def _first_repeats(sample: Showers, particle_id: NDArray[np.int64], repeats: int) -> Showers:
     order = np.argsort(sample.particle_id, kind="stable")
     ids = sample.particle_id[order]
-    starts = np.searchsorted(ids, ids)  # where each row's particle begins
+    starts = np.searchsorted(ids, ids)  # first row of each row's particle
     chosen = (np.arange(len(ids)) - starts < repeats) & np.isin(ids, particle_id)
     return sample[order[chosen]]
 

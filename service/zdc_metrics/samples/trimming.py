@@ -1,4 +1,4 @@
-"""Equally many simulations of each particle, from a file that has unequally many."""
+"""The same number of simulations for every particle, from a file with different numbers."""
 
 import re
 from collections.abc import Mapping
@@ -9,19 +9,19 @@ from zdc_detector.showers import Showers
 from zdc_metrics.samples.grouping import RepeatedShowers, by_particle
 from zdc_metrics.statistics.splits import SAMPLE
 
-#: Simulation programs that a file's title may name.
+#: Simulation programs that are looked for in the title of a file.
 _PROGRAMS = ("Geant4", "Geant3", "FLUKA")
-#: Share of the particles with enough simulations that may be left out to keep more simulations of the others.
+#: Maximum share of the particles with enough simulations that are left out to keep more simulations of the others.
 _LOST = 0.1
 
 
 def even_repeats(showers: Showers, seed: int) -> tuple[RepeatedShowers, tuple[str, ...]]:
-    """Showers grouped by particle, and sentences on what was left out to have equally many of each.
+    """Showers grouped by particle with equal numbers of repeats, and sentences on the showers that are left out.
 
-    The aim is four simulations of each particle, so that two can be compared with two others. If fewer than half of
-    the particles have four, it is two, and if fewer than half have two, one: then there is no floor. Of the particles
-    with so many at least nine tenths are kept, with as many simulations as that allows, drawn by the seed: the order
-    of a file may mean something.
+    The aim is four simulations of each particle, to compare two with two others. If fewer than half of the particles
+    have four, the aim is two; if fewer than half have two, it is one, and there is no floor. At least 90 % of the
+    particles that reach the aim are kept, each with the largest number of simulations that this allows. The simulations
+    are drawn with the seed, since the order of the rows may have a meaning.
     """
     ids, particle, counts = np.unique(showers.particle_id, return_inverse=True, return_counts=True)
     if counts.min() == counts.max():
@@ -43,7 +43,7 @@ def even_repeats(showers: Showers, seed: int) -> tuple[RepeatedShowers, tuple[st
 
 
 def simulation_of(attributes: Mapping[str, object]) -> str:
-    """What the showers of a file were made with, as tables and legends call it, from what the file says of itself."""
+    """Name of the program or model that made the showers, from the attributes of the file, for tables and legends."""
     if "model" in attributes:
         return f"{attributes['model']} {attributes.get('version', '')}".strip()
     title = str(attributes.get("title", ""))

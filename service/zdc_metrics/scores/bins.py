@@ -1,4 +1,4 @@
-"""Photon sums per species and energy: mean, spread and empty share, in standard errors from the simulation."""
+"""Photon sums by species and energy: differences of mean, spread and empty share in standard errors."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,19 +12,19 @@ from zdc_metrics.statistics.distances import photon_sum_variance
 from zdc_metrics.statistics.splits import Way
 from zdc_metrics.statistics.tables import Interval, header, number, row
 
-#: Between the bins of a species [GeV].
+#: Edges between the energy bins of a species [GeV].
 EDGES = (30.0, 100.0, 300.0, 1000.0)
-#: A bin with fewer particles is left out: a standard error of so few is none. A species without any bin left is one
-#: bin of all energies.
+#: Minimum number of particles of a bin: fewer give no reliable standard error. A species in which every bin has fewer
+#: has a single bin of all energies.
 MINIMUM = 10
-#: Standard errors that a comparison should stay within.
+#: Limit of a significant difference, in standard errors.
 LIMIT = 2.0
 
 QUANTITIES = ("mean", "spread", "empty")
 
 
 class Comparison(Frozen):
-    """Generated against simulated; None where nothing can be said, such as two empty shares of zero."""
+    """Generated against simulated; None if undefined, for example for two empty shares of zero."""
 
     value: float | None = Field(description="ratio generated / simulated, or difference generated - simulated")
     error: float | None = Field(description="standard error of the value")
@@ -40,7 +40,7 @@ class Bin(Frozen):
     Attributes
     ----------
     mean : Ratio of the mean photon sums.
-    spread : Ratio of the spreads: root of the mean variance of the photon sum over the repeats of a particle.
+    spread : Ratio of the spreads; spread is the square root of the mean variance of the photon sum over the repeats.
     empty : Difference of the shares of empty responses.
     """
 
@@ -52,15 +52,15 @@ class Bin(Frozen):
 
 
 class Bins(Frozen):
-    """All bins, and how many comparisons are further than `limit` standard errors from equality.
+    """All bins, and the number of comparisons more than `limit` standard errors from equality.
 
     Attributes
     ----------
-    left_out : Names and numbers of particles of the bins with fewer than `minimum`.
-    compared, beyond : Numbers of comparisons.
-    floor_beyond : How many would be beyond of as many comparisons of simulations with simulations, mean over the
-        splits of the repeats in two against two, and range that holds 90 % of the splits; None without splits.
-    simulation : What the simulation is called.
+    left_out : Names and numbers of particles of the bins with fewer than `minimum` particles.
+    compared, beyond : Number of comparisons, and of those beyond the limit.
+    floor_beyond, floor_beyond_range : Number beyond the limit in as many comparisons of simulations with simulations:
+        mean over the splits of the repeats, two against two, and central 90 % range of the splits; None without splits.
+    simulation : Name of the simulation.
     """
 
     bins: tuple[Bin, ...]
@@ -87,7 +87,7 @@ class Bins(Frozen):
         )
 
     def to_markdown(self) -> str:
-        """The summary, a table, and what was left out."""
+        """The summary, a table, and the bins that are left out."""
         lines = [
             "Photon sums by species and energy, generated against simulated: ratio of the means, ratio of the spreads "
             "over the repeats of a particle, difference of the empty shares, each with its standard error and "
@@ -124,9 +124,9 @@ def compare_bins(
 ) -> Bins:
     """Compare photon sums, shapes (P, R) and (P, G), in bins of species and energy.
 
-    Standard errors are those of a bootstrap over particles, all repeats of a particle together: they hold the noise
-    of the repeats on both sides and the scatter of particles that the generator gets wrong in different ways, and
-    nothing systematic of the simulation.
+    Standard errors come from a bootstrap over particles, with all repeats of a particle together. They include the
+    noise of the repeats on both sides and the scatter of the generator's errors between particles, but no systematic
+    error of the simulation.
     """
     rows_of, left_out = _choose(particles)
     bins, distances, floor_distances = [], [], []
@@ -189,7 +189,7 @@ def _compare(
 
     Parameters
     ----------
-    counts : How often each of the n particles occurs in each resample, shape (B, n).
+    counts : Number of occurrences of each of the n particles in each resample, shape (B, n).
     """
     n = len(simulated)
     weights = np.vstack([np.ones(n), counts]) / n
@@ -198,7 +198,7 @@ def _compare(
         mean, variance = np.log(made[:, :2] / real[:, :2]).T
     values = np.column_stack([mean, 0.5 * variance, np.round(made[:, 2] - real[:, 2], 12)])  # equal shares give 0
     errors = np.array([_deviation(column) for column in values[1:].T]) * np.sqrt(n / (n - 1))
-    # Without a single empty response on one side a resample knows nothing of that side's noise.
+    # Without empty responses on one side, the bootstrap gives no noise for that side.
     errors[2] = max(errors[2], _binomial_error(simulated == 0, generated == 0))
     return values[0], errors
 
@@ -209,7 +209,7 @@ def _per_particle(sums: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def _binomial_error(simulated: NDArray[np.bool_], generated: NDArray[np.bool_]) -> float:
-    """Standard error of the difference of two shares if every particle has one probability on both sides."""
+    """Standard error of the difference of two shares, if each particle has the same probability on both sides."""
     both = np.concatenate([simulated, generated], axis=1)
     variance = both.astype(np.float64).var(axis=1, ddof=1) * (1 / simulated.shape[1] + 1 / generated.shape[1])
     return float(np.sqrt(variance.sum())) / len(both)
@@ -227,7 +227,7 @@ def _distance(value: NDArray[np.float64], error: NDArray[np.float64]) -> NDArray
 
 
 def _beyond(distances: NDArray[np.float64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """How many distances of each row are defined, and how many of them are beyond the limit."""
+    """Number of defined distances of each row, and of those beyond the limit."""
     defined = np.isfinite(distances)
     return defined.sum(axis=1), (np.abs(np.where(defined, distances, 0)) > LIMIT).sum(axis=1)
 

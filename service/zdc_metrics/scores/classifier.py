@@ -1,7 +1,7 @@
-"""Can a classifier tell generated from simulated responses? 0.5 says that it cannot.
+"""Classifier of generated against simulated responses; an AUC of 0.5 means that they are indistinguishable.
 
-Gradient boosting on features of a shower and its conditions. Scores are held out by particle: all showers of a
-particle are scored by a classifier that has seen none of them.
+Gradient boosting on features of a shower and its conditions. Scores are held out by particle: the showers of a particle
+are scored by a classifier that was trained without this particle.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from zdc_metrics.statistics.bootstrap import Resampled
 from zdc_metrics.statistics.splits import Way
 
 FOLDS = 5
-_LEAF = 20  # showers in a leaf, at least: fewer than two leaves full teach a tree nothing
+_LEAF = 20  # minimum number of showers in a leaf; training needs at least two leaves
 BRIGHTEST = 10
 FEATURES = (
     "photon_sum",
@@ -36,7 +36,7 @@ FEATURES = (
 def shower_features(
     responses: NDArray[np.generic], conditions: NDArray[np.float32], calorimeter: Calorimeter
 ) -> NDArray[np.float32]:
-    """What the classifier sees of each shower, columns `FEATURES`.
+    """The features of each shower, columns `FEATURES`.
 
     Parameters
     ----------
@@ -74,12 +74,12 @@ def fibre_positions(calorimeter: Calorimeter, axis: int) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class HeldOutScores:
-    """Scores of two samples of the same P particles by classifiers that have not seen the particle.
+    """Scores of two samples of the same P particles, by classifiers trained without the scored particle.
 
     Attributes
     ----------
     first, second : Scores of the two samples, shapes (P, repeats).
-    fold : Which classifier scored a particle, shape (P,); -1 where there was nothing to train one on.
+    fold : Number of the classifier that scored a particle, shape (P,); -1 if there was too little to train on.
     """
 
     first: NDArray[np.float64]
@@ -88,7 +88,7 @@ class HeldOutScores:
 
 
 def held_out_scores(first: NDArray[np.float32], second: NDArray[np.float32], seed: int) -> HeldOutScores:
-    """Train to tell `first` from `second` in `FOLDS` folds of particles.
+    """Train classifiers of `first` against `second` in `FOLDS` folds of particles.
 
     Parameters
     ----------
@@ -116,8 +116,8 @@ def held_out_scores(first: NDArray[np.float32], second: NDArray[np.float32], see
             random_state=seed,
         )
         rows = both[seen].reshape(-1, features)
-        rows[:, np.isnan(rows).all(axis=0)] = 0  # no light at all: scikit-learn wants one value of each feature
-        # One thread: the samples are small, and threads that share a busy machine only wait for each other.
+        rows[:, np.isnan(rows).all(axis=0)] = 0  # no light at all: scikit-learn needs a value for each feature
+        # One thread: the samples are small, and on a busy machine more threads would wait for each other.
         with threadpool_limits(limits=1):
             model.fit(rows, np.tile(label, int(seen.sum())))
             scored = model.predict_proba(both[held].reshape(-1, features))[:, 1]
@@ -128,7 +128,7 @@ def held_out_scores(first: NDArray[np.float32], second: NDArray[np.float32], see
 def auc(scores: HeldOutScores, particles: NDArray[np.intp], draws: NDArray[np.intp]) -> NDArray[np.float64]:
     """Area under the ROC curve over pairs of showers in the same fold, for a group of particles and its resamples.
 
-    Scores of different classifiers are not compared. Ties count half.
+    Only scores of the same classifier are compared. A tie counts 1/2.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def auc(scores: HeldOutScores, particles: NDArray[np.intp], draws: NDArray[np.in
 
     Returns
     -------
-    Shape (1 + B,): the group itself first; nan where no fold holds a pair.
+    Shape (1 + B,): the group itself first; nan if no fold has a pair.
     """
     n = len(particles)
     counts = np.array([np.ones(n), *(np.bincount(row, minlength=n) for row in draws)])
@@ -177,7 +177,8 @@ class ClassifierScores:
     def resampled(self, particles: NDArray[np.intp], draws: NDArray[np.intp]) -> Resampled:
         """AUC of a group of particles, averaged over the ways of choosing the repeats.
 
-        Resamples draw held-out particles, not training sets: the intervals leave out the noise of the training.
+        Only the held-out particles are resampled, not the training sets: the intervals do not include the noise of the
+        training.
         """
         model = np.mean([auc(s, particles, draws) for s in self.model], axis=0)
         floors = [auc(s, particles, draws) for s in self.floor]
@@ -192,7 +193,7 @@ def separate(
     floors: list[Way],
     seed: int,
 ) -> ClassifierScores:
-    """Train classifiers on two repeats against two, one per way.
+    """Train classifiers on two repeats against two, one for each way.
 
     Parameters
     ----------

@@ -1,11 +1,11 @@
-"""Precision, recall, density, coverage: whether generated showers lie among the simulated ones and reach all of them.
+"""Precision, recall, density and coverage: overlap of generated and simulated showers in the space of features.
 
-A ball around each shower reaches its `NEIGHBOURS`-th nearest neighbour in the same sample, in scaled physics features.
-Precision is the share of generated showers inside a ball of simulated ones, recall the share of simulated ones inside
-a ball of generated ones (Kynkäänniemi et al., "Improved precision and recall metric for assessing generative models",
-NeurIPS 2019, arXiv:1904.06991). Density is the mean number of simulated balls around a generated shower, divided by
-`NEIGHBOURS`; coverage the share of simulated balls that hold a generated shower (Naeem et al., "Reliable fidelity and
-diversity metrics for generative models", ICML 2020, arXiv:2002.09797).
+The ball of a shower extends to its `NEIGHBOURS`-th nearest neighbour in the same sample, in scaled physics features.
+Precision is the share of generated showers inside the ball of a simulated one, recall the share of simulated ones
+inside the ball of a generated one (Kynkäänniemi et al., "Improved precision and recall metric for assessing generative
+models", NeurIPS 2019, arXiv:1904.06991). Density is the mean number of simulated balls around a generated shower,
+divided by `NEIGHBOURS`; coverage is the share of simulated balls that contain a generated shower (Naeem et al.,
+"Reliable fidelity and diversity metrics for generative models", ICML 2020, arXiv:2002.09797).
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from zdc_metrics.statistics.bootstrap import Resampled, mean_over_particles
 from zdc_metrics.statistics.splits import Way
 
 NEIGHBOURS = 5
-#: Fewer particles fill so many features too thinly.
+#: Minimum number of particles: fewer are too sparse in a space of so many features.
 MINIMUM = 20
 NAMES = ("precision", "recall", "density", "coverage")
 _BLOCK = 1000
@@ -28,10 +28,10 @@ Features = NDArray[np.float64]
 def coverage(
     simulated: Features, generated: Features, draws: NDArray[np.intp], ways: list[Way], floors: list[Way]
 ) -> dict[str, Resampled]:
-    """The four `NAMES`, two repeats against two, averaged over the ways; none for fewer than `MINIMUM` particles,
-    and none without floors, which they mean nothing without.
+    """The four `NAMES`, two repeats against two, averaged over the ways.
 
-    Resamples draw particles and leave the balls as they are.
+    Empty for fewer than `MINIMUM` particles and without floors: the values have no meaning without them. Resamples draw
+    particles; the balls stay the same.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def coverage(
     if len(simulated) < MINIMUM or not floors:
         return {}
     model = np.mean([shares(simulated[:, list(a)], generated[:, list(b)]) for a, b in ways], axis=0)
-    # Either half of a split may stand for the generator.
+    # Each half of a split takes the place of the generator once.
     splits = [way for a, b in floors for way in ((a, b), (b, a))]
     floor = np.mean([shares(simulated[:, list(a)], simulated[:, list(b)]) for a, b in splits], axis=0)
     return {
@@ -81,6 +81,6 @@ def shares(real: Features, made: Features) -> NDArray[np.float64]:
 def _radii(sample: Features) -> Features:
     """Distance of each row to its `NEIGHBOURS`-th nearest other row, shape (N,)."""
     near = NearestNeighbors(n_neighbors=NEIGHBOURS).fit(sample)
-    distances: Features = near.kneighbors()[0]  # without rows to ask for, a row is no neighbour of its own
+    distances: Features = near.kneighbors()[0]  # without an argument, a row is not its own neighbour
     radii: Features = distances[:, -1]
     return radii

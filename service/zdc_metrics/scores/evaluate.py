@@ -20,7 +20,7 @@ from zdc_metrics.statistics.bootstrap import draw_particles
 from zdc_metrics.statistics.null_band import null_dispersion
 from zdc_metrics.statistics.splits import floor_ways, model_ways
 
-#: Each trains ten classifiers.
+#: Default for costly figures: each way trains ten classifiers.
 FEW_WAYS = 5
 
 
@@ -40,11 +40,11 @@ def evaluate(
     """Compare generated with simulated responses of P particles.
 
     Distances of samples and classifiers compare two repeats against two, averaged over the ways of choosing them, for
-    the model and for the floor alike; MAE, CRPS, dispersion and the empty share use all repeats, which changes their
-    noise and not their expectation. So many generated repeats take the generator's random numbers out of them.
+    the model and for the floor. MAE, CRPS, dispersion and the empty share use all repeats; this changes their noise but
+    not their expectation. Many generated repeats average out the random numbers of the generator.
 
-    Two or three simulations of a particle are compared one against one. A single one has no floor: then there are the
-    figures that mean something without, and dispersion, coverage and separation powers are left out.
+    With two or three simulations of each particle, one is compared with one. With a single simulation there is no
+    floor; then dispersion, coverage and separation powers, which need one, are left out.
 
     Parameters
     ----------
@@ -52,16 +52,16 @@ def evaluate(
     generated : The same from a generator, shape (P, G, rows, columns), G >= 2; independent random numbers for
         every row.
     particles : P particles.
-    finish : How rates became counts, for the record.
-    seed : Of the bootstrap, the folds and, where there are many, the choice of ways.
-    resamples : Bootstrap resamples of the particles.
-    few : Ways of choosing repeats, at most, for what is costly: classifiers, Frechet distance, coverage, separation.
-    simulation : What the simulation is called in tables.
-    notes : What else the report should say of the samples.
+    finish : The finish that made counts of rates; it is recorded in the report.
+    seed : Seed of the bootstrap, the folds and the choice of ways.
+    resamples : Number of bootstrap resamples of the particles.
+    few : Maximum number of ways for costly figures: classifiers, Frechet distance, coverage, separation powers.
+    simulation : Name of the simulation in tables.
+    notes : Further sentences on the samples for the report.
 
     Raises
     ------
-    InvalidInputError : shapes that do not fit each other, or fewer than two generated repeats.
+    InvalidInputError : the shapes do not fit each other, or there are fewer than two generated repeats.
     """
     real = summarise(simulated, particles, calorimeter, "simulated")
     made = summarise(generated, particles, calorimeter, "generated")

@@ -1,4 +1,4 @@
-"""The figures of merit with their floors, resampled over particles.
+"""Figures of merit with their floors, resampled over particles.
 
 Every function takes channel sums or photon sums of one group of P particles and `draws`, indices of resampled
 particles of shape (B, P).
@@ -60,7 +60,7 @@ def crps(simulated: Sums, generated: Sums, draws: Draws) -> Resampled:
 
 
 def empty(simulated: Sums, generated: Sums, draws: Draws) -> Resampled:
-    """Share of empty responses; what stands beside it is the simulated share. From photon sums (P, repeats)."""
+    """Share of empty responses, with the simulated share as its floor; from photon sums of shape (P, repeats)."""
     return _means((generated == 0).mean(axis=1), (simulated == 0).mean(axis=1), draws)
 
 
@@ -76,8 +76,8 @@ def _means(values: NDArray[np.float64], floors: NDArray[np.float64], draws: Draw
 def spread(simulated: Sums, generated: Sums, draws: Draws, floors: list[Way]) -> Resampled:
     """Dispersion of the photon sum over repeats; its floor between two simulations and two others.
 
-    From photon sums (P, repeats). Averaging the floor over a split and its reverse, on a logarithmic scale, would
-    give 1 by construction: each split is taken in one direction, so its interval shows what two repeats can tell.
+    From photon sums of shape (P, repeats). The mean over a split and its reverse, on a logarithmic scale, would be 1 by
+    construction. Therefore each split is used in one direction, and the interval shows the precision of two repeats.
     """
     bright = simulated.mean(axis=1) > DISPERSION_MINIMUM
     weights = bright.astype(np.float64)

@@ -1,13 +1,13 @@
-"""Frechet distance of physics features, without the bias of finite samples.
+"""Frechet distance of physics features, corrected for the bias of finite samples.
 
-Between the Gaussians that have the samples' means and covariances:
+The distance between the Gaussians with the means and covariances of the samples is
 |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)), in squared standard deviations of the simulated features.
 
-Samples of N showers give more than the distributions have, by about c/N. As in Chong & Forsyth, "Effectively unbiased
-FID and Inception Score" (CVPR 2020, arXiv:1911.07023), and in the FPD of Kansal et al., "Evaluating generative models
-in high energy physics" (PRD 107, 076017, 2023, arXiv:2211.10295), the distance is found at several sizes, evenly spaced
-in 1/N, and a straight line leads to 1/N = 0. The sizes are N, N/2 .. N/`PARTS`: particles, with both samples' repeats
-of them, are dealt into 1, 2 .. `PARTS` parts, and the distance at a size is the mean over the parts.
+For samples of N showers it is too large by about c/N. As in Chong & Forsyth, "Effectively unbiased FID and Inception
+Score" (CVPR 2020, arXiv:1911.07023), and in the FPD of Kansal et al., "Evaluating generative models in high energy
+physics" (PRD 107, 076017, 2023, arXiv:2211.10295), it is computed at several sizes, evenly spaced in 1/N, and a
+straight line is extrapolated to 1/N = 0. The sizes are N, N/2 .. N/`PARTS`: the particles, with their repeats in both
+samples, are divided into 1, 2 .. `PARTS` parts, and the distance at a size is the mean over the parts.
 """
 
 from itertools import pairwise
@@ -19,7 +19,7 @@ from zdc_metrics.statistics.bootstrap import Resampled
 from zdc_metrics.statistics.splits import Way
 
 PARTS = 4
-#: Fewer particles make parts whose covariances are mostly noise: there a straight line no longer describes the bias.
+#: Minimum number of particles: with fewer, the covariances of the parts are mostly noise, and the bias is not linear.
 MINIMUM = 80
 _DEALS = 20
 
@@ -37,7 +37,7 @@ def frechet(
 ) -> Resampled | None:
     """Frechet distance, two repeats against two, averaged over the ways; None for fewer than `MINIMUM` particles.
 
-    A resample draws from a sample as if it were the distribution: what it adds is shifted away.
+    A resample takes the sample as the distribution, which adds a bias; the resampled values are shifted to remove it.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def extrapolated(first: Features, second: Features, rows: RowIndices) -> NDArray
 
     Returns
     -------
-    One distance for each of the K rows; it may be below zero.
+    One distance for each of the K rows; it may be negative.
     """
     moments = [_moments(sample) for sample in (first, second)]
     sizes = np.arange(1.0, PARTS + 1)

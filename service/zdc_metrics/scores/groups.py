@@ -1,4 +1,4 @@
-"""Groups of particles that figures are given for."""
+"""Groups of particles with figures of their own."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +23,7 @@ def species_groups(particles: Particles) -> dict[str, NDArray[np.intp]]:
 def energy_groups(
     particles: Particles, rows: NDArray[np.intp], edges: tuple[float, ...]
 ) -> dict[str, NDArray[np.intp]]:
-    """Those of `rows` in each energy range that occurs, with `edges` [GeV] between the ranges."""
+    """The `rows` in each energy range that occurs; `edges` [GeV] separate the ranges."""
     energy = particles.conditions[rows, ENERGY]
     groups = {}
     for low, high in zip((0.0, *edges), (*edges, np.inf), strict=True):

@@ -1,8 +1,8 @@
-"""A neural classifier after the protocol of the CaloChallenge (Krause et al., arXiv:2410.21611).
+"""A neural classifier following the protocol of the CaloChallenge (Krause et al., arXiv:2410.21611).
 
-Showers are divided 60/20/20 into training, validation and test, here by particle; a small network keeps the epoch of
-least loss on the validation part, on which an isotonic regression calibrates it; on the test part AUC and
-Jensen-Shannon divergence are found. Five such divisions, so that every particle is tested once.
+Showers are divided 60/20/20 into training, validation and test, here by particle. A small network is kept from the
+epoch with the smallest validation loss and is calibrated on the validation part by isotonic regression. AUC and
+Jensen-Shannon divergence are computed on the test part. Five such divisions test every particle once.
 """
 
 import numpy as np
@@ -17,7 +17,7 @@ from zdc_metrics.scores.physics import physics_features
 from zdc_metrics.statistics.bootstrap import Resampled, mean_over_particles
 from zdc_metrics.statistics.splits import Way
 
-#: One is the test part, the next one the validation part.
+#: Number of parts: one is the test part, the next one the validation part.
 PARTS = 5
 _HIDDEN = (64, 64)
 _EPOCHS = 30
@@ -27,14 +27,14 @@ Features = NDArray[np.float64]
 
 
 class NeuralScores:
-    """Two samples of the same P particles, told apart on particles that were not trained on.
+    """Neural classification of two samples of the same P particles, tested on held-out particles.
 
     Attributes
     ----------
-    scores : Of the network, before calibration, which leaves their order.
-    information : 1 - loss / log 2 of the calibrated probabilities, mean over a particle's showers, shape (P,). Its
-        mean is the Jensen-Shannon divergence: 0 if the samples are alike, 1 if they are disjoint. Probabilities that
-        are no better than guessing make it negative, which small samples do. Nan where nothing could be trained.
+    scores : Scores of the network before calibration, which does not change their order.
+    information : 1 - loss / log 2 of the calibrated probabilities, mean over the showers of a particle, shape (P,). Its
+        mean over particles is the Jensen-Shannon divergence: 0 if the samples are equal, 1 if they are disjoint. It is
+        negative if the probabilities are worse than guessing, as with small samples. It is nan without training data.
     """
 
     def __init__(self, first: Features, second: Features, seed: int) -> None:
@@ -56,7 +56,7 @@ class NeuralScores:
             with threadpool_limits(limits=1):
                 network = _best(both[training], label, known, truth, seed)
                 raw[test] = _probability(network, both[test].reshape(-1, both.shape[2])).reshape(-1, 2 * repeats)
-                # n showers of one kind do not say that there is none of the other kind: at most (n + 1) / (n + 2).
+                # Rule of succession: n showers of one kind give a probability of at most (n + 1) / (n + 2).
                 least = 1 / (len(truth) + 2)
                 curve = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip")
                 curve.fit(_probability(network, known), truth)
@@ -68,7 +68,7 @@ class NeuralScores:
 
 def _best(showers: Features, label: NDArray[np.int64], known: Features, truth: NDArray[np.int64], seed: int
           ) -> MLPClassifier:  # fmt: skip
-    """The network of the epoch with the least loss on `known`."""
+    """The network of the epoch with the smallest loss on `known`."""
     flat, labels = showers.reshape(-1, showers.shape[2]), np.tile(label, len(showers))
     network = MLPClassifier(
         _HIDDEN, batch_size=min(_BATCH, len(flat)), learning_rate_init=1e-3, alpha=1e-3, random_state=seed
@@ -117,7 +117,7 @@ class NeuralSeparation:
         self._floor = [NeuralScores(real[:, list(a)], real[:, list(b)], seed) for a, b in floors]
 
     def resampled(self, particles: NDArray[np.intp], draws: NDArray[np.intp]) -> dict[str, Resampled]:
-        """AUC and Jensen-Shannon divergence of a group, averaged over the ways; resamples train nothing anew."""
+        """AUC and Jensen-Shannon divergence of a group, averaged over the ways; no training for resamples."""
         pair = ClassifierScores([found.scores for found in self._model], [found.scores for found in self._floor])
         model = np.mean([found.information[particles] for found in self._model], axis=0)
         floors = [found.information[particles] for found in self._floor]
@@ -132,7 +132,7 @@ class NeuralSeparation:
 
 
 def _conditions(features: NDArray[np.float32]) -> Features:
-    """Conditions in standard deviations, the energy's logarithm; shape (P, 9)."""
+    """Conditions in standard deviations, with the logarithm of the energy; shape (P, 9)."""
     columns = features[:, 0, -len(CONDITIONS) :].astype(np.float64)
     columns[:, ENERGY] = np.log(columns[:, ENERGY])
     deviation = columns.std(axis=0)

@@ -1,4 +1,4 @@
-"""The physics features of showers on a common scale, for distances in their space."""
+"""Physics features of showers on a common scale, for distances between showers."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,9 +17,9 @@ def physics_features(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Columns `PHYSICS` in standard deviations of the simulated showers, shapes (P, R, D) and (P, G, D).
 
-    So that a few showers are not all that matters, counts n are taken as log(1 + n), and distances c of the centroid
-    from the impact point as asinh(c / m) with their median m over the simulated showers: particles that decay on the
-    way leave light far off. An empty response has its centroid at the impact point and no width.
+    Long tails are compressed. Counts n become log(1 + n). Distances c of the centroid from the impact point become
+    asinh(c / m), where m is their median over the simulated showers: particles that decay in flight give light far from
+    the impact point. The centroid of an empty response is at the impact point, and its widths are 0.
 
     Parameters
     ----------

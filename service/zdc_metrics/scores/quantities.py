@@ -1,4 +1,4 @@
-"""One number a shower: what histograms show."""
+"""Quantities of a shower, for histograms."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -11,18 +11,18 @@ from zdc_detector.showers import Showers
 
 from zdc_metrics.scores.classifier import FEATURES, shower_features
 
-_BLOCK = 4096  # rows turned to floats together
+_BLOCK = 4096  # rows converted to floats at a time
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What is measured of a shower.
+    """A quantity of a shower.
 
     Attributes
     ----------
-    name : In JSON.
-    label, unit : On axes; a pure number has no unit.
-    kind : ``counts`` are whole and span decades; ``energies`` span decades; ``lengths`` lie around a middle.
+    name : Name in JSON.
+    label, unit : Label and unit of the axis; a pure number has no unit.
+    kind : ``counts`` are integers and span decades; ``energies`` span decades; ``lengths`` scatter around a centre.
     """
 
     name: str
@@ -36,7 +36,7 @@ class Quantity:
         return f"{self.label} [{self.unit}]" if self.unit else self.label
 
 
-#: Columns of `zdc_metrics.scores.classifier.shower_features` that are shown.
+#: The columns of `zdc_metrics.scores.classifier.shower_features` in histograms.
 _SHAPES = (
     Quantity("lit_fibres", "lit fibres", "", "counts"),
     Quantity("centroid_x_minus_impact", "centroid x - impact point", "cm", "lengths"),
@@ -52,8 +52,8 @@ Measured = dict[Quantity, NDArray[np.float64]]
 def measure(showers: Showers) -> Measured:
     """`measure_sums`, lit fibres, brightest fibre, centroids from the impact point, widths; each of shape (N,).
 
-    Centroids and widths of an empty response are nan. The impact point is where the particle's straight line meets
-    the face.
+    Centroids and widths of an empty response are nan. At the impact point the straight line of the particle meets the
+    face.
     """
     calorimeter = showers.calorimeter
     blocks = []
@@ -77,7 +77,7 @@ def measure_sums(responses: NDArray[np.generic], calorimeter: Calorimeter) -> Me
 
 
 def measure_particles(showers: Showers) -> Measured:
-    """Energy and impact point: what went in, which should be the same in both samples."""
+    """Energy and impact point of the particles, which should be the same in both samples."""
     conditions = showers.particles.conditions
     x, y = showers.calorimeter.impact_points(conditions).T
     return {

@@ -1,4 +1,4 @@
-"""What an evaluation found: figures with their floors and intervals, as JSON and as tables."""
+"""The result of an evaluation: figures with floors and intervals, as JSON and as tables."""
 
 import math
 
@@ -14,7 +14,7 @@ from zdc_metrics.statistics.bootstrap import LEVEL, Resampled, interval
 from zdc_metrics.statistics.splits import sample_size
 from zdc_metrics.statistics.tables import Interval, header, number, row, span
 
-#: Name in reports and cards -> heading and what a perfect generator would get.
+#: Name in reports and cards -> heading and the value of a perfect generator.
 HEADINGS = {
     "wasserstein": ("Wasserstein [photons]", "the floor"),
     "mae": ("MAE [photons]", "the floor, but a generator without spread gets less"),
@@ -35,7 +35,7 @@ HEADINGS = {
     "separation_lit_fibres": ("Separation, lit fibres", "the floor"),
 }
 WITHOUT_RATIO = ("dispersion", "auc", "neural_auc", "neural_jsd", "frechet")  # these are compared with 1, 0.5 and 0
-#: What the figures behind the first six are, below the table.
+#: Note below the table on the figures after the first six.
 _NOTES = (
     "{} in physics features (photon sum, sum / energy, centroid minus impact point, widths, lit "
     "fibres, single photons, ten brightest fibres): Fréchet distance in squared standard deviations, extrapolated to "
@@ -50,7 +50,7 @@ _ACROSS = 6  # figures in a table of groups
 
 
 class Figure(Frozen):
-    """One figure of merit; None where the group cannot say (too few particles, a floor of zero)."""
+    """One figure of merit; None if undefined for the group (too few particles, a floor of zero)."""
 
     value: float | None
     interval: Interval | None
@@ -102,13 +102,13 @@ class Report(Frozen):
 
     Attributes
     ----------
-    finish : How the generated rates became counts; it moves every figure.
+    finish : The finish that made counts of the generated rates; it influences every figure.
     simulated_repeats, generated_repeats : Responses per particle.
-    seed, resamples : Of the bootstrap.
+    seed, resamples : Seed and number of resamples of the bootstrap.
     groups : All particles first.
     bins : Photon sums by species and energy.
-    simulation : What the simulation is called.
-    notes : What else is to be known of the samples, in sentences.
+    simulation : Name of the simulation.
+    notes : Further sentences on the samples.
     test_file, test_sha256 : Name and hash of the file of simulations, if they came from one.
     """
 

@@ -1,1 +1,1 @@
-"""Statistics below every score: splits, bootstrap, distances, null bands, tables."""
+"""Statistics used by all scores: splits, bootstrap, distances, null bands, tables."""

@@ -1,23 +1,23 @@
-"""Bootstrap over particles: all repeats of a particle, simulated and generated, are drawn together."""
+"""Bootstrap over particles: all simulated and generated repeats of a particle are drawn together."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-#: Share of the resampled values inside an interval.
+#: Confidence level of the intervals.
 LEVEL = 0.9
 
 
 @dataclass(frozen=True)
 class Resampled:
-    """A figure and its floor, for the particles as they are and for B resamples of them.
+    """A figure and its floor, for the particles and for B resamples of them.
 
     Attributes
     ----------
-    value, floor : For the particles as they are; nan where undefined.
+    value, floor : For the particles; nan if undefined.
     values, floors : For each resample, drawn jointly, shape (B,).
-    recentre : Whether resampling with replacement inflates the figure itself, see `interval`.
+    recentre : Whether resampling with replacement increases the figure, see `interval`.
     """
 
     value: float
@@ -33,17 +33,17 @@ def draw_particles(particles: int, resamples: int, rng: np.random.Generator) -> 
 
 
 def mean_over_particles(per_particle: NDArray[np.float64], draws: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Means of a one-number-a-particle quantity over each resample, shape (B,)."""
+    """Means over each resample, shape (B,), of a quantity with one value per particle, shape (P,)."""
     means: NDArray[np.float64] = per_particle[draws].mean(axis=1)
     return means
 
 
 def interval(value: float, resampled: NDArray[np.float64], recentre: bool) -> tuple[float, float] | None:
-    """Percentile interval that holds `LEVEL` of the resampled values; None where fewer than half are defined.
+    """Percentile interval at the confidence level `LEVEL`; None if fewer than half of the values are defined.
 
-    A distance between two finite samples, such as W1, is a bias plus the noise of both. A resample holds some
-    particles several times and others never, which raises its noise by about sqrt(2): the resampled distances lie
-    above the estimate. With `recentre` they are divided by their median and multiplied by `value`.
+    A distance between two finite samples, such as W1, grows with the noise of both. A resample has some particles
+    several times and others not at all, which increases its noise by about sqrt(2), and so the resampled distances are
+    larger than the estimate. With `recentre` they are divided by their median and multiplied by `value`.
     """
     defined = resampled[np.isfinite(resampled)]
     if not np.isfinite(value) or 2 * len(defined) < len(resampled) or len(defined) < 2:

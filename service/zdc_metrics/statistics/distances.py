@@ -1,14 +1,14 @@
 """Definitions of the figures of merit, on channel sums in photons.
 
-Shapes: P particles, R simulated and G generated repeats, C channels. The functions that return one number a
-particle are averaged by the caller, which may resample the particles first.
+Shapes: P particles, R simulated and G generated repeats, C channels. Some functions return one value per particle; the
+caller averages them, also over resampled particles.
 """
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import wasserstein_distance
 
-#: Particles with a smaller mean photon sum say nothing about the spread of a response.
+#: Minimum mean photon sum of a particle for the dispersion; darker particles give no information on it.
 DISPERSION_MINIMUM = 5.0
 
 
@@ -31,7 +31,7 @@ def cross_distance(simulated: NDArray[np.generic], generated: NDArray[np.generic
     simulated, generated : Channel sums, shapes (P, R, C) and (P, G, C).
     """
     b = generated.astype(np.float64)
-    truths = np.moveaxis(simulated.astype(np.float64), 1, 0)  # one at a time: all pairs would not fit in memory
+    truths = np.moveaxis(simulated.astype(np.float64), 1, 0)  # one repeat at a time, to limit the memory
     distance: NDArray[np.float64] = np.mean([np.abs(b - a[:, None]).mean(axis=(1, 2)) for a in truths], axis=0)
     return distance
 
@@ -39,7 +39,8 @@ def cross_distance(simulated: NDArray[np.generic], generated: NDArray[np.generic
 def self_distance(sums: NDArray[np.generic]) -> NDArray[np.float64]:
     """Mean |difference| over all pairs of different repeats and the channels, for each particle, shape (P,).
 
-    In ascending order, the k-th of R values stands above k others and below R - 1 - k: no pairs need be formed.
+    In ascending order, the k-th of R values has k smaller and R - 1 - k larger ones, so that no pairs are needed:
+    sum over i < j of |x_i - x_j| = sum over k of (2 k - R + 1) x_(k).
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def self_distance(sums: NDArray[np.generic]) -> NDArray[np.float64]:
 def mean_absolute_error(simulated: NDArray[np.generic], generated: NDArray[np.generic]) -> float:
     """Mean over particles of (sum over channels |generated - simulated|) / C [photons].
 
-    A generated response is paired with a simulated one of the same particle; all pairs are averaged, which is the
+    A generated response is paired with a simulated one of the same particle. The mean over all pairs is equal to the
     mean over all choices of two against two. Shapes as in `cross_distance`.
     """
     return float(cross_distance(simulated, generated).mean())
@@ -70,7 +71,7 @@ def fair_crps(simulated: NDArray[np.generic], generated: NDArray[np.generic]) ->
 
     For a truth y and an ensemble x_1 .. x_G: mean |x_i - y| - 1/2 mean over i != j of |x_i - x_j|, unbiased in G
     (Ferro, "Fair scores for ensemble forecasts", QJRMS 140, 2014), averaged over the simulated repeats as truths.
-    Smallest in expectation for the right generator. Shapes as in `cross_distance`, G >= 2.
+    Its expectation is smallest for the true distribution. Shapes as in `cross_distance`, G >= 2.
     """
     score: NDArray[np.float64] = cross_distance(simulated, generated) - 0.5 * self_distance(generated)
     return score
@@ -79,7 +80,7 @@ def fair_crps(simulated: NDArray[np.generic], generated: NDArray[np.generic]) ->
 def crps_floor(simulated: NDArray[np.generic]) -> NDArray[np.float64]:
     """Fair CRPS of each particle with one simulation as truth and the others as the ensemble, shape (P,).
 
-    Averaged over the choice of the truth, this is half the mean distance between two simulations.
+    Averaged over the choice of the truth, it is half the mean distance between two simulations.
     """
     return 0.5 * self_distance(simulated)
 
@@ -87,7 +88,7 @@ def crps_floor(simulated: NDArray[np.generic]) -> NDArray[np.float64]:
 def photon_sum_variance(sums: NDArray[np.generic]) -> NDArray[np.float64]:
     """Unbiased variance of the photon sum over the repeats of each particle, from (P, R) sums, shape (P,).
 
-    Of one repeat nan.
+    It is nan for a single repeat.
     """
     if sums.shape[1] < 2:
         return np.full(len(sums), np.nan)
@@ -98,7 +99,7 @@ def photon_sum_variance(sums: NDArray[np.generic]) -> NDArray[np.float64]:
 def dispersion(simulated: NDArray[np.generic], generated: NDArray[np.generic]) -> float:
     """Square root of (mean variance of the photon sum over repeats, generated) / (the same, simulated).
 
-    Over particles whose mean simulated photon sum is above `DISPERSION_MINIMUM`; nan where there are none.
+    Over particles with a mean simulated photon sum above `DISPERSION_MINIMUM`; nan if there are none.
 
     Parameters
     ----------
@@ -112,5 +113,5 @@ def dispersion(simulated: NDArray[np.generic], generated: NDArray[np.generic]) -
 
 
 def empty_share(sums: NDArray[np.generic]) -> float:
-    """Share of responses without a single photon, from photon sums of any shape."""
+    """Share of responses without photons, from photon sums of any shape."""
     return float(np.mean(sums == 0))

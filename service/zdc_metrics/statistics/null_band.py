@@ -1,4 +1,4 @@
-"""What dispersion can be by chance: the generator's repeats in the place of the simulated ones."""
+"""Null distribution of the dispersion: repeats of the generator in place of the simulated ones."""
 
 from dataclasses import dataclass
 
@@ -13,18 +13,18 @@ _DRAWS = 400
 
 @dataclass(frozen=True)
 class NullDispersion:
-    """D times, R of the generated repeats of each of P particles stood for the simulated ones.
+    """D draws in which R of the generated repeats of each of P particles replace the simulated ones.
 
     Attributes
     ----------
-    top, bottom : Variances over the other repeats and over those R, zero for faint particles, shapes (D, P).
+    top, bottom : Variances over the other repeats and over the R repeats, zero for faint particles, shapes (D, P).
     """
 
     top: NDArray[np.float64]
     bottom: NDArray[np.float64]
 
     def interval(self, particles: NDArray[np.intp]) -> tuple[float, float] | None:
-        """Range that holds `LEVEL` of the dispersions of a group; None where fewer than half are defined."""
+        """Central range of the dispersions of a group at the level `LEVEL`; None if fewer than half are defined."""
         with np.errstate(divide="ignore", invalid="ignore"):
             values = np.sqrt(self.top[:, particles].sum(axis=1) / self.bottom[:, particles].sum(axis=1))
         values = values[np.isfinite(values)]
@@ -35,10 +35,10 @@ class NullDispersion:
 
 
 def null_dispersion(generated: NDArray[np.int64], simulated: int, rng: np.random.Generator) -> NullDispersion | None:
-    """Draw `simulated` of the generated photon sums, shape (P, G), for each particle, again and again.
+    """Draw `simulated` of the generated photon sums, shape (P, G), for each particle, many times.
 
-    None if G < 3 `simulated`: the repeats that are left would be too few to stand for the generator. None of single
-    simulations, which have no spread.
+    None if G < 3 `simulated`, since too few repeats would remain for the generator, and None for single simulations,
+    which have no variance.
     """
     if simulated < 2 or generated.shape[1] < 3 * simulated:
         return None

@@ -1,7 +1,7 @@
-"""Two simulations against two others: the ways of choosing them.
+"""Ways to choose the repeats of a comparison, two simulations against two others.
 
-A way is a pair of tuples of repeat numbers, `sample_size` on either side. Where there are more ways than
-`MAXIMUM_WAYS`, that many are drawn.
+A way is a pair of tuples of repeat numbers, `sample_size` on each side. At most `MAXIMUM_WAYS` are used; if there are
+more, they are drawn.
 """
 
 from itertools import combinations
@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 from zdc_common.errors import InvalidInputError
 
-#: Repeats on either side of a comparison, see `sample_size`.
+#: Repeats on each side of a comparison, see `sample_size`.
 SAMPLE = 2
 MAXIMUM_WAYS = 100
 
@@ -17,14 +17,14 @@ Way = tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def sample_size(simulated: int) -> int:
-    """Repeats on either side: `SAMPLE`, or one of few simulations. Figures depend on it, and the report says it."""
+    """Repeats on each side: `SAMPLE`, or one if there are fewer than 2 `SAMPLE` simulations; figures depend on it."""
     return SAMPLE if simulated >= 2 * SAMPLE else 1
 
 
 def floor_ways(simulated: int, rng: np.random.Generator, most: int = MAXIMUM_WAYS) -> list[Way]:
-    """Unordered splits of `simulated` repeats into two against two others; of fewer than four, one against one.
+    """Unordered splits of `simulated` repeats, two against two others; with fewer than four, one against one.
 
-    A single simulation has none: it has no floor.
+    There are no splits, and no floor, for a single simulation.
     """
     size = sample_size(simulated)
     if simulated > 8:  # C(9, 2) C(7, 2) / 2 = 378 ways: draw instead of listing
@@ -36,7 +36,7 @@ def floor_ways(simulated: int, rng: np.random.Generator, most: int = MAXIMUM_WAY
 
 
 def model_ways(simulated: int, generated: int, rng: np.random.Generator, most: int = MAXIMUM_WAYS) -> list[Way]:
-    """Choices of `sample_size` simulated and as many generated repeats.
+    """Choices of `sample_size` simulated and `sample_size` generated repeats.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def model_ways(simulated: int, generated: int, rng: np.random.Generator, most: i
 
 
 def _at_most(ways: int, most: int, rng: np.random.Generator) -> list[int]:
-    """Numbers of the ways to take: all, or `most` of them."""
+    """Numbers of the ways to use: all, or `most` of them."""
     if ways <= most:
         return list(range(ways))
     drawn: list[int] = np.sort(rng.choice(ways, size=most, replace=False)).tolist()

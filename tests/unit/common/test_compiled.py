@@ -119,7 +119,7 @@ def test_a_full_disk_costs_the_cache_and_nothing_else(folder: Path, room: int) -
 def test_without_any_folder_that_is_said_once(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(module._SealedCode, "_locator_classes", [])
+    monkeypatch.setattr(module._HashedCode, "_locator_classes", [])
     with caplog.at_level(logging.WARNING):
         assert [fresh(folder).plus(number) for number in range(3)] == [1, 2, 3]
         assert [fresh(folder).minus(number) for number in range(3)] == [-1, 0, 1]
