@@ -31,12 +31,14 @@ def _parts(methods: Mapping[str, type[Experiment]]) -> Iterator[str]:
     for section in dict.fromkeys(section for section, _ in owners):
         yield f"## {f'[{section}]' if section else 'Above the first section'}"
         rows = [
-            f"| `{name}` | {default} | {cell(meaning)} | {'' if len(whose) == len(methods) else ', '.join(whose)} |"
+            (f"`{name}`", default, cell(meaning), "" if len(whose) == len(methods) else ", ".join(whose))
             for (of, name), variants in owners.items()
             if of == section
             for (default, meaning), whose in variants.items()
         ]
-        yield "\n".join(["| key | default | meaning | only in methods |", "| --- | --- | --- | --- |", *rows])
+        shown = 4 if any(row[3] for row in rows) else 3  # columns
+        lines = [("key", "default", "meaning", "only in methods"), ("---",) * 4, *rows]
+        yield "\n".join(f"| {' | '.join(line[:shown])} |" for line in lines)
 
 
 def _default(key: Key) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
+from zdc_metrics.scores.report import HEADINGS
 from zdc_service.cli import Zdc
 from zdc_training.cli import TrainZdc
 
@@ -18,6 +19,8 @@ from repository_pages import PAGES, ROOT, copy_of, linked_files, repository_page
 from tutorial_page import as_notebook, cells_of, run_cells, tutorial_page
 
 _TUTORIAL = "tutorials/compare-with-geant4"
+#: Stands in `reference/figures-of-merit.md` for the table.
+_FIGURES = "<!-- table of figures -->"
 _PROTO = "proto/zdc/v1/simulation.proto"
 
 
@@ -45,8 +48,15 @@ def on_files(files: Files, *, config: MkDocsConfig, **_: Any) -> Files:
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
-    """Lead the links of a page in `docs` that leave `docs` to copies of the repository's files."""
-    return markdown if page.file.generated_by else with_links(markdown, page.file.src_uri)
+    """Complete a page in `docs`: its tables that are made from code, and its links that leave `docs`."""
+    if page.file.generated_by:
+        return markdown
+    return with_links(markdown.replace(_FIGURES, _table_of_figures()), page.file.src_uri)
+
+
+def _table_of_figures() -> str:
+    rows = [f"| `{name}` | {heading} | {ideal} |" for name, (heading, ideal) in HEADINGS.items()]
+    return "\n".join(["| name | figure | value of a perfect model |", "| --- | --- | --- |", *rows])
 
 
 def _tutorial() -> dict[str, str | bytes]:
