@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 import zdc_service.client
+from helpers.callers.browser import CHROMIUM, WITHOUT_CHROMIUM, launched
+from playwright.sync_api import sync_playwright
 from zdc_service.settings import ServerSettings
 
 ROOT = Path(__file__).parents[3]
@@ -90,6 +92,16 @@ def test_nothing_is_loaded_from_the_network(site: Path) -> None:
             assert (page.parent / path).exists() or path.startswith("data:"), f"{page}: {path}"
 
 
-def test_search_has_its_index_in_a_script(site: Path) -> None:
-    index = json.loads((site / "search" / "search_index.js").read_text().removeprefix("var __index = "))
-    assert any("Wasserstein" in entry["text"] for entry in index["docs"])
+@pytest.mark.skipif(CHROMIUM is None, reason=WITHOUT_CHROMIUM)
+def test_search_works_from_a_folder_and_asks_no_server(site: Path) -> None:
+    asked: list[str] = []
+    with sync_playwright() as playwright, launched(playwright) as browser:
+        page = browser.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto((site / "index.html").as_uri())
+        page.get_by_role("textbox", name="Search").fill("Wasserstein distance")
+        page.locator(".md-search-result__link").first.wait_for()
+        titles = page.locator(".md-search-result__list h1").all_text_contents()
+    assert "Figures of merit" in titles
+    assert asked
+    assert {url.partition(":")[0] for url in asked} <= {"file", "blob", "data"}
