@@ -1,4 +1,4 @@
-"""Who may load and unload models, over both protocols."""
+"""Permission to load and unload models, over both protocols."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -70,7 +70,7 @@ def test_only_administrators_load_and_unload_over_grpc(managed: RunningServer) -
             call(action, OPERATOR)
 
 
-def test_nobody_without_a_token_does(managed: RunningServer) -> None:
+def test_without_an_administrator_token_models_stay(managed: RunningServer) -> None:
     refused = httpx.post(f"{managed.http}/v2/repository/models/strips/unload")
     assert refused.status_code in (401, 403)  # whether callers need one at all
     for path in ("//v2/repository/models/strips/unload", "/v2//repository/models/strips/unload"):

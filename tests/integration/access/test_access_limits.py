@@ -1,4 +1,4 @@
-"""What a caller may take its time for, how much it may send, how many it may be."""
+"""Limits on times, sizes and numbers of connections."""
 
 import json
 import re
@@ -49,7 +49,7 @@ def error_in(answer: bytes) -> tuple[int, str]:
 
 
 def drip(connection: socket.socket, data: bytes, pause: float = 0.05) -> None:
-    """A byte at a time, until the server closes."""
+    """Send one byte at a time until the server closes the connection."""
     try:
         for byte in data:
             connection.sendall(bytes([byte]))
@@ -110,7 +110,7 @@ def test_a_slow_body_is_closed(strict: RunningServer, path: bytes) -> None:
 
 
 def test_long_answers_are_waited_for(strict: RunningServer) -> None:
-    """Only callers are hurried: a request that waits for the engine longer than all limits is answered."""
+    """The limits apply only to clients: a request that waits longer for the engine is still answered."""
     simulator = strict.server.simulator
     plan = simulator.plan(SimulationRequest(some_particles(1), repeats=16384, output=Output.CHANNELS))
     until = time.monotonic() + 3 * SECONDS
@@ -134,7 +134,7 @@ def keep_busy(server: RunningServer, queue: list[Any], until: float) -> None:
 
 
 def ask_for_much(connection: socket.socket) -> int:
-    """Ask for more than the kernel's buffers hold; bytes of the answer, whose head alone is read."""
+    """Request more than the kernel's buffers hold and read only the head; returns the size of the answer."""
     body = json.dumps({"particles": [{"pdg": 2112, "px": 0, "py": 0, "pz": 1000}], "repeats": 4000}).encode()
     connection.sendall((HEAD % len(body)).replace(b"Host", b"Accept: application/octet-stream\r\nHost") + body)
     head = b""
@@ -145,7 +145,7 @@ def ask_for_much(connection: socket.socket) -> int:
     return int(length[1])
 
 
-def test_a_caller_who_does_not_read_its_answer_is_left(strict: RunningServer) -> None:
+def test_a_client_that_does_not_read_its_answer_is_disconnected(strict: RunningServer) -> None:
     with opened(strict) as connection, httpx.Client(base_url=strict.http) as other:
         length = ask_for_much(connection)
         for _ in range(6):
@@ -154,7 +154,7 @@ def test_a_caller_who_does_not_read_its_answer_is_left(strict: RunningServer) ->
         assert len(received(connection)) < length  # what was on its way already
 
 
-def test_a_slow_reader_who_goes_on_reading_is_not(strict: RunningServer) -> None:
+def test_a_slow_client_that_still_reads_stays_connected(strict: RunningServer) -> None:
     with opened(strict) as connection:
         length, until = ask_for_much(connection), time.monotonic() + 4 * SECONDS
         while time.monotonic() < until:

@@ -69,7 +69,7 @@ def test_both_protocols_give_the_same_bytes(secure: Server, server: RunningServe
 
 
 @pytest.mark.parametrize("scheme", PROTOCOLS)
-def test_a_server_that_nobody_vouches_for_is_refused_at_once(secure: Server, scheme: str) -> None:
+def test_an_untrusted_server_is_refused_at_once(secure: Server, scheme: str) -> None:
     began = time.monotonic()
     text = r"the server's certificate is not trusted: .*; give the signing authority with ca_file"
     with pytest.raises(ConfigError, match=text), connect(address(secure, scheme)) as client:
@@ -98,7 +98,7 @@ def test_mutual_tls(mutual: Server, authority: Authority, tmp_path: Path, scheme
 
 @pytest.mark.parametrize("scheme", PROTOCOLS)
 def test_mutual_tls_refuses_callers_without_a_certificate(mutual: Server, authority: Authority, scheme: str) -> None:
-    with pytest.raises(NotReadyError, match="does it take the client's certificate"):
+    with pytest.raises(NotReadyError, match="does it accept the client's certificate"):
         rows(mutual, scheme, ca_file=authority.file)
 
 
@@ -107,7 +107,7 @@ def test_mutual_tls_refuses_a_strangers_certificate(
     mutual: Server, authority: Authority, tmp_path: Path, scheme: str
 ) -> None:
     pair = Authority(tmp_path, "stranger").client(tmp_path)
-    with pytest.raises(NotReadyError, match="does it take the client's certificate"):
+    with pytest.raises(NotReadyError, match="does it accept the client's certificate"):
         rows(mutual, scheme, ca_file=authority.file, client_certificate=pair.certificate, client_key=pair.key)
 
 
@@ -179,7 +179,7 @@ def test_connections_that_callers_keep_do_not_hold_up_the_end(
     [
         ("http://localhost:1", {"ca_file": "ca.pem"}, "ca_file = 'ca.pem' requires TLS; use an address with"),
         ("grpcs://localhost:1", {"ca_file": "/none"}, "TLS file /none: No such file or directory"),
-        ("https://localhost:1", {"client_key": "/none"}, "client_certificate and client_key go together"),
+        ("https://localhost:1", {"client_key": "/none"}, "client_certificate and client_key need each other"),
         ("https://localhost", {"token_file": "/none"}, "token file /none: No such file or directory"),
     ],
 )
@@ -190,10 +190,10 @@ def test_clients_name_what_is_wrong_with_their_files(url: str, options: dict[str
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_a_caller_who_is_trusted_no_more_cannot_resume_its_session(
+def test_a_client_that_is_no_longer_trusted_cannot_resume_its_session(
     models_folder: Path, authority: Authority, tmp_path: Path, version: ssl.TLSVersion
 ) -> None:
-    """Neither of the two protocols: what an old session is worth ends with the authorities that let it in."""
+    """For both protocols: an old session becomes invalid when its certificate authority is removed."""
     trusted = tmp_path / "trusted.pem"
     trusted.write_bytes(authority.file.read_bytes())
     caller = authority.client(tmp_path)
@@ -217,7 +217,7 @@ def test_a_caller_who_is_trusted_no_more_cannot_resume_its_session(
 
 
 def session_of(context: ssl.SSLContext, port: int, before: ssl.SSLSession | None) -> ssl.SSLSession | None:
-    """Of a connection that the server takes, begun with an earlier one."""
+    """The session of an accepted connection, which resumes an earlier one."""
     with (
         socket.create_connection(("localhost", port), timeout=20) as connection,
         context.wrap_socket(connection, server_hostname="localhost", session=before) as secured,

@@ -1,4 +1,4 @@
-"""Bearer tokens at both protocols, and what stays open without one."""
+"""Bearer tokens for both protocols, and the requests that need none."""
 
 import asyncio
 import time
@@ -99,7 +99,7 @@ def test_a_large_body_is_refused_and_the_connection_stays(guarded: RunningServer
 
 
 def calls(channel: grpc.Channel, metadata: tuple[tuple[str, str], ...]) -> Iterator[Any]:
-    """A call of every form; yields what each raises, or None."""
+    """Make a call of every form; yields the error of each, or None."""
     simulate = message_of_request(SimulationRequest(PARTICLES))
     coding = (pb.SimulateRequest.SerializeToString, pb.SimulateResponse.FromString)
     unary = channel.unary_unary("/zdc.v1.Simulation/Simulate", *coding)
@@ -170,7 +170,7 @@ def test_clients_send_the_token_of_their_file(
 
 
 def test_asynchronous_callers_read_the_refusal(guarded: RunningServer) -> None:
-    """grpc.aio puts INTERNAL in its place where it still writes to a stream that was refused: many calls, to hit it."""
+    """grpc.aio reports INTERNAL instead if it still writes to a refused stream; many calls make this likely."""
 
     async def job() -> list[Chunk | BaseException]:
         async with connect_async(f"grpc://{guarded.grpc}") as client:

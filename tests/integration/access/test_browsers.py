@@ -1,4 +1,4 @@
-"""Requests that web pages make through their reader's browser: of the own page, of other sites, under other names."""
+"""Requests of web pages through a visitor's browser: the server's page, other sites, other host names."""
 
 import threading
 from collections.abc import Iterator
@@ -108,7 +108,7 @@ def test_pages_of_other_sites_neither_compute_nor_change(
 @pytest.mark.parametrize(
     "kind", ["text/plain", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded", "multipart/form-data"]
 )
-def test_what_a_form_can_send_is_no_json(server: RunningServer, kind: str) -> None:
+def test_form_bodies_are_not_json(server: RunningServer, kind: str) -> None:
     for path in ("/simulate", UNLOAD, "/v2/models/tiny/infer"):
         reply = http.post(f"{server.http}{path}", content=b"{}", headers={"Content-Type": kind})
         assert reply.status_code == 415
@@ -148,7 +148,7 @@ def test_a_server_beyond_this_machine_has_names_it_does_not_know(models_folder: 
         assert status(server.http, "POST", "/simulate", foreign) == 403
 
 
-def test_where_tokens_are_asked_for_pages_need_one(models_folder: Path, tmp_path: Path) -> None:
+def test_with_tokens_pages_need_one(models_folder: Path, tmp_path: Path) -> None:
     (tmp_path / "tokens").write_text("alice-0123456789abcdef\n")
     with running(models_folder, token_files=[tmp_path / "tokens"], cors_origins=[PAGE]) as server:
         foreign = {"Host": "zdc.example", "Origin": PAGE}
@@ -166,7 +166,7 @@ def test_where_tokens_are_asked_for_pages_need_one(models_folder: Path, tmp_path
 
 @pytest.fixture(scope="module")
 def elsewhere() -> Iterator[str]:
-    """A site of somebody else's, with an empty page."""
+    """Another site with an empty page."""
 
     class Empty(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -187,7 +187,7 @@ def elsewhere() -> Iterator[str]:
 
 
 def test_a_page_of_another_site_in_a_real_browser(browser: "Browser", elsewhere: str, models_folder: Path) -> None:
-    """It sends what browsers send without asking; nothing is unloaded, with no type of body."""
+    """The page sends requests that browsers send without a preflight; no type of body unloads a model."""
     with running(models_folder) as server:
         page = browser.new_page()
         page.goto(elsewhere)

@@ -53,8 +53,8 @@ def test_handshakes_count_as_connections_and_make_room_when_they_end(
     assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
-def test_large_answers_go_out_whole(models_folder: Path, tmp_path: Path) -> None:
-    """Also to a caller who pauses at the end for longer than a farewell of TLS may take."""
+def test_large_answers_are_complete(models_folder: Path, tmp_path: Path) -> None:
+    """Also for a client that pauses at the end for longer than the limit for closing TLS."""
     authority = Authority(tmp_path)
     pair = authority.server(tmp_path, "localhost")
     context = ssl.create_default_context(cafile=authority.file)

@@ -133,7 +133,7 @@ def test_an_interactive_stream_is_answered_at_once(stream: Stream) -> None:
     assert list(call) == []
 
 
-def test_a_reader_who_stops_holds_up_no_more_than_a_window(server: RunningServer, stream: Stream) -> None:
+def test_a_client_that_stops_reading_uses_at_most_one_window(server: RunningServer, stream: Stream) -> None:
     assert_stopped_reader_is_cheap(server, stream, (message(3000, seed) for seed in range(1000)), "grpc_stream")
 
 

@@ -1,4 +1,4 @@
-"""gRPC callers who never read, never end a message or send what is none: they hold up nobody, and little memory."""
+"""gRPC clients that never read, never complete a message or send invalid ones delay no others and use little memory."""
 
 import time
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ def refusals(server: RunningServer, protocol: str, kind: str) -> float:
     return server.server.simulator.instruments.registry.get_sample_value("zdc_requests_total", labels) or 0.0
 
 
-def test_a_watcher_who_reads_nothing_holds_up_neither_the_others_nor_the_end(models_folder: Path) -> None:
+def test_a_watch_that_is_not_read_delays_no_other_and_no_shutdown(models_folder: Path) -> None:
     with ExitStack() as callers, running(models_folder, shutdown_seconds=60.0) as server:
         stub = health_pb2_grpc.HealthStub(callers.enter_context(grpc.insecure_channel(server.grpc)))
         watches = [stub.Watch(health_pb2.HealthCheckRequest(), timeout=PATIENCE) for _ in range(3)]
@@ -75,7 +75,7 @@ def test_all_services_are_listed_with_their_state(server: RunningServer) -> None
         (METADATA, "grpc_v2"), (CHECK, "grpc"), (WATCH, "grpc"), (LIST, "grpc"), (REFLECT, "grpc"),
     ],
 )  # fmt: skip
-def test_what_is_no_message_is_refused_and_counted(server: RunningServer, method: str, protocol: str) -> None:
+def test_invalid_messages_are_refused_and_counted(server: RunningServer, method: str, protocol: str) -> None:
     before = refusals(server, protocol, "invalid_input")
     with RawCaller(server.server.grpc_port) as caller:
         end = caller.trailers(caller.call(method, framed(b"\xff\xff\xff"), end=True))
@@ -126,7 +126,7 @@ def test_a_message_that_does_not_arrive_is_not_awaited_for_ever(
     assert end["grpc-message"].startswith("the message did not arrive within 0.2 s")
 
 
-def test_a_stream_whose_answers_are_not_read_keeps_one_of_them(hurried: RunningServer) -> None:
+def test_a_stream_with_unread_answers_keeps_one_of_them(hurried: RunningServer) -> None:
     budget = hurried.server.budget
     with RawCaller(hurried.server.grpc_port, window=0) as deaf:
         stream = deaf.call(STREAM, many_rows() * 10)
@@ -139,8 +139,8 @@ def test_a_stream_whose_answers_are_not_read_keeps_one_of_them(hurried: RunningS
 
 
 @pytest.mark.parametrize("method", [SIMULATE, STREAM])
-def test_callers_who_do_not_read_make_room_for_others(models_folder: Path, method: str) -> None:
-    """One who reads slowly keeps its answer as long as nobody else needs the room."""
+def test_clients_that_do_not_read_make_room_for_others(models_folder: Path, method: str) -> None:
+    """A slow client keeps its answer as long as no other client needs the memory."""
     with running(models_folder, body_seconds=SECONDS, max_held_bytes=2**20) as server:
         budget, port = server.server.budget, server.server.grpc_port
         with RawCaller(port, window=0) as deaf, RawCaller(port) as other:
@@ -158,7 +158,7 @@ def test_callers_who_do_not_read_make_room_for_others(models_folder: Path, metho
                 deaf.wait_for(h2.events.ConnectionTerminated)
 
 
-def test_a_caller_who_leaves_before_the_answer_is_sent_is_no_fault_of_the_server(
+def test_a_client_that_leaves_before_its_answer_is_no_server_error(
     server: RunningServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     with RawCaller(server.server.grpc_port, window=0) as caller:

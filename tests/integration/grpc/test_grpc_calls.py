@@ -1,4 +1,4 @@
-"""How calls end whose callers are gone before the server has heard of it."""
+"""The end of calls whose clients have left before the server is told."""
 
 import asyncio
 import time
@@ -21,8 +21,8 @@ ENDINGS: dict[str, Callable[[Context], Awaitable[None]]] = {
 
 
 @pytest.mark.parametrize("ending", ENDINGS)
-def test_a_caller_who_is_gone_is_a_cancellation_and_no_failure(ending: str) -> None:
-    """grpc.aio would log a failure of ours with its traceback."""
+def test_a_disconnected_client_is_a_cancellation_and_no_failure(ending: str) -> None:
+    """grpc.aio would log an error of the server with a traceback."""
 
     async def meet() -> BaseException | None:
         met: asyncio.Future[BaseException | None] = asyncio.get_running_loop().create_future()

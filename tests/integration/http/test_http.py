@@ -1,4 +1,4 @@
-"""HTTP on a real socket: what the documentation promises."""
+"""HTTP on a real socket, as documented."""
 
 import io
 import json
@@ -41,7 +41,7 @@ def test_json(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("path", ["/simulate/", "/models/", "/docs/"])
 def test_no_path_redirects(http: httpx.Client, path: str) -> None:
-    """The address would be made of the Host header, with the scheme that a proxy uses, not its callers."""
+    """A redirect would use the Host header, and the scheme of the proxy instead of the client's."""
     with http:
         reply = http.request("POST" if path == "/simulate/" else "GET", path, json=NEUTRONS)
     assert (reply.status_code, reply.json()["error"]["kind"]) == (404, "not_found")
@@ -103,7 +103,7 @@ def test_skipped_and_extrapolated_are_counted(http: httpx.Client) -> None:
 @pytest.mark.parametrize("name", ["energy", "x", "y"])
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf", "1e300", "-1e300", "1e-320"])
 def test_examples_are_looked_up_by_numbers_of_this_world(http: httpx.Client, name: str, value: str) -> None:
-    """What is divided by a denormal energy is infinite, which JSON cannot say."""
+    """Division by a denormal energy gives infinity, which JSON cannot represent."""
     asked = {"pdg": "2112", "energy": "1000", "x": "0", "y": "0"}
     with http:
         reply = http.get("/examples/nearest", params=asked | {name: value})
@@ -226,7 +226,7 @@ def cancelled(server: RunningServer) -> float:
     return server.server.simulator.instruments.registry.get_sample_value("zdc_requests_total", count) or 0.0
 
 
-def test_a_caller_who_hangs_up_is_dropped_from_the_queue(server: RunningServer) -> None:
+def test_a_client_that_disconnects_is_dropped_from_the_queue(server: RunningServer) -> None:
     simulator = server.server.simulator
     body = json.dumps(NEUTRONS | {"repeats": 1500}).encode()
     head = f"POST /simulate HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
@@ -238,7 +238,7 @@ def test_a_caller_who_hangs_up_is_dropped_from_the_queue(server: RunningServer) 
     wait_until(lambda: simulator.instruments.registry.get_sample_value("zdc_queue_rows") == 0)
 
 
-def test_a_caller_who_hangs_up_within_the_body_is_no_error(
+def test_a_client_that_disconnects_within_the_body_is_no_error(
     server: RunningServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = cancelled(server)

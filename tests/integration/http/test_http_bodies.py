@@ -97,7 +97,7 @@ def test_other_columns_in_another_order(http: httpx.Client) -> None:
     assert usual == other
 
 
-def test_what_is_no_npy_or_zstd_is_explained(http: httpx.Client) -> None:
+def test_invalid_npy_and_zstd_bodies_are_explained(http: httpx.Client) -> None:
     with http:
         npy = http.post("/simulate", content=b"rubbish", headers={"Content-Type": "application/x-npy"})
         packed = {"Content-Type": "application/octet-stream", "Content-Encoding": "zstd"}
@@ -117,8 +117,8 @@ def test_late_answers_are_504(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("coding", ["zstd", "gzip", "deflate"])
 @pytest.mark.parametrize("path", ["/simulate", "/v2/models/tiny/infer"])
-def test_packed_bodies_are_whole_or_refused(http: httpx.Client, coding: str, path: str) -> None:
-    """A body that is cut ends between two particles as likely as elsewhere."""
+def test_incomplete_compressed_bodies_are_refused(http: httpx.Client, coding: str, path: str) -> None:
+    """A truncated body may also end exactly between two particles."""
     packers: dict[str, Callable[[bytes], bytes]] = {
         "zstd": zstandard.compress, "gzip": gzip.compress, "deflate": zlib.compress,
     }  # fmt: skip

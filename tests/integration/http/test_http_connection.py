@@ -1,4 +1,4 @@
-"""How a connection goes on and how it ends: HEAD, 100 Continue, half-closed connections, pipelines."""
+"""HTTP connections: HEAD, 100 Continue, half-closed connections, pipelining, and their end."""
 
 import json
 import socket
@@ -22,7 +22,7 @@ WHOLE = POST + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
     ["/livez", "/readyz", "/metrics", "/models", "/", "/docs", "/v2", "/v2/health/live", "/v2/models/tiny", "/no"],
 )
 def test_head_has_no_body(server: RunningServer, path: str) -> None:
-    """And so the answer behind it is found."""
+    """Therefore the client finds the next answer."""
     head = f"HEAD {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
     answers = exchanged(server, head + GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), methods="HEAD GET")
     assert len(answers) == 2
@@ -53,7 +53,7 @@ def test_connection_close_is_kept(server: RunningServer) -> None:
 
 
 @pytest.mark.parametrize("request_", [WHOLE, GET, GET + WHOLE + GET])
-def test_a_caller_who_has_only_finished_sending_is_answered(server: RunningServer, request_: bytes) -> None:
+def test_a_client_that_has_only_finished_sending_is_answered(server: RunningServer, request_: bytes) -> None:
     for _ in range(20):
         with opened(server) as connection:
             connection.sendall(request_)
@@ -63,7 +63,7 @@ def test_a_caller_who_has_only_finished_sending_is_answered(server: RunningServe
 
 
 def test_he_is_answered_though_it_takes_long(server: RunningServer) -> None:
-    """Longer than it takes to find out whether he is there; the answer is as if he had not been probed."""
+    """The wait is longer than the check whether the client is there; the check does not change the answer."""
     body = json.dumps(json.loads(BODY) | {"repeats": 2000}).encode()
     request = POST + b"Content-Length: %d\r\n\r\n" % len(body) + body
     with opened(server) as patient, opened(server) as finished:
@@ -75,7 +75,7 @@ def test_he_is_answered_though_it_takes_long(server: RunningServer) -> None:
     assert one[0].body == other[0].body
 
 
-def test_what_is_no_request_leaves_the_answers_before_it(server: RunningServer) -> None:
+def test_an_invalid_request_keeps_earlier_answers(server: RunningServer) -> None:
     answers = exchanged(server, WHOLE + GET + b"nonsense\r\n\r\n" + GET)
     assert [answer.status for answer in answers] == [200, 200, 400]
     assert b'"seed":1' in answers[0].body
@@ -95,8 +95,8 @@ def test_continue_is_said_before_the_body_is_sent(server: RunningServer) -> None
     assert [answer.status for answer in exchanged(server, head, BODY)] == [100, 200]
 
 
-def test_continue_is_not_said_to_a_body_that_is_too_large(server: RunningServer) -> None:
-    """Nor to one that nobody asks for; the caller may send it all the same."""
+def test_too_large_bodies_get_no_continue(server: RunningServer) -> None:
+    """No 100 Continue is sent; the client may still send the body."""
     limit = 3000 * 512
     head = POST + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % (limit + 1)
     for sent in (head, head + bytes(limit + 1)):
@@ -113,7 +113,7 @@ def test_a_declared_length_above_the_limit_is_refused_at_once(server: RunningSer
 
 
 def test_bytes_around_chunks_have_a_limit(server: RunningServer) -> None:
-    """They are no part of the body, and could go on for ever."""
+    """Chunk headers are not part of the body and would have no limit."""
     head = POST + b"Transfer-Encoding: chunked\r\n\r\n"
     for endless in (b"1;" + b"x" * 400_000, b"0\r\nX: " + b"x" * 400_000):
         (answer,) = exchanged(server, head + endless)
@@ -121,7 +121,7 @@ def test_bytes_around_chunks_have_a_limit(server: RunningServer) -> None:
 
 
 def test_probes_are_answered_beyond_all_connections(models_folder: Path) -> None:
-    """However many others stay without a request: the oldest of those that are too many make room."""
+    """Even if many idle connections exceed the maximum: the oldest of them are closed."""
     with running(models_folder, max_connections=2) as server:
         others = [opened(server) for _ in range(200)]
         for _ in range(20):

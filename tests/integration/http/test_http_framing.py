@@ -1,4 +1,4 @@
-"""Where a request ends: what a proxy in front might see otherwise is refused, and nothing behind it is answered."""
+"""Boundaries of requests: ambiguous requests are refused, and nothing after them is answered."""
 
 import json
 
@@ -126,7 +126,7 @@ def test_unclear_chunks_are_refused(server: RunningServer, body: bytes) -> None:
 
 
 def test_chunks_with_extensions_and_trailers_are_read(server: RunningServer) -> None:
-    """Trailers are no headers, neither of this request nor of the next."""
+    """Trailers are not headers of this request or the next one."""
     chunks = b'%x;name=value;other="quoted"\r\n%s\r\n' % (len(BODY), BODY)
     trailers = b"0\r\nAccept: image/png\r\nX-Zdc-Timeout-Ms: wrong\r\n\r\n"
     sent = POST + b"Transfer-Encoding: chunked\r\n\r\n" + chunks + trailers
@@ -138,7 +138,7 @@ def test_chunks_with_extensions_and_trailers_are_read(server: RunningServer) -> 
 @pytest.mark.parametrize("offer", UPGRADES)
 @pytest.mark.parametrize("apart", [False, True])
 def test_an_offer_to_upgrade_is_ignored_and_its_body_read(server: RunningServer, offer: bytes, apart: bool) -> None:
-    """In the same read as its head or in a later one, with Content-Length or in chunks, and what follows as well."""
+    """The body arrives together with the head or later, with Content-Length or chunked; the next request is read."""
     head = POST + offer + b"Content-Length: %d\r\n\r\n" % len(BODY)
     hidden = POST.replace(b"/simulate", b"/models") + offer + b"Transfer-Encoding: chunked\r\n\r\n" + chunked(HIDDEN)
     get = HIDDEN.replace(b"\r\n\r\n", b"\r\n" + offer + b"\r\n")
@@ -178,7 +178,7 @@ def test_a_whole_url_is_taken_as_its_path(server: RunningServer) -> None:
     assert answer.status == 200
 
 
-def test_messages_do_not_repeat_what_was_sent(server: RunningServer) -> None:
+def test_messages_do_not_repeat_the_request(server: RunningServer) -> None:
     (answer,) = exchanged(server, b"GET nonsense" + b"x" * 5000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
     assert answer.status == 400
     assert len(answer.message) < 200

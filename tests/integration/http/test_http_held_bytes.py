@@ -1,4 +1,4 @@
-"""What callers can make the server hold: answers that they do not read, bodies that they do not finish."""
+"""Limits on the memory for unread answers and incomplete bodies."""
 
 import contextlib
 import json
@@ -37,7 +37,7 @@ def request_of(rows: int = ROWS) -> bytes:
 
 
 def asked(server: RunningServer, rows: int = ROWS) -> socket.socket:
-    """A caller who reads nothing, not even in its system's buffers."""
+    """A client that reads nothing, with small buffers in its system."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(PATIENCE)
@@ -46,8 +46,8 @@ def asked(server: RunningServer, rows: int = ROWS) -> socket.socket:
     return connection
 
 
-def test_answers_that_nobody_reads_have_a_budget(small: RunningServer) -> None:
-    """Those beyond it are refused, and can be had once the others have been read."""
+def test_unread_answers_have_a_budget(small: RunningServer) -> None:
+    """Answers above the budget are refused, and are possible again after the others have been read."""
     with ExitStack() as stack:
         unread = [stack.enter_context(asked(small)) for _ in range(6)]
         heads = [connection.recv(17) for connection in unread]
@@ -77,7 +77,7 @@ def test_small_answers_need_no_room(small: RunningServer) -> None:
     wait_until(lambda: held(small) == 0)  # all have left
 
 
-def test_bodies_that_are_not_whole_have_a_budget(small: RunningServer) -> None:
+def test_incomplete_bodies_have_a_budget(small: RunningServer) -> None:
     size = 6 * MEGABYTE
     with ExitStack() as stack:
         callers = [stack.enter_context(opened(small)) for _ in range(5)]
@@ -95,8 +95,8 @@ def test_bodies_that_are_not_whole_have_a_budget(small: RunningServer) -> None:
     wait_until(lambda: held(small) == 0)
 
 
-def test_who_reads_for_too_long_makes_room_for_others(models_folder: Path) -> None:
-    """A few bytes now and then would hold the budget for ever."""
+def test_the_slowest_reader_makes_room_for_others(models_folder: Path) -> None:
+    """A client that reads a few bytes from time to time would otherwise hold the budget for ever."""
     size = 4 * ANSWER_BYTES
     with running(models_folder, max_held_bytes=size + MEGABYTE, body_seconds=1.0) as server, opened(server) as slow:
         slow.sendall(request_of(4 * ROWS).replace(b"Host", b"Connection: close\r\nHost"))

@@ -1,4 +1,4 @@
-"""Whatever is sent, and wherever: an error repeats at most 100 characters of it, and is an answer to the caller."""
+"""Errors repeat at most 100 characters of any part of a request."""
 
 import json
 from typing import Any
@@ -86,7 +86,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS)
-def test_errors_repeat_little_of_what_was_sent(server: RunningServer, request_: dict[str, Any]) -> None:
+def test_errors_repeat_little_of_the_request(server: RunningServer, request_: dict[str, Any]) -> None:
     with httpx.Client(base_url=server.http, verify=False, timeout=60) as http:
         reply = http.request(**{"method": "GET"} | request_)
     assert 400 <= reply.status_code < 500

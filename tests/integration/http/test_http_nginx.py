@@ -1,4 +1,4 @@
-"""Behind nginx, as its manual sets up connections that may be upgraded: what it denies cannot be reached."""
+"""Behind nginx, configured for upgrades as in its manual: denied paths cannot be reached."""
 
 import json
 import shutil
@@ -93,7 +93,7 @@ def test_no_hidden_request_gets_past_it(server: RunningServer, front: int, proto
 
 
 def test_a_body_behind_an_offer_is_answered(front: int) -> None:
-    """As Java's HttpClient and ``curl --http2`` send it."""
+    """A request with an upgrade, as Java's HttpClient and ``curl --http2`` send it."""
     head = (
         b"POST /simulate HTTP/1.1\r\nHost: localhost\r\n" + OFFER % b"h2c" + b"Content-Length: %d\r\n\r\n" % len(BODY)
     )

@@ -1,4 +1,4 @@
-"""Wrong values in every field of the Open Inference Protocol: each is the caller's fault, and is said to be."""
+"""Wrong values in every field of the Open Inference Protocol: each gives a client error."""
 
 import copy
 import gzip
@@ -73,7 +73,7 @@ _HOLE = "the value goes here"
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Ways to every part of a JSON value."""
+    """Paths to every part of a JSON value."""
     yield path
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
@@ -81,7 +81,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def with_value(path: tuple[Any, ...], value: Any) -> Any:
-    """The body with another value in a place."""
+    """The body with another value at one path."""
     if not path:
         return value
     body = copy.deepcopy(BODY)
@@ -121,7 +121,7 @@ def test_wrong_json_is_the_callers_fault(server: RunningServer, caplog: pytest.L
 
 
 def damaged(body: bytes, draw: random.Random) -> bytes:
-    """A body with some bytes changed, lost or doubled."""
+    """A body with some bytes changed, removed or repeated."""
     changed = bytearray(body)
     for _ in range(draw.randint(1, 4)):
         at, size = draw.randrange(len(changed)), draw.randint(1, 20)
@@ -187,7 +187,7 @@ def test_wrong_headers_are_the_callers_fault(server: RunningServer, headers: dic
 
 
 def messages(seed: int, count: int) -> Iterator[pb.ModelInferRequest]:
-    """Messages with one or two fields that say something else."""
+    """Messages with other values in one or two fields."""
     draw = random.Random(seed)
     texts = ["", "x", "0", "00", "1.0", " 1", "nope", "x" * 20_000, "FP32", "INT64", "BYTES", "particles", "\0"]
     numbers = [0, 1, -1, 2, 9, 2**31, 2**53, 2**63 - 1, -(2**63)]

@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over gRPC on a real socket: what `tritonclient` does not ask for."""
+"""The Open Inference Protocol over gRPC on a real socket: requests that `tritonclient` does not send."""
 
 import queue
 from collections.abc import Callable, Iterator
@@ -115,7 +115,7 @@ def test_an_interactive_stream_is_answered_at_once(stream: Stream) -> None:
     assert list(call) == []
 
 
-def test_a_reader_who_stops_holds_up_no_more_than_a_window(server: RunningServer, stream: Stream) -> None:
+def test_a_client_that_stops_reading_uses_at_most_one_window(server: RunningServer, stream: Stream) -> None:
     assert_stopped_reader_is_cheap(server, stream, (message(1000, seed) for seed in range(1000)), "grpc_v2_stream")
     registry = server.server.simulator.instruments.registry
     wait_until(lambda: registry.get_sample_value(PENDING, {"model": "tiny", "version": "2"}) == 0)
@@ -181,7 +181,7 @@ def call(channel: grpc.Channel, method: str, asked: Any, said: Any) -> Any:
     )
 
 
-def test_a_server_that_is_shutting_down_is_not_ready_and_serves_on(models_folder: Path) -> None:
+def test_a_server_that_shuts_down_is_not_ready_but_serves(models_folder: Path) -> None:
     running = RunningServer(
         ServerSettings(models=models_folder, default_model="tiny", http_port=0, grpc_port=0, threads=1)
     )

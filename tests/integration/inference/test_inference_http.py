@@ -1,4 +1,4 @@
-"""The Open Inference Protocol over HTTP on a real socket: what `tritonclient` does not ask for."""
+"""The Open Inference Protocol over HTTP on a real socket: requests that `tritonclient` does not send."""
 
 import gzip
 import re
@@ -72,7 +72,7 @@ def test_slashes_at_the_end_do_no_harm(client: httpx.Client) -> None:
     ],
 )
 def test_a_path_that_a_proxy_may_read_differently_has_no_route(server: RunningServer, path: str) -> None:
-    """As one that lets all but ``/v2/repository`` pass, and joins no slashes."""
+    """A proxy that passes on all paths except ``/v2/repository``, and does not merge slashes."""
     head = f"POST /v2{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     (answer,) = exchanged(server, head.encode())  # no library that sends another path
     assert answer.status == 404
@@ -183,7 +183,7 @@ def test_what_is_not_there(client: httpx.Client, method: str, path: str) -> None
     assert reply.json()["error"].startswith(f"{method} {path} is not a route of the Open Inference Protocol")
 
 
-def test_other_paths_are_none_of_the_protocols(client: httpx.Client) -> None:
+def test_other_paths_are_not_found(client: httpx.Client) -> None:
     assert client.get("/v2x").json()["error"]["kind"] == "not_found"
     assert client.get("/models").status_code == 200
 
@@ -206,7 +206,7 @@ def test_a_header_sets_a_deadline_too(client: httpx.Client) -> None:
     assert reply.status_code == 504
 
 
-def test_who_hangs_up_is_not_simulated_for(server: RunningServer) -> None:
+def test_requests_of_disconnected_clients_are_not_simulated(server: RunningServer) -> None:
     body, headers = http_body({"particles": some_particles(3000).conditions})
     head = {"Host": "localhost", "Content-Length": str(len(body)), **headers}
     lines = [f"POST {INFER} HTTP/1.1", *(f"{name}: {value}" for name, value in head.items()), "", ""]
@@ -244,7 +244,7 @@ def test_noise_is_bounded_by_its_distribution(client: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("version", ["0", "00", "01", "-1", "+1", "1.0", "1_0", " 1", "1 ", "1e0", "٣", "9" * 30])
-def test_versions_that_are_none(client: httpx.Client, version: str) -> None:
+def test_invalid_versions(client: httpx.Client, version: str) -> None:
     path = f"/v2/models/tiny/versions/{quote(version)}"
     for what in ("", "/ready", "/config", "/stats"):
         assert client.get(path + what).status_code == 404
@@ -260,7 +260,7 @@ def test_the_repository_takes_no_large_bodies(client: httpx.Client, path: str) -
 
 
 def test_one_long_text_among_the_numbers_takes_no_memory(client: httpx.Client) -> None:
-    """Numpy would make room for the text in the place of each number: 5000 x 20,000 x 4 bytes."""
+    """NumPy would allocate the length of the string for each number: 5000 x 20,000 x 4 bytes."""
     data: list[Any] = [0.0] * (555 * 9)
     data[-1] = "x" * 20_000
     body = {"inputs": [{"name": "particles", "datatype": "FP32", "shape": [555, 9], "data": data}]}
@@ -273,7 +273,7 @@ def test_one_long_text_among_the_numbers_takes_no_memory(client: httpx.Client) -
     assert peak < 10e6
 
 
-def test_index_of_what_is_ready(client: httpx.Client) -> None:
+def test_index_of_ready_models(client: httpx.Client) -> None:
     for body in (b"", b"{}", b'{"ready": true}'):
         entries = orjson.loads(client.post("/v2/repository/index", content=body).content)
         assert [(entry["name"], entry["version"]) for entry in entries] == [

@@ -37,7 +37,7 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServ
 
 
 def scrape(server: RunningServer) -> dict[str, list[str]]:
-    """The lines of each family of Triton's."""
+    """The lines of each of Triton's metric families."""
     families: dict[str, list[str]] = {}
     reply = httpx.get(f"{server.http}/metrics").raise_for_status()
     for line in reply.text.splitlines():

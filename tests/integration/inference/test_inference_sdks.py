@@ -1,4 +1,4 @@
-"""Requests as the clients of KServe and MLServer and those of Triton's extensions put them on the wire.
+"""Requests in the form of the clients of KServe, MLServer and Triton's extensions.
 
 Written down from kserve 0.21, mlserver 1.7.1 and tritonclient 2.73, which are too heavy to be installed for tests.
 """
@@ -53,7 +53,7 @@ TRITON = MLSERVER | {
 
 @pytest.fixture
 def channels(simulator: Simulator) -> np.ndarray:
-    """What every request below asks for."""
+    """Parameters of every request below."""
     return simulator.simulate(SimulationRequest(PARTICLES, seed=7, model="strips")).channels
 
 
@@ -117,7 +117,7 @@ def _with_output(message: pb.ModelInferRequest, name: str) -> pb.ModelInferReque
 
 
 @pytest.mark.parametrize("name", ["classification", "shared_memory_region", "shared_memory_byte_size"])
-def test_what_would_change_an_answer_is_refused(server: RunningServer, ask: Any, name: str) -> None:
+def test_unknown_parameters_are_refused(server: RunningServer, ask: Any, name: str) -> None:
     body = MLSERVER | {"outputs": [{"name": "channels", "parameters": {name: 2}}]}
     reply = httpx.post(server.http + PATH, content=orjson.dumps(body), timeout=60)
     assert reply.status_code == 422

@@ -1,4 +1,4 @@
-"""The unmodified `tritonclient` against a real server: both protocols, all its ways to ask."""
+"""The unmodified `tritonclient` with a real server: both protocols, all kinds of calls."""
 
 import json
 import subprocess
@@ -30,7 +30,7 @@ WAYS = [
 
 
 def run_client(command: str, *arguments: str) -> Any:
-    """What the program prints, in a process that never sees our messages."""
+    """Output of the program, in a process that does not import our messages."""
     done = subprocess.run(
         [sys.executable, str(CLIENT), command, *arguments], capture_output=True, text=True, timeout=240, check=False
     )
@@ -44,7 +44,7 @@ def addresses(server: RunningServer) -> tuple[str, str]:
 
 @dataclass(frozen=True)
 class Answers:
-    """What one way of asking brought."""
+    """Results of one kind of call."""
 
     way: str
     said: dict[str, Any]
@@ -154,7 +154,7 @@ def facts(request: pytest.FixtureRequest, server: RunningServer, simulator: Simu
 
 
 def plain(value: Any) -> Any:
-    """Messages as JSON have 64-bit integers as texts, and leave out what is zero or empty."""
+    """In JSON, messages have 64-bit integers as strings, and omit zeros and empty values."""
     if isinstance(value, dict):
         return {name: plain(inner) for name, inner in value.items() if inner not in ("", 0, False, None)}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""Loads, unloads and looks at a models folder that takes its time: nobody else waits, and the server ends."""
+"""Loads, unloads and listings of a slow models folder: no other request waits, and the server can stop."""
 
 import threading
 import time
@@ -34,7 +34,7 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
 
 
 def held(server: RunningServer) -> threading.Lock:
-    """What a load holds while the folder does not answer."""
+    """State of a load while the folder does not answer."""
     return server.server.simulator.repository._changing
 
 

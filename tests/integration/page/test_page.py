@@ -1,4 +1,4 @@
-"""The page at ``/`` in a real browser: what it shows is what the server says."""
+"""The page at ``/`` in a real browser: it shows the answers of the server."""
 
 import re
 import time
@@ -140,7 +140,7 @@ def test_the_slider_is_logarithmic(visit: Open) -> None:
     assert float(reader.page.locator("#energy").input_value()) == pytest.approx((50 * 2600) ** 0.5, rel=1e-3)
 
 
-def test_a_click_on_the_face_is_where_the_particle_goes(visit: Open) -> None:
+def test_a_click_on_the_face_chooses_the_impact_point(visit: Open) -> None:
     reader = visit()
     reader.fill("vz", -12)
     face = reader.page.locator("#face")
@@ -197,7 +197,7 @@ def test_another_model_has_another_face(visit: Open, server: RunningServer) -> N
     assert float(reader.page.locator("#x").input_value()) == pytest.approx(0.25 + 7.04 / 8)
 
 
-def test_it_begins_beside_an_example_and_says_when_there_is_none(visit: Open, server: RunningServer) -> None:
+def test_it_begins_with_an_example_and_tells_if_there_is_none(visit: Open, server: RunningServer) -> None:
     reader = visit()
     assert "(the same energy, 0.00 cm from your point)" in reader.text("nearest")
     assert len(reader.captions("geant-gallery")) == 5
@@ -286,7 +286,7 @@ def test_a_model_that_was_chosen_is_asked_although_the_next_choice_came_soon(vis
     assert reader.page.locator("#channels-table th[scope=row]").all_text_contents() == ["left", "right"]
 
 
-def test_a_ring_shows_where_the_line_meets_the_face(visit: Open) -> None:
+def test_a_ring_marks_the_impact_point(visit: Open) -> None:
     reader = visit()
     reader.fill("x", 1.25)
     reader.fill("y", -0.75)
@@ -299,7 +299,7 @@ def test_a_ring_shows_where_the_line_meets_the_face(visit: Open) -> None:
     assert rings.count() == 0
 
 
-def test_pictures_of_geant4_keep_their_place_where_there_are_none(visit: Open) -> None:
+def test_geant4_pictures_keep_their_place_if_there_are_none(visit: Open) -> None:
     reader = visit()
     with reader.answered():
         reader.page.locator("#species").select_option("K(S)0 (310)")

@@ -1,4 +1,4 @@
-"""The choices in the address of the page at ``/``: reloaded, sent to somebody, written by hand."""
+"""The choices in the address of the page at ``/``: reloaded, shared, written by hand."""
 
 from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
@@ -13,7 +13,7 @@ REMEDY = "Choose a model, or simulate with tiny version 2."
 
 
 def address(reader: Reader) -> dict[str, str]:
-    """What stands behind the #."""
+    """The part of the address after the #."""
     return {name: value for name, (value,) in parse_qs(urlsplit(reader.page.url).fragment).items()}
 
 
@@ -55,7 +55,7 @@ def test_another_model_in_the_address(visit: Open, server: RunningServer) -> Non
         ("energy=1e999&x=0", "Energy must be a number."),
     ],
 )
-def test_what_an_address_cannot_ask_for(visit: Open, server: RunningServer, fragment: str, said: str) -> None:
+def test_invalid_addresses_are_explained(visit: Open, server: RunningServer, fragment: str, said: str) -> None:
     reader = visit(f"{server.http}", wait=False)
     reader.settled()
     reader.page.goto(f"{server.http}/#{fragment}")
@@ -64,7 +64,7 @@ def test_what_an_address_cannot_ask_for(visit: Open, server: RunningServer, frag
     assert reader.alert() == ""
 
 
-def test_what_an_address_asks_for_is_refused_like_anything_else(visit: Open, server: RunningServer) -> None:
+def test_choices_of_an_address_are_refused_like_others(visit: Open, server: RunningServer) -> None:
     reader = visit()
     with reader.answered(422):
         reader.page.goto(f"{server.http}/#energy=9000")

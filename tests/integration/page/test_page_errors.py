@@ -1,4 +1,4 @@
-"""What the page at ``/`` says when something goes wrong, and how a token is entered."""
+"""Error messages of the page at ``/``, and the entry of a token."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -43,7 +43,7 @@ UNASKED = [
 ]
 
 
-def test_what_the_server_refuses(visit: Open) -> None:
+def test_refusals_of_the_server_are_shown(visit: Open) -> None:
     reader = visit()
     for field, value, status, said in REFUSED:
         before = reader.page.locator(f"#{field}").input_value()
@@ -56,7 +56,7 @@ def test_what_the_server_refuses(visit: Open) -> None:
         assert "seed" in reader.text("status")
 
 
-def test_what_cannot_be_asked(visit: Open) -> None:
+def test_invalid_choices_are_not_sent(visit: Open) -> None:
     reader = visit()
     for field, value, said in UNASKED:
         before = reader.page.locator(f"#{field}").input_value()
@@ -129,7 +129,7 @@ def test_a_token_that_was_replaced(visit: Open, guarded: RunningServer, tmp_path
     assert reader.alert() == ""
 
 
-def test_a_model_that_is_gone(visit: Open, models_folder: Path) -> None:
+def test_an_unloaded_model(visit: Open, models_folder: Path) -> None:
     settings = ServerSettings(models=models_folder, default_model="tiny", http_port=0, grpc_port=0, threads=1)
     running = RunningServer(settings)
     try:
@@ -149,7 +149,7 @@ def test_a_model_that_is_gone(visit: Open, models_folder: Path) -> None:
         running.stop()
 
 
-def test_a_server_that_is_gone(visit: Open, models_folder: Path) -> None:
+def test_a_stopped_server(visit: Open, models_folder: Path) -> None:
     settings = ServerSettings(models=models_folder, default_model="tiny", http_port=0, grpc_port=0, threads=1)
     running = RunningServer(settings)
     try:

@@ -1,4 +1,4 @@
-"""The page's files and routes, as HTTP sees them; `test_page.py` looks at it with a browser."""
+"""The page's files and routes over HTTP; `test_page.py` opens the page in a browser."""
 
 import re
 import socket
@@ -60,7 +60,7 @@ def test_every_file_of_the_folder_is_served_as_it_is(server: RunningServer) -> N
         assert httpx.get(server.http + path, follow_redirects=True).status_code == 404
 
 
-def test_nothing_is_inline_and_nothing_from_elsewhere() -> None:
+def test_the_page_has_no_inline_code_and_loads_only_its_own_files() -> None:
     page = (FOLDER / "index.html").read_text()
     assert re.findall(r"<script(?![^>]*src=)|<style|\sstyle=|\son\w+=", page) == []
     for file in FOLDER.iterdir():
@@ -70,7 +70,7 @@ def test_nothing_is_inline_and_nothing_from_elsewhere() -> None:
         assert file.suffix == ".html" or "44" not in re.findall(r"\b\d+\b", file.read_text()), file
 
 
-def test_the_page_needs_no_token_and_what_it_asks_for_does(guarded: RunningServer) -> None:
+def test_the_page_needs_no_token_but_its_requests_do(guarded: RunningServer) -> None:
     for path in PAGE_PATHS:
         assert httpx.get(guarded.http + path).status_code == 200
     for path in ("/about", "/models", "/examples/nearest", "/docs", "/page", "/page/", "//", "/page/nothing.js"):
@@ -80,7 +80,7 @@ def test_the_page_needs_no_token_and_what_it_asks_for_does(guarded: RunningServe
     assert about["grpc_port"] == guarded.server.grpc_port
 
 
-def test_the_page_is_refused_where_there_is_no_room(guarded: RunningServer) -> None:
+def test_the_page_is_refused_above_the_maximum_of_connections(guarded: RunningServer) -> None:
     with ExitStack() as opened:
         for _ in range(4):
             opened.enter_context(socket.create_connection(("127.0.0.1", guarded.server.http_port)))

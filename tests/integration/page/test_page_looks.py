@@ -1,4 +1,4 @@
-"""The page at ``/`` for eyes, keyboards and screen readers: both colour schemes, small screens, axe's rules."""
+"""Appearance and accessibility of the page at ``/``: colour schemes, small screens, keyboard, axe's rules."""
 
 from collections.abc import Callable
 from typing import Any
@@ -82,7 +82,7 @@ def test_results_are_said_to_screen_readers(visit: Open) -> None:
     assert "trained range" in (reader.page.get_by_role("alert").text_content() or "")
 
 
-def test_motion_is_left_out_for_those_who_ask(visit: Open) -> None:
+def test_reduced_motion_is_respected(visit: Open) -> None:
     reader = visit(reduced_motion="reduce")
     moving = """() => [...document.querySelectorAll('*')].filter(e => {
         const style = getComputedStyle(e);
@@ -92,7 +92,7 @@ def test_motion_is_left_out_for_those_who_ask(visit: Open) -> None:
 
 
 def test_nothing_moves_while_it_loads(visit: Open) -> None:
-    """Chromium's own measure of what jumps; 0.1 is called good."""
+    """Chromium's cumulative layout shift; up to 0.1 counts as good."""
     reader = visit(wait=False)
     reader.page.add_init_script(
         """window.moved = 0;
@@ -118,7 +118,7 @@ def test_numbers_of_the_colour_scale_do_not_meet(visit: Open) -> None:
         assert reader.page.locator("#colour-ticks b").last.text_content() in ("10", "20", "50", "100", "200", "500")
 
 
-def test_the_point_is_said_where_the_keyboard_moved_it(visit: Open) -> None:
+def test_the_point_is_announced_after_keyboard_moves(visit: Open) -> None:
     reader = visit()
     words = reader.page.locator("#face-point")
     with reader.answered():

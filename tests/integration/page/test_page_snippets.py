@@ -1,4 +1,4 @@
-"""The programs that the page at ``/`` writes: run as they stand, they get what the page shows."""
+"""The programs that the page at ``/`` writes: run without changes, they give the page's results."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def guarded(models_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture(params=["open", "guarded"])
 def reader(request: pytest.FixtureRequest, visit: Open, guarded: RunningServer) -> Reader:
-    """At a server without tokens, and at one with."""
+    """With a server without tokens, and with one that needs tokens."""
     if request.param == "open":
         reader = visit()
     else:
@@ -73,7 +73,7 @@ def sums_of(reply: dict[str, Any]) -> list[int]:
     return [sum(row) for row in reply["channels"]]
 
 
-def test_the_body_is_what_was_sent(visit: Open) -> None:
+def test_the_snippets_have_the_sent_body(visit: Open) -> None:
     reader = visit()
     sent: list[str | None] = []
     reader.page.on("request", lambda request: sent.append(request.post_data))

@@ -1,4 +1,4 @@
-"""A running server whose models folder changes: no request fails, and every answer is of one version."""
+"""Changes of a running server's models folder: no request fails, and every answer comes from one version."""
 
 import logging
 import threading
@@ -40,7 +40,7 @@ def server(folder: Path) -> Iterator[RunningServer]:
 
 
 class Clients:
-    """Threads that ask over both protocols, and note which version answered, until they are stopped."""
+    """Threads that send requests over both protocols and record the answering version, until they are stopped."""
 
     def __init__(self, server: RunningServer):
         self._server = server
@@ -68,7 +68,7 @@ class Clients:
         return all(answers[version] for answers in self.answers)
 
     def stop(self) -> None:
-        """Wait; raises what a client met."""
+        """Wait; raises the first error of a client."""
         self._stop.set()
         for running in self._running:
             running.result(PATIENCE)
@@ -116,7 +116,7 @@ def test_a_bad_version_is_refused_while_the_old_one_answers(
 
 
 def test_a_job_keeps_its_version_when_a_newer_one_appears(server: RunningServer, folder: Path) -> None:
-    """The requests of one job go out over a long time."""
+    """The requests of one job are sent over a long time."""
     repository = server.server.simulator.repository
     with connect(f"grpc://{server.grpc}", ClientOptions(rows_per_request=10, in_flight=3)) as client:
         job = client.simulate(some_particles(100), seed=5, output=Output.CHANNELS)

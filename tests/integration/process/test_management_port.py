@@ -1,4 +1,4 @@
-"""Probes and metrics on a port of their own."""
+"""Probes and metrics on a separate port."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`zdc serve` as a process: what it prints, how it ends."""
+"""`zdc serve` as a process: its output and its end."""
 
 import asyncio
 import http.client
@@ -109,8 +109,8 @@ def test_requests_in_flight_are_answered_before_it_ends(process: Process) -> Non
     assert code == 0, err
 
 
-def test_nobody_reads_its_output_and_the_terminal_is_closed(models_folder: Path) -> None:
-    """It serves all the same, tells the log where, and answers what is in flight at SIGHUP."""
+def test_it_serves_with_closed_output_and_terminal(models_folder: Path) -> None:
+    """It still serves, logs its addresses, and answers requests in progress at SIGHUP."""
     reading, writing = os.pipe()
     os.close(reading)
     command = [
@@ -179,7 +179,7 @@ def test_a_taken_grpc_port_is_noticed_before_models_are_loaded(tmp_path: Path) -
 
 
 def test_nothing_is_left_of_a_server_that_cannot_be_made(models_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither its sockets nor its simulator's threads, whatever fails last."""
+    """No sockets or threads of the simulator are left, at whatever point the start fails."""
 
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("no application")
@@ -198,7 +198,7 @@ def test_nothing_is_left_of_a_server_that_cannot_be_made(models_folder: Path, mo
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::"])
 def test_all_addresses_are_those_of_both_protocols(models_folder: Path, host: str) -> None:
-    """As gRPC takes 0.0.0.0 for IPv6 too, HTTP does."""
+    """0.0.0.0 also means IPv6, for HTTP as for gRPC."""
     if not socket.has_dualstack_ipv6():
         pytest.skip("needs IPv6")
     with running(models_folder, host=host, insecure=True) as server:

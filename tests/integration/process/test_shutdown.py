@@ -1,4 +1,4 @@
-"""SIGTERM under load: every request that was accepted is answered, and the process ends in time with code 0."""
+"""SIGTERM under load: every accepted request is answered, and the process ends in time with code 0."""
 
 import http.client
 import json
@@ -63,11 +63,11 @@ class Caller(threading.Thread, ABC):
 
     @abstractmethod
     def call(self) -> None:
-        """Until the server takes no more."""
+        """Send requests until the server accepts no more."""
 
 
 class OverHttp(Caller):
-    """Keeps its connection for as long as the server does."""
+    """Keeps its connection as long as the server does."""
 
     def call(self) -> None:
         host, port = self.server.http.removeprefix("http://").split(":")
@@ -88,7 +88,7 @@ class OverHttp(Caller):
 
 
 class OverNewConnections(OverHttp):
-    """A connection for each request."""
+    """Opens a connection for each request."""
 
     def use(self, connection: http.client.HTTPConnection) -> None:
         headers = {"Content-Type": "application/json", "Connection": "close"}
@@ -98,7 +98,7 @@ class OverNewConnections(OverHttp):
 
 
 class OverGrpc(Caller):
-    """One call a request."""
+    """Makes one call per request."""
 
     def call(self) -> None:
         with grpc.insecure_channel(self.server.grpc) as channel:
@@ -114,7 +114,7 @@ class OverGrpc(Caller):
 
 
 class OverStream(Caller):
-    """Many requests on one stream, a few ahead of the answers."""
+    """Sends many requests on one stream, a few ahead of the answers."""
 
     def call(self) -> None:
         seeds: SimpleQueue[int | None] = SimpleQueue()
@@ -150,7 +150,7 @@ def options(models_folder: Path) -> tuple[str, ...]:
 
 @pytest.fixture
 def started() -> Iterator[list[Process]]:
-    """Ends what a test leaves running."""
+    """Ends the processes that a test leaves running."""
     processes: list[Process] = []
     yield processes
     for process in processes:
@@ -250,7 +250,7 @@ def test_a_second_interrupt_ends_it_at_once(options: tuple[str, ...], started: l
     assert time.monotonic() - began < 20
 
 
-def test_what_takes_too_long_is_given_up_and_said(options: tuple[str, ...], started: list[Process]) -> None:
+def test_too_slow_requests_are_dropped_and_logged(options: tuple[str, ...], started: list[Process]) -> None:
     server = Process(*options, "--shutdown-seconds", "0.5", "--body-seconds", "60")
     started.append(server)
     host, port = server.http.removeprefix("http://").split(":")
@@ -264,9 +264,7 @@ def test_what_takes_too_long_is_given_up_and_said(options: tuple[str, ...], star
         assert "closed 1 HTTP connection: answers were not computed or not read within 0.5 s" in err
 
 
-def test_callers_who_do_not_read_their_answers_do_not_hold_it_up(
-    options: tuple[str, ...], started: list[Process]
-) -> None:
+def test_clients_that_do_not_read_do_not_delay_the_shutdown(options: tuple[str, ...], started: list[Process]) -> None:
     server = Process(*options, "--shutdown-seconds", "1")
     started.append(server)
     particle = {"pdg": 2112, "px": 0, "py": 0, "pz": 1000}

@@ -1,4 +1,4 @@
-"""OpenTelemetry traces of every interface, as a real receiver of OTLP gets them."""
+"""OpenTelemetry traces of every interface, received by a real OTLP receiver."""
 
 import socket
 import subprocess
@@ -58,7 +58,7 @@ def traced(models_folder: Path, receiver: Receiver) -> Iterator[RunningServer]:
 
 
 def marked(headers: dict[str, str], mark: str) -> dict[str, str]:
-    """The same headers with a trace of its own, so that its spans are found among those of other tests."""
+    """The same headers with a separate trace, to find its spans among those of other tests."""
     return {name: value.replace(TRACE, mark * 32) for name, value in headers.items()}
 
 
@@ -157,7 +157,7 @@ def test_a_request_without_a_trace_begins_one(traced: RunningServer, receiver: R
     receiver.children(found, len(STAGES))
 
 
-def test_errors_are_marked_where_they_are_the_servers(traced: RunningServer, receiver: Receiver) -> None:
+def test_only_server_errors_are_marked(traced: RunningServer, receiver: Receiver) -> None:
     far = {"particles": [NEUTRON | {"pz": 1e6}]}
     assert httpx.post(f"{traced.http}/simulate", json=far, headers=marked(TRACED, "9")).status_code == 422
     (wrong,) = receiver.wait(of("9"))
@@ -212,9 +212,7 @@ def test_stages_that_overlap_keep_their_sums_and_stay_within_the_request(
     assert all(one.attributes["zdc.seconds"] >= one.seconds - 1e-6 for one in stages)
 
 
-def test_what_does_not_simulate_has_no_span_nor_what_callers_do_not_want_traced(
-    traced: RunningServer, receiver: Receiver
-) -> None:
+def test_other_requests_and_unsampled_traces_have_no_span(traced: RunningServer, receiver: Receiver) -> None:
     for path in ("/livez", "/metrics", "/models", "/v2", "/v2/models/tiny"):
         httpx.get(traced.http + path, headers=marked(TRACED, "f")).raise_for_status()
     for ask in WAYS.values():
@@ -254,7 +252,7 @@ def test_strangers_are_not_traced(models_folder: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("accepts", [False, True], ids=["away", "silent"])
 def test_the_last_traces_take_two_seconds_at_most(accepts: bool, caplog: pytest.LogCaptureFixture) -> None:
-    """A receiver that takes connections and never answers costs no more than one that is away."""
+    """A receiver that accepts connections but never answers takes no more time than an absent one."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         if accepts:

@@ -1,4 +1,4 @@
-"""A server that is ready has compiled what requests need."""
+"""A server that is ready has compiled everything that requests need."""
 
 import os
 import subprocess

@@ -174,7 +174,7 @@ def _add_probes(app: FastAPI, ready: Callable[[], bool]) -> None:
     @app.get(
         "/readyz",
         summary="Readiness probe",
-        description="Answers 200 if the server accepts new requests, and 503 while it starts or shuts down.",
+        description="Answers 200 if the server accepts new requests, and 503 when it shuts down.",
         tags=["operations"],
     )
     async def readyz() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Certificates of the server: what it refuses to start with."""
+"""Certificates with which the server refuses to start."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -47,7 +47,7 @@ def test_a_certificate_out_of_date(tmp_path: Path, authority: Authority, start: 
     assert refusal(pair.certificate, pair.key) == f"TLS certificate {pair.certificate}: {text}"
 
 
-def test_files_that_are_missing_or_something_else(tmp_path: Path, authority: Authority) -> None:
+def test_missing_and_invalid_files(tmp_path: Path, authority: Authority) -> None:
     pair = authority.server(tmp_path)
     absent, text = tmp_path / "absent.pem", tmp_path / "text.pem"
     text.write_text("no certificate")

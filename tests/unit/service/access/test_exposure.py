@@ -1,4 +1,4 @@
-"""Where a server may listen without TLS and tokens."""
+"""Addresses on which a server may listen without TLS and tokens."""
 
 from pathlib import Path
 from typing import Any

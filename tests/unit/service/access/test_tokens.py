@@ -110,7 +110,7 @@ def test_a_changed_file_is_read_again(tmp_path: Path) -> None:
 
 
 def test_a_link_that_turns_is_read_again(tmp_path: Path) -> None:
-    """As Kubernetes replaces a mounted secret: same name, size and time, another file."""
+    """Replaced like a mounted secret of Kubernetes: same name, size and time, but another file."""
     link = tmp_path / "tokens"
     link.symlink_to(written(tmp_path, "first-0123456789abcdef", "one"))
     written(tmp_path, "other-0123456789abcdef", "two")

@@ -1,4 +1,4 @@
-"""The parts of `zdc_service.engine.cuda` that need no GPU: sizes, padding, buffers used again, one thread."""
+"""The parts of `zdc_service.engine.cuda` that need no GPU: sizes, padding, reused buffers, one thread."""
 
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -76,7 +76,7 @@ def test_callers_take_turns(engine: Engine, runs: BoundRuns) -> None:
         np.testing.assert_array_equal(answer, wanted(engine, batch))
 
 
-def test_an_error_reaches_its_caller_and_nobody_else(engine: Engine, runs: BoundRuns) -> None:
+def test_an_error_reaches_only_its_caller(engine: Engine, runs: BoundRuns) -> None:
     given = feeds(engine, 5, seed=1)
     with pytest.raises(ValueError, match="broadcast"):
         runs.run({**given, "noise": np.zeros((5, NOISE + 1), dtype=np.float32)})

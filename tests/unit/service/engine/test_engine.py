@@ -1,4 +1,4 @@
-"""The engine: what it refuses to load, and rows that do not notice each other."""
+"""The engine: models that it refuses, and rows that do not depend on each other."""
 
 import json
 from pathlib import Path
@@ -121,7 +121,7 @@ def test_a_fixed_batch_size_is_refused(tmp_path: Path) -> None:
         load(folder)
 
 
-def test_a_file_that_is_no_graph_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_graph_file_is_refused(tmp_path: Path) -> None:
     folder = write_model(tmp_path)
     (folder / GRAPH_FILE).write_bytes(b"not onnx")
     put_card(folder)
@@ -151,7 +151,7 @@ def test_a_missing_or_damaged_golden_file_is_refused(tmp_path: Path, content: by
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
 def test_a_gpu_that_cannot_be_had_is_refused(models_folder: Path, device: Any) -> None:
-    """By a build without it, and by a build with it on a machine that has none."""
+    """With an onnxruntime without CUDA, and with one with CUDA on a machine without a GPU."""
 
     def open_on_gpu() -> None:
         model = stored_models(models_folder)[0]
@@ -162,7 +162,7 @@ def test_a_gpu_that_cannot_be_had_is_refused(models_folder: Path, device: Any) -
         open_on_gpu()
 
 
-def test_auto_says_what_it_took(models_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_auto_logs_its_choice(models_folder: Path, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO", logger="zdc_service.engine.providers"):
         placement = place(EngineSettings(device="auto"), stored_models(models_folder)[0])
     assert placement.provider in (CPU, CUDA)

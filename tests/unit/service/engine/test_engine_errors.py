@@ -1,4 +1,4 @@
-"""onnxruntime fails in the middle of a run: who is told, what is counted, and who does not notice."""
+"""onnxruntime fails during a run: which requests fail, what is counted, and which requests succeed."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ FAST = Particles.from_columns({"pdg": [2112], "px": [0.0], "py": [0.0], "pz": [5
 
 
 def look_energies_up(folder: Path) -> None:
-    """Make a model's graph look energies [GeV] up in a table of `_ROWS` zeros: onnxruntime fails at energies beyond."""
+    """Add a lookup of energies [GeV] in a table of `_ROWS` zeros to a graph: onnxruntime fails at higher energies."""
     model = onnx.load(folder / GRAPH_FILE)
     graph = model.graph
     (last,) = (node for node in graph.node if node.output[0] == "response")

@@ -1,4 +1,4 @@
-"""What is read from a model's folder: each file once, and nothing that its hash does not cover."""
+"""Reading of a model's folder: each file only once, and nothing that the hash does not cover."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def rehash(folder: Path) -> None:
-    """Make the card that of the graph."""
+    """Update the hash in the card for the graph."""
     card = (folder / CARD_FILE).read_text()
     old = card.split('"graph_sha256": "')[1].split('"')[0]
     (folder / CARD_FILE).write_text(card.replace(old, sha256_of(folder / GRAPH_FILE)))
@@ -81,7 +81,7 @@ def _models() -> dict[str, onnx.ModelProto]:
 
 
 @pytest.mark.parametrize("model", _models().values(), ids=_models().keys())
-def test_weights_may_be_elsewhere_in_many_places(model: onnx.ModelProto) -> None:
+def test_weights_in_other_files_are_found_everywhere(model: onnx.ModelProto) -> None:
     with pytest.raises(ModelError, match="stores weights in other files"):
         check_self_contained(model.SerializeToString(), "model.onnx")
 
@@ -94,12 +94,12 @@ def test_graphs_with_their_own_weights_pass(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [b"not onnx", b"\0" * 8, b"\x00\x00\x00\x00ORTM"])
-def test_what_is_no_graph_is_refused(content: bytes) -> None:
+def test_invalid_graphs_are_refused(content: bytes) -> None:
     with pytest.raises(ModelError, match="not an ONNX graph"):
         check_self_contained(content, "model.onnx")
 
 
-def test_files_that_change_after_the_check_are_not_what_is_loaded(folder: Path, tmp_path: Path) -> None:
+def test_files_that_change_after_the_check_are_not_loaded(folder: Path, tmp_path: Path) -> None:
     model = read_model(folder)
     wanted = rates(Engine(model))
     other = write_model(tmp_path / "other", TinyModel(seed=9))

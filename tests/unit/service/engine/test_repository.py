@@ -1,4 +1,4 @@
-"""The repository: what it loads, refuses, swaps and lets go, over real folders and sessions."""
+"""The repository: loading, refusing, replacing and unloading models, with real folders and sessions."""
 
 import logging
 import shutil
@@ -171,7 +171,7 @@ def test_a_loaded_version_outlives_bad_files_in_its_place(folder: Path, caplog: 
 
 
 @pytest.mark.parametrize("order", [(CARD_FILE, GOLDEN_FILE, GRAPH_FILE), (GRAPH_FILE, CARD_FILE, GOLDEN_FILE)])
-def test_a_version_is_loaded_when_its_last_file_is_whole(
+def test_a_version_is_loaded_when_its_last_file_is_complete(
     folder: Path, tmp_path_factory: pytest.TempPathFactory, caplog: pytest.LogCaptureFixture, order: tuple[str, ...]
 ) -> None:
     repository = opened(folder)
@@ -191,7 +191,7 @@ def test_a_version_is_loaded_when_its_last_file_is_whole(
     assert samples(repository, "zdc_model_refusals_total") == {}
 
 
-def test_what_is_deleted_is_unloaded(models_folder: Path, tmp_path: Path) -> None:
+def test_deleted_versions_are_unloaded(models_folder: Path, tmp_path: Path) -> None:
     shutil.copytree(models_folder, tmp_path / "models")
     repository = opened(tmp_path / "models", "tiny")
     shutil.rmtree(tmp_path / "models" / "tiny" / "2")
@@ -229,7 +229,7 @@ def test_an_unloaded_model_leaves_the_index_with_its_folder(models_folder: Path,
     assert {entry.name for entry in repository.index()} == {"tiny"}
 
 
-def test_a_model_that_is_not_there_is_named(folder: Path) -> None:
+def test_a_missing_model_is_named(folder: Path) -> None:
     repository = opened(folder)
     for name in ("nope", "", ".", "..", "../tiny", "tiny/1"):
         with pytest.raises(ModelNotFoundError, match="is not in the models folder, which has tiny"):
@@ -248,7 +248,7 @@ def test_a_load_takes_all_versions_or_none(folder: Path) -> None:
     assert list(repository) == [before]
 
 
-def test_nobody_waits_for_a_load(folder: Path) -> None:
+def test_requests_do_not_wait_for_a_load(folder: Path) -> None:
     begun, go_on = threading.Event(), threading.Event()
 
     def open_engine(model: StoredModel) -> Engine:

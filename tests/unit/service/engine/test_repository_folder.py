@@ -1,4 +1,4 @@
-"""The repository where its folder is not as it was, or has what no server can serve."""
+"""The repository if its folder has changed or has invalid models."""
 
 import shutil
 from pathlib import Path
@@ -35,7 +35,7 @@ def test_without_its_folder_everything_stays(folder: Path) -> None:
     assert versions(repository) == [("tiny", 1)]
 
 
-def test_an_empty_folder_is_a_volume_that_is_not_mounted(folder: Path) -> None:
+def test_an_empty_folder_changes_nothing(folder: Path) -> None:
     repository = opened(folder)
     engine = repository.get()
     (folder / "tiny").rename(folder.with_name("elsewhere"))
@@ -52,7 +52,7 @@ def test_an_empty_folder_is_a_volume_that_is_not_mounted(folder: Path) -> None:
     assert versions(repository) == []
 
 
-def test_version_0_is_none(folder: Path) -> None:
+def test_version_0_is_not_a_version(folder: Path) -> None:
     repository = opened(folder)
     for number in (0, -1, 10**30):
         with pytest.raises(ModelNotFoundError, match=rf"no version {number}; loaded are \[1\]"):

@@ -1,4 +1,4 @@
-"""The watcher: calls until it is stopped, whatever the calls do."""
+"""The watcher calls until it is stopped, even if the calls fail."""
 
 import threading
 import time
@@ -11,7 +11,7 @@ from zdc_service.engine.watcher import Watcher
 
 
 class Looks:
-    """Counts the calls, and does in each what it is told."""
+    """Counts the calls, and runs a given function in each."""
 
     def __init__(self, do: Callable[[int], None]):
         self._do = do
@@ -80,7 +80,7 @@ def test_an_error_is_logged_once_and_again_after_a_success(caplog: pytest.LogCap
     assert [record.getMessage() for record in caplog.records] == ["models: the folder is gone"] * 2
 
 
-def test_what_nobody_expected_is_logged_and_the_calls_go_on(caplog: pytest.LogCaptureFixture) -> None:
+def test_unexpected_errors_are_logged_and_the_calls_continue(caplog: pytest.LogCaptureFixture) -> None:
     def do(number: int) -> None:
         if number == 0:
             raise RuntimeError("surprise")

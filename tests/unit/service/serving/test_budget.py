@@ -1,9 +1,9 @@
-"""The bytes that callers may make the server hold."""
+"""The budget of bytes that the server holds for clients."""
 
 from zdc_service.serving.budget import ByteBudget
 
 
-def test_what_has_no_room_is_not_counted() -> None:
+def test_refused_bytes_are_not_counted() -> None:
     budget = ByteBudget(10)
     assert budget.take(6)
     assert not budget.take(5)

@@ -54,7 +54,7 @@ def test_the_file_holds_the_test_set_and_is_small(showers: Showers) -> None:
 
 
 @pytest.mark.parametrize(("pdg", "energy", "point"), wanted_particles(60))
-def test_nobody_is_nearer(showers: Showers, pdg: int, energy: float, point: tuple[float, float]) -> None:
+def test_no_other_particle_is_nearer(showers: Showers, pdg: int, energy: float, point: tuple[float, float]) -> None:
     found = shipped_examples().nearest(pdg, energy, point)
     assert found is not None
     conditions = showers.particles.conditions.astype(np.float64)
@@ -125,17 +125,17 @@ def test_turned_light_is_at_the_turned_point() -> None:
         assert math.dist(middle, found.point) < 0.7
 
 
-def test_a_species_that_nobody_simulated_has_none() -> None:
+def test_a_species_without_examples_has_none() -> None:
     assert shipped_examples().nearest(13, 100.0, (0.0, 0.0)) is None
 
 
 @pytest.mark.parametrize(("ratio", "cm", "near"), [(1.24, 0.0, True), (1 / 1.26, 0.0, False), (1.0, 1.01, False),
                                                    (1.0, 0.99, True), (1.2, 0.8, False)])  # fmt: skip
-def test_what_near_means(ratio: float, cm: float, near: bool) -> None:
+def test_definition_of_near(ratio: float, cm: float, near: bool) -> None:
     assert (distance(ratio, cm) <= 1) is near
 
 
-def test_a_face_that_is_not_square_is_mirrored_only(showers: Showers) -> None:
+def test_only_mirrors_for_faces_that_are_not_square(showers: Showers) -> None:
     few = showers[np.arange(10)]
     images = np.zeros((10, *STRIPS.shape), dtype=np.uint16)
     examples = Examples(Showers(few.particles, images, few.particle_id, STRIPS))

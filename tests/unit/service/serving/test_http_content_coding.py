@@ -1,4 +1,4 @@
-"""Bodies with a Content-Encoding: whole ones are unpacked, others refused, and none takes more than its limit."""
+"""Bodies with a Content-Encoding: complete ones are decompressed, others refused, and none exceeds the limit."""
 
 import gzip
 import tracemalloc
@@ -27,7 +27,7 @@ CODINGS: list[tuple[str, Callable[[bytes], bytes]]] = [
 
 
 @pytest.mark.parametrize(("coding", "pack"), CODINGS)
-def test_whole_bodies(coding: str, pack: Callable[[bytes], bytes]) -> None:
+def test_complete_bodies(coding: str, pack: Callable[[bytes], bytes]) -> None:
     packed = pack(BODY)
     assert unpacked(packed, coding, len(BODY)) == BODY
     assert unpacked(pack(b""), coding, 10) == b""
@@ -36,7 +36,7 @@ def test_whole_bodies(coding: str, pack: Callable[[bytes], bytes]) -> None:
 
 
 @pytest.mark.parametrize(("coding", "pack"), CODINGS)
-def test_what_is_not_whole(coding: str, pack: Callable[[bytes], bytes]) -> None:
+def test_incomplete_bodies(coding: str, pack: Callable[[bytes], bytes]) -> None:
     packed = pack(BODY)
     for end in range(len(packed)):
         with pytest.raises(InvalidInputError, match=r"the body (is|must be) "):
@@ -58,7 +58,7 @@ def test_bombs(coding: str, pack: Callable[[bytes], bytes]) -> None:
 
 
 def test_frames_that_look_back_too_far() -> None:
-    """Each would take its window in memory, 64 MiB here and up to 2 GiB."""
+    """Each would allocate its window, 64 MiB here and up to 2 GiB."""
     far = zstandard.ZstdCompressionParameters(window_log=26, write_content_size=False)
     stream = zstandard.ZstdCompressor(compression_params=far).compressobj()  # which does not know how little will come
     packed = stream.compress(BODY) + stream.flush()
@@ -68,7 +68,7 @@ def test_frames_that_look_back_too_far() -> None:
 
 
 def test_a_frame_that_says_too_little() -> None:
-    """Its true size is not taken, neither of time nor of memory."""
+    """The body costs neither the time nor the memory of its full size."""
     bomb = bytearray(zstandard.compress(bytes(50_000_000)))
     assert zstandard.get_frame_parameters(bytes(bomb)).content_size == 50_000_000
     bomb[6:10] = (1000).to_bytes(4, "little")

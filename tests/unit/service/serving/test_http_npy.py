@@ -1,4 +1,4 @@
-"""npy bodies: every kind of number and order is read, and whatever a header says, it is read or refused."""
+"""npy bodies: every number type and order is read, and every header is read or refused."""
 
 import io
 import time
@@ -78,7 +78,7 @@ def test_records() -> None:
         (np.array([[1000010020, 0, 0, 1500, 0, 0, 0]], ">f4"), r"pdg = 1000010048 is beyond 2\^24, where float32"),
     ],
 )  # fmt: skip
-def test_arrays_that_are_no_particles(array: NDArray[Any], text: str) -> None:
+def test_invalid_arrays(array: NDArray[Any], text: str) -> None:
     with pytest.raises(InvalidInputError, match=text):
         parse(npy(np.asarray(array)))
 
@@ -112,7 +112,7 @@ def test_arrays_that_are_no_particles(array: NDArray[Any], text: str) -> None:
     ],
     ids=range(23),
 )
-def test_headers_that_are_none(header: str) -> None:
+def test_invalid_headers(header: str) -> None:
     tracemalloc.start()
     with pytest.raises(InvalidInputError) as caught:
         parse(headed(header, bytes(56)))
@@ -125,7 +125,7 @@ def test_headers_that_are_none(header: str) -> None:
 @pytest.mark.filterwarnings("ignore::SyntaxWarning", "ignore::DeprecationWarning", "ignore:Reading `.npy`:UserWarning")
 @pytest.mark.parametrize("seed", range(4))
 def test_mutated_bodies_are_read_or_refused(seed: int) -> None:
-    """Of 1350 such bodies, 487 once ended in an error of the server's own."""
+    """Of 1350 such bodies, 487 once caused an internal error."""
     rng = np.random.default_rng(seed)
     bodies = [npy(ROWS.astype("<f4")), npy(ROWS), npy(ROWS.astype(">f8"), (2, 0)), npy(np.asfortranarray(ROWS))]
     records = np.array([(2112, 0, 0, 900)], dtype=[("pdg", "<i4"), ("px", "<f8"), ("py", "<f8"), ("pz", "<f8")])
@@ -154,7 +154,7 @@ def test_mutated_bodies_are_read_or_refused(seed: int) -> None:
 
 
 def test_rows_are_counted_before_anything_is_done_for_each() -> None:
-    """286,000 unknown codes once took 6.7 s of processor time before they were too many."""
+    """286,000 unknown codes once took 6.7 s of processor time before they were refused as too many."""
     rows = np.zeros((286_000, 7), dtype="<f4")
     rows[:, 0] = np.arange(10_000_000, 10_286_000)
     began = time.process_time()

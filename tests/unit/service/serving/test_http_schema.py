@@ -1,4 +1,4 @@
-"""The JSON of a request: rows or columns, and errors that name what is wrong."""
+"""The JSON of a request: rows or columns, and errors that name the wrong value."""
 
 import json
 import time
@@ -155,7 +155,7 @@ def test_numbers_that_float32_rounds_away_are_zero() -> None:
 
 
 def test_many_unknown_names_are_counted_and_not_explained() -> None:
-    """Explained one by one, 700,000 of them took 790 MB."""
+    """With an error for each, 700,000 names took 790 MB."""
     keys = {f"k{i}": 0 for i in range(9000)}
     for body in ({"particles": [NEUTRON], **keys}, {"particles": keys}, {"particles": [NEUTRON | keys]}):
         with pytest.raises(InvalidInputError, match=r"k0 and 8999 more: unknown"):
@@ -193,7 +193,7 @@ def test_the_largest_requests_are_not_too_large() -> None:
 
 
 def test_rows_are_counted_before_anything_is_done_for_each() -> None:
-    """Unknown codes, each looked up by itself, took 23 us a row."""
+    """Unknown codes that were looked up one by one took 23 us per row."""
     rows = [{"pdg": 10**8 + i, "px": 0, "py": 0, "pz": 1} for i in range(2000)]
     for particles in (rows, {name: [row[name] for row in rows] for name in rows[0]}):
         with pytest.raises(TooLargeError, match="2000 particles x 1 repeat = 2000 rows are above the limit of 1000"):

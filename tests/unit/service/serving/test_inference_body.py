@@ -1,4 +1,4 @@
-"""HTTP bodies of the Open Inference Protocol: JSON, bytes behind it, compression."""
+"""HTTP bodies of the Open Inference Protocol: JSON, bytes after it, compression."""
 
 from typing import Any
 
@@ -118,7 +118,7 @@ def test_an_answer_without_id() -> None:
         ({"inputs": [], "id": 3}, b"", {}, "id = 3 must be a string"),
     ],
 )  # fmt: skip
-def test_bodies_that_are_none(fields: Any, tail: bytes, options: dict[str, Any], text: str) -> None:
+def test_invalid_bodies(fields: Any, tail: bytes, options: dict[str, Any], text: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         read(fields, tail, **options)
     assert text in str(caught.value)

@@ -1,4 +1,4 @@
-"""What is counted of requests of the Open Inference Protocol that nobody understands."""
+"""Statistics of invalid requests of the Open Inference Protocol."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ def failing(error: Exception) -> Callable[[], InferenceRequest]:
     ("error", "kind", "reason"),
     [(InvalidInputError("no JSON"), "invalid_input", "OTHER"), (TypeError("unhashable"), "internal", "BACKEND")],
 )
-def test_what_cannot_be_read_is_a_failed_request_of_its_model(
+def test_unreadable_requests_count_as_failures_of_the_model(
     simulator: Simulator, error: Exception, kind: str, reason: str
 ) -> None:
     models = Models(simulator, None)
@@ -42,6 +42,6 @@ def test_what_cannot_be_read_is_a_failed_request_of_its_model(
     assert f'nv_inference_request_failure{{model="tiny",reason="{reason}",version="1"}} 1.0' in text
 
 
-def test_a_model_that_is_not_there_is_told_before_anything_is_read(simulator: Simulator) -> None:
+def test_an_unknown_model_is_reported_before_the_body_is_read(simulator: Simulator) -> None:
     with pytest.raises(ModelNotFoundError):
         Models(simulator, None).understand("nope", "", failing(AssertionError()), None, check=False)

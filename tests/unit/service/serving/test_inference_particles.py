@@ -131,7 +131,7 @@ def test_numbers_that_contradict_each_other(tiny: ModelCard, column: int, value:
     assert text in str(caught.value)
 
 
-def test_a_species_outside_the_pdg_table_is_what_its_mass_and_charge_say(tiny: ModelCard) -> None:
+def test_a_species_outside_the_pdg_table_uses_the_given_mass_and_charge(tiny: ModelCard) -> None:
     conditions = some_particles(1).conditions.copy()
     conditions[0, [ENERGY, 4, 5, PZ, MASS, CHARGE]] = [1000.0005, 0, 0, 1000, 1000, 2]
     particles = read_particles(tiny, conditions, np.array([9999999]))

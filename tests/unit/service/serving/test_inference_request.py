@@ -1,4 +1,4 @@
-"""What a request of the Open Inference Protocol means: inputs, outputs, parameters."""
+"""Requests of the Open Inference Protocol: inputs, outputs, parameters."""
 
 import time
 from typing import Any
@@ -92,7 +92,7 @@ def test_a_model_that_tells_species_apart_asks_for_them(with_pdg: ModelCard) -> 
         (request_of(ROWS, timeout=0.5), "parameter timeout = 0.5 must be an integer"),
     ],
 )
-def test_what_a_request_may_not_say(card: ModelCard, request_: InferenceRequest, text: str) -> None:
+def test_invalid_requests(card: ModelCard, request_: InferenceRequest, text: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         prepare(card, request_, 1000)
     assert text in str(caught.value)

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: bytes and elements, and everything that does not fit."""
+"""Tensors of the Open Inference Protocol: bytes, elements, and invalid ones."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def test_bytes_are_not_copied() -> None:
 
 
 @pytest.mark.parametrize("offset", range(1, 8))
-def test_bytes_may_begin_anywhere(offset: int) -> None:
+def test_bytes_may_be_unaligned(offset: int) -> None:
     array = read_tensor(
         Tensor("particles", "FP32", [2, 3], memoryview(bytes(offset) + NUMBERS.tobytes())[offset:]), ROWS
     )
@@ -78,7 +78,7 @@ def test_numbers_beyond_float32_become_infinite() -> None:
         (Tensor("pdg", "INT64", [1], [2**63]), CODES, "data[0] = 9223372036854775808 is too large; INT64 has 64 bits"),
     ],
 )
-def test_what_does_not_fit(tensor: Tensor, spec: TensorSpec, text: str) -> None:
+def test_tensors_that_do_not_match(tensor: Tensor, spec: TensorSpec, text: str) -> None:
     with pytest.raises(InvalidInputError) as caught:
         read_tensor(tensor, spec)
     assert text in str(caught.value)

@@ -1,4 +1,4 @@
-"""prometheus_client's own variable for servers of several processes, of which ours is none."""
+"""prometheus_client's environment variable for servers with several processes, which ours is not."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from zdc_common.errors import ConfigError
 from zdc_service.telemetry.instruments import Instruments
 
 
-def test_a_folder_of_metrics_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_folder_of_metrics_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path / "none"))
     with pytest.raises(ConfigError, match=r"PROMETHEUS_MULTIPROC_DIR = .*none' is not a writable folder; create it"):
         Instruments()
