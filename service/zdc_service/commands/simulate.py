@@ -255,7 +255,7 @@ def _workers(command: Simulate, interrupts: Interrupts) -> Workers:
     if command.workers is not None and command.scheduler is not None:
         raise ConfigError("--workers (processes on this machine) and --scheduler (a cluster): leave one out")
     if command.server is not None:
-        raise ConfigError("--workers and --scheduler simulate without a server; leave out --server, or them")
+        raise ConfigError("--workers and --scheduler cannot be combined with --server; leave one out")
     return DaskWorkers(source, interrupts.check, command.scheduler, command.workers or 0)
 
 

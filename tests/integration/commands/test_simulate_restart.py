@@ -139,7 +139,7 @@ def test_another_job_is_refused_unless_overwrite_is_given(
     changed = tmp_path / "changed.csv"
     changed.write_text(particle_file.read_text().replace("22,", "2112,", 1))
     assert run("--input", changed, *common[2:]) == 2
-    assert "its input is sha256:" in capsys.readouterr().err
+    assert "input was sha256:" in capsys.readouterr().err
     assert run(*common, "--seed", 6, "--overwrite") == 0
     assert {*tmp_path.iterdir()} == {output, changed}
     assert content(output)["@seed"] == 6
@@ -155,7 +155,7 @@ def test_a_job_keeps_its_model_and_refuses_a_replaced_one(
     write_model(tmp_path / "models", TinyModel(version=2, seed=2))
     write_model(tmp_path / "others", TinyModel(seed=2))
     assert run(*common[:3], tmp_path / "others", *common[4:]) == 2
-    assert "its graph_sha256 is" in capsys.readouterr().err
+    assert "graph_sha256 was" in capsys.readouterr().err
     assert run(*common) == 0
     assert content(output)["@version"] == 1
 
@@ -253,7 +253,7 @@ def test_the_input_is_refused_as_output(tmp_path: Path, capsys: pytest.CaptureFi
         (("--part", "5/4"), "--part 5/4 must be K/N with 1 <= K <= N"),
         (("--part", "1/2", "--overwrite"), "--overwrite with --part would discard the parts of other slices"),
         (("--workers", 2, "--scheduler", "tcp://a:1"), "leave one out"),
-        (("--workers", 2, "--server", "grpc://a:1"), "leave them out or --server"),
+        (("--workers", 2, "--server", "grpc://a:1"), "cannot be combined with --server"),
     ],
 )
 def test_options_that_exclude_each_other_are_refused(
