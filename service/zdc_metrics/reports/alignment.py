@@ -1,4 +1,4 @@
-"""Responses moved so that the impact point stands in the middle."""
+"""Responses shifted so that the impact point is in the centre."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ def aligned_mean(responses: NDArray[np.generic], particles: Particles, calorimet
     Parameters
     ----------
     responses : Photons per fibre, shape (N, rows, columns).
-    particles : N particles; those whose straight line misses the face are left out.
+    particles : N particles; particles whose straight line misses the face are left out.
 
     Returns
     -------

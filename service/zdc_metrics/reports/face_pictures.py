@@ -24,15 +24,17 @@ from zdc_metrics.reports.plot_style import GENERATED_COLOR, plot_style
 #: Note below pictures of single responses.
 CIRCLE = "red circle: where the particle's straight line meets the face"
 
-_SHOWN = 3  # repeats of either kind
-_LEAST_RATE = 0.1  # photons; darker fibres of a picture of rates are black
-_COLORS = LinearSegmentedColormap.from_list("lit", colormaps["viridis"](np.linspace(0.2, 1, 256)))  # one photon is seen
+_SHOWN = 3  # repeats of each kind
+_LEAST_RATE = 0.1  # photons; darker fibres are black in pictures of rates
+_COLORS = LinearSegmentedColormap.from_list(
+    "lit", colormaps["viridis"](np.linspace(0.2, 1, 256))
+)  # starts at 0.2, so that one photon is visible
 _LEAST_MEAN = 1e-3  # photons
-_IN_RATIO = 25  # photons of all responses of the first sample that a fibre needs for a ratio: an error of 20 %
+_IN_RATIO = 25  # minimum photons of a fibre in the first sample for a ratio: its error is then below 20 %
 
 
 def choose_examples(particles: Particles, sums: NDArray[np.integer], most: int = 10) -> NDArray[np.intp]:
-    """Particles that show the variety of a test set: every species, from low to high energy.
+    """Particles that represent a test set: every species, from low to high energy.
 
     Each species gets one place, the others go by frequency; of each species, energies at evenly spaced quantiles,
     among the particles that have light in most simulations.
@@ -63,9 +65,9 @@ class Column:
 
     Attributes
     ----------
-    title : What made them.
+    title : Name of the simulation or model.
     responses : Photons per fibre, shape (P, rows, columns).
-    generated : Framed, where not simulated.
+    generated : Whether they are generated; these get a frame.
     """
 
     title: str
@@ -82,13 +84,13 @@ def draw_responses(
     names: tuple[str, str] = ("simulation", "generated"),
     most: int = 10,
 ) -> Figure:
-    """`draw_columns` of some repeats of particles that show the variety of all.
+    """`draw_columns` for some repeats of particles that represent the sample.
 
     Parameters
     ----------
     simulated, generated : Photons per fibre, shapes (P, R, rows, columns) and (P, G, rows, columns).
-    names : What stands above the two.
-    most : Particles to show.
+    names : Headings of the two.
+    most : Maximum number of particles.
     """
     rows = choose_examples(particles, simulated.sum(axis=(2, 3)), most)
     if not len(rows):  # all dark
@@ -102,7 +104,7 @@ def draw_responses(
 
 
 def draw_columns(columns: Sequence[Column], particles: Particles, calorimeter: Calorimeter) -> Figure:
-    """One row a particle, one logarithmic colour scale a row; generated responses have a frame.
+    """One row for each particle, each with its own logarithmic colour scale; generated responses have a frame.
 
     A circle shows where the particle's straight line meets the face.
 
@@ -119,7 +121,9 @@ def draw_columns(columns: Sequence[Column], particles: Particles, calorimeter: C
                 image = column.responses[row]
                 drawn = draw_face(axes, image, norm, calorimeter, impacts[row])
                 above = f"{column.title}\n" if row == 0 and column.title else ""
-                axes.set_title(f"{above}{image.sum():.0f} photons", fontsize=8, y=1)  # to find y takes seconds
+                axes.set_title(
+                    f"{above}{image.sum():.0f} photons", fontsize=8, y=1
+                )  # without y, matplotlib takes seconds to place the titles
                 for side in axes.spines.values() if column.generated else ():
                     side.set_color(GENERATED_COLOR)
                     side.set_linewidth(1.5)
@@ -132,7 +136,7 @@ def draw_columns(columns: Sequence[Column], particles: Particles, calorimeter: C
 
 
 def _face_grid(rows: int, columns: int) -> tuple[Figure, Any, Any]:
-    """Axes of faces and, at the right of each row, of its colour bar; constrained layout of so many takes seconds."""
+    """Axes of the faces and of a colour bar at the right of each row; a constrained layout would take seconds."""
     figure = Figure(figsize=(1.55 * columns + 1.5, 1.75 * rows + 0.8))
     width, height = figure.get_size_inches()
     axes = figure.subplots(
@@ -198,14 +202,14 @@ def _caption(stored: StoredRows, i: int, sums: NDArray[np.generic], whole: bool)
 def draw_means(
     samples: Sequence[tuple[str, NDArray[np.generic], Particles]], calorimeter: Calorimeter, most: int = 6
 ) -> Figure:
-    """Mean responses around the impact point, one row a species of the first sample, and second over first.
+    """Mean responses around the impact point and their ratio, second over first; one row for each species.
 
     The ratio is shown where the first sample has light enough for an error below 20 %.
 
     Parameters
     ----------
     samples : Two of (name, photons per fibre of shape (N, rows, columns), N particles).
-    most : Species to show, the most frequent first.
+    most : Maximum number of species; the most frequent ones are drawn.
     """
     codes = by_frequency(samples[0][2].pdg)[0][:most]
     with plot_style():
@@ -236,7 +240,7 @@ def draw_means(
 
 
 def _label_outer(grid: Any, label: str) -> None:
-    """Numbers and labels at the left and at the bottom alone; axes that share limits would take seconds to draw."""
+    """Draw numbers and labels only at the left and at the bottom; shared axes would take seconds to draw."""
     for axes in grid[:, 1:].flat:
         axes.tick_params(labelleft=False)
     for axes in grid[:-1].flat:
@@ -252,7 +256,7 @@ def draw_face(
     calorimeter: Calorimeter,
     impact: NDArray[np.float64],
 ) -> AxesImage:
-    """One response; dark fibres are black, a circle marks where the particle's straight line meets the face."""
+    """One response; dark fibres are black, a circle marks the impact point of the particle's straight line."""
     drawn = _image(axes, image.astype(np.float64), calorimeter, norm, _COLORS)
     axes.plot(*impact, marker="o", markerfacecolor="none", color="red", markersize=14, markeredgewidth=0.6)
     x, y = calorimeter.half_width
@@ -279,7 +283,7 @@ def _norm(images: Sequence[NDArray[np.generic]] | NDArray[np.generic]) -> LogNor
 
 
 def _round_end(largest: float) -> float:
-    """The next 1, 2 or 5 times a power of ten: an end of a scale that has a number."""
+    """The next 1, 2 or 5 times a power of ten, as the end of a scale."""
     power = 10.0 ** np.floor(np.log10(largest))
     return float(next(power * factor for factor in (1, 2, 5, 10) if power * factor >= largest * (1 - 1e-9)))
 
@@ -287,7 +291,7 @@ def _round_end(largest: float) -> float:
 def _color_bar(
     figure: Figure, drawn: ScalarMappable, axes: list[Axes] | Axes, label: str = "photons", form: str | None = "%g"
 ) -> Colorbar:
-    """A bar that takes room from these axes, or is this one."""
+    """A colour bar in the given axes, or in space taken from them."""
     place: dict[str, Any] = {"cax": axes} if isinstance(axes, Axes) else {"ax": axes, "fraction": 0.03, "pad": 0.01}
     bar = figure.colorbar(drawn, format=form, **place)
     if form is not None:

@@ -10,7 +10,7 @@ from zdc_metrics.scores.quantities import Quantity
 Values = NDArray[np.float64]
 
 _FEWEST, _MOST = 6, 24
-#: Entries expected of a reference that has none, from which on that is no chance: exp(-3) is 5 %.
+#: Expected number of entries from which an empty bin of the reference is significant: exp(-3) = 5 %.
 MISSED = 3.0
 #: Share of the values beyond either end of the bins of a quantity that lies around a middle.
 _TAIL = 0.005
@@ -25,7 +25,7 @@ class Histogram:
     edges : Ascending, shape (B + 1,).
     counts : Shape (B,).
     below, above : Values under the first and from the last edge on.
-    missing : Values that are not defined, such as the centroid of an empty response.
+    missing : Number of undefined values, such as the centroid of an empty response.
     """
 
     edges: Values
@@ -44,7 +44,7 @@ class Histogram:
 
     @property
     def total(self) -> int:
-        """All values, inside the bins or not."""
+        """Number of all values, inside and outside the bins."""
         return int(self.counts.sum()) + self.below + self.above + self.missing
 
     @property

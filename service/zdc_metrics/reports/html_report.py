@@ -1,9 +1,9 @@
-"""A report as one HTML file: text, tables and figures, light and dark, nothing fetched from anywhere.
+"""A report as one HTML file with text, tables and figures, for light and dark mode; it loads nothing from elsewhere.
 
 >>> blocks = [TextBlock("..."), TableBlock(head, rows), PictureBlock(figure, "what is seen")]
 >>> write_report(path, "Table 1", [ReportSection("Figures", blocks)])
 
-Whatever stands in a block is text: it is escaped, never taken for HTML.
+The content of a block is text and is escaped; it is never HTML.
 """
 
 import re
@@ -20,7 +20,7 @@ from zdc_common.whole_file import write_whole
 
 from zdc_metrics.reports.plot_style import encoded
 
-#: Begins like a number, an interval or a dash for what is undefined, and holds no word.
+#: A cell of a numeric column: it starts like a number, an interval or a dash (undefined), and has no words.
 _NUMBER = re.compile(r"[-+\[\d–](?:[^A-Za-z]|(?<=\d)e(?=[-+]\d))*$")
 
 #: A space between numbers that belong together: ``1 / 2``, ``1 ± 2``, ``[1, 2]``, ``(1; 2)``.
@@ -29,7 +29,7 @@ _WITHIN = re.compile(r" (?=[/±] )|(?<= [/±]) |(?<=\d[,;]) (?=[-+\d–])")
 
 @dataclass(frozen=True)
 class TextBlock:
-    """A paragraph; a `warning` stands out."""
+    """A paragraph; a `warning` is highlighted."""
 
     text: str
     warning: bool = False
@@ -38,7 +38,7 @@ class TextBlock:
 
 @dataclass(frozen=True)
 class TableBlock:
-    """Cells as they are to be read; columns of numbers are set to the right. A row has as many cells as the head."""
+    """Formatted cells; columns of numbers are right-aligned. A row has as many cells as the head."""
 
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -47,7 +47,7 @@ class TableBlock:
 
     @property
     def numeric(self) -> list[bool]:
-        """Whether a column holds numbers alone."""
+        """Whether a column has only numbers."""
         return [all(_NUMBER.match(cell) for cell in column) for column in zip(*self.rows, strict=True)]
 
 
@@ -57,8 +57,8 @@ class PictureBlock:
 
     Attributes
     ----------
-    figure : Encoded when the report is written.
-    caption : Below it, and for who cannot see it.
+    figure : The figure; it is encoded when the report is written.
+    caption : Text below it, and alternative text for screen readers.
     format : ``svg`` for lines, whose dark form is made of them by the browser; ``png`` for images, which stay as they
         are.
     """
@@ -80,7 +80,7 @@ Block = TextBlock | TableBlock | PictureBlock
 
 @dataclass(frozen=True)
 class ReportSection:
-    """Blocks under a heading; `folded` ones show their heading alone until they are opened."""
+    """Blocks under a heading; a `folded` section shows only its heading until it is opened."""
 
     title: str
     blocks: Sequence[Block] = field(default_factory=list)
@@ -88,13 +88,13 @@ class ReportSection:
 
 
 def write_report(path: Path, title: str, sections: Sequence[ReportSection], lead: str = "") -> None:
-    """Write the file, whole or not at all.
+    """Write the file completely or not at all.
 
     Parameters
     ----------
-    title : Of the page.
-    sections : In their order; the first ones should say what was found.
-    lead : A paragraph below the title.
+    title : Title of the page.
+    sections : Sections in their order; the first ones should have the results.
+    lead : Paragraph below the title.
     """
     environment = Environment(
         loader=PackageLoader("zdc_metrics.reports", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True,
@@ -106,7 +106,7 @@ def write_report(path: Path, title: str, sections: Sequence[ReportSection], lead
 
 
 def unbroken(cell: str) -> str:
-    """A cell that may be broken between a pair of numbers and an interval, not within either."""
+    """A cell with line breaks allowed between values and intervals, but not inside them."""
     return _WITHIN.sub("\N{NO-BREAK SPACE}", cell)
 
 

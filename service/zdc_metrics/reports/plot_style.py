@@ -1,4 +1,4 @@
-"""How figures look: mplhep's style at the size of a page, without touching matplotlib's global settings."""
+"""Style of figures: mplhep's style at the size of a page; matplotlib's global settings do not change."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from zdc_common.whole_file import whole_file
 
-#: Of the reference and of what is compared with it.
+#: Colours of the reference and of the compared sample.
 REFERENCE_COLOR, GENERATED_COLOR = "tab:blue", "tab:orange"
 
 _SIZES = {
@@ -25,12 +25,12 @@ _SIZES = {
     "ytick.labelsize": 8,
     "xtick.major.size": 5,
     "ytick.major.size": 5,
-    "xtick.minor.size": 2.5,  # of logarithmic axes
-    "xtick.minor.visible": False,  # in so many panels they cost more time and bytes than all else
+    "xtick.minor.size": 2.5,  # on logarithmic axes
+    "xtick.minor.visible": False,  # in many panels they would take most of the time and bytes
     "ytick.minor.visible": False,
     "legend.fontsize": 8,
     "lines.markersize": 4,
-    "svg.fonttype": "path",  # the same letters wherever the file is opened
+    "svg.fonttype": "path",  # letters look the same on every machine
     "svg.hashsalt": "zdc-fastsim",  # the same file from the same data
 }
 
@@ -39,7 +39,7 @@ _WITHOUT_DATE = {"svg": {"Date": None}, "pdf": {"CreationDate": None}}
 
 @contextmanager
 def plot_style() -> Iterator[None]:
-    """Draw inside: ticks, fonts and labels of mplhep's ALICE style, which says nothing of who made the figure."""
+    """Context with ticks, fonts and labels of mplhep's ALICE style; figures get no label of the collaboration."""
     settings: dict[str, Any] = {**mplhep.style.ALICE, **_SIZES}
     with mpl.rc_context(settings):  # type: ignore[arg-type]
         yield
@@ -64,7 +64,7 @@ def _smaller(svg: bytes) -> bytes:
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = 130) -> None:
-    """Write a picture of the kind that the path's ending names; it appears whole or not at all."""
+    """Write a picture in the format of the path's suffix, completely or not at all."""
     content = encoded(figure, path.suffix.lower().removeprefix("."), dpi)
     with whole_file(path) as part:
         part.write_bytes(content)

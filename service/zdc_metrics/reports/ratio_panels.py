@@ -20,21 +20,21 @@ Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 
 _ACROSS = 4
 _PROFILE_BINS = 10
-_SCATTERED = 3000  # points of either sample
+_SCATTERED = 3000  # maximum number of points of each sample
 _RATIO = (0.0, 2.0)
 _SHORT = 100  # end over beginning of a logarithmic axis that has numbers at 2 and 5
 
 
 def draw_histograms(pairs: Mapping[Quantity, Pair], names: tuple[str, str]) -> Figure:
-    """One panel a quantity: shares of all responses, and second over first below.
+    """One panel for each quantity: shares of all responses, and below them the ratio second over first.
 
     Bars and the grey band are Poisson errors of the second and of the first sample. What lies outside the bins, or is
     not defined, stands in the legend, so that the shares of a panel and its legend add up to one.
 
     Parameters
     ----------
-    pairs : Values of both samples; nan where a response has none.
-    names : Of the samples.
+    pairs : Values of both samples; nan if undefined for a response.
+    names : Names of the samples.
     """
     across = min(_ACROSS, len(pairs))
     down = -(-len(pairs) // across)
@@ -55,7 +55,7 @@ def draw_histograms(pairs: Mapping[Quantity, Pair], names: tuple[str, str]) -> F
 
 
 def _grid(figure: Figure, down: int, across: int) -> GridSpec:
-    """Places with room for the labels, in inches; matplotlib's own layout takes seconds for so many axes."""
+    """Axes with room for the labels, in inches; matplotlib's automatic layout takes seconds for many axes."""
     width, height = figure.get_size_inches()
     cell = width / across, height / down
     return figure.add_gridspec(
@@ -117,7 +117,7 @@ def _draw_ratio(
 
 
 def _outside(quantity: Quantity, counted: Histogram) -> str:
-    """The rest of the responses, for the legend."""
+    """Responses outside the axes or without a value, for the legend."""
     total = max(counted.total, 1)
     if quantity.kind == "counts":
         return f", {counted.below / total:.1%} at 0" if counted.below else ""
@@ -126,14 +126,14 @@ def _outside(quantity: Quantity, counted: Histogram) -> str:
 
 
 def draw_profiles(reference: Showers, generated: Showers, sums: Pair, names: tuple[str, str], most: int = 6) -> Figure:
-    """Photon sum against energy, one panel a species: all responses, means in bins of energy, and their ratio.
+    """Photon sum against energy, one panel for each species: all responses, means in bins of energy, and their ratio.
 
     Bars are standard errors of the means.
 
     Parameters
     ----------
     sums : Photon sums of both samples.
-    most : Species to show, those that the reference has most of first.
+    most : Maximum number of species; the most frequent in the reference are drawn.
     """
     codes = by_frequency(reference.particles.pdg)[0][:most]
     across = min(3, len(codes))

@@ -1,4 +1,4 @@
-"""Is a file of generated responses like a file of simulated ones? Figures, tables and pictures of one comparison."""
+"""Comparison of a file of generated responses with a file of simulated ones: figures, tables and pictures."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,16 +21,16 @@ from zdc_metrics.scores.report import Figure, Report
 Values = NDArray[np.float64]
 Numbers = NDArray[np.int64]
 
-#: Groups with fewer responses in a sample get no histograms.
+#: Minimum number of responses of a group in each sample for histograms.
 FEWEST = 20
-#: Of fewer particles a standard error says nothing.
+#: Minimum number of particles for a standard error.
 FEWEST_PARTICLES = 5
-#: Standard errors that a difference of means should stay within.
+#: Limit of a significant difference of means, in standard errors.
 LIMIT = 2.0
 
 
 class Moments(Frozen):
-    """Of one quantity in one sample; None where no response has it."""
+    """Mean and spread of one quantity in one sample; None if no response has the quantity."""
 
     responses: int = Field(description="all, also those without the quantity")
     mean: float | None
@@ -52,26 +52,26 @@ class Difference(Frozen):
 
     @property
     def distance(self) -> float | None:
-        """The difference in standard errors; None where that is not defined."""
+        """The difference in standard errors; None if undefined."""
         return self.difference / self.error if self.difference is not None and self.error else None
 
 
 class GroupDifferences(Frozen):
-    """Of the responses of one species or range of energies."""
+    """Differences for the responses of one species or energy range."""
 
     name: str
     differences: tuple[Difference, ...]
 
 
 class ValidationRecord(Frozen):
-    """All numbers of a comparison, as JSON holds them.
+    """All numbers of a comparison, for JSON.
 
     Attributes
     ----------
     paired, same_particles, left_out : As in `Compared`.
-    copies : Generated responses that are, fibre by fibre, in the reference.
+    copies : Number of generated responses that are equal, in all fibres, to a response of the reference.
     report : Figures with floors; None for the reason `why_no_report`.
-    beyond_chance : Names of those that the simulation itself would not get at the report's level.
+    beyond_chance : Names of the figures with a significant deviation at the report's level.
     groups : Means, spreads and distances of all responses, of each species and of each range of energies.
     """
 
@@ -91,11 +91,11 @@ class Validation:
 
     Attributes
     ----------
-    reference, generated : As they were read.
-    compared : The rows that are compared.
-    pairs : Repeated responses of the same particles, where there are enough; else None, for the reason `why_unpaired`.
-    report : Their figures with floors.
-    copies : Generated responses that are, fibre by fibre, in the reference.
+    reference, generated : The samples as read.
+    compared : The compared rows.
+    pairs : Repeated responses of the same particles; None if there are too few, for the reason `why_unpaired`.
+    report : Figures of the pairs with floors.
+    copies : Number of generated responses that are equal, in all fibres, to a response of the reference.
     """
 
     reference: Sample
@@ -108,7 +108,7 @@ class Validation:
 
     @property
     def names(self) -> tuple[str, str]:
-        """Of the samples, in legends."""
+        """Names of the samples for legends."""
         return self.reference.name, self.generated.name
 
     @cached_property
@@ -118,14 +118,14 @@ class Validation:
 
     @cached_property
     def groups(self) -> dict[str, tuple[NDArray[np.intp], NDArray[np.intp]]]:
-        """Rows of both samples: all, by species and by energy; those of which each sample has `FEWEST`."""
+        """Rows of both samples: all, by species and by energy; groups with at least `FEWEST` rows in each sample."""
         first, second = (groups_of(sample.particles) for sample in (self.compared.reference, self.compared.generated))
         both = {name: (rows, second[name]) for name, rows in first.items() if name in second}
         return {name: rows for name, rows in both.items() if name == "all" or min(map(len, rows)) >= FEWEST}
 
     @cached_property
     def differences(self) -> tuple[GroupDifferences, ...]:
-        """Of all groups."""
+        """Differences in all groups."""
         samples = self.compared.reference, self.compared.generated
         return tuple(
             GroupDifferences(
@@ -144,16 +144,16 @@ class Validation:
 
     @property
     def copies_in_words(self) -> str:
-        """A warning."""
+        """A warning about copies."""
         first, second = self.names
         return (
             f"{self.copies} of the {len(self.compared.generated)} responses of {second} are, fibre by fibre, responses "
-            f"of {first}: the samples are not independent, and figures come out better than they are."
+            f"of {first}: the samples are not independent, and the figures are too good."
         )
 
     @property
     def beyond_chance(self) -> tuple[str, ...]:
-        """Names of the figures of all particles that the simulation itself would not get."""
+        """Names of the figures of all particles with a significant deviation."""
         figures = self.report.overall.figures if self.report is not None else {}
         return tuple(name for name, figure in figures.items() if is_beyond_chance(figure))
 
@@ -178,8 +178,8 @@ def validate(
 
     Parameters
     ----------
-    reference_file : As remedies name it.
-    seed, resamples : As `evaluate`.
+    reference_file : Name of the reference in messages.
+    seed, resamples : As in `evaluate`.
 
     Raises
     ------
@@ -203,7 +203,7 @@ def validate(
 
 
 def is_beyond_chance(figure: Figure) -> bool:
-    """Whether a figure is not what the simulation itself would get, at the level of the intervals.
+    """Whether a figure deviates significantly from that of an independent simulation, at the level of the intervals.
 
     That is: a dispersion outside the range of the right one, a ratio to the floor whose interval leaves out 1, or, of
     figures without a ratio, an interval that does not overlap with the floor's.
@@ -223,7 +223,7 @@ def difference_error(
     first_id: Numbers,
     second_id: Numbers,
 ) -> float | None:
-    """Standard error of the difference of two means whose values come in clusters, as of one particle.
+    """Standard error of the difference of two means of clustered values; each particle is a cluster.
 
     A particle counts with all its values of both samples together (cluster-robust: Cameron and Miller 2015), so that
     what both samples owe to the choice of particles cancels. None of fewer than `FEWEST_PARTICLES`.
@@ -231,7 +231,7 @@ def difference_error(
     Parameters
     ----------
     first, second : Values, shapes (N,) and (M,), all finite.
-    first_id, second_id : Which particle each belongs to, >= 0, one numbering for both.
+    first_id, second_id : Number of the particle of each value, >= 0, in one numbering for both samples.
     """
     particles = np.union1d(first_id, second_id)
     if len(particles) < FEWEST_PARTICLES or not (len(first) and len(second)):

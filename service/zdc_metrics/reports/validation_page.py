@@ -18,7 +18,7 @@ _EXAMPLES = 6
 
 
 def sections(found: Validation) -> list[ReportSection]:
-    """What was found in short, what was compared, figures with floors, means, histograms, profiles, pictures."""
+    """Summary, compared samples, figures with floors, means, histograms, profiles and pictures."""
     first, second = found.names
     sums = _photon_sums(found)
     return [
@@ -46,7 +46,7 @@ def sections(found: Validation) -> list[ReportSection]:
             for name in found.groups
             if name != "all"
         ),
-        ReportSection("What went in", [_inputs(found)], folded=True),
+        ReportSection("Particles", [_inputs(found)], folded=True),
     ]
 
 
@@ -58,10 +58,10 @@ def _in_short(found: Validation) -> Iterator[Block]:
         beyond = found.beyond_chance
         yield TextBlock(
             f"Figures of merit: {len(beyond)} of {len(figures)} are not what independent simulations of the same "
-            f"particles give; by {found.report.level:.0%} intervals over particles, one in ten or so is by chance."
+            f"particles give; with {found.report.level:.0%} intervals over particles, about one in ten is by chance."
         )
         if beyond:
-            heads = ("beyond chance", "generated", "interval", "floor", "interval", "ratio", "interval")
+            heads = ("significant deviation", "generated", "interval", "floor", "interval", "ratio", "interval")
             yield TableBlock(heads, [(HEADINGS[name][0], *figures[name].cells) for name in beyond])
         if found.report.bins is not None and found.report.bins.compared:
             yield TextBlock(f"Photon sums by species and energy: {found.report.bins.summary()}")
@@ -101,13 +101,14 @@ def _compared(found: Validation) -> Iterator[Block]:
     if compared.paired:
         yield TextBlock(
             f"Both files hold the same {compared.same_particles} particles (PDG code, momentum and vertex): "
-            "differences below are of the responses alone. Samples of the same particles scatter less about each other "
-            "than the Poisson errors of the histograms say."
+            "the differences below come from the responses alone. Samples of the same particles scatter less about "
+            "each other than the Poisson errors of the histograms."
         )
     else:
         yield TextBlock(
-            f"The files hold different particles ({compared.same_particles} are in both): differences below are of the "
-            "responses and of the particles' energies and impact points together. The last section shows both.",
+            f"The files hold different particles ({compared.same_particles} are in both): the differences below come "
+            "from the responses and from the energies and impact points of the particles. The last section shows the "
+            "latter.",
             warning=True,
         )
     for text in compared.left_out:
@@ -120,7 +121,7 @@ def _figures(found: Validation) -> Iterator[Block]:
         yield TextBlock(f"Not computed: {found.why_unpaired}.", warning=True)
         return
     yield TextBlock(
-        f"Each figure stands beside its floor: the same figure between independent simulations of the same particles "
+        f"Each figure has its floor beside it: the same figure between independent simulations of the same particles "
         f"({first} against {first}), at the same sample size. {second} is compared with {first} in the same way."
     )
     yield from markdown_blocks(found.report.to_markdown())
@@ -139,7 +140,7 @@ def _histograms(found: Validation, group: str) -> PictureBlock:
         f"{what}: {len(rows[0])} responses of {first} (filled), {len(rows[1])} of {second} (line); below, {second} / "
         f"{first}. Bars and band are Poisson errors of {second} and of {first}. Triangles are ratios above 2, hollow "
         f"ones where {first} has no entry and {second} would have given it {MISSED:g} or more. "
-        "Centroids are measured from where the particle's straight line meets the face; an empty response has no "
+        "Centroids are relative to the impact point of the particle's straight line; an empty response has no "
         "centroid and no width.",
     )
 
@@ -178,7 +179,7 @@ def _brief(value: float | None) -> str:
 
 
 def _with_error(value: float | None, error: float | None) -> str:
-    """Both with two digits of the error."""
+    """Value and error, with two digits of the error."""
     if value is None or not error:
         return "–" if value is None else f"{value:+.2g}"
     digits = max(0, 1 - math.floor(math.log10(error)))
@@ -195,7 +196,7 @@ def _faces(found: Validation) -> Iterator[Block]:
     yield PictureBlock(
         draw_means(samples, calorimeter),
         f"Mean responses around the impact point, by species: {first}, {second}, and {second} / {first} in fibres with "
-        f"25 photons or more of all responses of {first} together, where its error is below 20 %; grey elsewhere.",
+        f"at least 25 photons in all responses of {first} together, so that its error is below 20 %; grey elsewhere.",
         "png",
     )
     if found.pairs is not None:
@@ -220,7 +221,8 @@ def _inputs(found: Validation) -> PictureBlock:
     pairs: Mapping[Quantity, Pair] = {quantity: (values, second[quantity]) for quantity, values in first.items()}
     return PictureBlock(
         draw_histograms(pairs, found.names),
-        "Energies and impact points of the particles of both files, one entry a response: nothing that was simulated.",
+        "Energies and impact points of the particles of both files, one entry for each response. These are inputs "
+        "of the simulation.",
     )
 
 

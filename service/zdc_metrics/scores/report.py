@@ -18,9 +18,9 @@ from zdc_metrics.statistics.tables import Interval, header, number, row, span
 HEADINGS = {
     "wasserstein": ("Wasserstein [photons]", "the floor"),
     "mae": ("MAE [photons]", "the floor, but a generator without spread gets less"),
-    "crps": ("CRPS [photons]", "the floor, nothing gets less"),
+    "crps": ("CRPS [photons]", "the floor, which is the minimum"),
     "dispersion": ("Dispersion", "1"),
-    "empty_share": ("Empty share", "the simulated share, which stands as the floor"),
+    "empty_share": ("Empty share", "the simulated share, given as the floor"),
     "auc": ("Classifier AUC", "0.5"),
     "neural_auc": ("Neural classifier AUC", "0.5"),
     "neural_jsd": ("Neural classifier JSD", "0"),
@@ -39,11 +39,11 @@ WITHOUT_RATIO = ("dispersion", "auc", "neural_auc", "neural_jsd", "frechet")  # 
 _NOTES = (
     "{} in physics features (photon sum, sum / energy, centroid minus impact point, widths, lit "
     "fibres, single photons, ten brightest fibres): Fréchet distance in squared standard deviations, extrapolated to "
-    "infinite samples, where it may come out below 0; precision, recall, density and coverage with "
-    f"{NEIGHBOURS} neighbours; separation powers of histograms of {BINS} bins, which small samples raise as they do "
-    "the floor. The neural classifier is calibrated by isotonic regression; its JSD (1 for disjoint ones) is below 0 "
-    "where small samples make its probabilities worse than guessing. Intervals of the classifiers leave out the noise "
-    "of training."
+    "infinite samples, and possibly below 0; precision, recall, density and coverage with "
+    f"{NEIGHBOURS} neighbours; separation powers of histograms of {BINS} bins, with the same bias from small samples "
+    "as the floor. The neural classifier is calibrated by isotonic regression; its JSD (1 for disjoint samples) is "
+    "below 0 if small samples make its probabilities worse than guessing. Intervals of the classifiers do not include "
+    "the noise of training."
 )
 _BEFORE_NOTES = 6
 _ACROSS = 6  # figures in a table of groups
@@ -131,7 +131,7 @@ class Report(Frozen):
         return self.groups[0]
 
     def card_metrics(self) -> dict[str, Metric]:
-        """The overall figures as a model card holds them."""
+        """The figures of all particles for a model card."""
         entries = {}
         for name, figure in self.overall.figures.items():
             if figure.value is None or figure.floor is None or figure.interval is None:
@@ -146,19 +146,19 @@ class Report(Frozen):
         return entries
 
     def _remarks(self) -> list[str]:
-        """What is special about the samples, each sentence after an empty line."""
+        """Remarks on the samples, each after an empty line."""
         remarks = list(self.notes)
         if self.simulated_repeats == 1:
             remarks.append(
-                "There is no floor: it needs two simulations of a particle at least. Of single ones the CRPS and the "
-                "MAE can be compared between models on this file, the empty share with the simulated one beside it, "
-                "the classifiers with 0.5 and the Fréchet distance with 0; the spread of a particle's responses is not "
-                "seen, but by the CRPS."
+                "There is no floor: it needs at least two simulations of each particle. Without a floor, compare the "
+                "CRPS and the MAE of models on this file, the empty share with the simulated one beside it, the AUC of "
+                "the classifiers with 0.5 and the Fréchet distance with 0. Of these figures only the CRPS depends on "
+                "the spread of a particle's responses."
             )
         elif sample_size(self.simulated_repeats) == 1:
             remarks.append(
-                f"With {self.simulated_repeats} simulations of a particle, one is compared with one: distances and "
-                "floors are larger than those of two against two, and cannot be compared with them."
+                f"With {self.simulated_repeats} simulations of each particle, one is compared with one: distances and "
+                "floors are larger than for two against two, and cannot be compared with them."
             )
         return [line for remark in remarks for line in ("", remark)]
 

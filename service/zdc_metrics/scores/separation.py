@@ -1,8 +1,8 @@
-"""Separation power of histograms: 1/2 sum over bins of (a - b)^2 / (a + b), 0 for equal ones, 1 for disjoint ones.
+"""Separation power of histograms: 1/2 sum over bins of (a - b)^2 / (a + b); 0 if equal, 1 if disjoint.
 
 As in the CaloChallenge (Krause et al., arXiv:2410.21611), for the photon sum, the centroid minus the impact point, the
-width and the number of lit fibres. Two samples of N showers of one distribution give about bins / (2 N): small samples
-are biased upwards, and the floor has the same bias.
+width and the number of lit fibres. Two samples of N showers from the same distribution give about bins / (2 N). This
+bias is large for small samples; the floor has the same bias.
 """
 
 import numpy as np
@@ -12,11 +12,11 @@ from zdc_metrics.scores.classifier import FEATURES
 from zdc_metrics.statistics.bootstrap import Resampled
 from zdc_metrics.statistics.splits import Way
 
-#: Bins hold equal numbers of the simulated showers.
+#: Number of bins; each has the same number of simulated showers.
 BINS = 20
-#: Fewer particles leave most bins to chance.
+#: Minimum number of particles: with fewer, the bins are mostly noise.
 MINIMUM = 20
-#: What is compared, and the features of it: centroid and width are means over x and y.
+#: Compared quantities and their features; the powers of centroid and width are means over x and y.
 QUANTITIES = {
     "photon_sum": ("photon_sum",),
     "centroid": ("centroid_x_minus_impact", "centroid_y_minus_impact"),
@@ -33,9 +33,8 @@ def separation_powers(
 ) -> dict[str, Resampled]:
     """Separation power of each of `QUANTITIES`, two repeats against two, averaged over the ways.
 
-    None for fewer than `MINIMUM` particles, and none without floors, whose bias is theirs.
-
-    Empty responses have neither centroid nor width and are left out of those; their share is a figure of its own.
+    Empty for fewer than `MINIMUM` particles and without floors, since only the floor shows the bias. Empty responses
+    have no centroid and no width and are left out there; their share is a separate figure.
 
     Parameters
     ----------
@@ -60,7 +59,7 @@ def separation_powers(
 
 
 def separation_power(first: Histograms, second: Histograms) -> NDArray[np.float64]:
-    """Separation power of histograms of any scale, shapes (..., bins); nan where one is empty."""
+    """Separation power of histograms with any norm, shapes (..., bins); nan if one is empty."""
     with np.errstate(divide="ignore", invalid="ignore"):
         a, b = (side / side.sum(axis=-1, keepdims=True) for side in (first, second))
         terms = np.where(a + b == 0, 0, (a - b) ** 2 / (a + b))
@@ -72,7 +71,7 @@ def _histograms(simulated: NDArray[np.float32], generated: NDArray[np.float32]) 
     """Histograms of each particle and repeat, shapes (P, R, bins) and (P, G, bins), in bins of the simulated values."""
     defined = simulated[np.isfinite(simulated)].astype(np.float64)
     inner = np.unique(np.quantile(defined, np.arange(1, BINS) / BINS)) if len(defined) else np.zeros(1)
-    if len(defined) and inner[0] == defined.min():  # no photons: many showers share it, it is a bin of its own
+    if len(defined) and inner[0] == defined.min():  # no photons: the value of many showers gets its own bin
         inner[0] = np.nextafter(inner[0], np.inf)
     sides = []
     for values in (simulated.astype(np.float64), generated.astype(np.float64)):

@@ -1,4 +1,4 @@
-"""What the figures need of the responses: channel sums, photon sums and features, taken block by block."""
+"""Channel sums, photon sums and features of responses, computed in blocks for all figures."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ from zdc_detector.particles import Particles
 
 from zdc_metrics.scores.classifier import shower_features
 
-#: Responses that are held as floats at once; a few copies of 8 kB each.
+#: Number of responses in a block, which limits the memory: a few copies of 8 kB for each response.
 _BLOCK = 2000
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Of P particles with R responses each.
+    """Sums and features of P particles with R responses each.
 
     Attributes
     ----------
@@ -35,7 +35,7 @@ def summarise(responses: NDArray[np.generic], particles: Particles, calorimeter:
 
     Raises
     ------
-    InvalidInputError : another shape, or rates that were not finished; the message calls the responses `name`.
+    InvalidInputError : wrong shapes, or rates instead of counts; the message calls the responses `name`.
     """
     _check(responses, name, particles, calorimeter)
     count, repeats = responses.shape[:2]

@@ -142,7 +142,7 @@ def test_the_command_prints_a_summary(validated: Validated) -> None:
     known = validated.numbers["report"]["groups"][0]["figures"]
     assert {"wasserstein", "crps"} <= set(beyond) <= set(known)  # the tiny model is poor
     assert f"Figures of merit: {len(beyond)} of {len(known)} are not what independent simulations" in text
-    table = page.table("beyond chance")
+    table = page.table("significant deviation")
     assert len(table) == 1 + len(beyond)
     assert f"{known['crps']['value']:.3g}" in [row[1] for row in table if row[0] == "CRPS [photons]"]
     differences = validated.numbers["groups"][0]["differences"]

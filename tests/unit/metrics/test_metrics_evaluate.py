@@ -136,7 +136,7 @@ def test_single_simulations_have_no_floor(right: Report) -> None:
     assert single.bins.floor_beyond is None
     assert all(found.spread.value is None and found.mean.error for found in single.bins.bins)
     table = single.to_markdown()
-    assert "There is no floor: it needs two simulations of a particle at least." in table
+    assert "There is no floor: it needs at least two simulations of each particle." in table
     assert "no floor; compare models on this file" in table
     assert "simulation with simulation" not in single.bins.summary()
     assert list(single.card_metrics()) == ["empty_share"]
@@ -150,7 +150,7 @@ def test_three_simulations_are_compared_one_against_one() -> None:
     assert report.overall.figures["wasserstein"].floor == pytest.approx(floor)
     assert report.overall.figures["dispersion"].value is not None
     assert report.overall.figures["dispersion"].floor is None
-    assert "With 3 simulations of a particle, one is compared with one" in report.to_markdown()
+    assert "With 3 simulations of each particle, one is compared with one" in report.to_markdown()
 
 
 def test_tables_call_the_simulation_what_it_is() -> None:
