@@ -22,6 +22,10 @@ PAGES = {
 _PAGE_OF = {file: page for page, file in PAGES.items()}
 _LINK = re.compile(r"""(\]\(|\bsrc=")([^)"\s#]*)(#[^)"\s]*)?(\)|")""")
 _CODE = re.compile(r"(^```.*?^```$|^ {4}.*?$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
+_TEMPLATE = "how-to/alice-o2.md"
+_ABOUT_TEMPLATE = (
+    "`train-zdc export RUN --format o2` writes this text beside its files, and replaces the words in capital letters."
+)
 #: Placeholders of a template, such as <name>: a browser would take them for HTML.
 _PLACEHOLDER = re.compile(r"<([a-z]+(?: [a-z]+)*)>")
 
@@ -29,8 +33,10 @@ _PLACEHOLDER = re.compile(r"<([a-z]+(?: [a-z]+)*)>")
 def repository_page(page: str) -> str:
     """The text of a page of `PAGES`."""
     text = (ROOT / PAGES[page]).read_text()
-    if page == "how-to/alice-o2.md":
+    if page == _TEMPLATE:
         text = _PLACEHOLDER.sub(lambda found: found[1].upper(), text)
+        _, _, body = text.partition("\n")
+        text = f"# ALICE O2\n\n{_ABOUT_TEMPLATE}\n\n{body.lstrip()}"
     return with_links(text, page)
 
 

@@ -7,7 +7,7 @@
 # You simulate test particles with the model `zn-fast`, look at the responses, and compare them with Geant4 showers of
 # the same particles. No server is needed: the model runs in this process. It takes some seconds on one core.
 #
-# [Download this page as a notebook](compare-with-geant4.ipynb). It needs a checkout and
+# [Download this page as a notebook](compare-with-geant4.ipynb). Run it in the root folder of a checkout, after
 #
 #     pip install ".[cpu,validate]"
 #
