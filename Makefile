@@ -57,6 +57,7 @@ check: $(VENV)/.dev ## style, types and import rules
 
 docs: $(VENV)/.docs ## build the documentation site into build/site; a dead link or a warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo open build/site/index.html
 
 train-smoke: $(VENV)/.dev ## train, evaluate and export a tiny model in under three minutes
 	rm -rf $(SMOKE_RUN)
