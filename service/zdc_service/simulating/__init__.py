@@ -1,1 +1,1 @@
-"""From a request to its result: planned, scheduled, batched, run."""
+"""From a request to its result: planned, queued, computed in a batch, handed out."""

@@ -1,4 +1,4 @@
-"""How an answer gets to a caller on an event loop, whichever thread has computed it."""
+"""How an answer gets from any thread to a caller on an event loop."""
 
 import asyncio
 from collections.abc import Callable
@@ -18,7 +18,7 @@ def call_on(loop: asyncio.AbstractEventLoop, call: Callable[..., object], *args:
     if asyncio._get_running_loop() is loop:
         call(*args)
     elif not loop.is_closed():
-        with suppress(RuntimeError):  # it was closed in this moment
+        with suppress(RuntimeError):  # it was closed meanwhile
             loop.call_soon_threadsafe(call, *args)
 
 

@@ -20,16 +20,16 @@ from zdc_service.simulation import SimulationRequest, SimulationResult
 #: Maximum time [s] that the loop's own thread computes. To wake another thread and to be woken by it costs 50-200 us
 #: on a virtual machine; but while the loop computes, its other callers wait.
 _HELP_SECONDS = 0.002
-#: So long [s] after there were several callers, the loop expects several again.
+#: For this time [s] after several requests waited, the loop expects several again.
 _CROWD_SECONDS = 0.02
 
 
 class Dispatcher:
     """Puts what an event loop is asked into the queue, and hands the answers to the callers on the loop.
 
-    At the end of each turn of the loop, the requests of the turn are started together. A lone request is computed on
-    the loop's own thread. If there are several callers now, or were a moment ago, only the worker threads compute, and
-    the loop has its time for the callers.
+    At the end of each turn of the loop, the requests of this turn are started together. A lone request is computed on
+    the loop's own thread. If several requests wait now, or waited a moment ago, only the worker threads compute, and
+    the loop's time is for its callers.
     """
 
     def __init__(self, planner: Planner, queue: WorkQueue, workers: Workers):
@@ -47,7 +47,7 @@ class Dispatcher:
         self._most_rows = min(SMALL_ROWS, planner.max_request_rows)
         self._jobs: list[tuple[Job, Waiting]] = []  # of this turn
         self._scheduled = False
-        self._crowded = -math.inf  # when there were several callers last
+        self._crowded = -math.inf  # when several requests waited last
 
     def submit(self, job: Job) -> Waiting:
         """The job's result, or the error of `WorkQueue.add`; cancel it to drop what has not been computed."""

@@ -32,7 +32,7 @@ def can_be_merged(request: SimulationRequest, most_rows: int) -> bool:
 
     Parameters
     ----------
-    request : Not checked yet. A seed or a first row outside its bounds is for `Planner.plan` to explain.
+    request : Not checked yet. If its seed or first row is outside the bounds, `Planner.plan` says so.
     most_rows : Maximum number of rows, at most `SMALL_ROWS`.
     """
     rows, seed, first_row = len(request.particles), request.seed, request.first_row
@@ -50,8 +50,8 @@ def can_be_merged(request: SimulationRequest, most_rows: int) -> bool:
 class SmallRequest:
     """A request that `can_be_merged`, and its caller on an event loop.
 
-    Every request is counted once in the statistics, on the loop's thread: when its future gets a result or an error, or
-    when the caller has cancelled it.
+    Each request is counted once in the statistics, on the loop's thread: when its future gets a result or an error, or
+    when its caller cancels it.
 
     Attributes
     ----------
@@ -84,7 +84,13 @@ class SmallRequest:
 
 
 class Refused(NamedTuple):
-    """A small request with particles outside the trained range; `reasons` as `Ranges.outside` gives them."""
+    """A small request with particles outside the trained range.
+
+    Attributes
+    ----------
+    small : The request.
+    reasons : Of each particle, as `Ranges.outside` gives them.
+    """
 
     small: SmallRequest
     reasons: NDArray[np.uint8]
@@ -161,7 +167,7 @@ class Merged:
 
 
 def merge(small: Sequence[SmallRequest]) -> tuple[list[Merged], list[Refused]]:
-    """Put requests of one kind together, those of each output for itself, and find those that must be refused."""
+    """Put requests of one kind together, one block for each output; requests that are out of range are left out."""
     outputs: dict[Output, list[SmallRequest]] = {}
     for one in small:
         outputs.setdefault(one.request.output, []).append(one)
@@ -217,7 +223,7 @@ def _answer(small: Sequence[SmallRequest], outcomes: Sequence[SimulationResult |
 
 
 def _settle(small: Sequence[SmallRequest], outcomes: Sequence[SimulationResult | BaseException]) -> None:
-    """End requests and count them, on the loop's thread. Those that their callers cancelled are counted there."""
+    """End requests and count them, on the loop's thread; cancelled ones are skipped, their cancellation counts them."""
     now = time.monotonic()
     answered: list[SmallRequest] = []
     for one, outcome in zip(small, outcomes, strict=True):

@@ -24,7 +24,7 @@ class Work:
     ----------
     kind : Model and finish of all its rows.
     slices, small : Parts of jobs, and small requests.
-    late : Taken from the queue after their deadlines, and not to be computed.
+    late : Jobs and small requests whose deadline has passed; they are not computed.
     """
 
     def __init__(self, kind: Kind):
@@ -47,7 +47,7 @@ class _Line:
         return len(self.jobs) + len(self.small)
 
     def drop(self, one: Job | SmallRequest) -> bool:
-        """Take a job or a small request out; whether it was there."""
+        """Take a job or a small request out; returns whether it was there."""
         if isinstance(one, Job):
             found = one in self.jobs
             if found:
@@ -60,7 +60,7 @@ class _Line:
         return found
 
     def take(self, work: Work, room: int) -> int:
-        """Move at most `room` rows into a batch; the number of rows that no longer wait, with those not wanted."""
+        """Move at most `room` rows into a batch, drop cancelled and late ones; returns how many rows left the line."""
         now = time.monotonic()
         gone, room = self._take_small(work, room, now)
         while self.jobs and room:
@@ -80,7 +80,7 @@ class _Line:
         return gone
 
     def _take_small(self, work: Work, room: int, now: float) -> tuple[int, int]:
-        """The same for small requests; also the room that is left."""
+        """`take` for small requests only; returns how many rows left the line, and the room that is left."""
         most = max(room // 2, min(room, SMALL_ROWS)) if self.jobs else room
         taken = []
         for one in self.small:
@@ -102,11 +102,11 @@ class WorkQueue:
     """All rows that wait for a thread, and the number of threads that compute. Thread-safe.
 
     A free thread takes at once what waits for one model and finish, at most a batch: small requests first, with at most
-    half of the batch if jobs wait too, then a slice of each job in turns. So large jobs delay nobody by more than one
-    slice. Models and finishes have their turns too. Rows that were cancelled or are late are not computed.
+    half of the batch if jobs wait too, then a slice of each job in turn. So a large job delays a small request by at
+    most one batch. Models and finishes have their turns too. Cancelled and late rows are not computed.
 
-    Fewer than `WORTH_SHARING` rows of small requests wait while a batch with others of their kind is computed: when it
-    is done, they are computed with those that have arrived meanwhile, which takes less time in all than two batches.
+    Small requests of one kind with fewer than `WORTH_SHARING` rows wait while a batch with small requests of this kind
+    is computed. After it, they are computed together with later ones, which takes less time than several batches.
     """
 
     def __init__(self, threads: int, most_rows: int):
@@ -131,12 +131,12 @@ class WorkQueue:
             return sum(len(line.small) + sum(not job.begun for job in line.jobs) for line in lines)
 
     def several(self) -> bool:
-        """Whether there is more than one caller, as far as can be seen from what waits and what is computed."""
+        """Whether more than one request waits or is computed."""
         with self._changed:
             return self._computing + sum(map(len, self._lines.values())) > 1
 
     def add(self, job: Job) -> None:
-        """Let a job wait, without waking a thread.
+        """Append a job; wakes no thread.
 
         Raises
         ------
@@ -151,7 +151,7 @@ class WorkQueue:
         job.future.add_done_callback(lambda future: self._cancelled(reference()) if future.cancelled() else None)
 
     def add_small(self, one: SmallRequest) -> None:
-        """Let a small request wait, without waking a thread; raises what `add` raises."""
+        """Append a small request; wakes no thread; raises what `add` raises."""
         with self._changed:
             self._check_room(one.rows)
             line = self._line(one.kind)
@@ -159,7 +159,7 @@ class WorkQueue:
             line.small_rows += one.rows
 
     def remove(self, one: Job | SmallRequest) -> None:
-        """Drop the rows of a job or a small request that wait, if there are any."""
+        """Drop the rows of a job or a small request that still wait, if there are any."""
         with self._changed:
             line = self._lines.get(one.kind)
             if line is not None and line.drop(one):
@@ -168,7 +168,7 @@ class WorkQueue:
                     del self._lines[one.kind]
 
     def wake(self) -> None:
-        """Wake a thread in `wait`, if there is something for it to take; it will wake the next one."""
+        """Wake a thread in `wait` if there is a batch for it; it wakes the next one."""
         with self._changed:
             self._wake()
 
@@ -192,7 +192,7 @@ class WorkQueue:
             return work
 
     def finished(self, work: Work) -> None:
-        """The thread that took this is free again, and comes back to `wait` or calls `wake`."""
+        """Free the thread that took this; it calls `wait` or `wake` next."""
         with self._changed:
             self._computing -= 1
             if work.small:
@@ -210,7 +210,7 @@ class WorkQueue:
             self.remove(job)
 
     def _check_room(self, rows: int) -> None:
-        """Count rows that begin to wait, or raise what `add` raises."""
+        """Count rows that are appended, or raise what `add` raises."""
         if self._closed:
             raise NotReadyError("the server is shutting down; ask another one, or later")
         if self._rows + rows > self._most_rows:
@@ -231,7 +231,7 @@ class WorkQueue:
             self._changed.notify()
 
     def _next_kind(self) -> Kind | None:
-        """Whose turn it is; None if no thread is free, or nothing is worth a batch yet."""
+        """Whose turn it is; None if no thread is free or too few rows wait."""
         if self._computing < self._threads:
             for kind, line in self._lines.items():
                 if line.jobs or line.small_rows >= WORTH_SHARING or not self._computing_small[kind]:
@@ -239,7 +239,7 @@ class WorkQueue:
         return None
 
     def _take(self, seconds: float | None = None) -> Work | None:
-        """Take a batch for a thread that is free; None if there is none, or none that needs only so many seconds."""
+        """Take a batch for a free thread, of at most so many seconds; None if there is none."""
         while (kind := self._next_kind()) is not None:
             engine = kind[0]
             share = max(WORTH_SHARING, -(-self._rows // (self._threads - self._computing)))

@@ -22,7 +22,7 @@ from zdc_service.telemetry.statistics import Timing
 
 log = logging.getLogger(__name__)
 
-#: Rows of one caller, or of several small requests, in a batch.
+#: Rows in a batch: of one job, or of small requests.
 _Part = Slice | Merged
 
 
@@ -40,7 +40,7 @@ class Workers:
         queue : What waits.
         planner : Explains why small requests are refused.
         threads : Number of threads.
-        instruments : Get how long callers wait.
+        instruments : Get the times that requests wait.
         """
         self._queue = queue
         self._planner = planner
@@ -97,11 +97,11 @@ class Workers:
             self._queue.finished(work)
 
     def _merged(self, small: Sequence[SmallRequest]) -> list[Merged]:
-        """Small requests as parts of a batch; the callers of those that are refused are told."""
+        """Small requests as parts of a batch; those that are out of range get their errors."""
         try:
             merged, refused = merge(small)
             refusals = [self._planner.out_of_range(one.request, one.engine.card, reasons) for one, reasons in refused]
-        except Exception as error:  # which no check foresees: it must not become an error of the others
+        except Exception as error:  # that no check foresees: it must fail only the request that caused it
             if len(small) == 1:
                 small[0].fail(error)
                 return []

@@ -91,7 +91,7 @@ def _gated(engine: Engine) -> GatedEngine:
 
 
 def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """A test as a coroutine, on a loop of its own; anything that the loop complains about is an error."""
+    """Run a coroutine as a test, on a loop of its own; whatever the loop reports as an error fails the test."""
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -108,7 +108,7 @@ def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., N
 
 
 async def turn() -> None:
-    """Let the loop go round once."""
+    """Wait for one turn of the loop."""
     await asyncio.sleep(0)
 
 
@@ -121,12 +121,12 @@ def small(count: int, seed: int = 0, **fields: Any) -> list[SimulationRequest]:
 
 
 def rows(*requests: SimulationRequest) -> int:
-    """Of all of them."""
+    """Number of rows of all requests."""
     return sum(len(request.particles) for request in requests)
 
 
 async def check(simulator: Simulator, requests: list[SimulationRequest], waiting: list[Waiting]) -> None:
-    """Every caller gets its own rows: those that another simulator computes for it alone."""
+    """Every caller gets the rows that another simulator computes for it alone."""
     for request, answer in zip(requests, await asyncio.gather(*waiting), strict=True):
         assert request.seed in (None, answer.seed)
         assert_same(answer, simulator.simulate(replace(request, seed=answer.seed)))

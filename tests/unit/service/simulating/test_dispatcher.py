@@ -1,4 +1,4 @@
-"""The dispatcher: what arrives together is computed together, and everyone gets the own answer."""
+"""The dispatcher: requests that arrive together are computed together, and each caller gets its own answer."""
 
 import asyncio
 import gc
@@ -80,7 +80,7 @@ async def test_a_lone_request_is_computed_on_the_loops_thread(desk: Desk, simula
 
 @in_a_loop
 async def test_right_after_a_crowd_a_lone_request_is_left_to_the_workers(desk: Desk) -> None:
-    """Where many callers are heard of one at a time, the loop must not compute for each while the others wait."""
+    """If many callers arrive one at a time, the loop must not compute for each while the others wait."""
     desk.engine.row_seconds = 1e-6
     await asyncio.gather(*desk.ask(*small(2)))
     await asyncio.gather(*desk.ask(small(1)[0]))
@@ -148,7 +148,7 @@ async def test_few_rows_wait_for_the_batch_under_way_and_many_do_not(planner: Pl
 
 @in_a_loop
 async def test_few_rows_join_those_that_wait_for_a_thread(desk: Desk, simulator: Simulator) -> None:
-    """Behind a large job they would otherwise wait for two of its slices."""
+    """Otherwise they would wait for two slices of the large job."""
     desk.engine.row_seconds = 1.0  # so slow that the loop leaves it to the worker
     desk.engine.gate.clear()
     large = SimulationRequest(some_particles(90), seed=4)
@@ -174,7 +174,7 @@ def all_gone(references: list[weakref.ref[Any]]) -> bool:
 
 @in_a_loop
 async def test_results_go_with_their_callers(desk: Desk) -> None:
-    """Without the help of the collector of cycles, which comes late and does not know that they are large."""
+    """Without the garbage collector, which runs late and does not know how large they are."""
     large = SimulationRequest(some_particles(90))
     gc.collect()
     gc.disable()
@@ -190,7 +190,7 @@ async def test_results_go_with_their_callers(desk: Desk) -> None:
 
 @in_a_loop
 async def test_random_callers(planner: Planner, simulator: Simulator) -> None:
-    """Everything at once, several times over: nobody is lost, doubled or mixed up, and the counts add up."""
+    """Requests of all kinds, errors and cancellations at once: each caller gets its own answer, and is counted once."""
     desk, rng, asked = Desk(planner, threads=2), np.random.default_rng(5), 0
 
     async def caller(number: int) -> tuple[str, bool]:

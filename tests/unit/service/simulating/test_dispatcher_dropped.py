@@ -1,4 +1,4 @@
-"""Callers that go away or whose time runs out cost no computation, and nobody else anything."""
+"""Cancelled and late requests cost no computation and do not disturb others."""
 
 import asyncio
 import time

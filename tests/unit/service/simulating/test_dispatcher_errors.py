@@ -1,4 +1,4 @@
-"""The dispatcher's refusals and errors: each caller has its own, and they leave nothing behind."""
+"""Refusals and errors reach only the caller that caused them, and leave nothing in the queue."""
 
 import asyncio
 from dataclasses import replace

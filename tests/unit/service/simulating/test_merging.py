@@ -1,4 +1,4 @@
-"""Small requests as one plan: nobody can tell from the rows, and errors stay whose they are."""
+"""Small requests computed together: the rows are the same as alone, and an error reaches only its own caller."""
 
 import asyncio
 from dataclasses import replace
@@ -41,7 +41,7 @@ def engines(loaded: dict[str, GatedEngine]) -> dict[str, GatedEngine]:
 
 
 def requests(seeds: bool, **common: Any) -> list[SimulationRequest]:
-    """Of several sizes, for both sides, with rows that begin anywhere."""
+    """Requests of several sizes, for both sides, with different first rows."""
     return [
         replace(
             SimulationRequest(some_particles(size, seed=place)),
@@ -54,13 +54,13 @@ def requests(seeds: bool, **common: Any) -> list[SimulationRequest]:
 
 
 def small(engine: GatedEngine, asked: list[SimulationRequest]) -> list[SmallRequest]:
-    """For callers on the running loop."""
+    """Small requests of callers on the running loop."""
     loop = asyncio.get_running_loop()
     return [SmallRequest(request, engine, loop.create_future(), None) for request in asked]
 
 
 def computed(planner: Planner, engine: GatedEngine, asked: list[SimulationRequest]) -> list[SimulationResult]:
-    """By two threads, together."""
+    """Results of requests that two threads compute together."""
 
     async def answers() -> list[SimulationResult]:
         queue, together = WorkQueue(threads=2, most_rows=100), small(engine, asked)

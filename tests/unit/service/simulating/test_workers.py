@@ -84,7 +84,7 @@ def job(engine: Engine, rows: int, seed: int = 7, deadline: float | None = None)
 
 
 def expected(engine: Engine, particles: Particles, seed: int, first_row: int = 0) -> np.ndarray:
-    """By hand, without queue and job."""
+    """Responses without queue and job."""
     n = len(particles)
     rates = engine.run(particles.conditions, normals(seed, first_row, n, NOISE), particles.pdg)
     return finish_rates(rates, engine.card.finish, seed, first_row)
