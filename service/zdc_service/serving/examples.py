@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from zdc_detector.packed_showers import read_packed
 from zdc_detector.particles import ENERGY, VZ
 from zdc_detector.showers import Showers
+from zdc_detector.symmetries import NAMES, TRANSPOSE, turn_points, turn_responses
 
 EXAMPLES_FILE = Path(__file__).with_name("geant4_examples.npz")
 SOURCE = "simulated with Geant4 on ALICE's ZN geometry; not the ALICE data set (zdc-fastsim developers, CC BY 4.0)"
@@ -21,12 +22,8 @@ SOURCE = "simulated with Geant4 on ALICE's ZN geometry; not the ALICE data set (
 #: A particle is near if hypot(ln(energy ratio) / ln(NEAR_ENERGY_RATIO), distance / NEAR_CM) <= 1.
 NEAR_ENERGY_RATIO, NEAR_CM = 1.25, 1.0
 
-#: The symmetries of a square face: (name, whether to exchange x and y, then the signs of x and y).
-_TURNS = tuple(
-    (", ".join(filter(None, ("transpose" * swap, mirror))) or "none", swap, signs)
-    for swap in (False, True)
-    for mirror, signs in (("", (1, 1)), ("mirror x", (-1, 1)), ("mirror y", (1, -1)), ("half turn", (-1, -1)))
-)
+#: Name of the identity on the page.
+_UNTURNED = "none"
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Examples:
         self._responses = showers.responses.reshape(len(ids), -1, *self.calorimeter.shape)
         (rows, columns), (half_x, half_y) = self.calorimeter.shape, self.calorimeter.half_width
         square = rows == columns and half_x == half_y
-        self._turns = [turn for turn in _TURNS if square or not turn[1]]
+        self._symmetries = [k for k in range(len(NAMES)) if square or not k & TRANSPOSE]
 
     def nearest(self, pdg: int, energy: float, point: tuple[float, float]) -> Nearest | None:
         """The nearest particle of a species; None if there is no particle of this species.
@@ -97,38 +94,27 @@ class Examples:
         energies = self.particles.conditions[same, ENERGY].astype(np.float64)
         in_energy = np.log(energies / energy) / math.log(NEAR_ENERGY_RATIO)
         best = (math.inf, 0, 0)
-        for number, (_, swap, signs) in enumerate(self._turns):
-            away = _turned_points(self.points[same], swap, signs) - np.array(point)
+        for symmetry in self._symmetries:
+            away = turn_points(self.points[same], symmetry) - np.array(point)
             far = np.hypot(in_energy, np.hypot(*away.T) / NEAR_CM)
             row = int(np.argmin(far))
             if far[row] < best[0] - 1e-9:  # apply a symmetry only if it brings a particle nearer
-                best = (float(far[row]), number, row)
-        _, number, row = best
-        name, swap, signs = self._turns[number]
+                best = (float(far[row]), symmetry, row)
+        _, symmetry, row = best
         index = int(same[row])
-        x, y = _turned_points(self.points[index : index + 1], swap, signs)[0]
+        x, y = turn_points(self.points[index : index + 1], symmetry)[0]
         return Nearest(
             index=index,
             pdg=pdg,
             energy=float(energies[row]),
             point=(float(x), float(y)),
             vz=float(self.particles.conditions[index, VZ]),
-            turn=name,
+            turn=NAMES[symmetry] if symmetry else _UNTURNED,
             energy_ratio=float(energies[row] / energy),
             distance_cm=math.hypot(x - point[0], y - point[1]),
             on_face=all(abs(at) < half for at, half in zip(point, self.calorimeter.half_width, strict=True)),
-            responses=_turned_images(self._responses[index], swap, signs),
+            responses=turn_responses(self._responses[index], symmetry),
         )
-
-
-def _turned_points(points: NDArray[np.float64], swap: bool, signs: tuple[int, int]) -> NDArray[np.float64]:
-    turned: NDArray[np.float64] = (points[:, ::-1] if swap else points) * np.array(signs)
-    return turned
-
-
-def _turned_images(images: NDArray[np.uint16], swap: bool, signs: tuple[int, int]) -> NDArray[np.uint16]:
-    turned = images.transpose(0, 2, 1) if swap else images
-    return np.ascontiguousarray(turned[:, :: signs[0], :: signs[1]])
 
 
 @lru_cache(maxsize=1)

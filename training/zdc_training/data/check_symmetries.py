@@ -22,9 +22,8 @@ from zdc_common.errors import InvalidInputError
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import ENERGY
 from zdc_detector.showers import Showers, read_showers
+from zdc_detector.symmetries import MIRROR_X, NAMES, TRANSPOSE, turn_conditions, turn_responses
 from zdc_metrics.scores.classifier import FEATURES, shower_features
-
-from zdc_training.data.symmetries import MIRROR_X, NAMES, TRANSPOSE, turn_conditions, turn_responses
 
 PERMUTATIONS = 2000
 _PERMUTED_AT_ONCE = 100

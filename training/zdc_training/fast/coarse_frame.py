@@ -1,7 +1,7 @@
 """Responses on a coarse grid around the cell that is hit, in a frame that makes the symmetries of the face exact.
 
 Mirrors and, on a square face, the transpose map the entry position in the cell to one eighth of the cell, 0 <= y <= x.
-A network in this frame has the eight symmetries of `zdc_training.data.symmetries` exactly, without augmentation, and
+A network in this frame has the eight symmetries of `zdc_detector.symmetries` exactly, without augmentation, and
 learns from each shower what augmentation would show it eight times.
 
 The image in this frame is stored in units: single fibres near the cell that is hit, and larger rectangles at larger

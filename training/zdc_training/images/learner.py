@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.profiler import record_function
 from zdc_detector.showers import Showers
+from zdc_detector.symmetries import NAMES, apply_symmetry
 
 from zdc_training.config.images import AutoencoderExperiment, ImageExperiment
-from zdc_training.data.symmetries import NAMES, apply_symmetry
 from zdc_training.images.generator import ImageAutoencoder, ImageGenerator
 from zdc_training.images.losses import diameter, reconstruction_loss
 from zdc_training.nn.distributed import own_rows, shared

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError
 from zdc_detector.calorimeter import ZN
+from zdc_detector.symmetries import NAMES, TRANSPOSE, apply_symmetry
 from zdc_metrics.scores.classifier import fibre_positions
 from zdc_training.data.check_symmetries import (
     check_symmetries,
@@ -16,7 +17,6 @@ from zdc_training.data.check_symmetries import (
     observables,
     permutation_test,
 )
-from zdc_training.data.symmetries import NAMES, TRANSPOSE, apply_symmetry
 
 SHOWERS = toy_showers(40)
 CONDITIONS, RESPONSES = SHOWERS.particles.conditions, SHOWERS.responses

@@ -11,7 +11,7 @@ from helpers.models.training_runs import SMALL_FAST
 from zdc_detector.calorimeter import ZN, Calorimeter
 from zdc_detector.particles import PX, PZ
 from zdc_detector.showers import Showers, read_showers
-from zdc_training.data.symmetries import apply_symmetry, turn_conditions, turn_responses
+from zdc_detector.symmetries import apply_symmetry, turn_conditions, turn_responses
 from zdc_training.fast.coarse_frame import CoarseFrame, divisions
 from zdc_training.fast.entry_features import EntryFeatures
 from zdc_training.fast.learner import turned

@@ -6,10 +6,15 @@ fibres, so channel sums are computed from the transformed image. `zdc_training.f
 positions to one eighth of a cell by the same symmetries; a test compares the two.
 """
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError
+
 from zdc_detector.particles import PX, PY, VX, VY
+
+_Number = TypeVar("_Number", bound=np.generic)
 
 MIRROR_X, MIRROR_Y, TRANSPOSE = 1, 2, 4
 NAMES = (
@@ -36,7 +41,17 @@ def turn_conditions(conditions: NDArray[np.float32], symmetry: int) -> NDArray[n
     return turned
 
 
-def turn_responses(responses: NDArray[np.generic], symmetry: int) -> NDArray[np.generic]:
+def turn_points(points: NDArray[np.float64], symmetry: int) -> NDArray[np.float64]:
+    """Apply one symmetry to points x, y on the face, shape (N, 2)."""
+    turned = points[:, ::-1].copy() if symmetry & TRANSPOSE else points.copy()
+    if symmetry & MIRROR_X:
+        turned[:, 0] *= -1
+    if symmetry & MIRROR_Y:
+        turned[:, 1] *= -1
+    return turned
+
+
+def turn_responses(responses: NDArray[_Number], symmetry: int) -> NDArray[_Number]:
     """Apply one symmetry to images, shape (N, rows, columns).
 
     Raises
