@@ -39,7 +39,7 @@ class Generator(nn.Module):
         ----------
         particles : Conditions in the physical units of `zdc_detector.particles`, flying to +z, shape (N, 9).
         noise : Standard normal, shape (N, `noise`).
-        pdg : PDG codes, int64, shape (N,), if `takes_pdg`.
+        *pdg : PDG codes, int64, shape (N,), if `takes_pdg`.
         """
         raise NotImplementedError
 
