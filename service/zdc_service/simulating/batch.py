@@ -18,10 +18,10 @@ class Batch:
     seeds, numbers : Seed and random row number of each row, the key of its random numbers, uint64, shape (N,).
     """
 
-    def __init__(self, parts: Sequence[Columns], noise_dimension: int):
-        """Rows in the order of the parts, which are for one model; draws the noise that the callers have not given."""
+    def __init__(self, members: Sequence[Columns], noise_dimension: int):
+        """Rows of the members, all of one model, in their order; draws the noise that the callers have not given."""
         conditions, pdg, seeds, numbers, _ = (
-            parts[0] if len(parts) == 1 else Columns(*map(np.concatenate, list(zip(*parts, strict=True))[:4]))
+            members[0] if len(members) == 1 else Columns(*map(np.concatenate, list(zip(*members, strict=True))[:4]))
         )
         self.conditions = np.ascontiguousarray(conditions, dtype=np.float32)
         self.pdg = np.ascontiguousarray(pdg, dtype=np.int64)
@@ -29,10 +29,10 @@ class Batch:
         self.numbers: NDArray[np.uint64] = numbers
         self.noise = normals_of(seeds, numbers, noise_dimension)
         first = 0
-        for part in parts:
-            stop = first + len(part.pdg)
-            if part.noise is not None:
-                self.noise[first:stop] = part.noise
+        for member in members:
+            stop = first + len(member.pdg)
+            if member.noise is not None:
+                self.noise[first:stop] = member.noise
             first = stop
 
     def __len__(self) -> int:

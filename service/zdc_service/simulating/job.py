@@ -19,7 +19,7 @@ from zdc_service.telemetry.statistics import NO_TIMING, Timing
 
 
 class Job:
-    """Rows ``start:stop`` of a plan; several threads can compute slices of it at the same time.
+    """Rows ``start:stop`` of a plan; several threads can compute some of them at the same time.
 
     Attributes
     ----------
@@ -63,12 +63,12 @@ class Job:
         """Whether a thread has taken some of its rows."""
         return self.next_row > self.start
 
-    def take(self, most: int, now: float) -> "Slice":
+    def take(self, most: int, now: float) -> "JobRows":
         """The next rows that no thread has taken, at most so many, for a batch at `now`; called by the queue."""
         start, self.next_row = self.next_row, min(self.next_row + most, self.stop)
         if start == self.start:
             self.waited = now - self.submitted
-        return Slice(self, start, self.next_row)
+        return JobRows(self, start, self.next_row)
 
     def deliver(self, start: int, images: NDArray[np.generic], channels: NDArray[np.generic], timing: Timing) -> None:
         """Take the finished rows from `start` on; the last ones complete the future. Nobody may change them later."""
@@ -105,7 +105,7 @@ class Job:
         self._settle(lambda: self.future.set_exception(error))
 
     def _settle(self, settle: Callable[[], None]) -> None:
-        with suppress(InvalidStateError):  # it was cancelled, or another slice failed first
+        with suppress(InvalidStateError):  # it was cancelled, or other rows of it failed first
             settle()
 
     def _result(self) -> SimulationResult:
@@ -135,7 +135,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Slice:
+class JobRows:
     """Rows ``start:stop`` of a job that are computed in one batch."""
 
     job: Job
@@ -149,7 +149,7 @@ class Slice:
 
     @property
     def waited(self) -> float | None:
-        """Seconds that its job has waited, if this is the first slice of it."""
+        """Seconds that its job has waited, if these are its first rows."""
         return self.job.waited if self.start == self.job.start else None
 
     @property
@@ -161,7 +161,7 @@ class Slice:
         """Input of its rows."""
         return self.job.plan.columns(self.start, self.stop)
 
-    def alone(self) -> "list[Slice]":
+    def alone(self) -> "list[JobRows]":
         """Itself: all its rows are of one caller."""
         return [self]
 

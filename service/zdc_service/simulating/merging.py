@@ -123,7 +123,7 @@ class Merged:
         return self._columns
 
     def alone(self) -> "list[Merged]":
-        """The same rows as one part for each request."""
+        """The same rows as one member of a batch for each request."""
         return [Merged([one], self._columns.of(rows), self._side[rows]) for one, rows in self._blocks()]
 
     def deliver(self, images: NDArray[np.generic], channels: NDArray[np.generic], timing: Timing) -> None:

@@ -9,7 +9,7 @@ from zdc_common.errors import NotReadyError, OverloadedError
 from zdc_common.words import counted_are
 
 from zdc_service.engine.engine import Engine
-from zdc_service.simulating.job import Job, Slice
+from zdc_service.simulating.job import Job, JobRows
 from zdc_service.simulating.merging import SMALL_ROWS, SmallRequest
 from zdc_service.simulating.plan import Kind
 
@@ -23,13 +23,13 @@ class Work:
     Attributes
     ----------
     kind : Model and finish of all its rows.
-    slices, small : Parts of jobs, and small requests.
+    job_rows, small : Rows of jobs, and small requests.
     late : Jobs and small requests whose deadline has passed; they are not computed.
     """
 
     def __init__(self, kind: Kind):
         self.kind = kind
-        self.slices: list[Slice] = []
+        self.job_rows: list[JobRows] = []
         self.small: list[SmallRequest] = []
         self.late: list[Job | SmallRequest] = []
 
@@ -71,10 +71,10 @@ class _Line:
                 work.late.append(job)
                 gone += job.rows
             else:
-                piece = job.take(room, now)
-                work.slices.append(piece)
-                gone += piece.rows
-                room -= piece.rows
+                taken = job.take(room, now)
+                work.job_rows.append(taken)
+                gone += taken.rows
+                room -= taken.rows
                 if job.rows:
                     self.jobs.append(job)
         return gone
@@ -102,7 +102,7 @@ class WorkQueue:
     """All rows that wait for a thread, and the number of threads that compute. Thread-safe.
 
     A free thread takes at once what waits for one model and finish, at most a batch: small requests first, with at most
-    half of the batch if jobs wait too, then a slice of each job in turn. So a large job delays a small request by at
+    half of the batch if jobs wait too, then some rows of each job in turn. So a large job delays a small request by at
     most one batch. Models and finishes have their turns too. Cancelled and late rows are not computed.
 
     Small requests of one kind with fewer than `WORTH_SHARING` rows wait while a batch with small requests of this kind
@@ -254,7 +254,7 @@ class WorkQueue:
             del self._lines[kind]
             if line:
                 self._lines[kind] = line  # behind the others
-            if work.slices or work.small or work.late:
+            if work.job_rows or work.small or work.late:
                 self._computing += 1
                 if work.small:
                     self._computing_small[kind] += 1

@@ -12,7 +12,7 @@ from zdc_detector.finish import finish_and_sum
 
 from zdc_service.simulating.answers import LATE
 from zdc_service.simulating.batch import Batch
-from zdc_service.simulating.job import Slice
+from zdc_service.simulating.job import JobRows
 from zdc_service.simulating.merging import Merged, SmallRequest, merge
 from zdc_service.simulating.plan import Kind
 from zdc_service.simulating.planner import Planner
@@ -22,8 +22,8 @@ from zdc_service.telemetry.statistics import Timing
 
 log = logging.getLogger(__name__)
 
-#: Rows in a batch: of one job, or of small requests.
-_Part = Slice | Merged
+#: Member of a batch: rows of one job, or of small requests that are computed together.
+_Member = JobRows | Merged
 
 
 class Workers:
@@ -87,17 +87,17 @@ class Workers:
         try:
             for late in work.late:
                 late.fail(DeadlineError(LATE))
-            parts: list[_Part] = [*self._merged(work.small), *work.slices]
-            for part in parts:
-                if part.waited is not None:
-                    self._instruments.queue_seconds.observe(part.waited)
-            if parts:
-                self._compute_all(work.kind, parts)
+            members: list[_Member] = [*self._merged(work.small), *work.job_rows]
+            for member in members:
+                if member.waited is not None:
+                    self._instruments.queue_seconds.observe(member.waited)
+            if members:
+                self._compute_all(work.kind, members)
         finally:
             self._queue.finished(work)
 
     def _merged(self, small: Sequence[SmallRequest]) -> list[Merged]:
-        """Small requests as parts of a batch; those that are out of range get their errors."""
+        """Small requests as members of a batch; those that are out of range get their errors."""
         try:
             merged, refused = merge(small)
             refusals = [self._planner.out_of_range(one.request, one.engine.card, reasons) for one, reasons in refused]
@@ -105,17 +105,17 @@ class Workers:
             if len(small) == 1:
                 small[0].fail(error)
                 return []
-            return [part for one in small for part in self._merged([one])]
+            return [member for one in small for member in self._merged([one])]
         for (one, _), refusal in zip(refused, refusals, strict=True):
             one.fail(refusal)
         return merged
 
-    def _compute_all(self, kind: Kind, parts: Sequence[_Part]) -> None:
+    def _compute_all(self, kind: Kind, members: Sequence[_Member]) -> None:
         """Compute a batch; after an error, compute it caller by caller to find whose error it is."""
         try:
-            self._compute(kind, parts)
+            self._compute(kind, members)
         except Exception as error:
-            alone = [one for part in parts for one in part.alone()]
+            alone = [one for member in members for one in member.alone()]
             if len(alone) == 1:
                 alone[0].fail(error)
                 return
@@ -124,17 +124,17 @@ class Workers:
                 if not one.ended:
                     self._compute_all(kind, [one])
 
-    def _compute(self, kind: Kind, parts: Sequence[_Part]) -> None:
-        """Compute and deliver; raises before anything is delivered, so that no part is delivered twice."""
+    def _compute(self, kind: Kind, members: Sequence[_Member]) -> None:
+        """Compute and deliver; raises before anything is delivered, so that no member is delivered twice."""
         engine, finish = kind
         card = engine.card
         began = time.monotonic()
         try:
-            batch = Batch([part.columns() for part in parts], card.noise.dimension)
+            batch = Batch([member.columns() for member in members], card.noise.dimension)
             prepared = time.monotonic()
             rates = engine.run(batch.conditions, batch.noise, batch.pdg)
         except Exception as error:  # of onnxruntime, or a lack of memory: the message does not name the model
-            rows = counted(sum(part.rows for part in parts), "row")
+            rows = counted(sum(member.rows for member in members), "row")
             raise ModelError(f"{card.name} version {card.version} cannot compute {rows}: {error}") from error
         ran = time.monotonic()
         try:
@@ -144,10 +144,10 @@ class Workers:
         timing = Timing(0.0, prepared - began, ran - prepared, time.monotonic() - ran)
         engine.statistics.executed(len(images), timing)
         first = 0
-        for part in parts:
-            stop = first + part.rows
+        for member in members:
+            stop = first + member.rows
             try:
-                part.deliver(images[first:stop], channels[first:stop], timing)
+                member.deliver(images[first:stop], channels[first:stop], timing)
             except Exception as error:
-                part.fail(error)
+                member.fail(error)
             first = stop

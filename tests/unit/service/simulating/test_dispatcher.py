@@ -148,7 +148,7 @@ async def test_few_rows_wait_for_the_batch_under_way_and_many_do_not(planner: Pl
 
 @in_a_loop
 async def test_few_rows_join_those_that_wait_for_a_thread(desk: Desk, simulator: Simulator) -> None:
-    """Otherwise they would wait for two slices of the large job."""
+    """Otherwise they would wait for two batches of the large job."""
     desk.engine.row_seconds = 1.0  # so slow that the loop leaves it to the worker
     desk.engine.gate.clear()
     large = SimulationRequest(some_particles(90), seed=4)
@@ -159,12 +159,12 @@ async def test_few_rows_join_those_that_wait_for_a_thread(desk: Desk, simulator:
     await turn()
     waiting += desk.ask(requests[2])
     await turn()
-    slices = len(desk.engine.batches)
+    batches = len(desk.engine.batches)
     desk.engine.gate.set()
     await check(simulator, requests, waiting)
     answered = len(desk.engine.batches)
     await check(simulator, [large], occupying)
-    assert answered == slices + 1  # one batch for all three
+    assert answered == batches + 1  # one batch for all three
     await desk.check_idle(4)
 
 

@@ -76,7 +76,7 @@ def computed(planner: Planner, engine: GatedEngine, asked: list[SimulationReques
 @pytest.mark.parametrize("model", ["tiny", "strips"])
 @pytest.mark.parametrize("rates", [False, True])
 @pytest.mark.parametrize("output", list(Output))
-def test_parts_are_what_each_request_gets_alone(
+def test_members_are_what_each_request_gets_alone(
     engines: dict[str, GatedEngine], planner: Planner, simulator: Simulator, output: Output, rates: bool, model: str
 ) -> None:
     asked = requests(seeds=True, output=output, rates=rates, model=model)
@@ -151,17 +151,17 @@ async def test_requests_with_particles_out_of_range_are_taken_out(engines: dict[
 
 
 @in_a_loop
-async def test_parts_for_each_caller_have_the_same_rows(engines: dict[str, GatedEngine]) -> None:
+async def test_members_for_each_caller_have_the_same_rows(engines: dict[str, GatedEngine]) -> None:
     asked = small(engines["tiny"], requests(seeds=False))
     (merged,), _ = merge(asked)
-    parts = merged.alone()
-    assert [part.rows for part in parts] == list(SIZES)
+    members = merged.alone()
+    assert [member.rows for member in members] == list(SIZES)
     for together, apart in zip(
-        merged.columns()[:4], zip(*(part.columns()[:4] for part in parts), strict=True), strict=True
+        merged.columns()[:4], zip(*(member.columns()[:4] for member in members), strict=True), strict=True
     ):
         np.testing.assert_array_equal(together, np.concatenate(apart))
     asked[0].waiting.cancel()
-    assert [part.ended for part in parts] == [True, *[False] * 5]
+    assert [member.ended for member in members] == [True, *[False] * 5]
     assert not merged.ended
 
 

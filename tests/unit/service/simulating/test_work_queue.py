@@ -48,7 +48,7 @@ async def test_small_requests_and_jobs_share_a_batch_by_halves(desk: Desk, queue
     for done in (32, 64, 96):
         work = queue.wait()
         assert work is not None
-        assert (len(work.small), [one.rows for one in work.slices]) == (32, [32])
+        assert (len(work.small), [one.rows for one in work.job_rows]) == (32, [32])
         assert (job.next_row, len(queue)) == (done, 300 - 2 * done)
         queue.finished(work)
 
@@ -63,7 +63,7 @@ async def test_models_and_finishes_have_their_turns(desk: Desk, queue: WorkQueue
     for _ in range(4):
         work = queue.wait()
         assert work is not None
-        taken.append((work.kind[0].card.name, len(work.small), [piece.job for piece in work.slices] == [rates]))
+        taken.append((work.kind[0].card.name, len(work.small), [rows.job for rows in work.job_rows] == [rates]))
         queue.finished(work)
     assert taken == [("tiny", 0, False), ("strips", len(others), False), ("tiny", 0, True), ("tiny", 0, False)]
 
@@ -118,7 +118,7 @@ async def test_late_and_cancelled_requests_need_no_thread(desk: Desk, queue: Wor
     assert len(queue) == 53
     work = queue.wait()
     assert work is not None
-    assert (work.small, work.slices, work.late) == ([good], [], [late, late_job])
+    assert (work.small, work.job_rows, work.late) == ([good], [], [late, late_job])
     assert len(queue) == 0
 
 
