@@ -115,7 +115,7 @@ WAY = (
             (
                 "rows wait: `simulating/work_queue`",
                 "if the queue is full, the request is refused; a free thread takes up to",
-                "64 rows at once (`simulating/workers`), of one or of many requests;",
+                "64 rows at once (`simulating/compute_threads`), of one or of many requests;",
                 "late and cancelled ones are dropped then",
             ),
         ),
@@ -296,7 +296,7 @@ def particle() -> str:
                     parts.append(arrow(*(ends if kind == "in" else ends[::-1])))
         y += height + 30
         if number == WAIT_BELOW:
-            parts += border(y - 15, "event loop above, worker threads below (a lone small request stays on the loop)")
+            parts += border(y - 15, "event loop above, compute threads below (a lone small request stays on the loop)")
             y += 14
     height = 2 * MARGIN + LINE * max(map(len, BATCH)) - 2
     parts += [

@@ -10,11 +10,11 @@ from zdc_common.errors import ZdcError
 
 from zdc_service.engine.engine import Engine
 from zdc_service.simulating.answers import Waiting, call_on, set_error
+from zdc_service.simulating.compute_threads import ComputeThreads
 from zdc_service.simulating.job import Job
 from zdc_service.simulating.merging import SMALL_ROWS, SmallRequest, can_be_merged
 from zdc_service.simulating.planner import Planner
 from zdc_service.simulating.work_queue import WorkQueue
-from zdc_service.simulating.workers import Workers
 from zdc_service.simulation import SimulationRequest, SimulationResult
 
 #: Maximum time [s] that the loop's own thread computes. To wake another thread and to be woken by it costs 50-200 us
@@ -28,22 +28,22 @@ class Dispatcher:
     """Puts what an event loop is asked into the queue, and hands the answers to the callers on the loop.
 
     At the end of each turn of the loop, the requests of this turn are started together. A lone request is computed on
-    the loop's own thread. If several requests wait now, or waited a moment ago, only the worker threads compute, and
+    the loop's own thread. If several requests wait now, or waited a moment ago, only the other threads compute, and
     the loop's time is for its callers.
     """
 
-    def __init__(self, planner: Planner, queue: WorkQueue, workers: Workers):
+    def __init__(self, planner: Planner, queue: WorkQueue, threads: ComputeThreads):
         """For one event loop.
 
         Parameters
         ----------
         planner : Checks requests that cannot be merged.
         queue : Gets all requests.
-        workers : Compute what is in the queue.
+        threads : Compute what is in the queue.
         """
         self._planner = planner
         self._queue = queue
-        self._workers = workers
+        self._threads = threads
         self._most_rows = min(SMALL_ROWS, planner.max_request_rows)
         self._jobs: list[tuple[Job, Waiting]] = []  # of this turn
         self._scheduled = False
@@ -109,7 +109,7 @@ class Dispatcher:
         if self._queue.several():
             self._crowded = now
         if now - self._crowded > _CROWD_SECONDS:
-            self._workers.help(_HELP_SECONDS)
+            self._threads.help(_HELP_SECONDS)
         else:
             self._queue.wake()
 

@@ -10,12 +10,12 @@ from zdc_common.errors import ZdcError
 from zdc_service.engine.engine import Engine
 from zdc_service.engine.repository import Repository, open_repository
 from zdc_service.settings import EngineSettings
+from zdc_service.simulating.compute_threads import ComputeThreads
 from zdc_service.simulating.dispatcher import Dispatcher
 from zdc_service.simulating.job import Job
 from zdc_service.simulating.plan import Plan
 from zdc_service.simulating.planner import Planner
 from zdc_service.simulating.work_queue import WorkQueue
-from zdc_service.simulating.workers import Workers
 from zdc_service.simulation import SimulationRequest, SimulationResult
 from zdc_service.telemetry.instruments import Instruments
 from zdc_service.telemetry.model_collector import ModelCollector
@@ -49,8 +49,8 @@ class Simulator:
         self._planner = Planner(self.repository, self.max_request_rows, self.instruments)
         self._queue = WorkQueue(settings.threads, settings.max_queue_rows)
         self.instruments.queue_rows.set_function(self._queue.__len__)
-        self._workers = Workers(self._queue, self._planner, settings.threads, self.instruments)
-        self._dispatcher = Dispatcher(self._planner, self._queue, self._workers)
+        self._threads = ComputeThreads(self._queue, self._planner, settings.threads, self.instruments)
+        self._dispatcher = Dispatcher(self._planner, self._queue, self._threads)
 
     def __enter__(self) -> Self:
         return self
@@ -60,7 +60,7 @@ class Simulator:
 
     def close(self) -> None:
         """Finish what is queued and stop."""
-        self._workers.close()
+        self._threads.close()
 
     def simulate(self, request: SimulationRequest) -> SimulationResult:
         """Simulate and wait for the result; raises what `plan` and `submit` raise."""

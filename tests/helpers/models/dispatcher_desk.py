@@ -13,12 +13,12 @@ from helpers.waiting import PATIENCE, until
 from zdc_detector.particles import Particles
 from zdc_service.engine.engine import Engine
 from zdc_service.simulating.answers import Waiting
+from zdc_service.simulating.compute_threads import ComputeThreads
 from zdc_service.simulating.dispatcher import Dispatcher
 from zdc_service.simulating.plan import Plan
 from zdc_service.simulating.planner import Planner
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulating.work_queue import WorkQueue
-from zdc_service.simulating.workers import Workers
 from zdc_service.simulation import SimulationRequest
 from zdc_service.telemetry.instruments import Instruments
 from zdc_service.telemetry.statistics import Totals
@@ -36,7 +36,7 @@ class Desk:
 
     Attributes
     ----------
-    dispatcher, queue, workers : With room for `QUEUE_ROWS`.
+    dispatcher, queue, threads : With room for `QUEUE_ROWS`.
     planner : Finds models and checks requests.
     engine : The default model, ``tiny`` version 2.
     other : The model ``strips``.
@@ -51,8 +51,8 @@ class Desk:
         self.other.fresh()
         self.planner = planner
         self.queue = WorkQueue(threads, QUEUE_ROWS)
-        self.workers = Workers(self.queue, planner, threads, Instruments())
-        self.dispatcher = Dispatcher(planner, self.queue, self.workers)
+        self.threads = ComputeThreads(self.queue, planner, threads, Instruments())
+        self.dispatcher = Dispatcher(planner, self.queue, self.threads)
 
     def ask(self, *requests: SimulationRequest, deadline: float | None = None) -> list[Waiting]:
         """Ask for several in one turn."""
@@ -63,7 +63,7 @@ class Desk:
         return self.planner.plan(request, self.planner.engine_of(request))
 
     async def occupy(self) -> list[Waiting]:
-        """Close the gate; then one merged batch is computed, and other requests wait for the only worker."""
+        """Close the gate; then one merged batch is computed, and other requests wait for the only thread."""
         self.engine.gate.clear()
         waiting = self.ask(*small(2, seed=900))
         await until(lambda: bool(self.engine.batches))
@@ -79,7 +79,7 @@ class Desk:
     async def check_idle(self, requests: int) -> None:
         """Nothing waits or is computed, and all requests of the default model have been counted once."""
         await until(lambda: self.totals.succeeded + self.totals.failed.total() >= requests)
-        self.workers.close()
+        self.threads.close()
         assert self.totals.succeeded + self.totals.failed.total() == requests
         assert (len(self.queue), self.totals.pending) == (0, 0)
         assert (self.queue._lines, self.queue._computing, self.queue._computing_small) == ({}, 0, {})

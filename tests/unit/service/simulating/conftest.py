@@ -19,8 +19,8 @@ def planner(models_folder: Path) -> Planner:
 
 @pytest.fixture
 def desk(planner: Planner) -> Iterator[Desk]:
-    """A dispatcher with one worker."""
+    """A dispatcher with one thread."""
     one = Desk(planner)
     yield one
     one.engine.gate.set()
-    one.workers.close()
+    one.threads.close()

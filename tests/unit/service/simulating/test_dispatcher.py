@@ -79,7 +79,7 @@ async def test_a_lone_request_is_computed_on_the_loops_thread(desk: Desk, simula
 
 
 @in_a_loop
-async def test_right_after_a_crowd_a_lone_request_is_left_to_the_workers(desk: Desk) -> None:
+async def test_right_after_a_crowd_a_lone_request_is_left_to_the_threads(desk: Desk) -> None:
     """If many callers arrive one at a time, the loop must not compute for each while the others wait."""
     desk.engine.row_seconds = 1e-6
     await asyncio.gather(*desk.ask(*small(2)))
@@ -92,7 +92,7 @@ async def test_right_after_a_crowd_a_lone_request_is_left_to_the_workers(desk: D
 
 
 @in_a_loop
-async def test_a_lone_request_that_would_take_long_is_left_to_a_worker(desk: Desk) -> None:
+async def test_a_lone_request_that_would_take_long_is_left_to_a_thread(desk: Desk) -> None:
     desk.engine.row_seconds = 1.0
     await asyncio.gather(*desk.ask(small(1)[0]))
     assert desk.engine.threads != [threading.get_ident()]
@@ -149,7 +149,7 @@ async def test_few_rows_wait_for_the_batch_under_way_and_many_do_not(planner: Pl
 @in_a_loop
 async def test_few_rows_join_those_that_wait_for_a_thread(desk: Desk, simulator: Simulator) -> None:
     """Otherwise they would wait for two batches of the large job."""
-    desk.engine.row_seconds = 1.0  # so slow that the loop leaves it to the worker
+    desk.engine.row_seconds = 1.0  # so slow that the loop leaves it to the thread
     desk.engine.gate.clear()
     large = SimulationRequest(some_particles(90), seed=4)
     occupying = desk.ask(large)

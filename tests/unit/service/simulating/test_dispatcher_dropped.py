@@ -59,7 +59,7 @@ async def test_a_batch_of_late_callers_is_not_computed(desk: Desk) -> None:
     occupying = desk.ask(*small(2, seed=900))
     await until(lambda: bool(desk.engine.batches))
     soon = time.monotonic() + 0.02
-    late = desk.ask(*small(4), deadline=soon)  # waits for the worker
+    late = desk.ask(*small(4), deadline=soon)  # waits for the thread
     await turn()
     late += desk.ask(*small(2), deadline=soon)  # collects
     await asyncio.sleep(0.05)
@@ -88,7 +88,7 @@ async def test_cancelled_before_it_leaves(desk: Desk, simulator: Simulator, gone
 
 @pytest.mark.parametrize("gone", [[1], [0, 1, 2, 3]])
 @in_a_loop
-async def test_cancelled_while_it_waits_for_the_worker(desk: Desk, simulator: Simulator, gone: list[int]) -> None:
+async def test_cancelled_while_it_waits_for_the_thread(desk: Desk, simulator: Simulator, gone: list[int]) -> None:
     desk.engine.gate.clear()
     first, requests = desk.ask(*small(2, seed=900)), small(4)
     await until(lambda: bool(desk.engine.batches))

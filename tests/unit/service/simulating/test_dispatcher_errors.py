@@ -138,7 +138,7 @@ async def test_closing_answers_what_was_accepted_and_refuses_the_rest(desk: Desk
     requests = small(3)
     waiting = desk.ask(*requests)
     job = desk.dispatcher.submit(Job(desk.plan(SimulationRequest(some_particles(20), seed=1)), 0, 20))
-    desk.workers.close()
+    desk.threads.close()
     with pytest.raises(NotReadyError, match="shutting down"):
         desk.ask(small(1)[0])
     with pytest.raises(NotReadyError, match="shutting down"):

@@ -16,11 +16,11 @@ from zdc_common.errors import ModelError, OverloadedError
 from zdc_detector.card import RANGES
 from zdc_detector.particles import Particles
 from zdc_detector.random import MAX_ROW, MAX_SEED
+from zdc_service.simulating.compute_threads import ComputeThreads
 from zdc_service.simulating.merging import SMALL_ROWS, SmallRequest, can_be_merged, merge
 from zdc_service.simulating.planner import Planner
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulating.work_queue import WorkQueue
-from zdc_service.simulating.workers import Workers
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 from zdc_service.telemetry.instruments import Instruments
 from zdc_service.telemetry.statistics import Totals
@@ -64,7 +64,7 @@ def computed(planner: Planner, engine: GatedEngine, asked: list[SimulationReques
 
     async def answers() -> list[SimulationResult]:
         queue, together = WorkQueue(threads=2, most_rows=100), small(engine, asked)
-        with Workers(queue, planner, 2, Instruments()):
+        with ComputeThreads(queue, planner, 2, Instruments()):
             for one in together:
                 queue.add_small(one)
             queue.wake()

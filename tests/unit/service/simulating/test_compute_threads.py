@@ -1,4 +1,4 @@
-"""Queue and workers: bounded, fair, and an error of one job fails no other."""
+"""Queue and threads: bounded, fair, and an error of one job fails no other."""
 
 import time
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ from zdc_detector.finish import finish_rates
 from zdc_detector.particles import Particles
 from zdc_detector.random import normals
 from zdc_service.engine.engine import Engine
+from zdc_service.simulating.compute_threads import ComputeThreads
 from zdc_service.simulating.job import Job
 from zdc_service.simulating.plan import Plan, Tally
 from zdc_service.simulating.planner import Planner
 from zdc_service.simulating.work_queue import WorkQueue
-from zdc_service.simulating.workers import Workers
 from zdc_service.simulation import Output
 from zdc_service.telemetry.instruments import Instruments
 from zdc_service.telemetry.statistics import Timing
@@ -33,14 +33,14 @@ class Computer:
 
     def __init__(self, planner: Planner, threads: int = 1):
         self.queue = WorkQueue(threads, most_rows=1000)
-        self._workers = Workers(self.queue, planner, threads, Instruments())
+        self._threads = ComputeThreads(self.queue, planner, threads, Instruments())
 
     def submit(self, job: Job) -> None:
         self.queue.add(job)
         self.queue.wake()
 
     def close(self) -> None:
-        self._workers.close()
+        self._threads.close()
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def expected(engine: Engine, particles: Particles, seed: int, first_row: int = 0
 
 
 def blocked(engine: GatedEngine, computer: Computer) -> Job:
-    """Occupy the only worker until the gate opens."""
+    """Occupy the only thread until the gate opens."""
     engine.gate.clear()
     first = job(engine, 1)
     computer.submit(first)

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _Member = JobRows | Merged
 
 
-class Workers:
+class ComputeThreads:
     """Threads that take batches from a queue, compute them and deliver the results.
 
     An error in a batch fails only the request that caused it.
@@ -45,7 +45,7 @@ class Workers:
         self._queue = queue
         self._planner = planner
         self._instruments = instruments
-        self._threads = [threading.Thread(target=self._work, name=f"worker-{i}", daemon=True) for i in range(threads)]
+        self._threads = [threading.Thread(target=self._work, name=f"compute-{i}", daemon=True) for i in range(threads)]
         for thread in self._threads:
             thread.start()
 
