@@ -26,8 +26,8 @@ _BLOCK = 1000  # rows checked at a time: limits the memory for a copy in float64
 
 
 @dataclass(frozen=True)
-class Columns:
-    """The data sets of a file, unchecked.
+class UncheckedShowers:
+    """The data sets of a file of showers before any check.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ class Problem:
         return f"row {self.row}: {self.text}{more}"
 
 
-def find_problems(columns: Columns, calorimeter: Calorimeter | None = None) -> list[Problem]:
+def find_problems(showers: UncheckedShowers, calorimeter: Calorimeter | None = None) -> list[Problem]:
     """All kinds of problems in a file, each with its first bad row; empty for a valid file.
 
     Checks: data sets, shapes and lengths; counts are integers from 0 to 65535; conditions are finite; masses [MeV] and
@@ -71,9 +71,9 @@ def find_problems(columns: Columns, calorimeter: Calorimeter | None = None) -> l
     `particle_id` for each particle. Values are checked if the shapes are right. Responses must have the shape of
     `calorimeter`, by default that of the calorimeter named in the file.
     """
-    problems = layout_problems(columns, calorimeter)
-    data = columns.data
-    lengths = {name: len(data[name]) for name in REQUIRED if not list(_shape_problems(columns, name))}
+    problems = layout_problems(showers, calorimeter)
+    data = showers.data
+    lengths = {name: len(data[name]) for name in REQUIRED if not list(_shape_problems(showers, name))}
     if "responses" in lengths:
         problems += _count_problems(data["responses"])
     if lengths.get("pdg", -1) == lengths.get("particles"):
@@ -83,13 +83,13 @@ def find_problems(columns: Columns, calorimeter: Calorimeter | None = None) -> l
     return problems
 
 
-def layout_problems(columns: Columns, calorimeter: Calorimeter | None = None) -> list[Problem]:
+def layout_problems(showers: UncheckedShowers, calorimeter: Calorimeter | None = None) -> list[Problem]:
     """Problems of the data sets and their shapes; values are not checked."""
-    problems = [problem for name in REQUIRED for problem in _shape_problems(columns, name)]
-    responses = columns.data.get("responses")
+    problems = [problem for name in REQUIRED for problem in _shape_problems(showers, name)]
+    responses = showers.data.get("responses")
     if responses is not None and responses.ndim == REQUIRED["responses"]:
-        problems += _face_problems(columns.calorimeter, calorimeter, responses.shape[1:])
-    lengths = {name: len(columns.data[name]) for name in REQUIRED if name in columns.data}
+        problems += _face_problems(showers.calorimeter, calorimeter, responses.shape[1:])
+    lengths = {name: len(showers.data[name]) for name in REQUIRED if name in showers.data}
     if len(set(lengths.values())) > 1:
         counted = ", ".join(f"{name} has {length}" for name, length in lengths.items())
         problems.append(Problem(f"numbers of rows differ: {counted}; every data set needs one row per shower"))
@@ -98,11 +98,11 @@ def layout_problems(columns: Columns, calorimeter: Calorimeter | None = None) ->
     return problems
 
 
-def _shape_problems(columns: Columns, name: str) -> Iterator[Problem]:
-    if name not in columns.data:
+def _shape_problems(showers: UncheckedShowers, name: str) -> Iterator[Problem]:
+    if name not in showers.data:
         yield Problem(f"data set {name!r} is missing; the layout needs {', '.join(REQUIRED)}")
         return
-    values = columns.data[name]
+    values = showers.data[name]
     if values.ndim != REQUIRED[name]:
         yield Problem(f"data set {name!r} has shape {values.shape}; it needs {REQUIRED[name]} dimensions")
         return
@@ -111,8 +111,8 @@ def _shape_problems(columns: Columns, name: str) -> Iterator[Problem]:
         yield Problem(f"data set {name!r} has type {values.dtype}; it needs {'integers' if integers else 'numbers'}")
     if name == "particles" and values.shape[1] != len(CONDITIONS):
         yield Problem(f"particles has {values.shape[1]} columns; it needs {', '.join(CONDITIONS)}")
-    elif name == "particles" and columns.particle_names not in (None, CONDITIONS):
-        yield Problem(f"particles has columns {list(columns.particle_names or ())}; it needs {', '.join(CONDITIONS)}")
+    elif name == "particles" and showers.particle_names not in (None, CONDITIONS):
+        yield Problem(f"particles has columns {list(showers.particle_names or ())}; it needs {', '.join(CONDITIONS)}")
 
 
 def _face_problems(name: str, calorimeter: Calorimeter | None, shape: tuple[int, ...]) -> Iterator[Problem]:

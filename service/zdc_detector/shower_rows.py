@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError, InvalidInputError
 
 from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
-from zdc_detector.checks import Columns, layout_problems
+from zdc_detector.checks import UncheckedShowers, layout_problems
 from zdc_detector.hits import Hits
 from zdc_detector.particles import Particles
 
@@ -95,7 +95,7 @@ def _check(file: h5py.File) -> Calorimeter:
         data["responses"] = np.broadcast_to(np.uint16(0), (len(file["hits/offsets"]) - 1, *shape))
     elif "responses" not in data and "channels" in data:
         raise FileFormatError("holds channel sums only; simulate with --what response or --what hits")
-    problems = layout_problems(Columns(data, _calorimeter(file)))
+    problems = layout_problems(UncheckedShowers(data, _calorimeter(file)))
     if problems:
         raise FileFormatError(str(problems[0]))
     return CALORIMETERS[_calorimeter(file)]

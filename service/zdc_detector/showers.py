@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError
 
 from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
-from zdc_detector.checks import REQUIRED, Columns, find_problems
+from zdc_detector.checks import REQUIRED, UncheckedShowers, find_problems
 from zdc_detector.particles import CONDITIONS, UNITS, Particles
 
 #: Bytes of a disk to leave free: more than HDF5 keeps in its caches, compressed blocks and tables.
@@ -73,20 +73,20 @@ def read_showers(path: Path, calorimeter: Calorimeter | None = None) -> Showers:
     ------
     FileFormatError : the file is not HDF5, or has a problem: the first of `zdc_detector.checks.find_problems`.
     """
-    columns = read_columns(path)
-    problems = find_problems(columns, calorimeter)
+    unchecked = read_unchecked(path)
+    problems = find_problems(unchecked, calorimeter)
     if problems:
         more = f"; {len(problems) - 1} more kinds of problem, `train-zdc check-data` lists them"
         raise FileFormatError(f"{path}: {problems[0]}{more if len(problems) > 1 else ''}")
-    calorimeter = calorimeter or CALORIMETERS[columns.calorimeter]
-    data = columns.data
+    calorimeter = calorimeter or CALORIMETERS[unchecked.calorimeter]
+    data = unchecked.data
     particle_id = data["particle_id"].astype(np.int64)
     extra = {name: values for name, values in data.items() if name not in REQUIRED and len(values) == len(particle_id)}
     particles = Particles(data["pdg"].astype(np.int64), data["particles"].astype(np.float32))
     return Showers(particles, data["responses"].astype(np.uint16, copy=False), particle_id, calorimeter, extra)
 
 
-def read_columns(path: Path) -> Columns:
+def read_unchecked(path: Path) -> UncheckedShowers:
     """Read all data sets of a file without checks.
 
     Raises
@@ -101,7 +101,7 @@ def read_columns(path: Path) -> Columns:
                 names = tuple(n if isinstance(n, str) else n.decode() for n in names)
             calorimeter = file.attrs.get("calorimeter", "ZN")
             named = calorimeter.decode("utf-8", "replace") if isinstance(calorimeter, bytes) else str(calorimeter)
-            return Columns(data, named, names)
+            return UncheckedShowers(data, named, names)
     except OSError as error:
         theirs = "; convert it first: train-zdc convert" if path.suffix in _CONVERTED else ""
         raise FileFormatError(f"{path}: cannot be read as HDF5: {error}{theirs}") from error

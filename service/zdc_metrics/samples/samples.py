@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError, InvalidInputError
-from zdc_detector.checks import Columns, find_problems, particle_numbers
+from zdc_detector.checks import UncheckedShowers, find_problems, particle_numbers
 from zdc_detector.particles import CONDITIONS, KINEMATICS, species_name
 from zdc_detector.shower_rows import read_rows
 from zdc_detector.showers import Showers
@@ -57,7 +57,7 @@ def read_sample(path: Path, otherwise: str = "") -> Sample:
         "responses": stored.responses,
         "particle_id": number,
     }
-    problems = find_problems(Columns(data), stored.calorimeter)
+    problems = find_problems(UncheckedShowers(data), stored.calorimeter)
     if problems:
         raise FileFormatError(f"{path}: {problems[0]}")
     counts = stored.responses.astype(np.uint16, copy=False)

@@ -8,13 +8,13 @@ import pytest
 from helpers.files.shower_samples import toy_showers
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import ZN
-from zdc_detector.checks import Columns, find_problems, particle_numbers
+from zdc_detector.checks import UncheckedShowers, find_problems, particle_numbers
 from zdc_detector.particles import CHARGE, CONDITIONS, ENERGY, MASS, PX, PZ
 
 Data = dict[str, NDArray[Any]]
 
 
-def good() -> Columns:
+def good() -> UncheckedShowers:
     showers = toy_showers(12, 2)
     data: Data = {
         "particles": showers.particles.conditions.copy(),
@@ -22,7 +22,7 @@ def good() -> Columns:
         "responses": showers.responses.astype(np.float64),
         "particle_id": showers.particle_id,
     }
-    return Columns(data, "ZN", CONDITIONS)
+    return UncheckedShowers(data, "ZN", CONDITIONS)
 
 
 def test_a_good_file_has_no_problems() -> None:

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
-from zdc_detector.checks import REQUIRED, Columns, Problem, find_problems, layout_problems
+from zdc_detector.checks import REQUIRED, Problem, UncheckedShowers, find_problems, layout_problems
 from zdc_detector.mass_shell import total_energy
 from zdc_detector.particles import ENERGY, MASS, PX, PZ, species_name
-from zdc_detector.showers import read_columns
+from zdc_detector.showers import read_unchecked
 
 from zdc_training.config.config import load_config
 from zdc_training.data.oddities import count_copies, data_warnings
@@ -62,24 +62,24 @@ def check_data(path: Path, config: str = "zn-fast") -> DataReport:
     ConfigError : there is no such configuration.
     """
     species = load_config(config).species
-    columns = read_columns(path)
-    if layout_problems(columns):
-        return DataReport(path, "", tuple(find_problems(columns)))
-    calorimeter = CALORIMETERS[columns.calorimeter]
-    summary, problems = summarise(columns, calorimeter), find_problems(columns)
+    showers = read_unchecked(path)
+    if layout_problems(showers):
+        return DataReport(path, "", tuple(find_problems(showers)))
+    calorimeter = CALORIMETERS[showers.calorimeter]
+    summary, problems = summarise(showers, calorimeter), find_problems(showers)
     warnings: list[str] = []
     if not problems:
-        conditions, pdg = columns.data["particles"].astype(np.float32), columns.data["pdg"].astype(np.int64)
-        responses = columns.data["responses"]
+        conditions, pdg = showers.data["particles"].astype(np.float32), showers.data["pdg"].astype(np.int64)
+        responses = showers.data["responses"]
         warnings = data_warnings(conditions, pdg, responses, calorimeter, species=species, configuration=config)
     return DataReport(path, summary, tuple(problems), tuple(warnings))
 
 
-def summarise(columns: Columns, calorimeter: Calorimeter) -> str:
+def summarise(showers: UncheckedShowers, calorimeter: Calorimeter) -> str:
     """Rows, particles, light and species of a file as text; its layout must be correct, its values may be wrong."""
-    conditions = columns.data["particles"].astype(np.float32)
-    pdg, particle_id = columns.data["pdg"], columns.data["particle_id"]
-    responses = columns.data["responses"]
+    conditions = showers.data["particles"].astype(np.float32)
+    pdg, particle_id = showers.data["pdg"], showers.data["particle_id"]
+    responses = showers.data["responses"]
     sums = np.asarray(responses.sum(axis=(1, 2), dtype=np.float64))
     repeats = np.unique(particle_id, return_counts=True)[1]
     with np.errstate(all="ignore"):  # wrong values are reported as problems
@@ -93,7 +93,7 @@ def summarise(columns: Columns, calorimeter: Calorimeter) -> str:
             f"  off the face  {missing} showers whose straight line misses it",
             f"  duplicates    {count_copies(responses, sums)} responses with photons equal to an earlier one",
             f"  energy        differs from sqrt(p^2 + m^2) by at most {deviation:.1e} of itself",
-            *_other_data(columns),
+            *_other_data(showers),
             _SPECIES_LINE.format("pdg", "name", "showers", "particles", "energy [GeV]", "mean sum", "empty"),
         ]
         for code in np.unique(pdg):
@@ -105,8 +105,8 @@ def summarise(columns: Columns, calorimeter: Calorimeter) -> str:
     return "\n".join(lines)
 
 
-def _other_data(columns: Columns) -> list[str]:
-    unread = [name for name in columns.data if name not in REQUIRED]
+def _other_data(showers: UncheckedShowers) -> list[str]:
+    unread = [name for name in showers.data if name not in REQUIRED]
     return [f"  other data    {', '.join(unread[:_SHOWN])}: not read by training"] if unread else []
 
 

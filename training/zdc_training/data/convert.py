@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import ConfigError, FileFormatError
 from zdc_detector.calorimeter import ZN, Calorimeter
-from zdc_detector.checks import Columns, find_problems, particle_numbers
+from zdc_detector.checks import UncheckedShowers, find_problems, particle_numbers
 from zdc_detector.particles import Particles
 from zdc_detector.showers import ShowerWriter
 
@@ -87,7 +87,7 @@ def convert(
     conditions, pdg = read.conditions, read.pdg
     columns: dict[str, NDArray[np.generic]] = {"particles": conditions, "pdg": pdg, "responses": images}
     columns["particle_id"] = particle_numbers(conditions, pdg)
-    problems = find_problems(Columns(columns, calorimeter.name), calorimeter)
+    problems = find_problems(UncheckedShowers(columns, calorimeter.name), calorimeter)
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise FileFormatError(f"{particles} and {responses} cannot be converted:\n{listed}")
