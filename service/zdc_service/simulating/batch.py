@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.random import normals_of
 
-from zdc_service.simulating.plan import Columns
+from zdc_service.simulating.plan import RowInputs
 
 
 class Batch:
@@ -18,10 +18,10 @@ class Batch:
     seeds, numbers : Seed and random row number of each row, the key of its random numbers, uint64, shape (N,).
     """
 
-    def __init__(self, members: Sequence[Columns], noise_dimension: int):
+    def __init__(self, members: Sequence[RowInputs], noise_dimension: int):
         """Rows of the members, all of one model, in their order; draws the noise that the callers have not given."""
         conditions, pdg, seeds, numbers, _ = (
-            members[0] if len(members) == 1 else Columns(*map(np.concatenate, list(zip(*members, strict=True))[:4]))
+            members[0] if len(members) == 1 else RowInputs(*map(np.concatenate, list(zip(*members, strict=True))[:4]))
         )
         self.conditions = np.ascontiguousarray(conditions, dtype=np.float32)
         self.pdg = np.ascontiguousarray(pdg, dtype=np.int64)

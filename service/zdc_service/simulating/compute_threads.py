@@ -130,7 +130,7 @@ class ComputeThreads:
         card = engine.card
         began = time.monotonic()
         try:
-            batch = Batch([member.columns() for member in members], card.noise.dimension)
+            batch = Batch([member.inputs() for member in members], card.noise.dimension)
             prepared = time.monotonic()
             rates = engine.run(batch.conditions, batch.noise, batch.pdg)
         except Exception as error:  # of onnxruntime, or a lack of memory: the message does not name the model

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from zdc_common.errors import ZdcError
 from zdc_detector.hits import Hits, join_hits, to_hits
 
-from zdc_service.simulating.plan import Columns, Kind, Plan
+from zdc_service.simulating.plan import Kind, Plan, RowInputs
 from zdc_service.simulation import Output, SimulationResult
 from zdc_service.telemetry.statistics import NO_TIMING, Timing
 
@@ -157,9 +157,9 @@ class JobRows:
         """Whether nobody waits for it any more."""
         return self.job.future.done()
 
-    def columns(self) -> Columns:
+    def inputs(self) -> RowInputs:
         """Input of its rows."""
-        return self.job.plan.columns(self.start, self.stop)
+        return self.job.plan.inputs(self.start, self.stop)
 
     def alone(self) -> "list[JobRows]":
         """Itself: all its rows are of one caller."""

@@ -19,7 +19,7 @@ from zdc_detector.random import MAX_ROW, MAX_SEED, fresh_seed
 
 from zdc_service.engine.engine import Engine
 from zdc_service.simulating.answers import LATE, Waiting, call_on, set_error
-from zdc_service.simulating.plan import Columns, Kind, finish_of
+from zdc_service.simulating.plan import Kind, RowInputs, finish_of
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 from zdc_service.telemetry.statistics import Timing
 
@@ -105,12 +105,12 @@ class Merged:
     waited : Seconds from the arrival of the requests, on average, until this was made.
     """
 
-    def __init__(self, small: Sequence[SmallRequest], columns: Columns, side: NDArray[np.bytes_]):
+    def __init__(self, small: Sequence[SmallRequest], inputs: RowInputs, side: NDArray[np.bytes_]):
         """Rows of the requests, one request after the other, and ``A`` or ``C`` of each row."""
         self.rows = len(side)
         self.waited = time.monotonic() - sum(one.arrived for one in small) / len(small)
         self._small = small
-        self._columns = columns
+        self._inputs = inputs
         self._side = side
 
     @property
@@ -118,13 +118,13 @@ class Merged:
         """Whether nobody waits for it any more."""
         return all(one.waiting.done() for one in self._small)
 
-    def columns(self) -> Columns:
+    def inputs(self) -> RowInputs:
         """Input of its rows."""
-        return self._columns
+        return self._inputs
 
     def alone(self) -> "list[Merged]":
         """The same rows as one member of a batch for each request."""
-        return [Merged([one], self._columns.of(rows), self._side[rows]) for one, rows in self._blocks()]
+        return [Merged([one], self._inputs.of(rows), self._side[rows]) for one, rows in self._blocks()]
 
     def deliver(self, images: NDArray[np.generic], channels: NDArray[np.generic], timing: Timing) -> None:
         """Cut the finished rows into the results of the requests. Nobody may change the rows later."""
@@ -139,7 +139,7 @@ class Merged:
             SimulationResult(
                 model=model,
                 version=version,
-                seed=int(self._columns.seeds[rows.start]),
+                seed=int(self._inputs.seeds[rows.start]),
                 first_row=one.request.first_row,
                 repeats=1,
                 finish=finish,
@@ -214,7 +214,7 @@ def _merged(small: Sequence[SmallRequest], particles: Particles) -> Merged:
         seeds = np.repeat(seeds, sizes)
         numbers = np.repeat(numbers - firsts, sizes) + np.arange(len(particles), dtype=np.uint64)
     aimed = particles.toward_a()
-    return Merged(small, Columns(aimed.conditions, aimed.pdg, seeds, numbers), particles.side)
+    return Merged(small, RowInputs(aimed.conditions, aimed.pdg, seeds, numbers), particles.side)
 
 
 def _answer(small: Sequence[SmallRequest], outcomes: Sequence[SimulationResult | BaseException]) -> None:

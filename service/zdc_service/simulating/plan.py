@@ -25,7 +25,7 @@ def finish_of(request: SimulationRequest, engine: Engine) -> Finish:
     return Finish.NONE if request.rates else engine.card.finish
 
 
-class Columns(NamedTuple):
+class RowInputs(NamedTuple):
     """Input of N rows.
 
     Attributes
@@ -41,10 +41,10 @@ class Columns(NamedTuple):
     numbers: NDArray[np.uint64]
     noise: NDArray[np.float32] | None = None
 
-    def of(self, rows: slice) -> "Columns":
+    def of(self, rows: slice) -> "RowInputs":
         """Some of the rows."""
         noise = None if self.noise is None else self.noise[rows]
-        return Columns(self.conditions[rows], self.pdg[rows], self.seeds[rows], self.numbers[rows], noise)
+        return RowInputs(self.conditions[rows], self.pdg[rows], self.seeds[rows], self.numbers[rows], noise)
 
 
 @dataclass(frozen=True)
@@ -89,10 +89,10 @@ class Plan:
         """Index into `particles` of each row of a block."""
         return slice(start, stop) if self.repeats == 1 else np.arange(start, stop) // self.repeats
 
-    def columns(self, start: int, stop: int) -> Columns:
+    def inputs(self, start: int, stop: int) -> RowInputs:
         """Input of a block of rows."""
         kept = self.kept(start, stop)
-        return Columns(
+        return RowInputs(
             self.particles.conditions[kept],
             self.particles.pdg[kept],
             np.full(stop - start, self.seed, dtype=np.uint64),

@@ -157,7 +157,7 @@ async def test_members_for_each_caller_have_the_same_rows(engines: dict[str, Gat
     members = merged.alone()
     assert [member.rows for member in members] == list(SIZES)
     for together, apart in zip(
-        merged.columns()[:4], zip(*(member.columns()[:4] for member in members), strict=True), strict=True
+        merged.inputs()[:4], zip(*(member.inputs()[:4] for member in members), strict=True), strict=True
     ):
         np.testing.assert_array_equal(together, np.concatenate(apart))
     asked[0].waiting.cancel()
