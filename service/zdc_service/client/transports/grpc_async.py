@@ -9,7 +9,7 @@ import grpc.aio
 from zdc_service.client.async_base import AsyncClient
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.transports.credentials import Credentials
-from zdc_service.client.transports.grpc_client import METHOD, GrpcServer, message_of_request
+from zdc_service.client.transports.grpc_client import METHOD, GrpcEndpoint, message_of_request
 from zdc_service.messages import simulation_pb2 as pb
 from zdc_service.simulation import SimulationRequest, SimulationResult
 
@@ -22,7 +22,7 @@ class AsyncGrpcClient(AsyncClient):
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
         super().__init__(options, url)
-        self._server = GrpcServer(url, options, credentials)
+        self._server = GrpcEndpoint(url, options, credentials)
 
     @cached_property
     def _channel(self) -> grpc.aio.Channel:

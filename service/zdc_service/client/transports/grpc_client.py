@@ -36,7 +36,7 @@ _ROUND_ROBIN = json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})
 _KEEPALIVE_ANSWER_SECONDS = 20.0
 
 
-class GrpcServer:
+class GrpcEndpoint:
     """A server's address and options, and the conversion of its replies; both clients over gRPC use it.
 
     Attributes
@@ -111,7 +111,7 @@ class GrpcClient(Client):
 
     def __init__(self, url: str, options: ClientOptions, credentials: Credentials):
         super().__init__(options, url)
-        self._server = GrpcServer(url, options, credentials)
+        self._server = GrpcEndpoint(url, options, credentials)
         if self._server.channel_credentials is None:
             self._channel = grpc.insecure_channel(self._server.target, self._server.channel_options)
         else:
