@@ -32,12 +32,16 @@ class Calorimeter(Frozen):
     channel_map : One string per row, one character per fibre: ``1`` is the first channel, ``.`` is no channel.
     """
 
-    name: str
-    shape: tuple[int, int]
-    half_width: tuple[float, float] = Field(description="[cm]")
-    face_z: float = Field(description="[cm]")
-    channel_names: tuple[Annotated[str, Field(pattern=_CHANNEL_NAME, max_length=64)], ...]
-    channel_map: tuple[str, ...]
+    name: str = Field(description="detector name, e.g. `ZN`")
+    shape: tuple[int, int] = Field(description="number of fibres along x (rows) and y (columns)")
+    half_width: tuple[float, float] = Field(description="half extent of the face along x and y [cm]")
+    face_z: float = Field(description="distance of the face from the interaction point [cm]")
+    channel_names: tuple[Annotated[str, Field(pattern=_CHANNEL_NAME, max_length=64)], ...] = Field(
+        description="one name per channel, in the order of the sums"
+    )
+    channel_map: tuple[str, ...] = Field(
+        description="one string per row, one character per fibre: `1` is the first channel, `.` is no channel"
+    )
 
     @model_validator(mode="after")
     def _map_fits(self) -> "Calorimeter":

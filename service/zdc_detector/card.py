@@ -36,16 +36,16 @@ GOLDEN_TOLERANCE = 1e-3
 class NoiseSpec(Frozen):
     """The noise input of the graph."""
 
-    dimension: int = Field(gt=0)
-    distribution: Literal["normal"] = "normal"
+    dimension: int = Field(gt=0, description="random numbers per response")
+    distribution: Literal["normal"] = Field("normal", description="standard normal: mean 0, variance 1")
 
 
 class SpeciesRange(Frozen):
     """Range of total energy [GeV] in the training of a species."""
 
-    pdg: int
-    name: str
-    energy: tuple[float, float]
+    pdg: int = Field(description="PDG Monte Carlo code")
+    name: str = Field(description="name of the species, e.g. `n`")
+    energy: tuple[float, float] = Field(description="lowest and highest total energy [GeV]")
 
 
 class Ranges(Frozen):
@@ -57,8 +57,10 @@ class Ranges(Frozen):
     vertex : Lower and upper bound of vx, vy and vz [cm], for particles that fly to +z.
     """
 
-    species: tuple[SpeciesRange, ...] = Field(min_length=1)
-    vertex: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+    species: tuple[SpeciesRange, ...] = Field(min_length=1, description="species and their energies")
+    vertex: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] = Field(
+        description="lower and upper bound of vx, vy and vz [cm], for particles that fly to +z"
+    )
 
     @cached_property
     def _arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
@@ -117,36 +119,36 @@ def _outside(value: float, low: float, high: float, unit: str) -> str:
 class ConditionSpec(Frozen):
     """One of the graph's nine conditions."""
 
-    name: str
-    unit: str
+    name: str = Field(description="name of the condition, e.g. `energy`")
+    unit: str = Field(description="its unit, e.g. `GeV`")
 
 
 class DataSpec(Frozen):
     """Training data of the model."""
 
-    description: str
+    description: str = Field(description="title of the showers")
     files: dict[str, str] = Field(description="file name -> sha256")
-    split_seed: int
+    split_seed: int = Field(description="seed of the division into training and validation showers")
 
 
 class TrainingSpec(Frozen):
     """Time and hardware of a training."""
 
     seconds: float = Field(ge=0, description="of all epochs, including validation")
-    epochs: int
+    epochs: int = Field(description="number of epochs")
     device: str = Field(description="`cpu`, or the name of the GPU")
     threads: int = Field(description="of torch, in each process")
-    processes: int = 1
+    processes: int = Field(1, description="number of processes")
 
 
 class Metric(Frozen):
     """One figure of merit, its floor (simulation against simulation) and 90 % bootstrap intervals over particles."""
 
-    value: float
-    floor: float
-    interval: tuple[float, float]
-    ratio: float | None = None
-    ratio_interval: tuple[float, float] | None = None
+    value: float = Field(description="generated against simulated responses")
+    floor: float = Field(description="simulated against simulated responses")
+    interval: tuple[float, float] = Field(description="90 % interval of `value`")
+    ratio: float | None = Field(None, description="`value` / `floor`; null if it is not defined")
+    ratio_interval: tuple[float, float] | None = Field(None, description="90 % interval of `ratio`")
 
 
 class ModelCard(Frozen):
@@ -157,29 +159,31 @@ class ModelCard(Frozen):
     (N, rows, columns) float32. Particles must have pz > 0.
     """
 
-    schema_version: Literal[1] = 1
-    name: str = Field(pattern=NAME_PATTERN)
-    version: int = Field(ge=1, le=LARGEST_VERSION)
-    description: str
-    calorimeter: Calorimeter
-    conditions: tuple[ConditionSpec, ...]
+    schema_version: Literal[1] = Field(1, description="version of the layout of this card")
+    name: str = Field(pattern=NAME_PATTERN, description="name of the model")
+    version: int = Field(ge=1, le=LARGEST_VERSION, description="version of the model")
+    description: str = Field(description="one sentence about the model")
+    calorimeter: Calorimeter = Field(description="face, fibres and channels")
+    conditions: tuple[ConditionSpec, ...] = Field(description="the columns of the input `particles`, in order")
     scaler: dict[str, Any] = Field(description="how the graph scales the conditions; information only")
-    ranges: Ranges
-    noise: NoiseSpec
-    takes_pdg: bool = False
-    output: Literal["rate", "count"]
-    finish: Finish
-    opset: int
+    ranges: Ranges = Field(description="training range: species, energies, vertices")
+    noise: NoiseSpec = Field(description="the input `noise` of the graph")
+    takes_pdg: bool = Field(False, description="whether the graph has the input `pdg`")
+    output: Literal["rate", "count"] = Field(
+        description="output of the graph for a fibre: `rate`, the expected number of photons, or `count`, a number of photons"
+    )
+    finish: Finish = Field(description="how the output becomes photon counts: `none`, `round` or `poisson`")
+    opset: int = Field(description="version of the ONNX operator set")
     flops_per_response: int = Field(description="of the graph for one row; 1 multiply-add = 2")
     data: DataSpec
     training: TrainingSpec | None = None
     licence: str = Field("", description="of the model; empty: not stated")
     config: dict[str, Any] = Field(description="the training configuration as resolved")
-    git_commit: str
-    created: str
-    metrics: dict[str, Metric] = Field(default_factory=dict)
-    limitations: tuple[str, ...] = ()
-    graph_sha256: str
+    git_commit: str = Field(description="commit of the training; `-dirty` if files had changed")
+    created: str = Field(description="date and time of the export, ISO 8601")
+    metrics: dict[str, Metric] = Field(default_factory=dict, description="figures of merit on the test file, by name")
+    limitations: tuple[str, ...] = Field((), description="what the model cannot do, in sentences")
+    graph_sha256: str = Field(description="SHA-256 of `model.onnx`, hexadecimal")
 
     @field_validator("conditions")
     @classmethod

@@ -37,7 +37,7 @@ class Sample:
 
 
 def read_sample(path: Path, otherwise: str = "") -> Sample:
-    """Read a file of counts or hits; particles are numbered anew.
+    """Read a file of counts or hits; particles are renumbered from 0.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def compare(reference: Showers, generated: Showers) -> Compared:
 
 
 def repeated(compared: Compared, reference_file: object = "geant.h5") -> tuple[RepeatedShowers, RepeatedShowers]:
-    """Reference and generated responses of the particles that have enough repeats in both, equally many of each.
+    """Reference and generated responses of the particles that have enough repeats in both, with the same number of repeats.
 
     Raises
     ------

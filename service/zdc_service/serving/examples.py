@@ -69,7 +69,7 @@ class Examples:
     """Test particles with their Geant4 responses."""
 
     def __init__(self, showers: Showers):
-        """Use some showers; the rows of a particle must be consecutive, and each particle must have equally many."""
+        """Use some showers; the rows of a particle must be consecutive, and all particles must have the same number."""
         ids, first = np.unique(showers.particle_id, return_index=True)
         self.calorimeter = showers.calorimeter
         self.particles = showers.particles[np.sort(first)]

@@ -242,7 +242,7 @@ def test_symmetries_are_tested(capsys: pytest.CaptureFixture[str], tmp_path: Pat
     path = write_showers(tmp_path / "a.h5", toy_showers(60))
     code, out, _ = run_main(capsys, "check-symmetries", str(path), "--seed", "3")
     assert code == 0
-    assert out.startswith("| turn | p-value | ")
+    assert out.startswith("| symmetry | p-value | ")
 
 
 def test_a_reader_that_has_enough_ends_it_quietly() -> None:

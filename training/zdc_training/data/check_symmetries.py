@@ -98,7 +98,7 @@ def check_symmetries(path: Path, seed: int = 0, permutations: int = PERMUTATIONS
 def format_tests(tests: list[SymmetryTest]) -> str:
     """A Markdown table of the tests."""
     lines = [
-        "| turn | p-value | largest difference [sd] | in |",
+        "| symmetry | p-value | largest difference [sd] | in |",
         "| --- | --- | --- | --- |",
         *(f"| {t.name} | {t.p_value:.4f} | {t.largest:.2f} | {t.observable} |" for t in tests),
     ]

@@ -52,7 +52,7 @@ def energy_score(generated: Tensor, simulated: Tensor) -> Tensor:
 
 
 def crps(generated: Tensor, simulated: Tensor) -> Tensor:
-    """Of each number, shape (N, D), from (K, N, D) and (N, D)."""
+    """CRPS of each number, shape (N, D); shapes of the arguments (K, N, D) and (N, D)."""
     return (generated - simulated).abs().mean(dim=0) - 0.5 * _pairs(generated).abs().mean(dim=0)
 
 

@@ -23,10 +23,12 @@ def test_the_shipped_file_is_what_the_command_makes_of_the_test_set(tmp_path: Pa
             np.testing.assert_array_equal(shipped[name], again[name])
 
 
-def test_particles_without_equally_many_rows_are_refused(tmp_path: Path) -> None:
+def test_particles_with_different_numbers_of_rows_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "mixed.h5"
     few = read_showers(DATA)[np.array([0, 1, 5])]
     with ShowerWriter(path, few.calorimeter, "mixed") as writer:
         writer.append(few.particles, few.responses, few.particle_id)
-    with pytest.raises(FileFormatError, match="equally many rows, one after the other"):
+    with pytest.raises(
+        FileFormatError, match="the same number of rows, and the rows of a particle must be consecutive"
+    ):
         pack_examples(path, tmp_path / "none.npz")
