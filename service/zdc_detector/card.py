@@ -170,7 +170,7 @@ class ModelCard(Frozen):
     noise: NoiseSpec = Field(description="the input `noise` of the graph")
     takes_pdg: bool = Field(False, description="whether the graph has the input `pdg`")
     output: Literal["rate", "count"] = Field(
-        description="output of the graph for a fibre: `rate`, the expected number of photons, or `count`, a number of photons"
+        description="output for a fibre: `rate`, the expected number of photons, or `count`, a number of photons"
     )
     finish: Finish = Field(description="how the output becomes photon counts: `none`, `round` or `poisson`")
     opset: int = Field(description="version of the ONNX operator set")

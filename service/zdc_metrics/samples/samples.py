@@ -126,7 +126,7 @@ def compare(reference: Showers, generated: Showers) -> Compared:
 
 
 def repeated(compared: Compared, reference_file: object = "geant.h5") -> tuple[RepeatedShowers, RepeatedShowers]:
-    """Reference and generated responses of the particles that have enough repeats in both, with the same number of repeats.
+    """Reference and generated responses of the particles with enough repeats in both; surplus repeats are left out.
 
     Raises
     ------

@@ -1,1 +1,1 @@
-"""Figures of merit: how far generated showers are from Geant4's, beside their floor."""
+"""Figures of merit: how far generated showers are from Geant4's, each with its floor."""

@@ -1,4 +1,4 @@
-"""Groups of particles with figures of their own."""
+"""Groups of particles whose figures are computed separately: species and energy ranges."""
 
 import numpy as np
 from numpy.typing import NDArray

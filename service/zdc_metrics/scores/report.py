@@ -170,7 +170,7 @@ class Report(Frozen):
         """The overall figures, one line per group, and the bins, as Markdown tables."""
         lines = [
             f"{self.overall.particles} particles, {self.simulated_repeats} simulated and {self.generated_repeats} "
-            f"generated responses of each; counts finished: {self.finish}; {self.level:.0%} bootstrap intervals over "
+            f"generated responses of each; finish: {self.finish}; {self.level:.0%} bootstrap intervals over "
             f"particles ({self.resamples} resamples).",
             *self._remarks(),
             "",

@@ -99,7 +99,7 @@ def photon_sum_variance(sums: NDArray[np.generic]) -> NDArray[np.float64]:
 def dispersion(simulated: NDArray[np.generic], generated: NDArray[np.generic]) -> float:
     """Square root of (mean variance of the photon sum over repeats, generated) / (the same, simulated).
 
-    Over particles with a mean simulated photon sum above `DISPERSION_MINIMUM`; nan if there are none.
+    Only particles with a mean simulated photon sum above `DISPERSION_MINIMUM` are used; nan if there are none.
 
     Parameters
     ----------

@@ -116,7 +116,7 @@ def test_a_report_survives_json_and_fills_a_card(right: Report) -> None:
 
 def test_the_table_names_all_figures_and_groups(right: Report) -> None:
     table = right.to_markdown()
-    assert "60 particles, 4 simulated and 4 generated responses of each; counts finished: poisson" in table
+    assert "60 particles, 4 simulated and 4 generated responses of each; finish: poisson" in table
     wasserstein = right.overall.figures["wasserstein"]
     assert f"| Wasserstein [photons] | {wasserstein.value:.3g} | [" in table
     assert f"| n (2112) | {np.count_nonzero(PARTICLES.pdg == 2112)} | " in table

@@ -23,8 +23,8 @@ def pack_examples(source: Path, output: Path) -> None:
 
     Raises
     ------
-    FileFormatError : the source is not in the project's layout, its particles have different numbers of rows, or the rows
-        of a particle are not consecutive.
+    FileFormatError : the source is not in the project's layout, its particles have different numbers of rows, or the
+        rows of a particle are not consecutive.
     """
     showers = read_showers(source)
     ids, counts = np.unique(showers.particle_id, return_counts=True)
