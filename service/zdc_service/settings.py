@@ -60,8 +60,8 @@ class EngineSettings(BaseSettings):
     )
     device: Literal["cpu", "cuda", "tensorrt", "auto"] = Field(
         "cpu",
-        description="device that computes; with cuda or tensorrt, the server does not start without this device; auto uses "
-        "cuda if available, otherwise cpu, and logs its choice",
+        description="device that computes; with cuda or tensorrt, the server does not start without this device; auto "
+        "uses cuda if available, otherwise cpu, and logs its choice",
     )
     cuda_graphs: bool = Field(True, description="on cuda: record each batch size as a CUDA graph, and replay it")
     threads: int = Field(
