@@ -98,7 +98,7 @@ WAY = (
                 "the request is planned: `simulating/planner`",
                 "the model is looked up, a missing seed is drawn, particles are checked",
                 "against the card's ranges and mirrored to +z; rows get their numbers",
-                "(of at most 8 rows: planned below, many at once, in `simulating/merging`)",
+                "(of at most 8 rows: planned below, many at once, in `simulating/bundling`)",
             ),
         ),
         (
@@ -121,7 +121,7 @@ WAY = (
         ),
         (
             (
-                "rows are delivered: `simulating/job`, `simulating/merging`",
+                "rows are delivered: `simulating/job`, `simulating/bundling`",
                 "a job puts the rows of each batch into their places, and the last batch",
                 "completes it; small requests that were computed together get their",
                 "own rows, or an error if their deadline has passed",

@@ -16,7 +16,7 @@ from zdc_service.simulation import Output, SimulationRequest, SimulationResult
 
 #: Particles, repeats, and whether rates are asked for, of the jobs from which requests are cut.
 _JOBS = ((3000, 1, False), (3000, 1, False), (1000, 3, False), (1000, 1, True))
-#: Shares of requests with at most so many particles. Most are of the kind that the server merges.
+#: Shares of requests with at most so many particles. Most are of the kind that the server bundles.
 _SIZES = ((0.65, 8), (0.25, 100), (0.1, 2000))
 #: Share of requests that a bad particle spoils.
 _BAD = 0.02

@@ -12,8 +12,8 @@ from zdc_detector.finish import finish_and_sum
 
 from zdc_service.simulating.answers import LATE
 from zdc_service.simulating.batch import Batch
+from zdc_service.simulating.bundling import RequestBundle, SmallRequest, bundle
 from zdc_service.simulating.job import JobRows
-from zdc_service.simulating.merging import Merged, SmallRequest, merge
 from zdc_service.simulating.plan import Kind
 from zdc_service.simulating.planner import Planner
 from zdc_service.simulating.work_queue import Work, WorkQueue
@@ -22,8 +22,8 @@ from zdc_service.telemetry.statistics import Timing
 
 log = logging.getLogger(__name__)
 
-#: Member of a batch: rows of one job, or of small requests that are computed together.
-_Member = JobRows | Merged
+#: Member of a batch: rows of one job, or a bundle of small requests.
+_Member = JobRows | RequestBundle
 
 
 class ComputeThreads:
@@ -87,7 +87,7 @@ class ComputeThreads:
         try:
             for late in work.late:
                 late.fail(DeadlineError(LATE))
-            members: list[_Member] = [*self._merged(work.small), *work.job_rows]
+            members: list[_Member] = [*self._bundles(work.small), *work.job_rows]
             for member in members:
                 if member.waited is not None:
                     self._instruments.queue_seconds.observe(member.waited)
@@ -96,19 +96,19 @@ class ComputeThreads:
         finally:
             self._queue.finished(work)
 
-    def _merged(self, small: Sequence[SmallRequest]) -> list[Merged]:
-        """Small requests as members of a batch; those that are out of range get their errors."""
+    def _bundles(self, small: Sequence[SmallRequest]) -> list[RequestBundle]:
+        """Bundles of small requests; those that are out of range get their errors."""
         try:
-            merged, refused = merge(small)
+            bundles, refused = bundle(small)
             refusals = [self._planner.out_of_range(one.request, one.engine.card, reasons) for one, reasons in refused]
         except Exception as error:  # that no check foresees: it must fail only the request that caused it
             if len(small) == 1:
                 small[0].fail(error)
                 return []
-            return [member for one in small for member in self._merged([one])]
+            return [member for one in small for member in self._bundles([one])]
         for (one, _), refusal in zip(refused, refusals, strict=True):
             one.fail(refusal)
-        return merged
+        return bundles
 
     def _compute_all(self, kind: Kind, members: Sequence[_Member]) -> None:
         """Compute a batch; after an error, compute it caller by caller to find whose error it is."""

@@ -10,9 +10,9 @@ from zdc_common.errors import ZdcError
 
 from zdc_service.engine.engine import Engine
 from zdc_service.simulating.answers import Waiting, call_on, set_error
+from zdc_service.simulating.bundling import SMALL_ROWS, SmallRequest, can_be_bundled
 from zdc_service.simulating.compute_threads import ComputeThreads
 from zdc_service.simulating.job import Job
-from zdc_service.simulating.merging import SMALL_ROWS, SmallRequest, can_be_merged
 from zdc_service.simulating.planner import Planner
 from zdc_service.simulating.work_queue import WorkQueue
 from zdc_service.simulation import SimulationRequest, SimulationResult
@@ -37,7 +37,7 @@ class Dispatcher:
 
         Parameters
         ----------
-        planner : Checks requests that cannot be merged.
+        planner : Checks requests that cannot be bundled.
         queue : Gets all requests.
         threads : Compute what is in the queue.
         """
@@ -70,11 +70,11 @@ class Dispatcher:
 
         Raises
         ------
-        OverloadedError, NotReadyError : as `WorkQueue.add`, if the request can be merged. Its future raises all other
+        OverloadedError, NotReadyError : as `WorkQueue.add`, if the request can be bundled. Its future raises all other
             errors.
-        ZdcError : as `Planner.plan`, if it cannot be merged. Its future raises what `submit` says.
+        ZdcError : as `Planner.plan`, if it cannot be bundled. Its future raises what `submit` says.
         """
-        if not can_be_merged(request, min(self._most_rows, engine.max_batch_rows)):
+        if not can_be_bundled(request, min(self._most_rows, engine.max_batch_rows)):
             plan = self._planner.plan(request, engine)
             return self.submit(Job(plan, 0, plan.rows, deadline))
         loop = asyncio.get_running_loop()

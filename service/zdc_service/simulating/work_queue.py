@@ -9,8 +9,8 @@ from zdc_common.errors import NotReadyError, OverloadedError
 from zdc_common.words import counted_are
 
 from zdc_service.engine.engine import Engine
+from zdc_service.simulating.bundling import SMALL_ROWS, SmallRequest
 from zdc_service.simulating.job import Job, JobRows
-from zdc_service.simulating.merging import SMALL_ROWS, SmallRequest
 from zdc_service.simulating.plan import Kind
 
 #: Minimum number of rows of a thread's share of the work: one run of a model costs as much as several rows.

@@ -63,7 +63,7 @@ class Desk:
         return self.planner.plan(request, self.planner.engine_of(request))
 
     async def occupy(self) -> list[Waiting]:
-        """Close the gate; then one merged batch is computed, and other requests wait for the only thread."""
+        """Close the gate; then one batch of small requests is computed, and other requests wait for the only thread."""
         self.engine.gate.clear()
         waiting = self.ask(*small(2, seed=900))
         await until(lambda: bool(self.engine.batches))

@@ -47,7 +47,7 @@ def test_every_row_belongs_to_its_caller(server: RunningServer, simulator: Simul
 
 
 def check_one(client: Client, simulator: Simulator, rng: np.random.Generator) -> int:
-    """Seeds are given or drawn; small requests are merged with those of other callers."""
+    """Seeds are given or drawn; small requests are bundled with those of other callers."""
     seed, repeats = int(rng.integers(2**53)), int(rng.integers(1, 4))
     particles = some_particles(int(rng.choice([1, 1, 1, 2, 10, 200])), seed=seed % 1000)
     model = str(rng.choice(["tiny", "strips"]))

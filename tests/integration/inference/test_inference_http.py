@@ -72,7 +72,7 @@ def test_slashes_at_the_end_do_no_harm(client: httpx.Client) -> None:
     ],
 )
 def test_a_path_that_a_proxy_may_read_differently_has_no_route(server: RunningServer, path: str) -> None:
-    """A proxy that passes on all paths except ``/v2/repository``, and does not merge slashes."""
+    """A proxy that passes on all paths except ``/v2/repository``, and keeps repeated slashes."""
     head = f"POST /v2{path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
     (answer,) = exchanged(server, head.encode())  # no library that sends another path
     assert answer.status == 404

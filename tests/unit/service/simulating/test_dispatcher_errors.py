@@ -93,7 +93,7 @@ async def test_an_unknown_model_is_refused_at_once(desk: Desk, simulator: Simula
 
 
 @in_a_loop
-async def test_a_limit_below_what_is_small_holds_for_merged_requests(models_folder: Path) -> None:
+async def test_a_limit_below_what_is_small_holds_for_bundled_requests(models_folder: Path) -> None:
     settings = EngineSettings(models=models_folder, default_model="tiny", threads=1, max_request_rows=4)
     with Simulator(settings) as strict:
         waiting = [strict.ask(request) for request in small(4)]

@@ -8,8 +8,8 @@ import pytest
 from helpers.models.dispatcher_desk import Desk, check, in_a_loop, small, turn
 from helpers.models.tiny_model import some_particles
 from helpers.waiting import until
+from zdc_service.simulating.bundling import SmallRequest
 from zdc_service.simulating.job import Job
-from zdc_service.simulating.merging import SmallRequest
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulating.work_queue import WorkQueue
 from zdc_service.simulation import SimulationRequest

@@ -1,4 +1,4 @@
-"""Small requests that are computed together.
+"""Bundles: small requests that are checked and computed together.
 
 To check, queue and answer a request of one particle costs as much as to compute it. Requests that wait for the same
 model are therefore checked and computed as one block of rows, which is cut into their results. The random numbers of
@@ -23,11 +23,11 @@ from zdc_service.simulating.plan import Kind, RowInputs, finish_of
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 from zdc_service.telemetry.statistics import Timing
 
-#: Maximum number of rows of a request that is merged; for larger requests the fixed costs matter little.
+#: Maximum number of rows of a request that is bundled; for larger requests the fixed costs matter little.
 SMALL_ROWS = 8
 
 
-def can_be_merged(request: SimulationRequest, most_rows: int) -> bool:
+def can_be_bundled(request: SimulationRequest, most_rows: int) -> bool:
     """Whether a request can be computed together with others, if its particles are in the trained range.
 
     Parameters
@@ -48,7 +48,7 @@ def can_be_merged(request: SimulationRequest, most_rows: int) -> bool:
 
 
 class SmallRequest:
-    """A request that `can_be_merged`, and its caller on an event loop.
+    """A request that `can_be_bundled`, and its caller on an event loop.
 
     Each request is counted once in the statistics, on the loop's thread: when its future gets a result or an error, or
     when its caller cancels it.
@@ -96,7 +96,7 @@ class Refused(NamedTuple):
     reasons: NDArray[np.uint8]
 
 
-class Merged:
+class RequestBundle:
     """Small requests of one model, finish and output, as one block of rows.
 
     Attributes
@@ -122,9 +122,9 @@ class Merged:
         """Input of its rows."""
         return self._inputs
 
-    def alone(self) -> "list[Merged]":
+    def alone(self) -> "list[RequestBundle]":
         """The same rows as one member of a batch for each request."""
-        return [Merged([one], self._inputs.of(rows), self._side[rows]) for one, rows in self._blocks()]
+        return [RequestBundle([one], self._inputs.of(rows), self._side[rows]) for one, rows in self._blocks()]
 
     def deliver(self, images: NDArray[np.generic], channels: NDArray[np.generic], timing: Timing) -> None:
         """Cut the finished rows into the results of the requests. Nobody may change the rows later."""
@@ -166,12 +166,12 @@ class Merged:
         return [(one, slice(*block)) for one, block in zip(self._small, pairwise(edges), strict=True)]
 
 
-def merge(small: Sequence[SmallRequest]) -> tuple[list[Merged], list[Refused]]:
-    """Put requests of one kind together, one block for each output; requests that are out of range are left out."""
+def bundle(small: Sequence[SmallRequest]) -> tuple[list[RequestBundle], list[Refused]]:
+    """Bundle requests of one kind, one bundle for each output; requests that are out of range are left out."""
     outputs: dict[Output, list[SmallRequest]] = {}
     for one in small:
         outputs.setdefault(one.request.output, []).append(one)
-    merged, refused = [], []
+    bundles, refused = [], []
     for several in outputs.values():
         particles = _particles_of(several)
         reasons = several[0].engine.card.ranges.outside(particles)
@@ -181,8 +181,8 @@ def merge(small: Sequence[SmallRequest]) -> tuple[list[Merged], list[Refused]]:
             if not good:
                 continue
             several, particles = good, _particles_of(good)
-        merged.append(_merged(several, particles))
-    return merged, refused
+        bundles.append(_bundle_of(several, particles))
+    return bundles, refused
 
 
 def _by_range(small: Sequence[SmallRequest], reasons: NDArray[np.uint8]) -> tuple[list[SmallRequest], list[Refused]]:
@@ -204,7 +204,7 @@ def _particles_of(small: Sequence[SmallRequest]) -> Particles:
     return Particles.concatenate([one.request.particles for one in small])
 
 
-def _merged(small: Sequence[SmallRequest], particles: Particles) -> Merged:
+def _bundle_of(small: Sequence[SmallRequest], particles: Particles) -> RequestBundle:
     requests = [one.request for one in small]
     seeds = np.array([fresh_seed() if one.seed is None else one.seed for one in requests], dtype=np.uint64)
     numbers = np.array([one.first_row for one in requests], dtype=np.uint64)
@@ -214,7 +214,7 @@ def _merged(small: Sequence[SmallRequest], particles: Particles) -> Merged:
         seeds = np.repeat(seeds, sizes)
         numbers = np.repeat(numbers - firsts, sizes) + np.arange(len(particles), dtype=np.uint64)
     aimed = particles.toward_a()
-    return Merged(small, RowInputs(aimed.conditions, aimed.pdg, seeds, numbers), particles.side)
+    return RequestBundle(small, RowInputs(aimed.conditions, aimed.pdg, seeds, numbers), particles.side)
 
 
 def _answer(small: Sequence[SmallRequest], outcomes: Sequence[SimulationResult | BaseException]) -> None:

@@ -16,8 +16,8 @@ from zdc_common.errors import ModelError, OverloadedError
 from zdc_detector.card import RANGES
 from zdc_detector.particles import Particles
 from zdc_detector.random import MAX_ROW, MAX_SEED
+from zdc_service.simulating.bundling import SMALL_ROWS, SmallRequest, bundle, can_be_bundled
 from zdc_service.simulating.compute_threads import ComputeThreads
-from zdc_service.simulating.merging import SMALL_ROWS, SmallRequest, can_be_merged, merge
 from zdc_service.simulating.planner import Planner
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulating.work_queue import WorkQueue
@@ -121,11 +121,11 @@ def test_given_and_drawn_seeds_side_by_side(engines: dict[str, GatedEngine], pla
         {"first_row": None},
     ],
 )
-def test_what_cannot_be_merged_is_known_before(changes: dict[str, Any]) -> None:
+def test_what_cannot_be_bundled_is_known_before(changes: dict[str, Any]) -> None:
     plain = SimulationRequest(some_particles(2), seed=MAX_SEED - 1, first_row=MAX_ROW - 2)
-    assert can_be_merged(plain, SMALL_ROWS)
-    assert not can_be_merged(replace(plain, **changes), SMALL_ROWS)
-    assert not can_be_merged(plain, most_rows=1)
+    assert can_be_bundled(plain, SMALL_ROWS)
+    assert not can_be_bundled(replace(plain, **changes), SMALL_ROWS)
+    assert not can_be_bundled(plain, most_rows=1)
 
 
 @in_a_loop
@@ -144,8 +144,8 @@ ABOVE = Particles.from_columns({"pdg": [22, 22], "px": [0.0] * 2, "py": [0.0] * 
 async def test_requests_with_particles_out_of_range_are_taken_out(engines: dict[str, GatedEngine]) -> None:
     good = small(engines["tiny"], [SimulationRequest(some_particles(3, seed)) for seed in range(3)])
     bad = small(engines["tiny"], [SimulationRequest(ABOVE), SimulationRequest(ABOVE, output=Output.HITS)])
-    merged, refused = merge([good[0], bad[0], *good[1:], bad[1]])
-    assert [one.rows for one in merged] == [9]
+    bundles, refused = bundle([good[0], bad[0], *good[1:], bad[1]])
+    assert [one.rows for one in bundles] == [9]
     assert [(one.small, one.reasons.tolist()) for one in refused] == [(one, [0, RANGES.index("energy")]) for one in bad]
     assert engines["tiny"].statistics.totals() == Totals()
 
@@ -153,25 +153,25 @@ async def test_requests_with_particles_out_of_range_are_taken_out(engines: dict[
 @in_a_loop
 async def test_members_for_each_caller_have_the_same_rows(engines: dict[str, GatedEngine]) -> None:
     asked = small(engines["tiny"], requests(seeds=False))
-    (merged,), _ = merge(asked)
-    members = merged.alone()
+    (together,), _ = bundle(asked)
+    members = together.alone()
     assert [member.rows for member in members] == list(SIZES)
-    for together, apart in zip(
-        merged.inputs()[:4], zip(*(member.inputs()[:4] for member in members), strict=True), strict=True
+    for whole, apart in zip(
+        together.inputs()[:4], zip(*(member.inputs()[:4] for member in members), strict=True), strict=True
     ):
-        np.testing.assert_array_equal(together, np.concatenate(apart))
+        np.testing.assert_array_equal(whole, np.concatenate(apart))
     asked[0].waiting.cancel()
     assert [member.ended for member in members] == [True, *[False] * 5]
-    assert not merged.ended
+    assert not together.ended
 
 
 @in_a_loop
 async def test_each_request_is_counted_once(engines: dict[str, GatedEngine]) -> None:
     asked = small(engines["tiny"], requests(seeds=True))
-    (merged,), _ = merge(asked)
+    (together,), _ = bundle(asked)
     asked[0].waiting.cancel()  # its dispatcher counts it
-    merged.fail(OverloadedError("full"))
-    merged.fail(ModelError("too late"))
+    together.fail(OverloadedError("full"))
+    together.fail(ModelError("too late"))
     assert engines["tiny"].statistics.totals().failed == {"overloaded": len(SIZES) - 1}
     for one in asked[1:]:
         assert isinstance(one.waiting.exception(), OverloadedError)
