@@ -16,7 +16,7 @@ from zdc_common.errors import ConfigError, NotReadyError, ZdcError
 from zdc_common.versions import installed_version
 from zdc_common.words import install_advice
 
-from zdc_service.bulk.engines import Answerer, Kept, Source, Wanted
+from zdc_service.bulk.backend import Backend, ModelChoice, ModelIdentity, SharedClient
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import Part, simulate_part
 from zdc_service.bulk.workers import POLL_SECONDS, PartError, Workers
@@ -28,7 +28,7 @@ _RETRIES = 3
 _COUNT_SECONDS = 2.0  # the number of workers may change
 _CONNECT_SECONDS = 10.0
 
-_KEPT = Kept()  # one client per worker process
+_SHARED = SharedClient()  # one client per worker process
 
 
 def _software() -> Callable[[], str | None]:
@@ -44,29 +44,29 @@ def _software() -> Callable[[], str | None]:
     return version
 
 
-def _identify(source: Source, wanted: Wanted) -> Answerer | ZdcError:
+def _identify(backend: Backend, choice: ModelChoice) -> ModelIdentity | ZdcError:
     try:
-        return _KEPT.answerer(source, wanted)
+        return _SHARED.identity(backend, choice)
     except ZdcError as error:
         return error
 
 
-def _knows(source: Source, wanted: Wanted, pdg: int) -> bool | ZdcError:
+def _knows(backend: Backend, choice: ModelChoice, pdg: int) -> bool | ZdcError:
     try:
-        return source.knows(_KEPT.client(source), wanted, pdg)
+        return backend.knows(_SHARED.client(backend), choice, pdg)
     except ZdcError as error:
         return error
 
 
-def _make(source: Source, job: BulkJob, part: Part) -> bytes | ZdcError:
+def _make(backend: Backend, job: BulkJob, part: Part) -> bytes | ZdcError:
     """A part's bytes. Errors of the job are returned, not raised, so that Dask does not retry them."""
     here = installed_version()
     if here != job.software:  # a worker that joined after `_check_software`
         return ConfigError(f"a Dask worker has zdc-fastsim {here}; install version {job.software} there")
     try:
-        expected = Answerer.model_validate({name: getattr(job, name) for name in Answerer.model_fields})
-        _KEPT.check(source, expected, job.rates)
-        return simulate_part(_KEPT.client(source), job, part)
+        expected = ModelIdentity.model_validate({name: getattr(job, name) for name in ModelIdentity.model_fields})
+        _SHARED.check(backend, expected, job.rates)
+        return simulate_part(_SHARED.client(backend), job, part)
     except ZdcError as error:
         return error
 
@@ -83,8 +83,8 @@ class DaskWorkers(Workers):
     processes : Number of these processes.
     """
 
-    def __init__(self, source: Source, check: Callable[[], None], scheduler: str | None, processes: int):
-        super().__init__(source, check)
+    def __init__(self, backend: Backend, check: Callable[[], None], scheduler: str | None, processes: int):
+        super().__init__(backend, check)
         self._scheduler = scheduler
         self._processes = processes
         self._futures: dict[Any, int] = {}
@@ -148,28 +148,28 @@ class DaskWorkers(Workers):
             self._threads, self._counted = sum(self._client.nthreads().values()), time.monotonic()
         return 2 * max(1, self._threads)
 
-    def identify(self, wanted: Wanted) -> Answerer:
+    def identify(self, choice: ModelChoice) -> ModelIdentity:
         """Identify the model on a worker; waits until there is a worker.
 
         Raises
         ------
         ConfigError : the scheduler or a worker has another version of this package, or does not have it.
-        ZdcError : an error of `Source.identify` on the worker.
+        ZdcError : an error of `Backend.identify` on the worker.
         """
         self._wait(lambda: bool(self._client.nthreads()))
         if self._scheduler is not None:
             self._check_software()
-        found = self._ask(_identify, wanted, key=f"zdc-model-{self._name}")
-        assert isinstance(found, Answerer)
+        found = self._ask(_identify, choice, key=f"zdc-model-{self._name}")
+        assert isinstance(found, ModelIdentity)
         return found
 
-    def knows(self, wanted: Wanted, pdg: int) -> bool:
+    def knows(self, choice: ModelChoice, pdg: int) -> bool:
         """As `Workers.knows`, on a worker; raises as `identify`."""
-        return bool(self._ask(_knows, wanted, pdg, key=f"zdc-species-{self._name}-{pdg}"))
+        return bool(self._ask(_knows, choice, pdg, key=f"zdc-species-{self._name}-{pdg}"))
 
     def _ask(self, task: Callable[..., Any], *arguments: Any, key: str) -> Any:
         """The result of a task; raises the ZdcError that it returns."""
-        future = self._client.submit(task, self._source, *arguments, key=key)
+        future = self._client.submit(task, self._backend, *arguments, key=key)
         self._wait(future.done)
         found = self._result(future)
         if isinstance(found, ZdcError):
@@ -201,7 +201,7 @@ class DaskWorkers(Workers):
     def submit(self, job: BulkJob, part: Part) -> None:
         """Send a part to the scheduler."""
         key = f"zdc-part-{self._name}-{part.number}"
-        future = self._client.submit(_make, self._source, job, part, key=key, retries=_RETRIES, pure=False)
+        future = self._client.submit(_make, self._backend, job, part, key=key, retries=_RETRIES, pure=False)
         self._futures[future] = part.number
 
     def finished(self) -> tuple[int, bytes]:

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import numpy as np
 from zdc_common.errors import ZdcError, rename_row
 
+from zdc_service.bulk.backend import ModelChoice
 from zdc_service.bulk.cutting import Cutting, chosen_rows
-from zdc_service.bulk.engines import Wanted
 from zdc_service.bulk.folder import PartsFolder, SourceSummary
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import no_rows
@@ -129,12 +129,12 @@ class Production:
         if self._job.out_of_range is not OutOfRange.EXTRAPOLATE or not self._reader.has_whole_events:
             yield from self._reader
             return
-        wanted = Wanted(self._job.model, self._job.version, self._job.rates)
+        choice = ModelChoice(self._job.model, self._job.version, self._job.rates)
         known: dict[int, bool] = {}
         for block in self._reader:
             for code in np.unique(block.particles.pdg).tolist():
                 if code not in known:
-                    known[code] = self._workers.knows(wanted, code)
+                    known[code] = self._workers.knows(choice, code)
             rows = np.flatnonzero(np.isin(block.particles.pdg, [code for code in known if known[code]]))
             if len(rows) < len(block.particles):
                 self._reader.skipped[UNKNOWN_SPECIES] += len(block.particles) - len(rows)

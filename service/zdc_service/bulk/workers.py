@@ -6,7 +6,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from types import TracebackType
 from typing import Self
 
-from zdc_service.bulk.engines import Answerer, Source, Wanted
+from zdc_service.bulk.backend import Backend, ModelChoice, ModelIdentity
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import Part, simulate_part
 
@@ -19,12 +19,12 @@ class Workers(ABC):
 
     Parameters
     ----------
-    source : Source of the responses.
+    backend : Simulates the rows.
     check : Called while waiting; an exception that it raises ends the wait.
     """
 
-    def __init__(self, source: Source, check: Callable[[], None]):
-        self._source = source
+    def __init__(self, backend: Backend, check: Callable[[], None]):
+        self._backend = backend
         self._check = check
 
     @abstractmethod
@@ -42,11 +42,11 @@ class Workers(ABC):
         """Number of parts in progress that keeps all workers busy with bounded memory."""
 
     @abstractmethod
-    def identify(self, wanted: Wanted) -> Answerer:
+    def identify(self, choice: ModelChoice) -> ModelIdentity:
         """The identity of the chosen model; raises ZdcError if it is unavailable."""
 
     @abstractmethod
-    def knows(self, wanted: Wanted, pdg: int) -> bool:
+    def knows(self, choice: ModelChoice, pdg: int) -> bool:
         """Whether the model was trained on a species; raises as `identify`."""
 
     @abstractmethod
@@ -84,8 +84,8 @@ class LocalWorkers(Workers):
     _PARTS = 2
 
     def __enter__(self) -> Self:
-        """Open the source; raises as `Source.open`."""
-        self._client = self._source.open()
+        """Open the backend; raises as `Backend.open`."""
+        self._client = self._backend.open()
         self._pool = ThreadPoolExecutor(self._PARTS, thread_name_prefix="zdc-part")
         self._futures: dict[Future[bytes], int] = {}
         return self
@@ -103,13 +103,13 @@ class LocalWorkers(Workers):
         """One part more than the threads compute, so that one waits."""
         return self._PARTS + 1
 
-    def identify(self, wanted: Wanted) -> Answerer:
-        """As `Workers.identify`; raises as `Source.identify`."""
-        return self._source.identify(self._client, wanted)
+    def identify(self, choice: ModelChoice) -> ModelIdentity:
+        """As `Workers.identify`; raises as `Backend.identify`."""
+        return self._backend.identify(self._client, choice)
 
-    def knows(self, wanted: Wanted, pdg: int) -> bool:
-        """As `Workers.knows`; raises as `Source.identify`."""
-        return self._source.knows(self._client, wanted, pdg)
+    def knows(self, choice: ModelChoice, pdg: int) -> bool:
+        """As `Workers.knows`; raises as `Backend.identify`."""
+        return self._backend.knows(self._client, choice, pdg)
 
     def submit(self, job: BulkJob, part: Part) -> None:
         """Queue a part for a thread."""

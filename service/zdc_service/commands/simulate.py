@@ -13,8 +13,8 @@ from zdc_common.versions import installed_version
 from zdc_common.words import counted_are
 from zdc_detector.random import check_seed, fresh_seed
 
+from zdc_service.bulk.backend import Backend, ModelChoice
 from zdc_service.bulk.dask_workers import DaskWorkers
-from zdc_service.bulk.engines import Source, Wanted
 from zdc_service.bulk.folder import PartsFolder
 from zdc_service.bulk.job import BulkJob, input_of
 from zdc_service.bulk.production import Production, produce
@@ -206,10 +206,10 @@ def _job(command: Simulate, reader: ParticleReader, begun: BulkJob | None, worke
     model, version = command.model, command.version
     if begun is not None:
         model, version = model or begun.model, version or begun.version
-    answerer = workers.identify(Wanted(model, version, command.rates))
+    identity = workers.identify(ModelChoice(model, version, command.rates))
     default = "skip" if reader.has_whole_events else "error"
     return BulkJob(
-        **dict(answerer),
+        **dict(identity),
         software=installed_version(),
         input=input_of(command.input, command.particle),
         tree=command.tree,
@@ -249,14 +249,14 @@ def _statuses(command: Simulate) -> tuple[int, ...] | None:
 
 
 def _workers(command: Simulate, interrupts: Interrupts) -> Workers:
-    source = Source(command.server, _client_options(command), _engine_settings(command))
+    backend = Backend(command.server, _client_options(command), _engine_settings(command))
     if command.workers is None and command.scheduler is None:
-        return LocalWorkers(source, interrupts.check)
+        return LocalWorkers(backend, interrupts.check)
     if command.workers is not None and command.scheduler is not None:
         raise ConfigError("--workers (processes on this machine) and --scheduler (a cluster): leave one out")
     if command.server is not None:
         raise ConfigError("--workers and --scheduler cannot be combined with --server; leave one out")
-    return DaskWorkers(source, interrupts.check, command.scheduler, command.workers or 0)
+    return DaskWorkers(backend, interrupts.check, command.scheduler, command.workers or 0)
 
 
 def _client_options(command: Simulate) -> ClientOptions:

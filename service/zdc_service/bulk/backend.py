@@ -1,4 +1,4 @@
-"""The source of a job's responses in one process: a server, or the models on the local disk."""
+"""What simulates the rows of a job, as one process sees it: a server, or the models on the local disk."""
 
 import threading
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from zdc_service.simulation import OutOfRange, Output
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ModelChoice:
     """The model that the caller chose; None is the default model, or the newest version."""
 
     model: str | None
@@ -23,7 +23,7 @@ class Wanted:
     rates: bool
 
 
-class Answerer(BaseModel):
+class ModelIdentity(BaseModel):
     """The identity of a model: fields of `BulkJob` that depend on the model."""
 
     model_config = ConfigDict(frozen=True)
@@ -37,7 +37,7 @@ class Answerer(BaseModel):
 
 
 @dataclass(frozen=True)
-class Source:
+class Backend:
     """A server or a folder of models, and the options for its client.
 
     Attributes
@@ -55,7 +55,7 @@ class Source:
         """Create the client, which loads the models if there is no server; raises as `zdc_service.client.connect`."""
         return connect(self.server, self.options, self.settings if self.server is None else None)
 
-    def identify(self, client: Client, wanted: Wanted) -> Answerer:
+    def identify(self, client: Client, choice: ModelChoice) -> ModelIdentity:
         """The identity of the chosen model.
 
         Raises
@@ -63,8 +63,8 @@ class Source:
         ZdcError : as in `Client.simulate`, e.g. there is no such model, or no server answers.
         """
         # Any particle is suitable: if the model does not know it, it is skipped, and the result describes the model.
-        answer = self._ask(client, wanted, 2112)
-        return Answerer(
+        answer = self._ask(client, choice, 2112)
+        return ModelIdentity(
             model=answer.model,
             version=answer.version,
             graph_sha256=client.graph_sha256(answer.model, answer.version),
@@ -73,11 +73,11 @@ class Source:
             finish=answer.finish,
         )
 
-    def knows(self, client: Client, wanted: Wanted, pdg: int) -> bool:
+    def knows(self, client: Client, choice: ModelChoice, pdg: int) -> bool:
         """Whether the chosen model was trained on a species; raises as `identify`."""
-        return "species" not in self._ask(client, wanted, pdg).skipped
+        return "species" not in self._ask(client, choice, pdg).skipped
 
-    def _ask(self, client: Client, wanted: Wanted, pdg: int) -> Chunk:
+    def _ask(self, client: Client, choice: ModelChoice, pdg: int) -> Chunk:
         particle = Particles.from_columns({"pdg": [pdg], "px": [0.0], "py": [0.0], "pz": [1000.0]})
         return concatenate(
             client.simulate(
@@ -85,43 +85,43 @@ class Source:
                 seed=0,
                 output=Output.CHANNELS,
                 out_of_range=OutOfRange.SKIP,
-                model=wanted.model,
-                version=wanted.version,
-                rates=wanted.rates,
+                model=choice.model,
+                version=choice.version,
+                rates=choice.rates,
             )
         )
 
 
-class Kept:
+class SharedClient:
     """A client that all tasks of a process share, so that models are loaded once; the first task opens it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._source: Source | None = None
+        self._backend: Backend | None = None
         self._client: Client | None = None
-        self._known: dict[Wanted, Answerer] = {}
+        self._known: dict[ModelChoice, ModelIdentity] = {}
 
-    def client(self, source: Source) -> Client:
-        """The client of a source; a client of another source is closed first."""
+    def client(self, backend: Backend) -> Client:
+        """The client of a backend; a client of another backend is closed first."""
         with self._lock:
-            if self._client is None or self._source != source:
+            if self._client is None or self._backend != backend:
                 if self._client is not None:
                     self._client.close()
                 keep_large_buffers()
                 self._known = {}
-                self._client, self._source = source.open(), source
+                self._client, self._backend = backend.open(), backend
             return self._client
 
-    def answerer(self, source: Source, wanted: Wanted) -> Answerer:
+    def identity(self, backend: Backend, choice: ModelChoice) -> ModelIdentity:
         """The identity of the chosen model in this process."""
-        client = self.client(source)
-        if wanted not in self._known:
-            self._known[wanted] = source.identify(client, wanted)
-        return self._known[wanted]
+        client = self.client(backend)
+        if choice not in self._known:
+            self._known[choice] = backend.identify(client, choice)
+        return self._known[choice]
 
-    def check(self, source: Source, expected: Answerer, rates: bool) -> None:
+    def check(self, backend: Backend, expected: ModelIdentity, rates: bool) -> None:
         """Raise ConfigError if this process has another model with that name and version."""
-        found = self.answerer(source, Wanted(expected.model, expected.version, rates))
+        found = self.identity(backend, ModelChoice(expected.model, expected.version, rates))
         if found != expected:
             raise ConfigError(
                 f"{expected.model} version {expected.version} on this machine differs from the job's: its graph_sha256 "
@@ -133,4 +133,4 @@ class Kept:
         with self._lock:
             if self._client is not None:
                 self._client.close()
-            self._client = self._source = None
+            self._client = self._backend = None
