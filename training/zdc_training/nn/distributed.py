@@ -74,7 +74,7 @@ def from_first(number: float, device: torch.device) -> float:
 
 
 def own_rows(rows: int) -> slice:
-    """The slice of a batch of `rows` that belongs to this process."""
+    """Indices of the rows that this process computes, of a batch of `rows`."""
     mine = rows // processes()
     return slice(rank() * mine, (rank() + 1) * mine)
 
