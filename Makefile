@@ -31,10 +31,10 @@ test: $(VENV)/.dev ## run all tests
 	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal -m "not alone" $(ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? -eq 5 ] # 5: ARGS choose none of these
 
-bench: $(VENV)/.bench-$(DEVICE_EXTRA) ## batches of 256 over each protocol beside raw onnxruntime
+bench: $(VENV)/.bench-$(DEVICE_EXTRA) ## batches of 256 over each protocol, compared with onnxruntime alone
 	$(BIN)/python tests/load/batches.py $(ARGS)
 
-bench-single: $(VENV)/.bench-$(DEVICE_EXTRA) ## single particles at 1, 32 and 256 clients beside other servers
+bench-single: $(VENV)/.bench-$(DEVICE_EXTRA) ## single particles with 1, 32 and 256 clients, compared with other servers
 	$(BIN)/python tests/load/single_particles.py $(ARGS)
 
 bench-cpu: $(VENV)/.bench-$(DEVICE_EXTRA) ## processor time of a response by stage

@@ -1,4 +1,4 @@
-"""Batches of 256 particles over each protocol beside raw onnxruntime: responses per second and processor time.
+"""Batches of 256 particles over each protocol, compared with onnxruntime alone: responses per second, processor time.
 
 ``python tests/load/batches.py --help``; `make bench` runs it with the shipped model, then with a small one.
 """
@@ -29,13 +29,13 @@ COMPILED, PYTHON = "compiled", "Python"
 
 
 def main() -> None:
-    """Of the command."""
+    """Run the benchmark."""
     measure_two_models(__doc__, 5.0, "responses per second", prepared, table)
 
 
 @contextmanager
 def prepared(settings: EngineSettings, particles: int, in_flight: int) -> Iterator[Prepared]:
-    """Facts about what is measured, the ways to measure, onnxruntime alone first, and the server."""
+    """Lines about model and machine, the ways to measure (first onnxruntime alone), and the server."""
     model, placement = chosen_model(settings)
     request = SimulationRequest(particles_for(model.card, particles), seed=1)
     requests = {output: replace(request, output=output) for output in OUTPUTS}
@@ -71,7 +71,7 @@ def prepared(settings: EngineSettings, particles: int, in_flight: int) -> Iterat
 
 
 def lit_fibres(simulator: Simulator, request: SimulationRequest) -> float:
-    """In the mean response to a request for hits."""
+    """Number of hits in the mean response."""
     hits = simulator.simulate(request).hits
     return float(np.diff(hits.offsets).mean()) if hits is not None else 0.0
 

@@ -1,8 +1,8 @@
 """One million particles from Parquet to files, by `zdc simulate`: rate, time and peak memory of all its processes.
 
-``python tests/load/bulk.py --help``. The particles are made anew for a seed; every row has to come once, in order.
-Time is that of the whole command, from its start with the model's loading to the file. Dense responses are 3.9 GB
-before compression, hits the form in which a user keeps so many.
+``python tests/load/bulk.py --help``. The particles are generated from a seed. Every row must arrive once, in order.
+The time is that of the whole command, from its start to the finished file; it includes loading the model. Dense
+responses of a million particles have 3.9 GB before compression, so users keep hits.
 """
 
 import os
@@ -37,10 +37,10 @@ class Measured:
 
     Attributes
     ----------
-    seconds, cpu_seconds : From start to end, and of processors, those of Dask's processes included [s].
-    peak : Most memory [bytes]: of one process as the kernel counted it; of several, the largest sum that was seen,
-        in which pages that they share count several times.
-    size : Of the file [bytes].
+    seconds, cpu_seconds : Time from start to end, and processor time of all processes, also those of Dask [s].
+    peak : Peak memory [bytes]. For one process, as counted by the kernel; for several, the largest sampled sum, in
+        which shared pages count several times.
+    size : Size of the file [bytes].
     """
 
     seconds: float
@@ -50,17 +50,22 @@ class Measured:
 
 
 def main() -> None:
-    """Print facts and the table; one line "not run" where CUDA is asked for and cannot be had."""
+    """Print the facts and the table; one line "not run" if CUDA is requested but unavailable."""
     parser = common_parser(__doc__)
     parser.set_defaults(model=SHIPPED_MODEL)
     parser.add_argument(
         "--rows", type=int, default=1_000_000, help="particles, one response each; default: %(default)s"
     )
     parser.add_argument("--formats", nargs="+", default=["h5", "root"], help="endings of outputs; default: h5 root")
-    parser.add_argument("--what", nargs="+", default=["hits", "response"], help="channels, too; default: hits response")
-    parser.add_argument("--seed", type=int, default=7, help="of particles and responses; default: %(default)s")
-    parser.add_argument("--folder", type=Path, help="where to write; default: a temporary folder")
-    parser.add_argument("options", nargs="*", help="of zdc simulate, after --: -- --workers 2")
+    parser.add_argument(
+        "--what",
+        nargs="+",
+        default=["hits", "response"],
+        help="hits, response or channels; default: hits response",
+    )
+    parser.add_argument("--seed", type=int, default=7, help="seed of particles and responses; default: %(default)s")
+    parser.add_argument("--folder", type=Path, help="output folder; default: a temporary folder")
+    parser.add_argument("options", nargs="*", help="options of zdc simulate, after --, e.g. -- --workers 2")
     options = parser.parse_args()
     with one_line_errors(parser, options.device), tempfile.TemporaryDirectory(dir=options.folder) as folder:
         settings = EngineSettings(models=options.models, default_model=options.model, device=options.device)
@@ -90,7 +95,7 @@ def write_particles(path: Path, model: StoredModel, rows: int, seed: int) -> Non
 
 
 def rows(folder: Path, arguments: list[str], whats: list[str], formats: list[str], count: int) -> Iterator[list[str]]:
-    """Cells of the table, one run after the other; raises RuntimeError where a run fails."""
+    """Cells of the table, one run after the other; raises RuntimeError if a run fails."""
     for what in whats:
         for ending in formats:
             print(f"{what} to .{ending}", file=sys.stderr)
@@ -104,7 +109,7 @@ def rows(folder: Path, arguments: list[str], whats: list[str], formats: list[str
 
 
 def measure(arguments: list[str], output: Path) -> Measured:
-    """Run `zdc simulate` in a process of its own."""
+    """Run `zdc simulate` in a separate process."""
     began = time.monotonic()
     process = subprocess.Popen([sys.executable, "-m", "zdc_service.cli", "simulate", *arguments])
     seen = 0

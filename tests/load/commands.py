@@ -1,4 +1,4 @@
-"""What the commands have in common: their options, the model, and the line where there is no GPU."""
+"""Common parts of the commands: options, model, and the line "not run" if there is no GPU."""
 
 import argparse
 import signal
@@ -13,7 +13,7 @@ from zdc_service.engine.model_store import StoredModel, models_folder, read_mode
 from zdc_service.engine.providers import Placement, place
 from zdc_service.settings import EngineSettings
 
-#: What is measured unless another is asked for: of the shipped models the one that figures have been taken with so far.
+#: The default model: the published figures were measured with it.
 MODEL = "zn-e2esae"
 
 
@@ -27,15 +27,17 @@ def common_parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def parser_for(description: str | None, seconds: float, rounds: int) -> argparse.ArgumentParser:
-    """`common_parser` for what is measured in rounds; `seconds` and `rounds` are defaults."""
+    """`common_parser` for measurements in rounds; `seconds` and `rounds` are defaults."""
     parser = common_parser(description)
-    parser.add_argument("--seconds", type=float, default=seconds, help="of one measurement; default: %(default)s")
+    parser.add_argument(
+        "--seconds", type=float, default=seconds, help="duration of one measurement; default: %(default)s"
+    )
     parser.add_argument("--rounds", type=int, default=rounds, help="measurements of each way; default: %(default)s")
     return parser
 
 
 def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """The options; ends the command where they cannot be."""
+    """The options; ends the command if one is invalid."""
     options = parser.parse_args()
     if options.rounds < 1:
         parser.error(f"--rounds {options.rounds} must be at least 1")
@@ -44,9 +46,9 @@ def parsed(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 @contextmanager
 def one_line_errors(parser: argparse.ArgumentParser, device: str) -> Iterator[None]:
-    """What is wrong with the options or the machine, in a line; "not run" where CUDA cannot be had.
+    """Report errors of the options or the machine in one line; "not run" if CUDA is unavailable.
 
-    SIGTERM ends the command as an exception does, so that it takes its servers along.
+    SIGTERM raises an exception, so that the command ends its servers, too.
     """
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
@@ -60,13 +62,13 @@ def one_line_errors(parser: argparse.ArgumentParser, device: str) -> Iterator[No
 
 
 def settings_of(options: argparse.Namespace) -> EngineSettings:
-    """Settings of the server, and of what runs in this process."""
+    """Settings of the server, and of measurements in this process."""
     model = options.model or (MODEL if options.models is None else None)
     return EngineSettings(models=options.models, default_model=model, device=options.device)
 
 
 def chosen_model(settings: EngineSettings) -> tuple[StoredModel, Placement]:
-    """The model that requests without a name get, and where it computes.
+    """The model of requests without a model name, and its device.
 
     Raises
     ------
@@ -82,7 +84,7 @@ def chosen_model(settings: EngineSettings) -> tuple[StoredModel, Placement]:
 
 
 def facts(model: StoredModel, placement: Placement) -> list[str]:
-    """Lines that say what the figures hold for."""
+    """Lines that describe machine, versions and model."""
     card = model.card
     flops = card.flops_per_response / 1e6
     return [
@@ -93,7 +95,7 @@ def facts(model: StoredModel, placement: Placement) -> list[str]:
 
 
 def markdown(head: list[str], rows: list[list[str]], text_columns: int) -> list[str]:
-    """Lines of a Markdown table; all columns but the first `text_columns` are flushed right."""
+    """Lines of a Markdown table; all columns but the first `text_columns` are right-aligned."""
     widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head))]
     rule = ["-" * width if i < text_columns else "-" * (width - 1) + ":" for i, width in enumerate(widths)]
 

@@ -1,8 +1,9 @@
 """Processor time of a response by stage, from the request's bytes to the client's.
 
 ``python tests/load/cpu_stages.py --help``; `make bench-cpu` runs it with the shipped model, then with a small one.
-Stages are called apart, in this process, from as many threads as the server has; the server and its clients are whole
-processes. What the server takes beyond its stages is transport: event loop, HTTP or gRPC, queues, locks.
+Each stage is measured separately, in this process, with as many threads as the server has; server and clients are
+separate processes. The difference between the server's time and its stages is transport: event loop, HTTP or gRPC,
+queues, locks.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,7 +33,7 @@ from zdc_service.simulation import Output, SimulationRequest
 
 OUTPUTS = (Output.RESPONSE, Output.HITS)
 HTTP, GRPC = "HTTP octet-stream", "gRPC stream"
-#: Of every batch, whatever is asked for.
+#: Stages of every batch, whatever the output.
 STAGES = ("noise", "graph", "finish, sums")
 READ, SPARSE, WRITE, INSIDE, SERVER, LIBRARY = "parse, check", "hits", "encode", "in process", "server", "library"
 
@@ -40,13 +41,13 @@ Call = Callable[[], int]
 
 
 def main() -> None:
-    """Of the command."""
+    """Run the benchmark."""
     measure_two_models(__doc__, 2.0, "microseconds of CPU a response", prepared, table)
 
 
 @contextmanager
 def prepared(settings: EngineSettings, particles: int, in_flight: int) -> Iterator[Prepared]:
-    """Facts about what is measured, every stage as a way, and the server."""
+    """Lines about model and machine, each stage as a way, and the server."""
     model, placement = chosen_model(settings)
     request = SimulationRequest(particles_for(model.card, particles), seed=1)
     with ExitStack() as stack:
@@ -113,7 +114,7 @@ def sparse(simulator: Simulator, request: SimulationRequest) -> Call:
 
 
 def reading(simulator: Simulator, request: SimulationRequest, protocol: str) -> Call:
-    """From bytes to a request that has been checked."""
+    """From bytes to a checked request."""
     rows = len(request.particles)
     if protocol == GRPC:
         message = simulate_grpc(request)
@@ -132,7 +133,7 @@ def writing(simulator: Simulator, request: SimulationRequest, protocol: str) -> 
 
 
 def table(results: list[Result]) -> list[str]:
-    """Lines of a Markdown table: stages, what the server takes beyond them, and clients."""
+    """Lines of a Markdown table: stages, the transport of the server, and clients."""
     ours = {(each.way.name, each.way.client, each.way.output): each.client_microseconds for each in results}
     servers = {
         (each.way.client, each.way.output): each.server_microseconds for each in results if each.way.name == SERVER

@@ -1,7 +1,7 @@
-"""Times behind the decisions that docs/architecture.md lists: each chosen way beside the others.
+"""Times behind the decisions in docs/architecture.md: each chosen way compared with its alternatives.
 
-``python tests/load/decisions.py`` prints one table. Ways of one decision are measured by turns, and the shortest round
-counts, so that other work on the machine changes the figures little. Read them as ratios.
+``python tests/load/decisions.py`` prints one table. The ways of one decision are measured alternately, and the shortest
+round counts, so other work on the machine has little effect. Read the figures as ratios.
 """
 
 import json
@@ -32,7 +32,7 @@ from zdc_service.settings import EngineSettings
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import SimulationRequest, SimulationResult
 
-#: Responses of the answers that are encoded; particles of the requests that are parsed; rows of a batch.
+#: Responses of an encoded answer; particles of a parsed request; rows of a batch.
 ANSWER, REQUEST, BATCH = 256, 1000, 64
 COLUMNS = ("px", "py", "pz", "vx", "vy", "vz")
 
@@ -45,9 +45,9 @@ class Decision:
 
     Attributes
     ----------
-    name : In the table.
-    ways : What to measure by name; the first is the one that the project uses.
-    per : Responses or particles of a call.
+    name : Name in the table.
+    ways : Functions to measure, by name; the project uses the first.
+    per : Responses or particles per call.
     clock : Processor time, or real time if several threads compute.
     """
 
@@ -70,7 +70,7 @@ class OneParticle(BaseModel):
 
 
 def main() -> None:
-    """Of the command."""
+    """Run the benchmark."""
     parser = parser_for(__doc__, seconds=0.3, rounds=7)
     options = parsed(parser)
     with one_line_errors(parser, options.device):
@@ -86,7 +86,7 @@ def main() -> None:
 
 
 def measured(decision: Decision, rounds: int, seconds: float) -> dict[str, float]:
-    """Seconds of one call of each way: the shortest round, in which it is called for `seconds`."""
+    """Time of one call of each way [s]: that of the shortest round; a round calls each way for `seconds`."""
     shortest = dict.fromkeys(decision.ways, np.inf)
     for call in decision.ways.values():
         call()
@@ -101,7 +101,7 @@ def measured(decision: Decision, rounds: int, seconds: float) -> dict[str, float
 
 
 def decisions(settings: EngineSettings) -> Iterator[Decision]:
-    """All of them, on one model."""
+    """All decisions, measured with one model."""
     model, _ = chosen_model(settings)
     particles = particles_for(model.card, REQUEST)
     with Simulator(settings) as simulator:
@@ -145,7 +145,7 @@ def threads(model: StoredModel) -> Mapping[str, Call]:
 
 
 def finishes(card: ModelCard, rates: NDArray[np.float32]) -> Mapping[str, Call]:
-    """Our compiled draws, and those of numpy's generator, whose bits may change from version to version."""
+    """Poisson counts by this project's compiled function, and by numpy's generator (not the same in all versions)."""
     rng, index = np.random.default_rng(1), card.calorimeter.channel_of_fibre
     masks = (index[:, None] == np.arange(len(card.calorimeter.channel_names))).astype(np.float32)
     keys = block_keys(1, 0, len(rates))
@@ -169,7 +169,7 @@ def bodies(result: SimulationResult) -> Mapping[str, Call]:
 
 
 def messages(result: SimulationResult) -> Mapping[str, Call]:
-    """The serialized answer of our contract, and of one with a number for each fibre."""
+    """The serialized gRPC answer, and an alternative with one number per fibre."""
     response = result.response
     assert response is not None
     photons = response.reshape(-1).astype(np.float32).tolist()

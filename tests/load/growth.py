@@ -1,7 +1,7 @@
 """One job of 1 to 1,000,000 particles over one client: time, and peak memory of both sides.
 
-``python tests/load/growth.py --help``; `make bench-growth` runs it with the shipped model. Chunks are looked at as they
-come and dropped; every row has to come once, in order.
+``python tests/load/growth.py --help``; `make bench-growth` runs it with the shipped model. The client checks each
+chunk when it arrives, and drops it. Every row must arrive once, in order.
 """
 
 import json
@@ -20,7 +20,7 @@ _CLIENT = Path(__file__).with_name("growth_client.py")
 
 
 def main() -> None:
-    """Print facts and the table; one line "not run" where CUDA is asked for and cannot be had."""
+    """Print the facts and the table; one line "not run" if CUDA is requested but unavailable."""
     parser = common_parser(__doc__)
     sizes = [10**power for power in range(7)]
     parser.add_argument("--sizes", nargs="+", type=int, default=sizes, help="particles; default: 1 10 ... 1000000")
@@ -53,7 +53,7 @@ def rows(server: Served, model: Path, protocols: list[str], sizes: list[int]) ->
 
 
 def ask(url: str, output: Output, count: int, model: Path) -> dict[str, float]:
-    """What the client says about one job; raises RuntimeError where it fails."""
+    """The client's measurements of one job; raises RuntimeError if the client fails."""
     command = [sys.executable, str(_CLIENT), url, output, str(count), str(model)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -1,4 +1,4 @@
-"""The client of `growth.py`, in a process of its own: one job, chunk by chunk. Prints a line of JSON.
+"""The client of `growth.py`, a separate process: one job, chunk by chunk. Prints a line of JSON.
 
 Usage: growth_client.py URL OUTPUT PARTICLES MODEL_FOLDER
 """
@@ -22,13 +22,13 @@ _BLOCK = 16384
 
 
 def blocks(card: ModelCard, count: int) -> Iterator[Particles]:
-    """Particles as a file would bring them."""
+    """Blocks of particles, as a reader of files yields them."""
     for start in range(0, count, _BLOCK):
         yield particles_for(card, min(_BLOCK, count - start), seed=start)
 
 
 def main() -> None:
-    """Ask, and make sure that each row comes once."""
+    """Simulate the job, and check that each row arrives once."""
     url, output, count, folder = sys.argv[1], Output(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     card = ModelCard.read(folder)
     rows, photons = 0, 0

@@ -1,4 +1,4 @@
-"""Without a server: onnxruntime alone, and all of the simulation."""
+"""Without a server: onnxruntime alone, and the whole simulation."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,11 +14,11 @@ from zdc_service.simulation import SimulationRequest
 
 
 def onnxruntime_alone(model: StoredModel, placement: Placement, request: SimulationRequest) -> Callable[[], int]:
-    """Runs the graph on one batch of the request after the other, cut as the service cuts it.
+    """Run the graph on one batch of the request after the other; batches have the size of the service.
 
-    To be called from as many threads as the service has. Noise is drawn beforehand, and the rates are dropped.
+    Call it from as many threads as the service has. Noise is drawn beforehand, and the rates are dropped.
     """
-    session = open_session(model, replace(placement, cuda_graphs=False))  # they would need buffers of their own
+    session = open_session(model, replace(placement, cuda_graphs=False))  # they need separate buffers
     particles = request.particles.toward_a()
     noise = normals(request.seed or 0, 0, len(particles), model.card.noise.dimension)
     feeds: dict[str, NDArray[np.generic]] = {"particles": particles.conditions, "noise": noise}

@@ -1,4 +1,4 @@
-"""The compiled load generator: built from ``generator/`` when it is older than its sources."""
+"""The compiled load generator: built from ``generator/`` if it is older than its sources."""
 
 import json
 import subprocess
@@ -12,17 +12,17 @@ BUILD = Path(__file__).parents[2] / "build" / "load"
 
 @dataclass(frozen=True)
 class Load:
-    """What came back from one run.
+    """Results of one run.
 
     Attributes
     ----------
-    requests, errors : Answers within the time, and what was not one.
-    answers, elapsed : All answers, warm-up and those after the time included, and the seconds until the last one.
-    reasons : Errors, counted by text.
-    rate : Answers a second.
+    requests, errors : Number of answers and of errors within the measured time.
+    answers, elapsed : Number of all answers, also in the warm-up and after the measured time; seconds until the last.
+    reasons : Number of errors by text.
+    rate : Answers per second.
     p50, p99 : Quantiles of the time from sending a request to the last byte of its answer [s].
     reply_bytes : Length of the last answer.
-    cpu_seconds : Processor time of the generator, its start and warm-up included.
+    cpu_seconds : Processor time of the generator, including start and warm-up [s].
     """
 
     requests: int
@@ -39,13 +39,13 @@ class Load:
 
 @dataclass(frozen=True)
 class Target:
-    """What is asked, and how: the generator's first arguments.
+    """Requests and address: the generator's first arguments.
 
     Attributes
     ----------
     protocol : ``http``, ``grpc`` (a connection for each client) or ``grpc-stream`` (one stream for all).
     address : IPv4 address and port.
-    requests : Sent in turns; HTTP: head and body as they travel; gRPC: serialized messages.
+    requests : Sent in turn. HTTP: head and body as bytes; gRPC: serialized messages.
     method : ``/package.Service/Method`` of gRPC.
     """
 
@@ -59,7 +59,7 @@ class Generator:
     """The program, and a folder for the requests that it reads."""
 
     def __init__(self, build: Path = BUILD):
-        """Compile it if need be.
+        """Compile the generator if necessary.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class Generator:
         _run(["g++", "-std=c++17", "-O2", *warnings, *map(str, sources), *flags, "-o", str(self._program)])
 
     def run(self, target: Target, clients: int, warm_up: float, seconds: float) -> Load:
-        """Ask again and again: each of `clients` sends its next request when it has its answer.
+        """Send requests: each of `clients` sends its next request when it has received its answer.
 
         A stream has `clients` requests in flight instead.
 

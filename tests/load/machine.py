@@ -1,4 +1,4 @@
-"""What a measurement depends on beside the code."""
+"""Machine and versions, on which a measurement depends."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ _PACKAGES = (
 
 
 def machine() -> str:
-    """Processor, cores and how busy they are, in a line."""
+    """Processor, cores and their load, in one line."""
     name = platform.processor() or platform.machine()
     with suppress(OSError, StopIteration):
         lines = Path("/proc/cpuinfo").read_text().splitlines()
@@ -23,7 +23,7 @@ def machine() -> str:
 
 
 def versions() -> str:
-    """Python and the packages that count, in a line."""
+    """Versions of Python and of the important packages, in one line."""
     found = [f"Python {platform.python_version()}"]
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):

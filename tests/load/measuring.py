@@ -1,4 +1,4 @@
-"""Throughput of several ways to the same answers, in interleaved rounds, and the processor time that they take."""
+"""Throughput and processor time of several ways to the same answers, in interleaved rounds."""
 
 import statistics
 import sys
@@ -14,9 +14,9 @@ class Run:
 
     Attributes
     ----------
-    rows : Responses that came back.
-    seconds : From the first request to the last answer.
-    client_cpu : Processor time of whoever asked [s]; in process, of everything.
+    rows : Number of responses.
+    seconds : Time from the first request to the last answer.
+    client_cpu : Processor time of the client [s]; for a way in this process, of everything.
     """
 
     rows: int
@@ -26,12 +26,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Way:
-    """One way to responses.
+    """One way to get responses.
 
     Attributes
     ----------
-    name, client, output : As in the table: protocol, who asks, and what for.
-    run : Asks for that many seconds.
+    name, client, output : Texts of the table: protocol, client, output.
+    run : Sends requests for the given number of seconds.
     """
 
     name: str
@@ -42,7 +42,7 @@ class Way:
 
 @dataclass(frozen=True)
 class Measured:
-    """A run beside the reference in the same round, and the server's processor time [s] meanwhile."""
+    """A run, the run of the reference in the same round, and the server's processor time during the run [s]."""
 
     run: Run
     reference: Run
@@ -55,7 +55,7 @@ class Measured:
 
     @property
     def share(self) -> float:
-        """Of the reference's rate."""
+        """Fraction of the rate of the reference."""
         return self.rate * self.reference.seconds / self.reference.rows
 
 
@@ -67,7 +67,7 @@ class Result:
     rounds: tuple[Measured, ...]
 
     def median(self, figure: Callable[[Measured], float]) -> float:
-        """Of the rounds; of ratios too, so that a machine that slows down counts for both sides."""
+        """Median over the rounds, also of ratios: if the machine slows down, both sides of a ratio do."""
         return statistics.median(map(figure, self.rounds))
 
     @property
@@ -77,22 +77,22 @@ class Result:
 
     @property
     def server_microseconds(self) -> float:
-        """Processor time of the server for a response."""
+        """Processor time of the server per response."""
         return self.median(lambda measured: 1e6 * measured.server_cpu / measured.run.rows)
 
     @property
     def client_microseconds(self) -> float:
-        """Processor time of the client for a response."""
+        """Processor time of the client per response."""
         return self.median(lambda measured: 1e6 * measured.run.client_cpu / measured.run.rows)
 
 
 def closed_loop(call: Callable[[], int], in_flight: int) -> Callable[[float], Run]:
-    """Calls from `in_flight` threads of this process, each again when it has its answer.
+    """A way that calls a function from `in_flight` threads of this process, repeatedly.
 
     Parameters
     ----------
-    call : Asks once and waits; returns the rows that came back.
-    in_flight : Calls under way at the same time.
+    call : Sends one request and waits; returns the number of rows.
+    in_flight : Number of simultaneous calls.
     """
 
     def run(seconds: float) -> Run:
@@ -113,13 +113,13 @@ def closed_loop(call: Callable[[], int], in_flight: int) -> Callable[[float], Ru
 
 
 def interleaved(ways: list[Way], seconds: float, rounds: int, server_cpu_seconds: Callable[[], float]) -> list[Result]:
-    """Measure every way once a round; the first is the reference of all. Says on stderr how far it is.
+    """Measure every way once per round; the first is the reference. Progress is printed on stderr.
 
     Parameters
     ----------
-    ways : What to measure; each is tried briefly beforehand, which makes connections and buffers.
-    seconds, rounds : How long, and how often.
-    server_cpu_seconds : Processor time of the server so far.
+    ways : Ways to measure; each runs briefly beforehand, to make connections and buffers.
+    seconds, rounds : Duration of one measurement, and number of rounds.
+    server_cpu_seconds : Returns the processor time of the server since its start.
     """
     for way in ways:
         way.run(0.0)

@@ -1,6 +1,6 @@
-"""Other inference servers, each in an environment of its own under ``build/peers``.
+"""Other inference servers, each in a separate environment under ``build/peers``.
 
-``peers/<name>/`` holds what pip installs and the server itself, which all give the same graph the same limits: see
+``peers/<name>/`` has the requirements for pip and the server. All servers run the same graph with the same limits, see
 ``peers/common/graph.py``.
 """
 
@@ -38,9 +38,9 @@ class Peer:
 
     Attributes
     ----------
-    name : As in the table.
-    folder : Below ``peers/``.
-    workers : Processes or instances that compute.
+    name : Name in the table.
+    folder : Folder below ``peers/``.
+    workers : Number of processes or instances that compute.
     """
 
     name: str
@@ -59,7 +59,7 @@ PEERS = (
 
 @contextmanager
 def running_peer(peer: Peer, graph: Path, particles: list[Particles]) -> Iterator[list[tuple[str, Target]]]:
-    """Install and start a peer; its name and how to ask it for one of the `particles` after the other.
+    """Install and start a peer; yields pairs of its name and a target with one request per particle.
 
     Raises
     ------
@@ -100,7 +100,7 @@ def _targets(folder: str, http: str, grpc: str, particles: list[Particles]) -> I
 
 
 def _install(folder: str) -> Path:
-    """The Python of a peer's environment, which is made where there is none for these requirements."""
+    """The Python of a peer's environment, which is made if there is none for these requirements."""
     requirements = _FOLDER / folder / "requirements.txt"
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     home = _BUILD / folder
@@ -121,9 +121,9 @@ def _install(folder: str) -> Path:
 
 
 def _environment() -> dict[str, str]:
-    """One thread for each computation, and nothing of our own environment's packages."""
+    """Variables for one thread per computation, without the packages of this environment."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "ZDC_"))}
-    # PyTriton's worker loads the shared libpython; it has to be the one whose standard library the environment has.
+    # PyTriton's worker loads the shared libpython, which must have the version of the environment's standard library.
     libraries = [sysconfig.get_config_var("LIBDIR"), environment.get("LD_LIBRARY_PATH")]
     return environment | {"OMP_NUM_THREADS": "1", "LD_LIBRARY_PATH": ":".join(each for each in libraries if each)}
 

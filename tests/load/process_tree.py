@@ -1,4 +1,4 @@
-"""A server that was started in a process of its own, with whatever it started in turn."""
+"""A server in a separate process, with all processes that it has started."""
 
 import os
 import signal
@@ -27,11 +27,11 @@ class ProcessTree:
         return total
 
     def ended(self) -> bool:
-        """Whether the server is gone by itself."""
+        """Whether the server has ended without `stop`."""
         return self._process.poll() is not None
 
     def stop(self) -> None:
-        """Ask them to end, and end those that do not."""
+        """Send SIGTERM to the server, then kill all processes that have not ended."""
         tree = descendants(self._process.pid)
         self._process.terminate()
         with suppress(subprocess.TimeoutExpired):
@@ -43,7 +43,7 @@ class ProcessTree:
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -61,7 +61,7 @@ def answers(address: str, request: bytes, timeout: float = 5.0) -> bool:
 
 
 def wait_for_answer(tree: ProcessTree, address: str, request: bytes, seconds: float) -> None:
-    """Wait until a new server answers; raises RuntimeError where it ends or does not within `seconds`."""
+    """Wait until a new server answers; raises RuntimeError if it ends, or does not answer within `seconds`."""
     began = time.monotonic()
     while not answers(address, request):
         if tree.ended() or time.monotonic() > began + seconds:

@@ -1,7 +1,7 @@
 """Batches over every protocol, by the compiled client and by bare httpx and grpc.
 
-Requests are put together once. Python's clients receive replies whole and look at no array: what is measured is the
-server, beside a client that costs little.
+Requests are made once. The Python clients receive whole replies without reading the arrays, so they take little time
+compared with the server.
 """
 
 import threading
@@ -25,7 +25,7 @@ TIMEOUT = 120.0
 
 
 def compiled(generator: Generator, target: Target, in_flight: int, rows: int) -> Callable[[float], Run]:
-    """The load generator as the client; `rows` come back for each request."""
+    """The load generator as the client; each request has `rows` rows."""
 
     def run(seconds: float) -> Run:
         load = generator.run(target, in_flight, 0.0, seconds)
@@ -59,7 +59,7 @@ def _post(client: httpx.Client, path: str, body: bytes, headers: dict[str, str],
 
 
 def grpc_stream(channel: grpc.Channel, request: SimulationRequest, in_flight: int) -> Callable[[float], Run]:
-    """One ``SimulateStream`` with many requests under way."""
+    """One ``SimulateStream`` with many requests in flight."""
     stream = channel.stream_stream(
         SIMULATE_STREAM,
         request_serializer=lambda message: message,
@@ -90,7 +90,7 @@ def grpc_stream(channel: grpc.Channel, request: SimulationRequest, in_flight: in
 
 @contextmanager
 def library(url: str, request: SimulationRequest) -> Iterator[Callable[[float], Run]]:
-    """`zdc_service.client` with one job of blocks of particles, which it splits and sends as it sees fit."""
+    """`zdc_service.client` with one job of blocks of particles, which the client splits."""
     with connect(url) as client:
 
         def blocks(until: float) -> Iterator[Particles]:

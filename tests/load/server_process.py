@@ -1,4 +1,4 @@
-"""`zdc serve` in a process of its own."""
+"""`zdc serve` in a separate process."""
 
 import re
 import subprocess
@@ -13,13 +13,13 @@ from zdc_service.settings import EngineSettings
 
 @dataclass(frozen=True)
 class Served:
-    """A server that runs.
+    """A running server.
 
     Attributes
     ----------
     http, grpc : ``host:port``.
-    pid : Its process.
-    tree : That process and what it starts.
+    pid : Its process number.
+    tree : This process and all that it starts.
     """
 
     http: str

@@ -1,8 +1,8 @@
-"""Single particles at 1, 32 and 256 clients beside other servers: requests per second and latency.
+"""Single particles with 1, 32 and 256 clients, compared with other servers: requests per second and latency.
 
-``python tests/load/single_particles.py --help``; `make bench-single` runs it with the shipped model. Every server
-computes the same graph and is asked by the same compiled program. A round starts one server after the other, each
-alone: those that poll would cost the one that is measured.
+``python tests/load/single_particles.py --help``; `make bench-single` runs it with the shipped model. All servers
+run the same graph, and the same compiled program sends the requests. A round starts one server after the other, and
+only one runs at a time: idle servers that poll would take processor time from the measured one.
 """
 
 import statistics
@@ -26,7 +26,7 @@ from zdc_service.simulation import SimulationRequest
 
 OURS, STREAM, TRITON, OPEN = "zdc", "zdc, in one stream", "PyTriton", "zdc, Open Inference Protocol"
 PROTOCOLS = {"http": "HTTP", "grpc": "gRPC", "grpc-stream": "gRPC"}
-#: Requests are sent in turns, so that not all of them ask for the same particle.
+#: Number of different requests, which are sent in turn, so that not all have the same particle.
 PARTICLES = 64
 WARM_UP = 0.7
 WAIT = 60.0
@@ -37,7 +37,7 @@ Start = Callable[[], AbstractContextManager[Targets]]
 
 @dataclass(frozen=True)
 class Cell:
-    """What was measured of one server behind one protocol, with a number of clients; one load for each round."""
+    """Measurements of one server over one protocol with a number of clients; one load per round."""
 
     name: str
     protocol: str
@@ -45,7 +45,7 @@ class Cell:
     loads: list[Load] = field(default_factory=list)
 
     def median(self, figure: Callable[[Load], float]) -> float:
-        """Of the rounds."""
+        """Median over the rounds."""
         return statistics.median(map(figure, self.loads))
 
 
@@ -76,7 +76,7 @@ def main() -> None:
 def ours(settings: EngineSettings, card: ModelCard, particles: list[Particles]) -> Iterator[Targets]:
     """Our own protocols, dense counts, and the Open Inference Protocol with requests like those that PyTriton gets.
 
-    One stream stands for all clients: it has as many requests under way.
+    One stream replaces all clients: it has as many requests in flight.
     """
     with running_server(settings) as server:
         requests = [SimulationRequest(each) for each in particles]
@@ -95,7 +95,7 @@ def ours(settings: EngineSettings, card: ModelCard, particles: list[Particles]) 
 
 
 def measure(starts: dict[str, Start], clients: list[int], seconds: float, rounds: int) -> tuple[list[Cell], list[str]]:
-    """Everything once a round, and a line for each server that could not be run. Says on stderr how far it is."""
+    """All measurements, and a line for each server that could not be run. Prints progress on stderr."""
     generator = Generator()
     cells: dict[tuple[str, str, int], Cell] = {}
     not_run: dict[str, str] = {}
@@ -117,7 +117,7 @@ def measure(starts: dict[str, Start], clients: list[int], seconds: float, rounds
 
 
 def table(cells: list[Cell], clients: list[int]) -> list[str]:
-    """Lines of a Markdown table, and of what errors there were."""
+    """Lines of a Markdown table, and of the errors."""
     head = ["server", "protocol", "clients", "requests/s", "lowest..highest", "p50 [ms]", "p99 [ms]", "reply [bytes]"]
     rows, errors = [], []
     for count in clients:
@@ -143,7 +143,7 @@ def table(cells: list[Cell], clients: list[int]) -> list[str]:
 
 
 def beside(cells: list[Cell], one: Cell) -> str:
-    """Requests per second over PyTriton's at the same protocol, in the same rounds: the median of the ratios."""
+    """Median over the rounds of the ratio to PyTriton's requests per second over the same protocol."""
     for other in cells:
         if (other.name, other.protocol, other.clients) == (TRITON, one.protocol, one.clients):
             pairs = zip(one.loads, other.loads, strict=True)

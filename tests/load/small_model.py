@@ -1,4 +1,4 @@
-"""A small model for the question what everything but the graph costs: 2 MFLOP a response, random weights.
+"""A small model, to measure the time outside the graph: 2 MFLOP per response, random weights.
 
 Inputs, output and layers are those of an exported model: two dense layers, then three transposed 5x5 convolutions of
 stride 2 from 6x6 to the calorimeter's 44x44 fibres. A fixed profile around the middle of the face makes the
@@ -40,7 +40,7 @@ _GOLDEN_ROWS = 48
 
 
 def write_small_model(root: Path) -> Path:
-    """Write ``<root>/zn-small/1/`` unless it is there; returns `root`."""
+    """Write ``<root>/zn-small/1/`` unless it exists; returns `root`."""
     import onnx
 
     folder = root / NAME / "1"
@@ -59,7 +59,7 @@ def write_small_model(root: Path) -> Path:
 
 
 def _samples(rows: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Neutrons that meet the middle of the face, as the graph takes them, and noise."""
+    """Inputs of the graph: neutrons that hit the middle of the face, and noise."""
     rng = np.random.default_rng(1)
     particles = np.zeros((rows, len(CONDITIONS)), dtype=np.float32)
     particles[:, CONDITIONS.index("pz")] = particles[:, CONDITIONS.index("energy")] = rng.uniform(60, 2000, rows)

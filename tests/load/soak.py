@@ -1,8 +1,8 @@
 """Many clients at once, over all protocols, with random sizes, deadlines and cancellations: every row is checked.
 
-Each client asks, again and again, for slices of jobs that were computed in this process: seeds and row numbers make
-the rows the same. A request must be answered with its own rows, or be late, refused or rejected where that is right.
-Anything else is a violation, as is memory of the server that is not flat: the command then fails.
+Each client repeatedly requests parts of jobs that were computed in this process. Seeds and row numbers determine the
+rows, so the answers must be equal. A request must be answered with its own rows, or be late, refused or rejected if
+that is correct. Anything else is a violation, also growing memory of the server: the command then fails.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from soak_outcomes import Caller, Outcome, ViolationError
 from soak_requests import Pool
 from soak_server import Memory, counters_when_idle
 
-#: Of the server; so small that the queue is full now and then.
+#: Limits of the server: rows of a request and of the queue, so small that the queue is sometimes full.
 _REQUEST_ROWS, _QUEUE_ROWS = 2048, 8192
 #: A request without an answer after this long is lost.
 _LOST_SECONDS = 90.0
-#: Shares of requests with a deadline, and of those that are cancelled, and when that is [s], even in the logarithm.
+#: Shares of requests with a deadline and of cancelled requests; range of the times [s], log-uniform.
 _DEADLINES, _DEADLINE_SECONDS = 0.75, (1e-3, 10.0)
 _CANCELLATIONS, _CANCEL_SECONDS = 0.15, (3e-4, 2.0)
 #: How long a client waits after a refusal [s], at most.
@@ -73,7 +73,7 @@ def _log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
 
 
 async def _soak(served: Served, pool: Pool, options: Namespace) -> tuple[dict[str, Counts], list[str], list[str]]:
-    """Counts by protocol, violations that are of no protocol, and lines that say how it went."""
+    """Counts by protocol, violations outside the protocols, and lines of a summary."""
     memory, counts = Memory(served.pid, options.warm_up), dict[str, Counts]()
     watching = asyncio.create_task(memory.watch())
     began = time.monotonic()
@@ -117,9 +117,9 @@ def main() -> None:
     parser.add_argument("--clients", type=int, default=256, help="default: %(default)s")
     parser.add_argument("--seconds", type=float, default=60.0, help="default: %(default)s")
     parser.add_argument(
-        "--warm-up", type=float, default=60.0, help="the same, before memory is judged; default: %(default)s"
+        "--warm-up", type=float, default=60.0, help="duration before the measurement of memory; default: %(default)s"
     )
-    parser.add_argument("--seed", type=int, default=1, help="of what clients ask for; default: %(default)s")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the requests; default: %(default)s")
     parser.add_argument("--mixed-up", type=float, default=0.0, help="share of requests that expect wrong rows")
     options = parser.parse_args()
     with one_line_errors(parser, options.device):

@@ -1,4 +1,4 @@
-"""What became of all requests, by protocol, beside what the server counted."""
+"""Outcomes of all requests by protocol, compared with the server's counts."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from soak_outcomes import Outcome
 from soak_requests import Asked
 from soak_server import Counters
 
-#: Kinds of `zdc_requests_total` that may be.
+#: Allowed kinds of `zdc_requests_total`.
 _KINDS = frozenset(("ok", "cancelled", "deadline", "overloaded", "out_of_range"))
 
 
@@ -19,8 +19,8 @@ class Counts:
     Attributes
     ----------
     label : The protocol's name in the server's metrics.
-    rows : That were answered and checked.
-    violations : What should not have happened.
+    rows : Number of rows that were answered and checked.
+    violations : Descriptions of errors.
     """
 
     label: str
@@ -35,7 +35,7 @@ class Counts:
         return self.outcomes[Outcome.ANSWERED]
 
     def add(self, asked: list[Asked], outcomes: list[Outcome], violation: str | None) -> None:
-        """Requests that were asked together; those without an outcome share the violation."""
+        """Add requests that were sent together; those without an outcome share the violation."""
         self.asked += len(asked)
         self.outcomes.update(outcomes)
         ended = zip(asked, outcomes, strict=False)
@@ -44,16 +44,16 @@ class Counts:
             self.violations.append(violation)
 
     def check(self) -> None:
-        """Asked = answered + cancelled + late + refused + rejected."""
+        """Add a violation unless sent = answered + cancelled + late + refused + rejected."""
         if self.outcomes.total() != self.asked and not self.violations:
-            self.violations.append(f"{self.asked} were asked, and {self.outcomes.total()} ended")
+            self.violations.append(f"{self.asked} requests were sent, and {self.outcomes.total()} ended")
 
 
 def server_violations(counts: Iterable[Counts], counters: Counters) -> list[str]:
-    """Where the server's counts contradict the clients', or it is not idle.
+    """Contradictions between the server's counts and the clients', or a server that is not idle.
 
-    A request that was cancelled may have been answered on the server's side, or not have reached it; and the server
-    counts as cancelled what its caller gave up just after the last byte.
+    The server may have answered a request that its client cancelled, or may not have received it. It counts a request
+    as cancelled if the client disconnects just after the last byte.
     """
     found = []
     asked: Counter[str] = Counter()

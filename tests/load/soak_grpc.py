@@ -22,7 +22,7 @@ from zdc_service.status import GRPC_KIND_KEY, STATUSES
 
 #: Fits a unary reply with any output.
 _UNARY_ROWS = 350
-#: What gRPC makes of a deadline: by the caller's clock, by the server's, or where it passes before the call starts.
+#: Messages of gRPC for a deadline: by the caller's clock, by the server's, or passed before the call starts.
 _AFTER_DEADLINE = (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED, grpc.StatusCode.INTERNAL)
 _OPTIONS = (
     ("grpc.use_local_subchannel_pool", 1),  # a connection for each caller
@@ -31,7 +31,7 @@ _OPTIONS = (
 
 
 class _GrpcCaller(Caller):
-    """One channel; cancels its call where it is cancelled."""
+    """One channel; if the task is cancelled, its call is cancelled."""
 
     def __init__(self, address: str):
         self._channel = grpc.aio.insecure_channel(address, options=_OPTIONS)
@@ -68,8 +68,8 @@ class UnaryCaller(_GrpcCaller):
 class StreamCaller(Caller):
     """``SimulateStream`` with several requests.
 
-    Over the blocking API, on a thread: the asynchronous one forgets the status of a stream that the server ends while
-    a request is being written (https://github.com/grpc/grpc/issues/36066).
+    It uses the blocking API on a thread, because the asynchronous one loses the status of a stream that the server ends
+    while a request is being written (https://github.com/grpc/grpc/issues/36066).
     """
 
     protocol, label, most_requests = "gRPC stream", "grpc_stream", 4
@@ -84,7 +84,7 @@ class StreamCaller(Caller):
         self._thread = ThreadPoolExecutor(1)
 
     async def ask(self, asked: Sequence[Asked], seconds: float | None, outcomes: list[Outcome]) -> None:
-        """One stream; what ends it is the outcome of all that have no answer yet."""
+        """One stream; the reason of its end is the outcome of all requests without an answer."""
         began = time.monotonic()
         call = self._call(iter([message_of_request(one.request) for one in asked]), timeout=seconds)
         reading = asyncio.get_running_loop().run_in_executor(self._thread, _read, call, asked, seconds, began, outcomes)
@@ -119,7 +119,7 @@ def _read(call: Any, asked: Sequence[Asked], seconds: float | None, began: float
     except grpc.RpcError:
         if call.cancelled():
             raise _CancelledError from None
-        while len(outcomes) < len(asked):  # only the last one can be bad, and then it is its error
+        while len(outcomes) < len(asked):  # only the last request can be bad, so the error belongs to it
             outcomes.append(_outcome(asked[-1], call, seconds, began))
     finally:
         call.cancel()
@@ -159,10 +159,10 @@ class InferenceGrpcCaller(_GrpcCaller):
 
 
 def _outcome(asked: Asked, error: Any, seconds: float | None, began: float) -> Outcome:
-    """What the status of a call means."""
+    """The outcome of a call with this status."""
     code, text = error.code(), error.details() or ""
     kind = dict(error.trailing_metadata() or ()).get(GRPC_KIND_KEY)
-    if kind is None:  # of gRPC itself
+    if kind is None:  # an error of gRPC itself
         kind = "deadline" if code in _AFTER_DEADLINE and is_past(seconds, began) else code.name
     elif code is grpc.StatusCode.DEADLINE_EXCEEDED and is_past(seconds, began):  # while the server's answer arrived
         kind = "deadline"

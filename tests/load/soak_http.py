@@ -24,14 +24,14 @@ from zdc_service.simulation import Output
 _STATUSES = {"deadline": 504, "overloaded": 429, "out_of_range": 422}
 #: Bytes of the buffer between socket and reader.
 _BUFFER = 4 * 1024 * 1024
-#: Answers with at most so many rows are also asked for as JSON.
+#: Largest number of rows of answers as JSON.
 _JSON_ROWS = 8
 
 Headers = Mapping[str, str]
 
 
 class _HttpCaller(Caller):
-    """One kept connection; hangs up where it is cancelled."""
+    """One kept connection; it is closed if the task is cancelled."""
 
     def __init__(self, address: str, rng: np.random.Generator):
         self._host, _, self._port = address.rpartition(":")
@@ -73,7 +73,7 @@ class _HttpCaller(Caller):
         return int(lines[0].split()[1]), headers, body
 
     async def close(self) -> None:
-        """Hang up, in one of the ways there are."""
+        """Close the connection, in one of several ways."""
         if self._streams is None:
             return
         _, writer = self._streams
@@ -126,7 +126,7 @@ class BinaryCaller(_HttpCaller):
 
 
 class JsonCaller(_HttpCaller):
-    """JSON, and for longer answers arrays."""
+    """JSON; longer answers are arrays."""
 
     protocol, label = "HTTP JSON", "http"
 
@@ -203,12 +203,12 @@ class InferenceHttpCaller(_HttpCaller):
 
 
 def inference_outputs(asked: Asked) -> list[str]:
-    """What of the right answer the Open Inference Protocol can carry, `channels` always."""
+    """The parts of the expected answer that the Open Inference Protocol has; always `channels`."""
     return ["channels", "response"] if asked.request.output is Output.RESPONSE else ["channels"]
 
 
 def kind_of_text(text: str) -> str:
-    """The kind of an error of which the protocol carries the message alone."""
+    """The kind of an error, from its message: the protocol does not send the kind."""
     for part, kind in (("deadline", "deadline"), ("rows are waiting", "overloaded"), ("particle[", "out_of_range")):
         if part in text:
             return kind

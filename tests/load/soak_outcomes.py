@@ -1,4 +1,4 @@
-"""How a request may end, and how it must not."""
+"""Allowed and forbidden ends of a request."""
 
 import time
 from abc import ABC, abstractmethod
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from soak_requests import Asked
 
-#: What a clock of milliseconds on either side may be off [s].
+#: Tolerance for the clocks of both sides, which count milliseconds [s].
 _CLOCKS = 0.005
 
 
@@ -22,19 +22,19 @@ class Outcome(StrEnum):
 
 
 class ViolationError(Exception):
-    """A promise was broken."""
+    """The server violated its contract."""
 
 
 class Caller(ABC):
-    """A client of one protocol, with a connection of its own.
+    """A client of one protocol, with its own connection.
 
     Attributes
     ----------
-    protocol : As in the table.
+    protocol : Name in the table.
     label : The protocol's name in the server's metrics.
-    most_rows : Of one request.
-    most_requests : That are asked at once.
-    repeats : Whether the protocol has more than one row of a particle.
+    most_rows : Maximum rows of one request.
+    most_requests : Maximum number of requests sent together.
+    repeats : Whether the protocol allows several rows per particle.
     """
 
     protocol: str
@@ -45,17 +45,17 @@ class Caller(ABC):
 
     @abstractmethod
     async def ask(self, asked: Sequence[Asked], seconds: float | None, outcomes: list[Outcome]) -> None:
-        """Ask, check the answers, and append what became of each; stops where it is cancelled.
+        """Send requests, check the answers, and append the outcome of each; stops if the task is cancelled.
 
         Parameters
         ----------
         asked : Requests; a bad one is the last.
         seconds : Deadline of all of them.
-        outcomes : Of those that have ended, in their order.
+        outcomes : Outcomes of the finished requests, in their order.
 
         Raises
         ------
-        ViolationError : an answer is wrong, or none that may be.
+        ViolationError : an answer is wrong or not allowed.
         """
 
     @abstractmethod
@@ -64,11 +64,11 @@ class Caller(ABC):
 
 
 def check_refusal(asked: Asked, kind: str, message: str, seconds: float | None, began: float) -> Outcome:
-    """What an error means to the caller who asked at `began` on the clock of `time.monotonic`.
+    """The outcome of an error, for a request that was sent at `began` (`time.monotonic`).
 
     Raises
     ------
-    ViolationError : it should not have happened.
+    ViolationError : the error is not allowed.
     """
     if kind == "deadline" and is_past(seconds, began):
         return Outcome.LATE
@@ -80,12 +80,12 @@ def check_refusal(asked: Asked, kind: str, message: str, seconds: float | None, 
 
 
 def is_past(seconds: float | None, began: float) -> bool:
-    """Whether a deadline of so many seconds has passed since `began`."""
+    """Whether a deadline of `seconds` after `began` has passed."""
     return seconds is not None and time.monotonic() - began > seconds - _CLOCKS
 
 
 def check_answer(asked: Asked, wrong: str | None) -> Outcome:
-    """The outcome of an answer that `Asked.wrong` has looked at; raises ViolationError."""
+    """The outcome of an answer that `Asked.wrong` has checked; raises ViolationError if it is wrong."""
     if wrong is not None:
         raise ViolationError(f"{asked.rows} rows of {asked.request.output}: {wrong}")
     if asked.bad:

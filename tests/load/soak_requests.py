@@ -1,4 +1,4 @@
-"""Requests of all kinds whose right answers are known: slices of a few jobs that were computed in this process."""
+"""Requests of all kinds with known answers: parts of a few jobs that were computed in this process."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,11 +14,11 @@ from zdc_service.settings import EngineSettings
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import Output, SimulationRequest, SimulationResult
 
-#: Particles, repeats, and whether rates are asked for, of the jobs from which requests are cut.
+#: Particles, repeats and `rates` of the jobs from which requests are taken.
 _JOBS = ((3000, 1, False), (3000, 1, False), (1000, 3, False), (1000, 1, True))
-#: Shares of requests with at most so many particles. Most are of the kind that the server bundles.
+#: Shares of requests by maximum number of particles. Most are small, so that the server bundles them.
 _SIZES = ((0.65, 8), (0.25, 100), (0.1, 2000))
-#: Share of requests that a bad particle spoils.
+#: Share of requests with a bad particle.
 _BAD = 0.02
 _FAR_AWAY = 1000.0
 """A vertex [cm] at which no particle is born."""
@@ -28,7 +28,7 @@ Arrays = Mapping[str, NDArray[np.generic]]
 
 @dataclass(frozen=True)
 class _Job:
-    """A job with the right answers to it, as dense responses and as hits."""
+    """A job with its expected answers, as dense responses and as hits."""
 
     request: SimulationRequest
     dense: SimulationResult
@@ -41,7 +41,7 @@ class Asked:
 
     Attributes
     ----------
-    request : What is asked for.
+    request : The request.
     bad : Whether its last particle is outside the trained range.
     """
 
@@ -52,12 +52,12 @@ class Asked:
 
     @property
     def rows(self) -> int:
-        """Rows of the right answer."""
+        """Number of rows of the expected answer."""
         return len(self.request.particles) * self.request.repeats
 
     @cached_property
     def answer(self) -> Arrays:
-        """The right arrays by their names, in the types of our own protocols."""
+        """The expected arrays by name, in the types of this project's protocols."""
         start, stop, output = self._start, self._start + self.rows, self.request.output
         right, hits = self._job.dense, self._job.hits.hits
         assert right.response is not None
@@ -74,11 +74,11 @@ class Asked:
         )
 
     def wrong(self, arrays: Arrays) -> str | None:
-        """What differs from the right answer: the first array and its first row; None where nothing does.
+        """The first difference from the expected answer: array and row; None if there is none.
 
         Parameters
         ----------
-        arrays : By their names, at least those of the output; float32 ones may stand for integers.
+        arrays : Arrays by name, at least those of the output; float32 is accepted for integers.
         """
         for name, right in self.answer.items():
             if name not in arrays:
@@ -96,15 +96,15 @@ class Asked:
 
 
 class Pool:
-    """Where requests come from."""
+    """Makes random requests with known answers."""
 
     def __init__(self, settings: EngineSettings, seed: int, mixed_up: float = 0.0):
         """Compute the jobs with the default model of `settings`.
 
         Parameters
         ----------
-        settings, seed : Of the jobs.
-        mixed_up : Share of requests for which the rows beside the right ones are held to be right.
+        settings, seed : Settings of the engine, seed of the jobs.
+        mixed_up : Share of requests that expect the rows of a neighbour, to show that the check works.
         """
         self._mixed_up = mixed_up
         with Simulator(settings) as simulator:
@@ -113,7 +113,7 @@ class Pool:
         self._outputs = list(Output)
 
     def draw(self, rng: np.random.Generator, most_rows: int, repeats: bool, bad: bool) -> Asked:
-        """Any request of at most `most_rows` rows; one with `repeats` or a bad particle only where that may be."""
+        """A random request of at most `most_rows` rows; with repeats or a bad particle only if allowed."""
         jobs = [job for job in self._jobs if repeats or job.request.repeats == 1]
         job = jobs[rng.integers(len(jobs))]
         times = job.request.repeats
@@ -155,14 +155,14 @@ def _job(
 
 
 def _both_sides(particles: Particles) -> Particles:
-    """Every third one mirrored to -z."""
+    """The particles, every third one mirrored to -z."""
     conditions = particles.conditions.copy()
     conditions[::3, [VZ, PZ]] *= -1
     return Particles(particles.pdg, conditions)
 
 
 def _spoiled(particles: Particles) -> Particles:
-    """The last one far outside the trained range."""
+    """The particles, the last one far outside the trained range."""
     conditions = particles.conditions.copy()
     conditions[-1, VX] = _FAR_AWAY
     return Particles(particles.pdg, conditions)

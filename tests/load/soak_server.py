@@ -1,4 +1,4 @@
-"""What the server says about itself during and after a soak: its memory, its counters, and whether it is idle."""
+"""State of the server during and after a soak: memory, counters, and whether it is idle."""
 
 import asyncio
 import os
@@ -12,9 +12,9 @@ import httpx
 
 _SAMPLE_SECONDS = 0.5
 _PAGE = os.sysconf("SC_PAGE_SIZE")
-#: Longest wait until nothing is in the queue any more.
+#: Longest wait until the queue is empty [s].
 _IDLE_SECONDS = 15.0
-#: By how much memory may be larger in the second half of a run than in the first, as a share and in bytes.
+#: Allowed growth of memory from the first to the second half of a run, as a share and in bytes.
 _GROWTH, _SLACK = 0.05, 32 * 1024 * 1024
 
 _SAMPLE = re.compile(r"^(\w+)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
@@ -24,12 +24,12 @@ _LABEL = re.compile(r'(\w+)="([^"]*)"')
 class Memory:
     """Resident memory of a process over time.
 
-    It is flat where, after a warm-up, the median of the second half is hardly above that of the first. Requests of
-    megabytes come at random, and the server keeps some of the memory that they leave.
+    It is flat if, after a warm-up, the median of the second half is close to that of the first. Requests of megabytes
+    arrive at random times, and the server keeps part of their memory.
     """
 
     def __init__(self, pid: int, warm_up: float):
-        """Seconds of `warm_up` are left out; without any nothing is judged."""
+        """The first `warm_up` seconds are left out; with 0, memory is not checked."""
         self._warm_up = warm_up
         self._statm = Path(f"/proc/{pid}/statm")
         self._samples: list[tuple[float, int]] = []
@@ -42,7 +42,7 @@ class Memory:
 
     @property
     def flat(self) -> bool:
-        """Whether it did not grow, as far as that can be told."""
+        """Whether memory did not grow, within the tolerance."""
         first, second = self._halves()
         return not self._warm_up or second <= first * (1 + _GROWTH) + _SLACK
 
@@ -72,11 +72,11 @@ class Counters:
         ]
 
     def sum(self, name: str, **labels: str) -> float:
-        """Of all samples of a name with these labels."""
+        """Sum of all samples of a name with these labels."""
         return sum(value for one, found, value in self._samples if one == name and labels.items() <= found.items())
 
     def kinds(self, protocol: str) -> Mapping[str, float]:
-        """Ended requests of a protocol by their kind."""
+        """Finished requests of a protocol by kind."""
         return {
             found["kind"]: value
             for name, found, value in self._samples
@@ -85,17 +85,17 @@ class Counters:
 
     @property
     def models(self) -> tuple[float, float]:
-        """Requests that all models answered, and that they did not."""
+        """Successful and failed requests of all models."""
         return self.sum("nv_inference_request_success"), self.sum("nv_inference_request_failure")
 
     @property
     def waiting(self) -> tuple[float, float]:
-        """Rows and requests that wait."""
+        """Waiting rows and requests."""
         return self.sum("zdc_queue_rows"), self.sum("nv_inference_pending_request_count")
 
 
 async def counters_when_idle(address: str) -> Counters:
-    """The metrics when nothing waits any more, or after a while."""
+    """The metrics when the queue is empty, or after a time limit."""
     end = time.monotonic() + _IDLE_SECONDS
     async with httpx.AsyncClient(base_url=f"http://{address}") as client:
         while True:

@@ -1,4 +1,4 @@
-"""What `batches.py` and `cpu_stages.py` do alike: ways to responses, for the shipped model and for a small one."""
+"""Common code of `batches.py` and `cpu_stages.py`: measure ways for the shipped model and for a small one."""
 
 import argparse
 from collections.abc import Callable
@@ -12,28 +12,28 @@ from small_model import write_small_model
 from zdc_service.allocator import keep_large_buffers
 from zdc_service.settings import EngineSettings
 
-#: Facts about what is measured, the ways to measure, and the server.
+#: Lines about model and machine, the ways to measure, and the server.
 Prepared = tuple[list[str], list[Way], ProcessTree]
-#: From settings, particles of a request, and requests under way.
+#: Called with settings, particles per request, and requests in flight.
 Prepare = Callable[[EngineSettings, int, int], AbstractContextManager[Prepared]]
 
 
 def measure_two_models(
     description: str | None, seconds: float, unit: str, prepare: Prepare, table: Callable[[list[Result]], list[str]]
 ) -> None:
-    """Print facts and a table for each model; one line "not run" where CUDA is asked for and cannot be had.
+    """Print facts and a table for each model; one line "not run" if CUDA is unavailable.
 
     Parameters
     ----------
-    description : Of the command; its first line is shown.
-    seconds : Default for one measurement.
-    unit : What the table's figures are.
-    prepare : What is measured.
-    table : Lines of a Markdown table of it.
+    description : Description of the command; its first line is shown.
+    seconds : Default duration of one measurement.
+    unit : Unit of the table's figures.
+    prepare : Makes the ways to measure.
+    table : Makes the lines of a Markdown table.
     """
     parser = parser_for(description, seconds=seconds, rounds=3)
-    parser.add_argument("--particles", type=int, default=256, help="of a request; default: %(default)s")
-    parser.add_argument("--in-flight", type=int, default=8, help="requests under way; default: %(default)s")
+    parser.add_argument("--particles", type=int, default=256, help="particles per request; default: %(default)s")
+    parser.add_argument("--in-flight", type=int, default=8, help="requests in flight; default: %(default)s")
     options = parsed(parser)
     keep_large_buffers()  # as the service does
     with one_line_errors(parser, options.device):
@@ -46,7 +46,7 @@ def measure_two_models(
 
 
 def models_of(options: argparse.Namespace) -> list[EngineSettings]:
-    """The model that was asked for; else the shipped one, and a small one."""
+    """The chosen model; by default, the shipped one and a small one."""
     settings = settings_of(options)
     if options.models is not None or options.model is not None:
         return [settings]

@@ -1,4 +1,4 @@
-"""Requests as bytes on the wire, so that one program asks all servers."""
+"""Requests as bytes, so that one program can send them to all servers."""
 
 import json
 from collections.abc import Mapping
@@ -26,13 +26,13 @@ def post(path: str, body: bytes, headers: Mapping[str, str]) -> bytes:
 
 
 def rows_of(particles: Particles) -> bytes:
-    """Binary body of our own HTTP path: a row of pdg and `KINEMATICS` for each particle, little-endian float32."""
+    """Binary body of `POST /simulate`: a row of pdg and `KINEMATICS` for each particle, little-endian float32."""
     kinematics = particles.conditions[:, [CONDITIONS.index(name) for name in KINEMATICS]]
     return np.column_stack([particles.pdg, kinematics]).astype("<f4").tobytes()
 
 
 def simulate_path(request: SimulationRequest) -> str:
-    """Path and options of our own HTTP path with a binary body."""
+    """Path and query of `POST /simulate` with a binary body."""
     options: dict[str, object] = {"output": request.output.value}
     if request.seed is not None:
         options["seed"] = request.seed
@@ -42,7 +42,7 @@ def simulate_path(request: SimulationRequest) -> str:
 
 
 def simulate_http(request: SimulationRequest, accept: str = RAW) -> bytes:
-    """Our own HTTP path, particles as binary rows."""
+    """`POST /simulate` with particles as binary rows."""
     headers = {"Content-Type": RAW, "Accept": accept}
     return post(simulate_path(request), rows_of(request.particles), headers)
 
@@ -60,12 +60,12 @@ def json_body(request: SimulationRequest) -> bytes:
 
 
 def simulate_grpc(request: SimulationRequest) -> bytes:
-    """The message of our own gRPC methods."""
+    """The request message of `zdc.v1.Simulation`."""
     return message_of_request(request).SerializeToString()
 
 
 def infer_http(model: str, particles: Particles, pdg: bool = False) -> bytes:
-    """Open Inference Protocol with binary tensors: ``particles``, and ``pdg`` if asked for, in, ``response`` out."""
+    """Open Inference Protocol with binary tensors: inputs ``particles`` and (optional) ``pdg``, output ``response``."""
     tensors = _tensors(particles, pdg)
     given = [
         {
@@ -83,7 +83,7 @@ def infer_http(model: str, particles: Particles, pdg: bool = False) -> bytes:
 
 
 def infer_json(model: str, particles: Particles) -> bytes:
-    """Open Inference Protocol with tensors as JSON, for servers without the binary ones."""
+    """Open Inference Protocol with tensors as JSON, for servers without binary tensors."""
     values = _conditions(particles).ravel().tolist()
     given = {"name": "particles", "shape": [len(particles), len(CONDITIONS)], "datatype": "FP32", "data": values}
     body = json.dumps({"inputs": [given]}).encode()
@@ -108,17 +108,17 @@ def infer_grpc(model: str, particles: Particles, pdg: bool = False) -> bytes:
 
 
 def conditions_json(path: str, particles: Particles) -> bytes:
-    """``{"particles": [[...]]}`` for servers without a protocol of their own."""
+    """``{"particles": [[...]]}`` for servers that define no protocol."""
     body = json.dumps({"particles": _conditions(particles).tolist()}).encode()
     return post(path, body, {"Content-Type": JSON})
 
 
 def _tensors(particles: Particles, pdg: bool) -> list[tuple[str, str, NDArray[np.generic]]]:
-    """Name, datatype and array of each."""
+    """Name, datatype and array of each input."""
     codes: list[tuple[str, str, NDArray[np.generic]]] = [("pdg", "INT64", particles.pdg.astype("<i8"))] if pdg else []
     return [("particles", "FP32", _conditions(particles)), *codes]
 
 
 def _conditions(particles: Particles) -> NDArray[np.float32]:
-    """What the graph takes, which is what peers are given: the mirror image of particles that fly to -z."""
+    """Conditions for the graph, also sent to the other servers: particles that fly to -z are mirrored."""
     return particles.toward_a().conditions.astype("<f4")

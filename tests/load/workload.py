@@ -1,4 +1,4 @@
-"""Particles that a model was trained on, whatever the model."""
+"""Particles in the training range of any model."""
 
 import numpy as np
 from zdc_detector.card import ModelCard
@@ -9,9 +9,9 @@ _MEV = 1e-3  # in GeV
 
 
 def particles_for(card: ModelCard, count: int, seed: int = 0) -> Particles:
-    """Particles of all species of a card whose straight lines meet the inner half of the face.
+    """Particles of all species of a card; their straight lines meet the inner half of the face.
 
-    Energies are spread evenly in their logarithm over each species' range, vertices over the middle tenth.
+    Energies are log-uniform over the range of the species, vertices uniform over the middle tenth of their range.
     """
     rng = np.random.default_rng(seed)
     ranges = card.ranges

@@ -1,5 +1,5 @@
 // Closed loop over gRPC: one channel and one unary call in flight per client, all on one thread. Messages are bytes
-// that nobody looks into, so that one program asks any method of any service.
+// that are not decoded, so that one program can call any method of any service.
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
 

@@ -41,7 +41,7 @@ async def main() -> None:
         name=NAME,
         implementation=Zdc,
         max_batch_size=MAX_BATCH,
-        max_batch_time=0.001,  # it batches only where it may wait
+        max_batch_time=0.001,  # it makes batches only if it is allowed to wait
         parameters=ModelParameters(uri=options.graph),
     )
     await MLServer(settings).start([model])
