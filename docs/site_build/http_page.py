@@ -16,7 +16,7 @@ Schema = dict[str, Any]
 
 
 def openapi_document() -> Schema:
-    """The document that a server with the shipped models answers at /openapi.json."""
+    """The document at /openapi.json of a server with the shipped models."""
     settings = ServerSettings(threads=1)
     with Simulator(settings) as simulator:
         app = create_http_app(simulator, ready=lambda: True, body_limit=settings.body_limit)

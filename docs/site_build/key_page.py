@@ -11,7 +11,7 @@ from markdown_cells import cell
 
 
 def key_page() -> str:
-    """A table of keys for each section; it says which methods have a key that not all have."""
+    """A table of keys for each section; it names the methods that have a key, unless all have it."""
     return "\n\n".join(_parts(config_classes())) + "\n"
 
 

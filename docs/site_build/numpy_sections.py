@@ -17,9 +17,9 @@ _SESSION = re.compile(r"^>>> .*?(?=\n\n|\Z)", re.MULTILINE | re.DOTALL)
 
 
 def numpy_form(docstring: str) -> str:
-    """Sections as griffe reads them: a name on a line of its own, its description indented below.
+    """Sections as griffe reads them: a name on a separate line, its description indented below.
 
-    Without this step, griffe takes the description behind the colon for the type.
+    Without this step, griffe reads the description after the colon as the type.
     """
     text = _NAMED.sub(lambda section: _ENTRY.sub(r"\1\n    \2", section[0]), docstring)
     text = _RETURNED.sub(lambda section: f"{section[1]}\n-------\n:\n{_indented(section[2])}\n\n", text)

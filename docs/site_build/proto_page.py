@@ -19,7 +19,7 @@ class Block:
     Attributes
     ----------
     kind : ``service``, ``message`` or ``enum``.
-    rows : Of its table; of a service: name, signature and comment of each method.
+    rows : Rows of its table; for a service: name, signature and comment of each method.
     """
 
     kind: str
@@ -33,8 +33,8 @@ def proto_page(text: str, link: str) -> str:
 
     Parameters
     ----------
-    text : The file, in which a comment stands above what it describes.
-    link : To the file itself.
+    text : Content of the file, in which each comment is above the item that it describes.
+    link : Link to the file.
     """
     comment, blocks = _parsed(text)
     parts = [

@@ -24,7 +24,7 @@ _LINK = re.compile(r"""(\]\(|\bsrc=")([^)"\s#]*)(#[^)"\s]*)?(\)|")""")
 _CODE = re.compile(r"(^```.*?^```$|^ {4}.*?$|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 _TEMPLATE = "how-to/alice-o2.md"
 _ABOUT_TEMPLATE = (
-    "`train-zdc export RUN --format o2` writes this text beside its files, and replaces the words in capital letters."
+    "`train-zdc export RUN --format o2` writes this text with its files, and replaces the words in capital letters."
 )
 #: Placeholders of a template, such as <name>: a browser would take them for HTML.
 _PLACEHOLDER = re.compile(r"<([a-z]+(?: [a-z]+)*)>")
@@ -65,7 +65,7 @@ def source_of(page: str) -> str:
 
 
 def copy_of(file: str) -> str:
-    """Where the site has its copy of a file of the repository."""
+    """Path of the site's copy of a file of the repository."""
     return f"files/{file}"
 
 

@@ -25,7 +25,7 @@ _PROTO = "proto/zdc/v1/simulation.proto"
 
 
 def on_files(files: Files, *, config: MkDocsConfig, **_: Any) -> Files:
-    """Add the pages that no file of `docs` has."""
+    """Add the pages that have no file in `docs`."""
     document = openapi_document()
     made: dict[str, str | bytes] = {
         "reference/zdc.md": command_page(Zdc),

@@ -30,14 +30,14 @@ class Cell:
 
 @dataclass(frozen=True)
 class Output:
-    """What a cell printed, and its figures as PNG."""
+    """Printed text and figures (PNG) of a cell."""
 
     printed: str
     figures: tuple[bytes, ...]
 
 
 def cells_of(source: str) -> list[Cell]:
-    """The cells of a notebook; what stands above the first one is left out."""
+    """The cells of a notebook; text above the first cell is left out."""
     parts = _CELL.split(source)
     cells = []
     for mark, text in zip(parts[1::2], parts[2::2], strict=True):
@@ -53,7 +53,7 @@ def run_cells(cells: list[Cell], folder: Path) -> Iterator[tuple[Cell, Output]]:
 
     Parameters
     ----------
-    folder : Where the cells run: the root of a checkout.
+    folder : Working directory of the cells: the root of a checkout.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def _taken_figures() -> Iterator[bytes]:
 
 
 def tutorial_page(executed: list[tuple[Cell, Output]], name: str) -> tuple[str, dict[str, bytes]]:
-    """A page with code, what it printed and its figures.
+    """A page with code, printed text and figures.
 
     Returns
     -------

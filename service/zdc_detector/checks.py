@@ -191,7 +191,7 @@ def _particle_problems(conditions: NDArray[np.float64], pdg: NDArray[np.int64]) 
                 f"more than {ENERGY_TOLERANCE:.0%}; energies are total energies in GeV, momenta in GeV/c, masses in MeV"
             ),
         ),
-        (whole & (conditions[:, PZ] == 0), lambda _: "pz = 0 GeV/c must not be 0; the calorimeters stand along z"),
+        (whole & (conditions[:, PZ] == 0), lambda _: "pz = 0 GeV/c must not be 0; calorimeters are at +z and -z only"),
     )
     problems = [
         Problem(f"pdg {codes[i]} has no mass and charge in the PDG table", int(first[i]), rows=int((place == i).sum()))

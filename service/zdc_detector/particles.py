@@ -161,7 +161,7 @@ class Particles:
             along_z,
             "pz",
             out[:, PZ],
-            f"GeV/c must not be 0 or below {SMALLEST_PZ:g} in size; the calorimeters stand along z",
+            f"GeV/c must not be 0 or below {SMALLEST_PZ:g} in size; calorimeters are at +z and -z only",
         )
 
         mass, charge = _from_table(pdg, columns, n)

@@ -189,7 +189,7 @@ def test_export_wants_an_evaluated_run(run: Run, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="run `train-zdc evaluate"):
         export(copy, tmp_path / "models")
     copy.metrics.write_text("{}")
-    with pytest.raises(ConfigError, match=r"metrics\.json: is no report; run `train-zdc evaluate"):
+    with pytest.raises(ConfigError, match=r"metrics\.json: is not a report; run `train-zdc evaluate"):
         export(copy, tmp_path / "models")
 
 

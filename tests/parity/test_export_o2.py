@@ -289,4 +289,4 @@ def test_a_folder_that_may_not_be_written_to_is_refused_first(
     for parent, output in ((tmp_path, tmp_path / "new" / "o2"), (tmp_path / "file", tmp_path / "file" / "o2")):
         with pytest.raises(SystemExit):
             main(["export", str(run.folder), "--format", "o2", "-o", str(output)])
-        assert f"{output} cannot be made, {parent} is no folder to write to" in capsys.readouterr().err
+        assert f"{output} cannot be made, because {parent} is not a writable folder" in capsys.readouterr().err

@@ -17,7 +17,7 @@ def aligned_mean(responses: NDArray[np.generic], particles: Particles, calorimet
     Returns
     -------
     Photons, shape (rows, columns), the impact point's fibre at (rows // 2, columns // 2): the mean over the responses
-    that have a fibre there; nan where none has.
+    that have a fibre at this distance; nan if there is none.
     """
     rows, columns = calorimeter.shape
     total = np.zeros((2 * rows, 2 * columns))

@@ -36,8 +36,8 @@ _IN_RATIO = 25  # minimum photons of a fibre in the first sample for a ratio: it
 def choose_examples(particles: Particles, sums: NDArray[np.integer], most: int = 10) -> NDArray[np.intp]:
     """Particles that represent a test set: every species, from low to high energy.
 
-    Each species gets one place, the others go by frequency; of each species, energies at evenly spaced quantiles,
-    among the particles that have light in most simulations.
+    Each species gets one place, the others go by frequency; within a species, energies are at evenly spaced quantiles
+    of the particles that give light in most simulations.
 
     Parameters
     ----------
@@ -204,7 +204,7 @@ def draw_means(
 ) -> Figure:
     """Mean responses around the impact point and their ratio, second over first; one row for each species.
 
-    The ratio is shown where the first sample has light enough for an error below 20 %.
+    The ratio is shown for fibres with enough light in the first sample for an error below 20 %.
 
     Parameters
     ----------

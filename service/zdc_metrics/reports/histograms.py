@@ -12,7 +12,7 @@ Values = NDArray[np.float64]
 _FEWEST, _MOST = 6, 24
 #: Expected number of entries from which an empty bin of the reference is significant: exp(-3) = 5 %.
 MISSED = 3.0
-#: Share of the values beyond either end of the bins of a quantity that lies around a middle.
+#: Share of the values beyond either end of the bins of a quantity that scatters around a centre.
 _TAIL = 0.005
 
 
@@ -62,12 +62,12 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Generated over reference, in the bins where the reference has entries; nan elsewhere, save for `MISSED`.
+    """Generated over reference, in bins with reference entries; nan elsewhere, except for `MISSED`.
 
     Attributes
     ----------
-    values : Shape (B,); infinite where the reference has no entry and the generated share makes `MISSED` likely.
-    errors : From the generated counts alone; that of an empty bin is one count's.
+    values : Shape (B,); infinite if the reference has no entry although the generated share makes `MISSED` likely.
+    errors : Errors from the generated counts alone; an empty bin has the error of one count.
     band : Relative error of the reference.
     """
 
@@ -86,9 +86,9 @@ def ratio(reference: Histogram, generated: Histogram) -> Ratio:
 
 
 def common_edges(quantity: Quantity, *samples: Values) -> Values | None:
-    """Bins for all samples: more for more values; None where there is nothing to bin.
+    """Bins for all samples: more bins for more values; None if there are no values.
 
-    Counts get whole edges in steps of the logarithm, from the least above 0 on: empty responses lie below the first.
+    Counts get whole edges in steps of the logarithm, from the smallest above 0: empty responses are below it.
     Energies cover their range. Lengths cover all but the outermost tails, in round steps.
     """
     known = [values[np.isfinite(values)] for values in samples]

@@ -28,8 +28,8 @@ _SHORT = 100  # end over beginning of a logarithmic axis that has numbers at 2 a
 def draw_histograms(pairs: Mapping[Quantity, Pair], names: tuple[str, str]) -> Figure:
     """One panel for each quantity: shares of all responses, and below them the ratio second over first.
 
-    Bars and the grey band are Poisson errors of the second and of the first sample. What lies outside the bins, or is
-    not defined, stands in the legend, so that the shares of a panel and its legend add up to one.
+    Bars and the grey band are Poisson errors of the second and of the first sample. The legend gives the
+    shares outside the bins and of undefined values, so the shares of a panel and its legend add up to one.
 
     Parameters
     ----------
@@ -91,7 +91,7 @@ def _draw_pair(
 
 
 def _logarithmic(axes: Axes, low: float, high: float) -> None:
-    """A logarithmic x axis; a short one has numbers at 2 and 5, too, where powers of ten would be one or two."""
+    """A logarithmic x axis; a short axis also has numbers at 2 and 5, because it has only one or two powers of ten."""
     axes.set_xscale("log")
     axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -103,7 +103,7 @@ def _logarithmic(axes: Axes, low: float, high: float) -> None:
 def _draw_ratio(
     axes: Axes, places: NDArray[np.float64], values: NDArray[np.float64], errors: NDArray[np.float64]
 ) -> None:
-    """Points around 1; those outside the range are arrows at its end, hollow where the reference has nothing."""
+    """Points around 1; those outside the range are arrows at its end, hollow if the reference is empty."""
     axes.axhline(1, color="grey", lw=0.8)
     with np.errstate(invalid="ignore"):
         high = values > _RATIO[1]

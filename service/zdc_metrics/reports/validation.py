@@ -205,7 +205,7 @@ def validate(
 def is_beyond_chance(figure: Figure) -> bool:
     """Whether a figure deviates significantly from that of an independent simulation, at the level of the intervals.
 
-    That is: a dispersion outside the range of the right one, a ratio to the floor whose interval leaves out 1, or, of
+    That is: a dispersion outside the range of the right one, a ratio to the floor whose interval excludes 1, or, of
     figures without a ratio, an interval that does not overlap with the floor's.
     """
     if figure.value is not None and figure.if_right is not None:
@@ -226,7 +226,7 @@ def difference_error(
     """Standard error of the difference of two means of clustered values; each particle is a cluster.
 
     A particle counts with all its values of both samples together (cluster-robust: Cameron and Miller 2015), so that
-    what both samples owe to the choice of particles cancels. None of fewer than `FEWEST_PARTICLES`.
+    the common effect of the choice of particles cancels. None for fewer than `FEWEST_PARTICLES`.
 
     Parameters
     ----------

@@ -121,7 +121,7 @@ def _figures(found: Validation) -> Iterator[Block]:
         yield TextBlock(f"Not computed: {found.why_unpaired}.", warning=True)
         return
     yield TextBlock(
-        f"Each figure has its floor beside it: the same figure between independent simulations of the same particles "
+        f"Each figure is given with its floor: the same figure between independent simulations of the same particles "
         f"({first} against {first}), at the same sample size. {second} is compared with {first} in the same way."
     )
     yield from markdown_blocks(found.report.to_markdown())

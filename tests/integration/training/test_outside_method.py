@@ -139,7 +139,7 @@ def test_it_is_trained_evaluated_exported_and_served(
 
 
 def test_an_unknown_method_is_refused_before_its_package_is_installed() -> None:
-    with pytest.raises(ConfigError, match="method: mean is none of sinkhorn, vae, wae, swae, sae, dcgan, fast"):
+    with pytest.raises(ConfigError, match="method: mean is not one of sinkhorn, vae, wae, swae, sae, dcgan, fast"):
         load_config("smoke", ["method=mean"])
     assert list(registered_methods()) == list(BUILT_IN)
 

@@ -58,7 +58,7 @@ def test_given_energy_mass_and_charge_must_agree_with_the_table() -> None:
         ({"vx": [0, 0, -2e9]}, r"particle\[2\]: vx = -2e\+09 cm must be finite and within"),
         (
             {"pz": [1500, -200, 0]},
-            r"particle\[2\]: pz = 0 GeV/c must not be 0 or below 1e-09 in size; the calorimeters stand along z",
+            r"particle\[2\]: pz = 0 GeV/c must not be 0 or below 1e-09 in size; calorimeters are at \+z and -z only",
         ),
         ({"pz": [1500, -1e-10, 30]}, r"particle\[1\]: pz = -1e-10 GeV/c must not be 0 or below 1e-09"),
         ({"pdg": [2112, 22, -(2**63)]}, r"particle\[2\]: pdg = -9.22337e\+18 must be an integer PDG code"),

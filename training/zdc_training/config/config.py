@@ -115,7 +115,7 @@ def parse_config(tree: dict[str, Any], origin: str) -> Experiment:
     name, known = str(tree.get("method", DEFAULT)), registered_methods()
     if name not in known:
         meant = did_you_mean(name, known)
-        raise ConfigError(f"{origin}: method: {shorten(name)} is none of {', '.join(known)}{meant}")
+        raise ConfigError(f"{origin}: method: {shorten(name)} is not one of {', '.join(known)}{meant}")
     kind = config_class(known[name])
     try:
         return kind.model_validate({"method": name} | tree)

@@ -94,7 +94,7 @@ def read_array(path: Path, allow_pickle: bool, names: tuple[str, ...], dimension
             with path.open("rb") as file:
                 if path.suffix not in (".pkl", ".pickle") and not file.read(1).startswith(_BINARY):
                     raise FileFormatError(
-                        f"{path}: is no npz, npy or pickle file; save its numbers with numpy.savez"
+                        f"{path}: is not an npz, npy or pickle file; save its numbers with numpy.savez"
                     ) from error
             raise _pickle_refused(path) from error
         raise FileFormatError(f"{path}: cannot be read as npz or npy: {error}; copy or save it again") from error

@@ -76,11 +76,13 @@ def check_output(output: Path, name: str, overwrite: bool) -> None:
     foreign = sorted(found - {each.format(name=name) for each in (GRAPH, CLASSIFIER, SCALES, README)})
     if foreign:
         raise ConfigError(
-            f"{output} holds {foreign[0]}, which no export of {name} wrote: choose a folder of its own as --output"
+            f"{output} holds {foreign[0]}, which no export of {name} wrote: choose another folder as --output"
         )
     parent = next(folder for folder in output.resolve().parents if folder.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise ConfigError(f"{output} cannot be made, {parent} is no folder to write to: choose another --output")
+        raise ConfigError(
+            f"{output} cannot be made, because {parent} is not a writable folder: choose another --output"
+        )
 
 
 def check_o2(config: Experiment, graph: ExportedGraph, shape: tuple[int, int]) -> None:

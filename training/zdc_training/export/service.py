@@ -112,7 +112,7 @@ def _evaluated(run: Run) -> Report:
     try:
         return Report.model_validate_json(run.metrics.read_bytes())
     except ValidationError as error:
-        raise ConfigError(f"{run.metrics}: is no report; run `train-zdc evaluate {run.folder}` again") from error
+        raise ConfigError(f"{run.metrics}: is not a report; run `train-zdc evaluate {run.folder}` again") from error
 
 
 def _spent(run: Run, record: Provenance) -> TrainingSpec:

@@ -94,4 +94,4 @@ class Followed:
                 what(callback)
             except Exception as error:  # a broken tracker must not end the training
                 del self._callbacks[name]
-                self.warn(f"--callback {name} is left out from here on: {type(error).__name__}: {error}")
+                self.warn(f"--callback {name} failed and is not called again: {type(error).__name__}: {error}")

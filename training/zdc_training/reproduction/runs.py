@@ -125,6 +125,6 @@ def _prepared(reproduction: Reproduction, entry: TableModel, seed: int) -> Finis
     try:
         report = Report.model_validate_json(run.metrics.read_bytes())
     except ValidationError as error:
-        raise ConfigError(f"{run.metrics} is no report of this version; remove it to evaluate again") from error
+        raise ConfigError(f"{run.metrics} is not a report of this version; remove it to evaluate again") from error
     seconds = sorted(record["seconds"] for record in run.records())
     return Finished(entry, seed, run, report, seconds[len(seconds) // 2], len(seconds))

@@ -59,7 +59,7 @@ def load_state(path: Path) -> dict[str, Any]:
         reason = str(error).partition("\n")[0]
         raise ConfigError(f"{path}: cannot be read: {reason}; {_remedy(path)}") from error
     if not isinstance(saved, dict):
-        raise ConfigError(f"{path}: holds a {type(saved).__name__}, no state of a training; {_remedy(path)}")
+        raise ConfigError(f"{path}: holds a {type(saved).__name__}, not the state of a training; {_remedy(path)}")
     return saved
 
 

@@ -39,7 +39,7 @@ def test_overrides_are_toml_values_or_bare_words() -> None:
         ("smoke", "optimiser.epoch=3", "optimiser.epoch: no such key; did you mean optimiser.epochs?"),
         ("smoke", "epochs=3", "epochs: no such key; did you mean optimiser.epochs?"),
         ("smoke", "loss.kl_weight=3", "loss.kl_weight: no key of this method; vae has it"),
-        ("smoke", "method=sinkhron", "method: sinkhron is none of sinkhorn, vae"),
+        ("smoke", "method=sinkhron", "method: sinkhron is not one of sinkhorn, vae"),
         ("smoke", "method=sinkhron", "; did you mean sinkhorn?"),
         ("zn-fats", "", "; did you mean zn-fast?"),
         ("smoke", "optimiser.epochs=0", "optimiser.epochs: Input should be greater than 0, got 0"),

@@ -142,7 +142,7 @@ def test_one_npz_may_hold_both(tmp_path: Path) -> None:
 def test_a_table_of_text_is_not_called_a_pickle(tmp_path: Path) -> None:
     table = tmp_path / "particles.csv"
     table.write_text("energy,vx\n1,2\n")
-    with pytest.raises(FileFormatError, match=r"particles\.csv: is no npz, npy or pickle file; save its numbers"):
+    with pytest.raises(FileFormatError, match=r"particles\.csv: is not an npz, npy or pickle file; save its numbers"):
         convert(table, table, tmp_path / "out.h5")
 
 

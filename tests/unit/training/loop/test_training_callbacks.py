@@ -68,7 +68,7 @@ def test_a_callback_that_fails_is_left_out_and_the_training_goes_on(tmp_path: Pa
         fit(config, run, False, reporter)
     assert json.loads((tmp_path / "run.heard").read_text()) == ["toy", 1, 2, "None"]
     told = [text for text in silent.warnings if "Broken" in text]
-    assert told == [f"--callback {module}:Broken is left out from here on: OSError: the tracker is down"]
+    assert told == [f"--callback {module}:Broken failed and is not called again: OSError: the tracker is down"]
 
 
 @pytest.mark.parametrize(
