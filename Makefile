@@ -7,7 +7,7 @@ DEVICE_EXTRA ?= cpu
 # Passed on, e.g. make serve ARGS="--http-port 9000"
 ARGS ?=
 SMOKE_RUN ?= runs/smoke
-# Tests at the same time: each process has servers of its own, and many tests wait more than they compute.
+# Tests at the same time: each process has its own servers, and many tests mostly wait.
 TEST_PROCESSES ?= 2
 # Tests with the lowest versions: without browser, C++ and tritonclient, which needs a newer grpcio than the service does.
 LOWEST_TESTS ?= tests/unit tests/contract tests/parity tests/integration/access tests/integration/client \
@@ -68,7 +68,7 @@ train-smoke: $(VENV)/.dev ## train, evaluate and export a tiny model in under th
 lowest: build/lowest/.ready ## test with the lowest allowed version of every dependency
 	build/lowest/bin/python -m pytest $(LOWEST_TESTS) $(ARGS)
 
-dist: ## source archive and wheel in build/dist; the wheel is tried in an environment of its own
+dist: ## source archive and wheel in build/dist; the wheel is tested in a new environment
 	rm -rf build/dist build/try
 	$(PYTHON) -m venv build/try
 	build/try/bin/python -m pip install --quiet "build>=1.2.1,<2"
@@ -93,7 +93,7 @@ proto: ## regenerate the messages of proto/ for Python, with the oldest protobuf
 		--descriptor_set_out=service/zdc_service/messages/published.binpb \
 		grpc/health/v1/health.proto grpc/reflection/v1/reflection.proto
 
-clean: ## remove the environment and what tools leave behind
+clean: ## remove the environment, build files and caches
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 
 $(BIN)/python:

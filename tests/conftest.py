@@ -23,7 +23,7 @@ hypothesis.settings.load_profile("without deadlines")
 
 @pytest.fixture(autouse=True, scope="session")
 def _no_settings_from_outside() -> Iterator[None]:
-    """Options of whoever runs the tests stay out of them."""
+    """Remove the `ZDC_...` variables of the shell that runs the tests."""
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("ZDC_")]:
             patch.delenv(name)
@@ -32,7 +32,7 @@ def _no_settings_from_outside() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """``tiny`` in two versions, and ``strips``, whose face is another and which takes the species."""
+    """``tiny`` in two versions, and ``strips``, with another face and the PDG code as input."""
     folder = tmp_path_factory.mktemp("models")
     write_model(folder, TinyModel())
     write_model(folder, TinyModel(version=2, seed=2))
@@ -42,7 +42,7 @@ def models_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def simulator(models_folder: Path) -> Iterator[Simulator]:
-    """In process, with batches of another size than the server's."""
+    """A simulator in this process, with another batch size than the server."""
     settings = EngineSettings(models=models_folder, default_model="tiny", threads=1, max_batch_rows=1000)
     with Simulator(settings) as running:
         yield running
@@ -50,7 +50,7 @@ def simulator(models_folder: Path) -> Iterator[Simulator]:
 
 @pytest.fixture(scope="session")
 def server(models_folder: Path) -> Iterator[RunningServer]:
-    """Serves `models_folder`; small batches, so that requests are cut and mixed."""
+    """A server of `models_folder`; its batches are small, so that requests are divided and mixed."""
     settings = ServerSettings(
         models=models_folder, default_model="tiny", http_port=0, grpc_port=0, threads=2, max_batch_rows=24,
         max_request_rows=3000, max_queue_rows=20000,

@@ -197,7 +197,7 @@ def text(x: float, y: float, words: str, kind: str = "", middle: bool = False) -
 
 
 def lines(x: float, y: float, cell: Sequence[str], first: str = "", rest: str = "") -> list[str]:
-    """Lines of text below each other, whose first one may have a class of its own."""
+    """Lines of text below each other; the first one may have another class."""
     return [text(x, y + LINE * place, words, rest if place else first) for place, words in enumerate(cell)]
 
 

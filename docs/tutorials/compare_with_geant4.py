@@ -165,11 +165,11 @@ print(f"dispersion: {dispersion(sums['Geant4'], sums['zn-fast']):.3f}")
 # %% [markdown]
 # The first three figures are in photons. How to read them:
 #
-# - **Wasserstein distance, CRPS:** the model is as near to Geant4 as Geant4 is to itself if the two columns agree
-#   within their errors, which are about 10 %.
+# - **Wasserstein distance, CRPS:** if the two columns agree within their errors (about 10 %), the model is as close to
+#   Geant4 as Geant4 is to itself.
 # - **Mean absolute error:** do not use it alone. A model that always gives the median response is below the floor.
-# - **Dispersion:** the spread of the photon sum over repeats, relative to Geant4's: 1 is right. Five showers of
-#   each particle leave it uncertain by 15 %.
+# - **Dispersion:** the spread of the photon sum over repeats, relative to Geant4's: 1 is right. With five showers
+#   of each particle, its uncertainty is 15 %.
 # - **Share of empty responses:** some particles decay on the way or leave the block without light.
 
 # %% [markdown]

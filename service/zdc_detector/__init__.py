@@ -1,1 +1,1 @@
-"""What the service and the training half both know: particles, geometry, channels, cards, errors."""
+"""Common parts of the service and the training: particles, geometry, channels, random numbers, model cards."""

@@ -6,7 +6,7 @@ from zdc_service.engine.providers import CUDA
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip where onnxruntime has no CUDA; a GPU build that finds no GPU fails instead."""
+    """Skip if onnxruntime has no CUDA; a GPU build without a GPU fails instead."""
     absent = pytest.mark.skip(reason=f"onnxruntime {onnxruntime.__version__} has no {CUDA}: install the extra gpu")
     for item in items:
         if "/tests/gpu/" in item.path.as_posix():

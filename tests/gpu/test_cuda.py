@@ -48,7 +48,7 @@ def far(found: np.ndarray, wanted: np.ndarray) -> float:
 
 
 def test_cuda_graphs_were_recorded(model: StoredModel) -> None:
-    """Raises where a node of the shipped model runs on the CPU, which forbids graphs."""
+    """Raise if a node of the shipped model runs on the CPU, which forbids graphs."""
     assert open_session(model, ON_GPU).get_provider_options()[CUDA]["enable_cuda_graph"] == "1"
 
 

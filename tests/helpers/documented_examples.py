@@ -20,7 +20,7 @@ _BLOCK = re.compile(r"(<!-- not run: [^\n]+ -->\n)?```(\w+)\n(.*?)\n```", re.DOT
 
 @dataclass(frozen=True)
 class Block:
-    """A block and where it begins."""
+    """A block and its first line."""
 
     language: str
     text: str
@@ -33,7 +33,7 @@ class Block:
 
 
 def blocks_of(document: str) -> list[Block]:
-    """The blocks to run: shell and Python, but for those that say why they are not."""
+    """The blocks to run: shell and Python, except those with a reason not to run them."""
     return [
         Block(found[2], found[3], document.count("\n", 0, found.start(3)) + 1)
         for found in _BLOCK.finditer(document)
@@ -44,7 +44,7 @@ def blocks_of(document: str) -> list[Block]:
 class Session:
     """Runs blocks one after the other, as a reader would.
 
-    Each page has a folder of its own. A block that serves replaces the last server, unless the same command started it.
+    Each page has its own folder. A block that starts a server ends the last one, unless the same command started it.
     """
 
     def __init__(self, folder: Path):
@@ -61,7 +61,7 @@ class Session:
         self._folder.mkdir()
 
     def run(self, block: Block) -> str:
-        """What a block prints; "" for one that needs a program that is not here."""
+        """The output of a block; "" if a program that it needs is not installed."""
         if any(re.search(rf"^{name}\b", block.text, re.MULTILINE) and not shutil.which(name) for name in OPTIONAL):
             return ""
         text = re.sub(rf"\b({'|'.join(PORTS)})\b", lambda found: self._ports[found[1]], block.text)
@@ -80,7 +80,7 @@ class Session:
         return self._check(block, command)
 
     def stop(self) -> None:
-        """End the server, which must go in peace."""
+        """End the server, and check that it ends without an error."""
         if self._server is not None:
             self._server.terminate()
             _, errors = self._server.communicate(timeout=TIMEOUT)
@@ -120,7 +120,7 @@ def _free_port() -> int:
 
 
 def _environment(programs: Path) -> dict[str, str]:
-    """`zdc` and `python` are those of the tests, wherever they run, and curl fails where an answer is not 200."""
+    """Variables so that `zdc` and `python` are those of the tests, and curl fails if an answer is not 200."""
     programs.mkdir()
     for name, command in {"zdc": "-m zdc_service.cli", "python": ""}.items():
         program = programs / name

@@ -9,7 +9,7 @@ PATIENCE = 60.0
 
 
 def wait_until(condition: Callable[[], object]) -> None:
-    """Come back when the condition holds; fails where it does not in time."""
+    """Wait until the condition holds; fails after a time limit."""
     end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, f"it did not come about in {PATIENCE:g} s"

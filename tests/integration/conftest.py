@@ -1,4 +1,4 @@
-"""A browser, responses that were validated, and what jobs need."""
+"""A browser, validated responses, and the input of jobs."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # most tests here need no browser, nor its driver
 
 @pytest.fixture(scope="module")
 def browser() -> "Iterator[Browser]":
-    """Of one module: while it runs, its driver's event loop is that of this thread, where others want their own."""
+    """One browser per module: its driver occupies the event loop of this thread, which other modules need."""
     from helpers.callers.browser import CHROMIUM, WITHOUT_CHROMIUM, launched
     from playwright.sync_api import sync_playwright
 
@@ -51,7 +51,7 @@ def visit(browser: "Browser", server: RunningServer) -> "Iterator[Callable[..., 
 
 @pytest.fixture(scope="session")
 def validated(tmp_path_factory: pytest.TempPathFactory, models_folder: Path) -> Validated:
-    """What nobody changes."""
+    """Files of a validation; tests must not change them."""
     return validated_in(tmp_path_factory.mktemp("validate"), models_folder)
 
 

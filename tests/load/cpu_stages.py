@@ -98,7 +98,7 @@ def finish(simulator: Simulator, request: SimulationRequest) -> Call:
     engine = simulator.repository.get()
     rates = simulator.simulate(replace(request, rates=True)).response
     if rates is None:
-        raise RuntimeError("a dense response was asked for and none came")
+        raise RuntimeError("the result has no dense response")
     batch = rates[: engine.max_batch_rows].astype(np.float32)
     keys = block_keys(1, 0, len(batch))
     return lambda: len(finish_and_sum(batch, engine.card.finish, *keys, engine.card.calorimeter)[0])
@@ -108,7 +108,7 @@ def sparse(simulator: Simulator, request: SimulationRequest) -> Call:
     """The hits of one batch."""
     images = simulator.simulate(request).response
     if images is None:
-        raise RuntimeError("a dense response was asked for and none came")
+        raise RuntimeError("the result has no dense response")
     batch = images[: simulator.repository.get().max_batch_rows]
     return lambda: len(to_hits(batch).offsets) - 1
 

@@ -41,7 +41,7 @@ class Exported:
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Figures of one run, which stand for those of all: making them takes longer than everything else here."""
+    """Figures of one run, used for all runs, because computing them takes longer than the other tests here."""
     folder = tmp_path_factory.mktemp("report")
     config = override_config(method_config(folder, "cvae"), ["optimiser.epochs=1"])
     run = finished(folder / "run", config)
@@ -85,7 +85,7 @@ def test_the_service_answers_as_the_networks_in_memory(exported: Exported) -> No
         response = simulator.submit(plan).result().response
     assert response is not None
     expected = generate(network(exported.run.load_model()), particles, 2, 11, exported.run.config().output.finish)
-    # ONNX and torch sum in another order: a count may turn where a rate is rounded.
+    # ONNX and torch sum in different orders: a rounded rate may give another count.
     assert np.mean(response.reshape(expected.shape) != expected) < 1e-4
 
 

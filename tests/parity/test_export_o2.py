@@ -52,7 +52,7 @@ def files(run: Run) -> Path:
 
 
 def block(path: Path, marker: str) -> list[float]:
-    """What stands between a marker and the next empty line, as O2's parser finds it."""
+    """Text between a marker and the next empty line, as O2's parser reads it."""
     lines = iter(path.read_text().split("\n"))
     for line in lines:
         if line == marker:
@@ -285,7 +285,7 @@ def test_a_folder_that_may_not_be_written_to_is_refused_first(
     run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)  # also where the tests run as root
+    monkeypatch.setattr(os, "access", lambda path, _: Path(path) != tmp_path)  # also if the tests run as root
     for parent, output in ((tmp_path, tmp_path / "new" / "o2"), (tmp_path / "file", tmp_path / "file" / "o2")):
         with pytest.raises(SystemExit):
             main(["export", str(run.folder), "--format", "o2", "-o", str(output)])

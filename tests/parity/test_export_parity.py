@@ -13,7 +13,7 @@ from zdc_detector.particles import VX, Particles
 from zdc_training.nn.graph import check_parity, write_onnx
 
 NOISE = 3
-#: Of vx [cm]: beyond it, the rates below are a hundred times larger.
+#: Bound of vx [cm]; above it, the rates below are a hundred times larger.
 BOUND = 0.5
 
 

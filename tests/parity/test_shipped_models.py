@@ -1,4 +1,4 @@
-"""What is shipped answers everything that its card says it knows."""
+"""The shipped models answer all particles in the ranges of their cards."""
 
 import numpy as np
 import pytest

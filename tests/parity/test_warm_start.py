@@ -43,7 +43,7 @@ def test_a_shipped_model_is_recovered_from_its_graph(name: str, showers: Showers
 
 @pytest.mark.parametrize("name", ["zn-fast", "zn-e2esae"])
 def test_a_training_from_a_shipped_model_begins_with_its_responses(name: str, showers: Showers) -> None:
-    """In training mode too, where normalisations take the statistics of the batch."""
+    """Also in training mode, in which normalisations use the statistics of the batch."""
     folder = MODELS / name / "1"
     config = parse_config(ModelCard.read(folder).config, name)
     model = build_learner(config, showers, torch.device("cpu")).model

@@ -50,7 +50,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   if (reply.raw_output_contents_size() != 1 || reply.outputs_size() != 1 || reply.outputs(0).shape_size() != 2) {
-    std::cerr << "the reply has not the one output that was asked for\n";
+    std::cerr << "the reply does not have exactly the requested output\n";
     return 1;
   }
   const std::string& bytes = reply.raw_output_contents(0);

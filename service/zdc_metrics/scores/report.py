@@ -151,7 +151,7 @@ class Report(Frozen):
         if self.simulated_repeats == 1:
             remarks.append(
                 "There is no floor: it needs at least two simulations of each particle. Without a floor, compare the "
-                "CRPS and the MAE of models on this file, the empty share with the simulated one beside it, the AUC of "
+                "CRPS and the MAE of models on this file, the empty share together with the simulated one, the AUC of "
                 "the classifiers with 0.5 and the Fréchet distance with 0. Of these figures only the CRPS depends on "
                 "the spread of a particle's responses."
             )

@@ -14,7 +14,7 @@ _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 
 
 
 class Instruments:
-    """The counters, gauges and histograms of one server, in a Prometheus registry of their own.
+    """The counters, gauges and histograms of one server, in a separate Prometheus registry.
 
     The collectors of its models are registered later.
 

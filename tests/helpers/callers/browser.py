@@ -12,12 +12,12 @@ from playwright.sync_api import Browser, Page, Playwright, expect
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 WITHOUT_CHROMIUM = "needs Chromium: apt install chromium"
 
-#: What Chromium itself logs of an answer that is not 200, or of none, which the page shows in words.
+#: Messages that Chromium itself logs for a failed request; the page shows its own message.
 _STATUS = re.compile(r"Failed to load resource: (the server responded with a status of \d+|net::ERR_CONNECTION_\w+)")
 
 
 def launched(playwright: Playwright) -> Browser:
-    """Headless; without a sandbox, which containers seldom allow."""
+    """Headless Chromium, without a sandbox, because most containers do not allow one."""
     return playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"])
 
 
@@ -27,11 +27,11 @@ def _host(url: str) -> str:
 
 
 class Reader:
-    """Somebody who looks at the page.
+    """A user who looks at the page.
 
     Attributes
     ----------
-    page : The browser's.
+    page : The page of the browser.
     complaints : Errors and warnings of the console.
     """
 
@@ -57,18 +57,18 @@ class Reader:
 
     @contextmanager
     def answered(self, status: int = 200) -> Iterator[None]:
-        """Wait for the answer to what is done inside."""
+        """Wait for the answer to the actions inside."""
         with self.page.expect_response(lambda reply: reply.url == f"{self.url}/simulate") as reply:
             yield
         assert reply.value.status == status
         self.settled()
 
     def settled(self) -> None:
-        """Wait until the page shows what it was told."""
+        """Wait until the page shows the answer."""
         expect(self.page.locator("#results")).to_have_attribute("aria-busy", "false")
 
     def text(self, id_: str) -> str:
-        """What an element says."""
+        """Text of an element."""
         return self.page.locator(f"#{id_}").text_content() or ""
 
     def fill(self, id_: str, value: object, status: int = 200) -> None:
@@ -84,21 +84,21 @@ class Reader:
         return body
 
     def captions(self, gallery: str) -> list[int]:
-        """Photons that stand under each picture."""
+        """Number of photons below each picture."""
         texts = self.page.locator(f"#{gallery} figcaption").all_text_contents()
         return [int(text.split()[0]) for text in texts]
 
     def alert(self) -> str:
-        """What went wrong, in the page's words; empty where nothing did."""
+        """The page's error message; empty if there is none."""
         box = self.page.locator("#problem")
         return (box.locator("p").text_content() or "") if box.is_visible() else ""
 
     def unfold(self) -> None:
-        """Show all that is folded away."""
+        """Open all folded sections."""
         self.page.evaluate("() => document.querySelectorAll('details').forEach(details => { details.open = true; })")
 
     def leave(self) -> None:
-        """Close, and see that nothing was complained of, nor asked of other hosts."""
+        """Close; check that there were no complaints and no requests to other hosts."""
         self.page.context.close()
         assert self.complaints == []
         assert self._hosts <= {_host(self.url)}

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def compiled(proto: str, folder: Path) -> descriptor_pb2.FileDescriptorProto:
-    """What protoc makes of a proto file."""
+    """The descriptors that protoc makes from a proto file."""
     output = folder / "set.binpb"
     well_known = Path(grpc_tools.__file__).parent / "_proto"
     subprocess.run(

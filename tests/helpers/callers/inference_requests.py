@@ -1,4 +1,4 @@
-"""Requests of the Open Inference Protocol and what comes back, written down without our client or `tritonclient`."""
+"""Requests of the Open Inference Protocol and their replies, without our client or `tritonclient`."""
 
 from typing import Any
 

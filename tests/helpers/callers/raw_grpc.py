@@ -1,4 +1,4 @@
-"""A gRPC caller made of HTTP/2 frames, who does what no library lets one do: never read, never end a message."""
+"""A gRPC caller made of HTTP/2 frames, for behaviour that no library allows: never read, never end a message."""
 
 import socket
 import struct
@@ -14,7 +14,7 @@ from helpers.waiting import PATIENCE
 
 
 def framed(message: bytes, length: int | None = None) -> bytes:
-    """A message as gRPC sends it; with a `length` beyond its own it never ends."""
+    """A message in gRPC's frame; if `length` is larger than the message, it never ends."""
     return struct.pack("!BI", 0, len(message) if length is None else length) + message
 
 
@@ -23,15 +23,15 @@ class RawCaller:
 
     Attributes
     ----------
-    events : What the server sent.
-    received : The same as bytes.
-    open : Whether it has not ended the connection.
+    events : Events from the server.
+    received : Bytes from the server.
+    open : Whether the server has not ended the connection.
     """
 
     def __init__(self, port: int, window: int | None = None, buffer: int | None = None):
-        """Connect; with `window` 0 the server may send no byte of an answer, and the default is never enlarged.
+        """Connect. With `window` 0, the server cannot send a byte of an answer; the default is never enlarged.
 
-        With `buffer` this system takes so many bytes ahead of what is read; the others wait in the server's.
+        `buffer` is the size of the socket's receive buffer [bytes].
         """
         self.events: list[h2.events.Event] = []
         self.received = b""
@@ -55,7 +55,7 @@ class RawCaller:
         self._socket.close()
 
     def call(self, method: str, body: bytes = b"", end: bool = False) -> int:
-        """Begin a call, and send as much of `body` as the server takes; the stream's number."""
+        """Begin a call, and send as much of `body` as the server accepts; returns the stream's number."""
         stream = self._connection.get_next_available_stream_id()
         head = {":method": "POST", ":scheme": "http", ":path": method, ":authority": "here", "te": "trailers"}
         self._connection.send_headers(stream, [*head.items(), ("content-type", "application/grpc")])
@@ -64,7 +64,7 @@ class RawCaller:
         return stream
 
     def send(self, stream: int, body: bytes, end: bool = False) -> None:
-        """Send more of a call, as the server lets its caller."""
+        """Send more of a call, within the server's window."""
         while body:
             size = min(
                 len(body), self._connection.local_flow_control_window(stream), self._connection.max_outbound_frame_size
@@ -80,12 +80,12 @@ class RawCaller:
             self._flush()
 
     def ping(self) -> None:
-        """Ping the server, as clients do to find out whether it is still there."""
+        """Ping the server, as clients do to detect a broken connection."""
         self._connection.ping(bytes(8))
         self._flush()
 
     def read_on(self, stream: int) -> None:
-        """Let the server send 16 MB of a call."""
+        """Enlarge the window of a call by 16 MB."""
         for number in (0, stream):
             self._connection.increment_flow_control_window(16_000_000, number or None)
         self._flush()
@@ -102,7 +102,7 @@ class RawCaller:
             self._receive()
 
     def trailers(self, stream: int) -> dict[str, str]:
-        """How the server ends a call."""
+        """The trailers with which the server ends a call."""
         head: dict[str, str] = {}
         self.wait_for(h2.events.StreamEnded, stream)
         for event in self.events:

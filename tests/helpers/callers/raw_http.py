@@ -1,4 +1,4 @@
-"""HTTP byte by byte: what no client library would send, and answers as they come."""
+"""HTTP as bytes: requests that no client library sends, and unparsed answers."""
 
 import json
 import socket
@@ -20,7 +20,7 @@ class Answer:
 
     @property
     def message(self) -> str:
-        """Of an error."""
+        """The message of an error."""
         error: Any = json.loads(self.body)["error"]
         return str(error if isinstance(error, str) else error["message"])
 
@@ -31,7 +31,7 @@ def opened(server: RunningServer) -> socket.socket:
 
 
 def received(connection: socket.socket) -> bytes:
-    """All until the server closes."""
+    """All bytes until the server closes."""
     data = b""
     while part := connection.recv(65536):
         data += part
@@ -43,9 +43,9 @@ def exchanged(server: RunningServer, *sent: bytes, methods: str = "") -> list[An
 
     Parameters
     ----------
-    server : To whom.
-    sent : Bytes; the next part is sent once something has been answered to the one before.
-    methods : "HEAD GET" if the first answer is one without a body; by default all answers have one.
+    server : Address of the server.
+    sent : Parts to send; each is sent after the first bytes of the answer to the previous one.
+    methods : Methods of the requests, e.g. "HEAD GET"; answers to HEAD have no body. Default: all have one.
     """
     data = b""
     with opened(server) as connection:
@@ -58,7 +58,7 @@ def exchanged(server: RunningServer, *sent: bytes, methods: str = "") -> list[An
 
 
 def answers_in(data: bytes, methods: str = "") -> list[Answer]:
-    """Cut what was received into answers with Content-Length; fails if something is left."""
+    """Divide received bytes into answers with Content-Length; fails if bytes are left."""
     answers, order = [], methods.split()
     while data:
         head, found, rest = data.partition(b"\r\n\r\n")

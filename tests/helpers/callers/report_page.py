@@ -1,4 +1,4 @@
-"""What stands in an HTML report, for `test_validate*.py`."""
+"""The content of an HTML report, for `test_validate*.py`."""
 
 from base64 import b64decode
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ class ReportPage(HTMLParser):
     text : All text outside of styles.
     tables : Rows of cells, the head first.
     images : Media type and content of every image.
-    links : Where every reference leads that is no image.
+    links : Targets of all references except images.
     open : Elements that are not closed.
     """
 
@@ -46,7 +46,7 @@ class ReportPage(HTMLParser):
         return page
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Elements and where they lead."""
+        """Record an element and its target."""
         if tag not in _VOID:
             self.open.append(tag)
         if tag == "table":
@@ -63,11 +63,11 @@ class ReportPage(HTMLParser):
                 self.links.append(value or "")
 
     def handle_endtag(self, tag: str) -> None:
-        """Ends of elements."""
+        """Check the end of an element."""
         assert self.open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        """Text."""
+        """Record text."""
         if self.open and self.open[-1] in ("td", "th"):
             self.tables[-1][-1][-1] += data
         if "style" in self.open:
@@ -77,7 +77,7 @@ class ReportPage(HTMLParser):
             self.text += data
 
     def check_images(self) -> None:
-        """Every image is whole, shows something, and refers to nothing outside itself."""
+        """Check that every image is complete, not empty, and without external references."""
         for kind, content in self.images:
             if kind == "data:image/png":
                 assert imread(BytesIO(content))[..., :3].std() > 0.02
@@ -93,7 +93,7 @@ class ReportPage(HTMLParser):
                     assert leads[1:] in names
 
     def table(self, head: str) -> list[list[str]]:
-        """The first table whose head starts so."""
+        """The first table whose head starts with these cells."""
         return next(table for table in self.tables if table[0][0] == head)
 
 

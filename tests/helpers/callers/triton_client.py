@@ -1,6 +1,6 @@
 """A program around the unmodified `tritonclient`, for `integration/test_inference_tritonclient.py`.
 
-Run in a process of its own, because its messages and ours have the same names::
+Run in a separate process, because its messages and ours have the same names::
 
     python triton_client.py infer WAY HTTP GRPC IN.npz OUT.npz
     python triton_client.py facts http|grpc HTTP GRPC
@@ -210,7 +210,7 @@ def asking(way: str, http: str, grpc: str, at_end: ExitStack) -> Ask:
 
 
 def infer(way: str, http: str, grpc: str, source: str, target: str) -> None:
-    """Ask all questions; ``OUT.npz`` gets the outputs, standard output everything else."""
+    """Make all calls; write the outputs to ``OUT.npz`` and everything else to standard output."""
     with np.load(source) as file:
         arrays = dict(file)
     outputs: Arrays = {}
@@ -248,14 +248,14 @@ def _value(value: Any) -> Any:
 
 
 def client_of(protocol: str, http: str, grpc: str) -> tuple[Any, dict[str, Any]]:
-    """A client, and what makes its answers dicts."""
+    """A client, and a function that converts its answers to dicts."""
     if protocol == "http":
         return http_client.InferenceServerClient(http), {}
     return grpc_client.InferenceServerClient(grpc), {"as_json": True}
 
 
 def facts(protocol: str, http: str, grpc: str) -> None:
-    """What a server says about itself and its models."""
+    """Metadata of a server and its models."""
     client, form = client_of(protocol, http, grpc)
     said = {
         "live": client.is_server_live(),
@@ -278,7 +278,7 @@ def facts(protocol: str, http: str, grpc: str) -> None:
 
 
 def reload(protocol: str, http: str, grpc: str, model: str) -> None:
-    """Take a model away and bring it back."""
+    """Unload a model and load it again."""
     client, form = client_of(protocol, http, grpc)
 
     def state() -> list[Any]:

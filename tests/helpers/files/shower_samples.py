@@ -1,4 +1,4 @@
-"""Showers for tests: the shipped Geant4 files, and small ones drawn from a known law."""
+"""Showers for tests: the shipped Geant4 files, and small ones from a known distribution."""
 
 from pathlib import Path
 
@@ -26,7 +26,7 @@ def draw_responses(
     spread: float = 0.3,
     calorimeter: Calorimeter = ZN,
 ) -> NDArray[np.uint16]:
-    """Photons around each impact point, shape (P, repeats, rows, columns): a bell of light, a tenth of them empty."""
+    """Photons around each impact point, shape (P, repeats, rows, columns); a tenth of the responses is empty."""
     rng = np.random.default_rng(seed)
     centres = calorimeter.impact_points(particles.conditions)
     axes = []

@@ -1,4 +1,4 @@
-"""An engine that a test can hold up."""
+"""An engine that a test can stop."""
 
 import threading
 
@@ -25,7 +25,7 @@ class GatedEngine(Engine):
         self.fresh()
 
     def fresh(self) -> None:
-        """Forget what was run, and open a new gate."""
+        """Clear the records, and open a new gate."""
         self.gate = threading.Event()
         self.gate.set()
         self.batches: list[int] = []

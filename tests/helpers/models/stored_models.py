@@ -1,4 +1,4 @@
-"""Models as they are on disk, read and checked."""
+"""Models read from disk and checked."""
 
 from pathlib import Path
 

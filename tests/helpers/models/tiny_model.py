@@ -31,7 +31,7 @@ from zdc_detector.particles import CONDITIONS, UNITS, Particles
 NOISE = 6
 HIDDEN = 24
 
-#: Not square, fewer channels, some fibres in none: whoever assumes ZN's shape fails on it.
+#: Not square, with fewer channels, and with fibres in no channel: code that assumes ZN's shape fails.
 STRIPS = Calorimeter(
     name="STRIPS",
     shape=(8, 6),
@@ -44,7 +44,7 @@ STRIPS = Calorimeter(
 
 @dataclass(frozen=True)
 class TinyModel:
-    """What may differ between the models of the tests."""
+    """Properties in which the models of the tests differ."""
 
     name: str = "tiny"
     version: int = 1
@@ -198,7 +198,7 @@ def _dense(b: _Builder, rng: np.random.Generator, x: str, size: int, out: int, s
 
 
 def _gate(b: _Builder, calorimeter: Calorimeter) -> str:
-    """1 where the straight line meets the face, else 0; shape (N, 1, 1)."""
+    """1 if the straight line meets the face, else 0; shape (N, 1, 1)."""
     path = b.add("Sub", b.number(calorimeter.face_z), b.column(3))
     factor = b.add("Div", path, b.column(6))
     inside = []

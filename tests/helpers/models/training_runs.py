@@ -18,7 +18,7 @@ NETWORKS: dict[str, object] = {"latent": 4, "channels": [4, 4, 4, 4], "hidden": 
 
 
 class Silent:
-    """Follows a run without a word; stops it where asked, as Ctrl-C does."""
+    """Follows a run without output; can stop it, as Ctrl-C does."""
 
     def __init__(self, interrupt_after: int | None = None) -> None:
         self.records: list[dict[str, float]] = []
@@ -61,7 +61,7 @@ def tiny_config(folder: Path, **overrides: object) -> SinkhornConfig:
     return config
 
 
-#: Every method and form: top-level keys of a configuration beside those of `tiny_config`.
+#: Every method and form: top-level keys of a configuration, in addition to those of `tiny_config`.
 METHODS: dict[str, dict[str, object]] = {
     "e2esae": {},
     "e2esae-unconditional": {"model": NETWORKS | {"conditional": False}},

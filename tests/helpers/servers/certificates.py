@@ -1,4 +1,4 @@
-"""Certificates for tests of TLS, made anew in each run."""
+"""Certificates for tests of TLS, made in each run."""
 
 import datetime
 from dataclasses import dataclass

@@ -29,7 +29,7 @@ class FullQueueServer(RunningServer):
         self._held: dict[int, Future[SimulationResult]] = {}
 
     def fill(self) -> None:
-        """Queue plans that come again when they are done."""
+        """Queue plans that are queued again when they are done."""
         for rows in _HELD:
             request = SimulationRequest(some_particles(1), repeats=rows, output=Output.CHANNELS)
             self._hold(self.server.simulator.plan(request))

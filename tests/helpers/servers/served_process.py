@@ -1,4 +1,4 @@
-"""`zdc serve` as a process of its own."""
+"""`zdc serve` as a separate process."""
 
 import os
 import re
@@ -9,7 +9,7 @@ TIMEOUT = 60
 
 
 class Process:
-    """A server and what it printed when it was ready."""
+    """A server and its output until it was ready."""
 
     def __init__(self, *options: str):
         command = [sys.executable, "-m", "zdc_service.cli", "serve", "--http-port", "0", "--grpc-port", "0", *options]

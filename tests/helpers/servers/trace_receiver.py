@@ -16,7 +16,7 @@ TIMEOUT = 60
 
 @dataclass(frozen=True)
 class Received:
-    """A span as it came over the wire, and the resource that it was sent for."""
+    """A received span, and its resource."""
 
     span: Span
     resource: dict[str, Any]
@@ -35,7 +35,7 @@ def _values(attributes: Any) -> dict[str, Any]:
 
 
 class Receiver:
-    """What has been received, each body once it is read whole."""
+    """The received spans; a body is added when it is complete."""
 
     def __init__(self, port: int):
         self.endpoint = f"http://127.0.0.1:{port}"
@@ -60,7 +60,7 @@ class Receiver:
             return list(self._spans)
 
     def wait(self, wanted: Callable[[Received], bool], count: int = 1) -> list[Received]:
-        """The spans that are wanted, once there are so many."""
+        """Wait for a number of matching spans, and return them."""
         deadline = time.monotonic() + TIMEOUT
         with self._arrived:
             while len(found := [one for one in self._spans if wanted(one)]) < count:
@@ -68,7 +68,7 @@ class Receiver:
         return found
 
     def children(self, parent: Received, count: int) -> list[Received]:
-        """Its child spans, once there are so many, in the order of their beginnings."""
+        """Wait for a number of child spans; returned in the order of their start."""
         found = self.wait(lambda one: one.span.parent_span_id == parent.span.span_id, count)
         return sorted(found, key=lambda one: (one.span.start_time_unix_nano, one.span.end_time_unix_nano))
 
@@ -88,7 +88,7 @@ def receiving() -> Iterator[Receiver]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
         listening.daemon_threads = True

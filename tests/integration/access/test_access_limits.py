@@ -217,7 +217,7 @@ def test_surplus_connections_are_refused_but_probes_answered(strict: RunningServ
             "message": "8 connections are open, as many as --max-connections allows; try again",
         }
         assert clients[8].get("/readyz").status_code == 200
-        assert clients[0].post("/simulate", content=BODY).status_code == 200  # whoever was there goes on
+        assert clients[0].post("/simulate", content=BODY).status_code == 200  # open connections still work
         clients[1].close()
         time.sleep(0.2)
         assert clients[8].post("/simulate", content=BODY).status_code == 200
@@ -247,7 +247,7 @@ def test_surplus_grpc_connections_are_refused(strict: RunningServer) -> None:
     message = message_of_request(SimulationRequest(some_particles(1)))
     with ExitStack() as stack:
         for number in range(9):
-            options = [("grpc.use_local_subchannel_pool", 1)]  # a connection of its own
+            options = [("grpc.use_local_subchannel_pool", 1)]  # a separate connection
             channel = stack.enter_context(grpc.insecure_channel(strict.grpc, options))
             call = channel.unary_unary("/zdc.v1.Simulation/Simulate", *coding)
             if number < 8:

@@ -130,7 +130,7 @@ def test_a_new_certificate_is_taken_up_without_a_restart(
             wait_for(lambda: rows(running.server, scheme, ca_file=successor.file) == 5)
             with pytest.raises(ConfigError, match="not trusted"):
                 rows(running.server, scheme, ca_file=authority.file)
-            assert len(list(early.simulate(PARTICLES))) == 1  # its connection stands
+            assert len(list(early.simulate(PARTICLES))) == 1  # its connection stays open
         authority.sign(Pair(pair.certificate, tmp_path / "elsewhere"), "localhost")  # the key is not renewed
         time.sleep(1.1)
         for _ in range(2):

@@ -82,7 +82,7 @@ def test_server_timing_adds_up(http: httpx.Client) -> None:
     seconds = time.monotonic() - began
     stages = dict(re.findall(r"(\w+);dur=([0-9.]+)", reply.headers["Server-Timing"]))
     assert list(stages) == ["queue", "prepare", "model", "finish", "encode"]
-    # 40 rows pass as two batches, each on a core of its own.
+    # 40 rows pass as two batches, each on its own core.
     assert 0 < sum(map(float, stages.values())) / 1e3 < 2 * seconds
     assert float(stages["model"]) > 0
 

@@ -14,7 +14,7 @@ from helpers.servers.running_server import RunningServer, running
 from helpers.waiting import wait_until
 
 MEGABYTE = 1024 * 1024
-#: Of one dense answer of `ROWS` rows.
+#: Bytes of one dense answer of `ROWS` rows.
 ROWS = 2000
 ANSWER_BYTES = ROWS * 44 * 44 * 2
 POST = b"POST /simulate HTTP/1.1\r\nHost: localhost\r\nAccept: application/octet-stream\r\nContent-Length: %d\r\n\r\n"
@@ -102,7 +102,7 @@ def test_the_slowest_reader_makes_room_for_others(models_folder: Path) -> None:
         slow.sendall(request_of(4 * ROWS).replace(b"Host", b"Connection: close\r\nHost"))
         assert slow.recv(17).startswith(b"HTTP/1.1 200")
         read, began = 0, time.monotonic()
-        while time.monotonic() < began + 2.0:  # twice as long as it may stand still
+        while time.monotonic() < began + 2.0:  # twice the longest time without progress
             read += len(slow.recv(100_000))
             time.sleep(0.02)
         assert held(server) == size

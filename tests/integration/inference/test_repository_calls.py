@@ -47,7 +47,7 @@ def test_many_loads_wait_in_no_ones_way(server: RunningServer) -> None:
         with held(server):
             loads = [pool.submit(load, server) for _ in range(CALLERS)]
             wait_until(lambda: sum(one.done() for one in loads) == CALLERS - 16)
-            with grpc.insecure_channel(server.grpc) as channel:  # this door has room of its own
+            with grpc.insecure_channel(server.grpc) as channel:  # gRPC has its own limit
                 call = channel.unary_unary(
                     GRPC_LOAD,
                     pb.RepositoryModelLoadRequest.SerializeToString,

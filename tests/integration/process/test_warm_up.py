@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-#: In a process of its own: here, other tests have compiled everything.
+#: Run in a separate process: in this one, other tests have compiled everything.
 SCRIPT = """
 import io
 import sys

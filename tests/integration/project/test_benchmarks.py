@@ -65,7 +65,7 @@ def test_batches_over_every_protocol_beside_onnxruntime(models_folder: Path) -> 
 
 @pytest.mark.parametrize(("model", "clients"), [("tiny", ("1", "3")), (SHIPPED_MODEL, ("2",))])
 def test_single_particles_over_both_protocols(models_folder: Path, model: str, clients: tuple[str, ...]) -> None:
-    """The shipped model takes the species beside the conditions, the tiny one does not."""
+    """The shipped model takes PDG codes in addition to the conditions; the tiny one does not."""
     few = ["--model", model, "--rounds", "1", "--clients", *clients, "--seconds", "0.5", "--peers"]
     rows = table(run("single_particles.py", models_folder if model == "tiny" else SHIPPED, *few))
     assert len(rows) == 5 * len(clients)

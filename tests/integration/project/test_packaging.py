@@ -1,4 +1,4 @@
-"""The wheel: what is in it, and that it works in an environment of its own, far from the checkout."""
+"""The wheel: its content, and that it works in a new environment outside the checkout."""
 
 import json
 import os
@@ -27,7 +27,7 @@ PACKAGES = {
     "zdc_service": ROOT / "service",
     "zdc_training": ROOT / "training",
 }
-#: Imports every module of the service; prints where it is and all packages that came along.
+#: Imports every module of the service; prints its path and all packages that it imported.
 IMPORT_EVERYTHING = """
 import importlib, json, pkgutil, sys
 import zdc_service

@@ -1,4 +1,4 @@
-"""`tests/load/soak.py` for moments: no request is lost, doubled or mixed up, and where one is, the command says so."""
+"""`tests/load/soak.py` for seconds: no request is lost, doubled or mixed up; mixed-up ones are reported."""
 
 import os
 import subprocess

@@ -90,7 +90,7 @@ def install(folder: Path, entry: str, module: str = MODULE) -> None:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder where Python finds packages."""
+    """A folder in which Python finds packages."""
     folder = tmp_path / "packages"
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)

@@ -1,4 +1,4 @@
-"""From the ALICE collaboration's files to a served model, by the documented commands, in a folder of its own."""
+"""From the ALICE collaboration's files to a served model, by the documented commands, in a new folder."""
 
 import json
 import re

@@ -163,7 +163,7 @@ class Loop {
       if (bytes < 0) break;
       client.sent += static_cast<std::size_t>(bytes);
     }
-    // A request that does not fit into the socket's buffer goes on when there is room.
+    // If a request does not fit into the socket's buffer, the rest is sent when there is room.
     if (client.sent < request.size()) watch(client, true);
   }
 

@@ -94,7 +94,7 @@ def test_damaged_files_are_compiled_again(folder: Path, caplog: pytest.LogCaptur
 
 
 def test_code_of_another_source_is_not_run(folder: Path) -> None:
-    """What numba leaves behind where it writes a table of contents and then finds no room for the code."""
+    """The files of numba if the disk is full after its index file and before the code."""
     fresh(folder).plus(1)
     old, _ = (path.read_bytes() for path in files(folder))
     (folder / "plus.py").write_text(SOURCE.format(number=1000))

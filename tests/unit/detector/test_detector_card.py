@@ -99,7 +99,7 @@ def test_what_is_wrong_is_seen_in_the_digits_and_the_signs_that_were_sent(
 
 @pytest.mark.parametrize("name", ["vx", "vy", "vz", "energy"])
 def test_a_bound_is_within_the_range(folder: Path, name: str) -> None:
-    """Also where float32, as which particles are held, rounds it upwards: 0.1 cm once was outside [-0.1, 0.1] cm."""
+    """Also if rounding to float32 makes it larger: 0.1 cm was once outside [-0.1, 0.1] cm."""
     bound = np.float32(0.1) if name != "energy" else np.float32(100.1)
     card = ModelCard.read(folder)
     species = tuple(one.model_copy(update={"energy": (0.1, 100.1)}) for one in card.ranges.species)

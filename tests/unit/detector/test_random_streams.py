@@ -228,7 +228,7 @@ def test_processes_draw_seeds_of_their_own() -> None:
     fresh_seed()
     read, write = os.pipe()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of forking beside threads, as a user's program may
+        warnings.simplefilter("ignore", DeprecationWarning)  # about a fork with threads, which users' programs do
         child = os.fork()
     if child == 0:
         os.write(write, str(fresh_seed()).encode())

@@ -67,7 +67,7 @@ def test_sample_sizes_do_not_move_the_expected_figures() -> None:
     assert few["wasserstein"][0] == pytest.approx(many["wasserstein"][0], rel=0.35)
     assert few["mae"][0] == pytest.approx(many["mae"][0], rel=0.1)
     bands = [report.overall.figures["dispersion"].if_right for report in reports]
-    assert bands[0] is None  # too few to stand for the simulation and for the generator
+    assert bands[0] is None  # too few repeats for the simulation and the generator
     assert bands[1] is not None
     assert bands[1][0] < 1 < bands[1][1]
     assert "in 90% of such samples" in reports[1].to_markdown()

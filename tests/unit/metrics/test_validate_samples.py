@@ -13,7 +13,7 @@ from zdc_metrics.samples.samples import compare, read_sample, repeated
 
 
 def shuffled(showers: Showers, seed: int = 1) -> Showers:
-    """The same rows in another order, each with a particle_id of its own."""
+    """The same rows in another order, each with a different particle_id."""
     order = np.random.default_rng(seed).permutation(len(showers))
     return replace(showers[order], particle_id=np.arange(len(showers), dtype=np.int32))
 

@@ -34,7 +34,7 @@ class NetworkConfig(ConfigSection):
 
 
 class NoisyNetworkConfig(NetworkConfig):
-    """Networks with a noise dimension of their own."""
+    """Networks whose noise dimension is a key."""
 
     noise: Positive = Field(10, description="dimension of the noise")
 

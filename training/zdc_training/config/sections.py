@@ -121,7 +121,7 @@ class OutputConfig(ConfigSection):
 
 
 class Experiment(ConfigSection):
-    """What the configurations of all methods have in common.
+    """Keys and methods of the configurations of all training methods.
 
     A method's own class gives `method`, `model` and `loss` their type and default, and overrides the properties that
     do not hold for its networks. `zdc_training.config.methods` registers it.

@@ -1,4 +1,4 @@
-"""Pack Geant4 showers for the page of ``zdc serve``, which shows generated responses beside them.
+"""Pack Geant4 showers for the page of ``zdc serve``, which compares them with generated responses.
 
 python -m zdc_training.data.page_examples training/data/zn_geant4_test.h5 \
         service/zdc_service/serving/geant4_examples.npz

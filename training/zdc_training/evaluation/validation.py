@@ -27,7 +27,7 @@ def validate(model: Generator, learner: Learner[Any], showers: Showers, config: 
     """Figures on the validation showers, with one simulation and four generated responses of each particle.
 
     ``crps_of_model`` is the CRPS that the model would have if its own responses were the truth. It is below ``crps`` if
-    the responses are biased or have too little spread. The method adds figures of its own, see `Learner.figures`, for
+    the responses are biased or have too little spread. The method adds its own figures, see `Learner.figures`, for
     example ``reconstruction``, the weighted term of the objective.
 
     References

@@ -42,7 +42,7 @@ class HepMCReader(ParticleReader):
     Each event declares its units. Momentum and production vertex come from the event record; energy and mass follow
     from the PDG table, because generators round masses in the fourth digit.
 
-    Some generators give final particles status codes of their own, e.g. the spectators of ion collisions. Such
+    Some generators give final particles special status codes, e.g. the spectators of ion collisions. Such
     particles are left out and counted, if they do not decay in the record and would reach the face. `read` counts
     them and the particles with a chosen status code.
     """

@@ -87,7 +87,7 @@ class RootReader(ParticleReader):
                 f"{self.source}: {_HEPMC3_TREE} is HepMC3's format of events in ROOT files, which is not supported; "
                 "write the events as HepMC3 text (WriterAscii), or convert the file with HepMC3's convert_example"
             )
-        # uproot and ROOT write a branch with the length beside each branch of lists.
+        # For each branch of lists, uproot and ROOT also write a branch with the lengths.
         counters = {f"n{name}" for name in COLUMNS}
         named = [name for name in names if name not in counters and "." not in name]
         return known_columns(f"{self.source}: {self._tree.name}", named, self.notes, "branch")

@@ -34,7 +34,7 @@ class ModelSummary(BaseModel):
     name: str = Field(description="Name of the model")
     version: int = Field(description="Version of the model")
     default: bool = Field(description="Whether requests that name no model use this one")
-    description: str = Field(description="What the model is and how it was trained")
+    description: str = Field(description="Description of the model and its training")
     calorimeter: str = Field(description="Name of the calorimeter")
     shape: tuple[int, int] = Field(description="Number of fibres along x and y")
     channel_names: tuple[str, ...] = Field(description="Names of the channels")
@@ -75,8 +75,8 @@ def create_http_app(
         version=_API_VERSION,
         description="Simulates responses of ALICE's Zero Degree Calorimeter with neural networks trained on Geant4 "
         "showers. Under /v2 the same models serve clients of the Open Inference Protocol (KServe v2), such as "
-        "tritonclient. [The demo page of this server](/) shows generated responses beside Geant4's and writes requests "
-        "that you can copy.",
+        "tritonclient. [The demo page of this server](/) compares generated responses with Geant4's and writes "
+        "requests that you can copy.",
         responses={status: {"model": ErrorReply, "description": "Error"} for status in ("default", 422)},
     )
     exchange = Exchange(simulator, body_limit, request_seconds)

@@ -2,7 +2,7 @@
 
 A browser sends the requests of any page to any address, also to a server that only the visitor's machine can reach.
 Three headers distinguish such requests from those of programs and of the server's own page: ``Host`` (an attacker can
-point a host name of his own to this machine: DNS rebinding), ``Origin`` and ``Sec-Fetch-Site``. A page cannot set any
+point their own host name to this machine: DNS rebinding), ``Origin`` and ``Sec-Fetch-Site``. A page cannot set any
 of them. gRPC needs no such check, because browsers cannot send gRPC requests.
 """
 

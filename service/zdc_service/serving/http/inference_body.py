@@ -135,7 +135,7 @@ def _read_outputs(items: list[Any]) -> tuple[list[str], dict[str, bool]]:
 
 
 def write_infer(reply: InferenceReply, parsed: Parsed) -> Reply:
-    """Encode an answer in the form that its request asked for."""
+    """Encode an answer in the form of its request."""
     outputs: list[dict[str, Any]] = []
     tail = []
     for name, array in reply.outputs.items():

@@ -120,7 +120,7 @@ def add_page(app: FastAPI, repository: Repository, grpc_port: Callable[[], int] 
     @app.get(
         "/about",
         summary="Version and ports of this server",
-        description="What the demo page needs to know about the server: version, gRPC port and particle masses.",
+        description="Facts about the server for the demo page: version, gRPC port and particle masses.",
         tags=["page"],
     )
     async def about() -> About:

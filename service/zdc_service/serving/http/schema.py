@@ -93,7 +93,7 @@ class SimulateOptions(BaseModel):
     )
     repeats: int = Field(1, description="Number of responses per particle")
     output: Annotated[Output, _choices(Output)] = Field(
-        Output.RESPONSE, strict=False, description="Content of each row besides its channel sums"
+        Output.RESPONSE, strict=False, description="Content of each row in addition to its channel sums"
     )
     out_of_range: Annotated[OutOfRange, _choices(OutOfRange)] = Field(
         OutOfRange.ERROR,

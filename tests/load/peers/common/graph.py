@@ -1,4 +1,4 @@
-"""The model as every peer runs it. Needs numpy and onnxruntime only: each peer has an environment of its own."""
+"""The model that every peer runs. Needs only numpy and onnxruntime: each peer has a separate environment."""
 
 import argparse
 

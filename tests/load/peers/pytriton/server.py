@@ -13,7 +13,7 @@ from pytriton.triton import Triton, TritonConfig
 
 
 def instance(path: str):
-    """An inference function with a session of its own."""
+    """An inference function with its own session."""
     graph = Graph(path)
 
     @batch

@@ -16,7 +16,7 @@ from zdc_service.settings import EngineSettings
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, SimulationRequest
 
-#: Of the table in which the model below looks energies up.
+#: Size of the table in which the model below looks up energies.
 _ROWS = 3000
 FAST = Particles.from_columns({"pdg": [2112], "px": [0.0], "py": [0.0], "pz": [5000.0]})
 

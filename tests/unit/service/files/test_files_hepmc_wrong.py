@@ -141,7 +141,7 @@ def test_events_are_read_as_the_library_reads_them(tmp_path: Path, form: str) ->
         if form == "hepmc3":
             np.testing.assert_array_equal(event.barcode, record.id)
             order = np.arange(len(record.id))
-        else:  # the library numbers anew, in an order of its own
+        else:  # the library renumbers, in another order
             key = (
                 np.lexsort((record.pz, record.px)),
                 np.lexsort(event.kinematics(np.arange(len(event.pdg)))[:, [2, 0]].T),

@@ -93,7 +93,7 @@ def test_a_point_off_the_face_has_no_neighbour_however_close(sign: int) -> None:
 
 
 def turned(showers: Showers, row: int, turn: str) -> NDArray[np.uint16]:
-    """All responses of the particle of a row, each fibre carried to where its centre goes."""
+    """All responses of the particle of a row, each fibre moved to the new position of its centre."""
     images: NDArray[np.uint16] = showers.responses[showers.particle_id == showers.particle_id[row]]
     size, half = images.shape[1], (images.shape[1] - 1) / 2
     out: NDArray[np.uint16] = np.zeros_like(images)

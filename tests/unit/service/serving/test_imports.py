@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-#: Of a process that holds connections, whatever it serves on them.
+#: Modules that a process which only holds connections must not import.
 _NOT_FOR_CONNECTIONS = ("onnxruntime", "fastapi_offline", "zdc_service.serving.http.page", "zdc_service.engine.engine")
 
 

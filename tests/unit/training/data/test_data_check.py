@@ -29,7 +29,7 @@ def test_what_is_odd_but_not_wrong_is_counted(tmp_path: Path) -> None:
     lit = np.flatnonzero(showers.responses.sum(axis=(1, 2)) > 0)
     showers.responses[lit[1]] = showers.responses[lit[0]]
     rows = showers.particle_id == showers.particle_id[0]
-    showers.particles.conditions[rows, 1] += 4  # born beside the face, flying along the beam
+    showers.particles.conditions[rows, 1] += 4  # produced outside the face, flying along the beam
     report = check_data(write_showers(tmp_path / "a.h5", showers))
     assert report.exit_code == 0
     assert "duplicates    1 responses" in report.summary

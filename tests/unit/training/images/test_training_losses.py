@@ -73,7 +73,7 @@ def test_both_alphas_are_numbers_of_their_own() -> None:
 
 @pytest.mark.parametrize("blur", [0.5, 1.0])
 def test_divergence_is_that_of_another_implementation(blur: float) -> None:
-    """POT's cost is |x - y|^2 where eq. 3 has half of it, and its entropy is KL against the product up to a constant.
+    """POT's cost is |x - y|^2, twice that of eq. 3, and its entropy is KL against the product up to a constant.
 
     The debiased divergence is free of the constant; halving cost and result, epsilon = blur^2 becomes 2 blur^2.
     """

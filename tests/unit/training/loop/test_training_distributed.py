@@ -43,7 +43,7 @@ def test_alone_nothing_is_gathered() -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Showers and what two processes make of them."""
     folder = tmp_path_factory.mktemp("two")
-    method_config(folder, "e2esae")  # writes the showers before two processes want to
+    method_config(folder, "e2esae")  # writes the showers before two processes try to
     with socket.socket() as free, socket.socket() as other:
         for each in (free, other):
             each.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""What `train-zdc fit` says where nobody watches a terminal, and when Ctrl-C stops it."""
+"""Output of `train-zdc fit` without a terminal, and after Ctrl-C."""
 
 import signal
 import time

@@ -119,7 +119,7 @@ def test_gradients_on_a_cpu_have_the_digits_of_single_precision(tmp_path: Path) 
     images, particles = learner.batch(np.arange(120), np.random.default_rng(1))
 
     def gradients(kind: torch.dtype) -> dict[str, torch.Tensor]:
-        """Of the reconstruction, in which no noise is."""
+        """Gradients of the reconstruction term, which has no noise."""
         learner.model.to(kind).train()
         learner.model.zero_grad()
         noise = torch.Generator().manual_seed(1)

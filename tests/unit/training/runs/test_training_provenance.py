@@ -76,7 +76,7 @@ def test_showers_without_a_description_are_called_what_they_are(own: Run) -> Non
 
 @pytest.fixture
 def copied(own: Run, tmp_path: Path) -> Run:
-    """The run, with a training file of its own to change."""
+    """The run, with a copy of the training file that the test can change."""
     run = Run(tmp_path / "run")
     shutil.copytree(own.folder, run.folder)
     train = str(shutil.copy(own.folder.parent / "train.h5", tmp_path))
