@@ -218,7 +218,7 @@ def rules() -> dict[str, list[list[str]]]:
 
 
 def packages() -> str:
-    """Packages and rooms by layer: a room imports only what is below it."""
+    """Packages and rooms by layer: a room imports only rooms below it."""
     layers = rules()
     parts: list[str] = []
     left, middle = ("zdc_service", "zdc_service.client"), ("serving", "simulating", "files")

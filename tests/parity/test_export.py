@@ -1,4 +1,4 @@
-"""Export: ONNX equals torch, the card says what is true, the service accepts the folder."""
+"""Export: ONNX equals torch, the card is correct, the service accepts the folder."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""Export of the fast generator: ONNX equals torch, rows do not see each other, the service serves it."""
+"""Export of the fast generator: ONNX equals torch, rows are independent, the service serves it."""
 
 import json
 from itertools import pairwise

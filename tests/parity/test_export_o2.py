@@ -188,7 +188,7 @@ def test_a_particle_that_flies_to_the_other_side_gets_the_mirror_images_response
     there = o2_rows(face_particles(PARTICLES, seed=4))
     back = there.copy()
     back[:, [VZ, PZ]] *= -1
-    # Means of vz and pz are no mirror images: the unscaled numbers differ in the last bits.
+    # The means of vz and pz are not mirror images: the unscaled numbers differ in the last bits.
     differ = np.abs(hits_in_o2(logs_in_o2(files, back)) - hits_in_o2(logs_in_o2(files, there)))
     assert differ.max() <= 1
     assert np.mean(differ > 0) < 1e-3

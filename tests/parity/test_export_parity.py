@@ -1,4 +1,4 @@
-"""The comparison of an exported graph with torch: the same each time, and no matter of rounding."""
+"""The comparison of an exported graph with torch: reproducible, and independent of rounding."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What simulates the rows of a job, as one process sees it: a server, or the models on the local disk."""
+"""The simulator of a job's rows, as one process uses it: a server, or the models on the local disk."""
 
 import threading
 from dataclasses import dataclass

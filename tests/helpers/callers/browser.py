@@ -1,4 +1,4 @@
-"""The page of a server in Debian's Chromium, for `integration/test_page*.py`."""
+"""The page of a server in Debian's Chromium, for `integration/page`."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A program around the unmodified `tritonclient`, for `integration/test_inference_tritonclient.py`.
+"""A program around the unmodified `tritonclient`, for `integration/inference/test_inference_tritonclient.py`.
 
 Run in a separate process, because its messages and ours have the same names::
 

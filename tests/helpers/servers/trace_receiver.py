@@ -1,4 +1,4 @@
-"""A receiver of OTLP over HTTP, for `integration/test_tracing.py`."""
+"""A receiver of OTLP over HTTP, for `integration/process/test_tracing.py`."""
 
 import threading
 import time

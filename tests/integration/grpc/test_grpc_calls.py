@@ -1,4 +1,4 @@
-"""The end of calls whose clients have left before the server is told."""
+"""The end of calls whose clients left before the server noticed."""
 
 import asyncio
 import time

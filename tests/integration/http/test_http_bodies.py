@@ -1,4 +1,4 @@
-"""Bodies of `POST /simulate`: media types, rows of numbers, codings; what is wrong with one is explained."""
+"""Bodies of `POST /simulate`: media types, rows of numbers, codings, and the errors of invalid bodies."""
 
 import gzip
 import json

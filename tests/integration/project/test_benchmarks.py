@@ -1,4 +1,4 @@
-"""The commands of `tests/load` as `make bench...` runs them, on a small model and for moments."""
+"""The commands of `tests/load` as `make bench...` runs them, on a small model and for a short time."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""The documents for contributors name files, modules and sections that exist, and their pictures show the rules."""
+"""Files, modules and sections named in the documents for contributors exist; the pictures show the import rules."""
 
 import re
 import runpy
@@ -71,7 +71,7 @@ def importable(name: str) -> bool:
         attributes.insert(0, last)
     value: Any = __import__(parent, fromlist=["_"])
     for attribute in attributes:
-        # a field of a pydantic or data class is no attribute of the class
+        # a field of a pydantic or data class is not an attribute of the class
         fields = getattr(value, "__annotations__", {})
         if not hasattr(value, attribute):
             return attribute in fields

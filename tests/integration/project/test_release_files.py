@@ -1,4 +1,4 @@
-"""What publishes and what checks the project: workflows, hooks, lower bounds of dependencies."""
+"""Publication and checks of the project: workflows, hooks, lower bounds of dependencies."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""What `zdc` and `train-zdc` share: texts as typed, and exit codes."""
+"""Common behaviour of `zdc` and `train-zdc`: texts and exit codes."""
 
 import pytest
 from hypothesis import given
@@ -10,7 +10,7 @@ from zdc_common.errors import ConfigError, FileFormatError, InvalidInputError, M
 
 
 class Repeat(BaseModel):
-    """Repeats what it is told.
+    """Repeats its arguments.
 
     Line for line.
     """

@@ -1,4 +1,4 @@
-"""Machine code on disk: kept, and never in the way, whatever has become of it."""
+"""Machine code on disk: it is kept, and a damaged or read-only folder causes no failure."""
 
 import errno
 import importlib.util

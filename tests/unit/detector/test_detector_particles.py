@@ -166,7 +166,7 @@ def test_the_table_is_that_of_the_particle_package() -> None:
 
 
 def test_many_species_cost_no_more_than_few() -> None:
-    """2000 nuclei by turns once took a third of a second, 286,000 unknown codes seven seconds."""
+    """2000 alternating nuclei once took a third of a second, and 286,000 unknown codes seven seconds."""
     nuclei = pdg_table()[0][-2000:]
     columns = {"px": np.zeros(2000), "py": np.zeros(2000), "pz": np.full(2000, 100.0)}
     Particles.from_columns({"pdg": nuclei, **columns})  # reads the table, compiles

@@ -1,4 +1,4 @@
-"""E^2 = p^2 + m^2, and how well given numbers must agree with it."""
+"""E^2 = p^2 + m^2, and the tolerance for given numbers."""
 
 import numpy as np
 import pytest

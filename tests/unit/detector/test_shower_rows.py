@@ -1,4 +1,4 @@
-"""Rows of files of responses whose hits do not belong together: refused by name, never filled in wrongly."""
+"""Files of responses with inconsistent hits: refused with the name of the data set, never read wrongly."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The definitions against loops that do what the words say."""
+"""The definitions, compared with plain loops."""
 
 import itertools
 from collections.abc import Callable

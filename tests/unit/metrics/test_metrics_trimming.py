@@ -1,4 +1,4 @@
-"""Unequal numbers of simulations: how many of each particle are kept, which, and what is said of the others."""
+"""Unequal numbers of simulations: how many of each particle are kept, which, and the remarks on the others."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""`train-zdc`: what each subcommand prints, its exit code, Ctrl-C and a closed pipe."""
+"""`train-zdc`: output and exit code of each subcommand, Ctrl-C, a closed pipe."""
 
 import json
 import os

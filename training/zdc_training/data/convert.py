@@ -79,7 +79,7 @@ def convert(
     Raises
     ------
     ConfigError : `output` is an input, or its name has no suffix of HDF5.
-    FileFormatError : a file cannot be read, or rows are no valid showers; names the first such row.
+    FileFormatError : a file cannot be read, or rows are not valid showers; names the first such row.
     """
     check_output(output, particles, responses)
     images = read_array(responses, allow_pickle, ("responses", "arr_0"), 3)

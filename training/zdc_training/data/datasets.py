@@ -22,7 +22,7 @@ def load_split(config: DataConfig) -> tuple[Showers, Showers]:
 
     Raises
     ------
-    FileFormatError : the file cannot be read or has rows that are no valid showers.
+    FileFormatError : the file cannot be read or has invalid rows.
     ConfigError : there is no such file, or see `split_by_particle`.
     """
     showers = read_showers(data_path(config.train))

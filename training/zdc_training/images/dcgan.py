@@ -12,7 +12,7 @@ Unlike DCGAN, the discriminator has spectral normalisation [2] instead of batch 
 of simulated and generated images separately, it could not see a difference in brightness. With both in one batch, it
 won within 60 steps, and the generator then made 45 times too much light.
 
-Simulated responses are integers, so a discriminator could recognise any rate that is no integer. With the finish
+Simulated responses are integers, so a discriminator could recognise any rate that is not an integer. With the finish
 `poisson`, it therefore sees Poisson counts drawn from the rates. The finish `round` has no gradient: there it sees the
 rates themselves.
 

@@ -49,7 +49,7 @@ def start_from(source: Path, config: Experiment, model: Generator, training: Sho
 
     Raises
     ------
-    ConfigError : `source` is no such folder, is damaged, or has other networks or another calorimeter.
+    ConfigError : `source` is not such a folder, is damaged, or has other networks or another calorimeter.
     """
     if (source / CARD_FILE).is_file():
         try:

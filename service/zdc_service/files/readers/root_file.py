@@ -54,7 +54,7 @@ class RootReader(ParticleReader):
             name = _choose(path, [name for name, kind in classes.items() if kind in _CLASSES], tree)
             self._tree = self._file[name]
             self._entries = int(self._tree.num_entries)
-            names = [str(name) for name in self._tree.keys()]  # noqa: SIM118 (a tree is no dictionary)
+            names = [str(name) for name in self._tree.keys()]  # noqa: SIM118 (a tree is not a dictionary)
         except ZdcError:
             raise
         except Exception as error:  # uproot raises many unrelated classes for damaged files

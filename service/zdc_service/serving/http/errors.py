@@ -20,7 +20,7 @@ _RETRY_AFTER = "1"
 
 
 class ErrorDetail(BaseModel):
-    """What went wrong."""
+    """Kind and text of an error."""
 
     kind: str = Field(
         description="Machine-readable kind of the error; stable between versions, and the same in gRPC",

@@ -140,7 +140,7 @@ def parse_request(body: bytes, most_rows: int) -> SimulationRequest:
 
     Raises
     ------
-    InvalidInputError : not JSON, or not of the declared form; names the field, or the particle and what is wrong.
+    InvalidInputError : not JSON, or not of the declared form; names the field, or the particle and its error.
     OutOfRangeError : the PDG table does not have a species.
     TooLargeError : too many rows.
     """

@@ -1,4 +1,4 @@
-"""A protobuf that another package's installation took back is one line with the remedy, and no traceback."""
+"""A too old protobuf, installed with another package, gives an error in one line with the remedy."""
 
 import importlib
 import tomllib

@@ -1,4 +1,4 @@
-"""What a room loads: checked in a fresh process, in which no other test has imported anything."""
+"""The modules that a room imports, in a new process."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""prometheus_client's environment variable for servers with several processes, which ours is not."""
+"""prometheus_client's environment variable for servers with several processes; this server has one."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`train-zdc keys`: what it prints is complete, and a file to begin with."""
+"""`train-zdc keys`: its list is complete, and its TOML file is valid."""
 
 import tomllib
 from pathlib import Path

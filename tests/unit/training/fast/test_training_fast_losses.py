@@ -1,4 +1,4 @@
-"""The objective of the fast generator: scores, counts that a gradient passes, every term and every parameter."""
+"""The objective of the fast generator: scores, gradients through counts, every term and every parameter."""
 
 from dataclasses import fields
 

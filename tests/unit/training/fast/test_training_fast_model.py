@@ -1,4 +1,4 @@
-"""The fast generator: its frame, what it knows of grooves and fibres, its symmetries, its gate."""
+"""The fast generator: frame, features of grooves and fibres, symmetries, gate."""
 
 from dataclasses import replace
 from pathlib import Path

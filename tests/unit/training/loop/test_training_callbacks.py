@@ -1,4 +1,4 @@
-"""Callbacks of `train-zdc fit`: what they hear, and that they cannot end a training."""
+"""Callbacks of `train-zdc fit`: their calls, and that their errors do not end a training."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What holds for every method: shapes, a gradient in every parameter, seeds, saving and loading, resuming."""
+"""Common properties of all methods: shapes, a gradient in every parameter, seeds, saving and loading, resuming."""
 
 from pathlib import Path
 from typing import Any

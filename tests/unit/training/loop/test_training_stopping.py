@@ -1,4 +1,4 @@
-"""When a training ends, how its learning rate falls on the way, and what TensorBoard shows of it."""
+"""The end of a training, the decrease of its learning rate, and its record in TensorBoard."""
 
 import math
 from itertools import pairwise

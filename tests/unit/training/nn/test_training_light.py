@@ -1,4 +1,4 @@
-"""Light that is spread about its mean: moments, continuity, numbers that are uniform and alone."""
+"""Light that varies around its mean: moments, continuity, uniform and independent numbers."""
 
 import numpy as np
 import pytest

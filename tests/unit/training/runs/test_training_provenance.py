@@ -1,4 +1,4 @@
-"""What a run remembers of its data and machine, and what follows if they change."""
+"""The record of a run's data and machine, and the effect of changes."""
 
 import os
 import shutil

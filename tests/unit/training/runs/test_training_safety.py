@@ -1,4 +1,4 @@
-"""What a training survives: a second one in its folder, damaged files, a full disk, weights that run away."""
+"""Safety of a training: a second one in its folder, damaged files, a full disk, diverging weights."""
 
 import json
 import resource
