@@ -175,8 +175,8 @@ class ModelCard(Frozen):
     finish: Finish = Field(description="how the output becomes photon counts: `none`, `round` or `poisson`")
     opset: int = Field(description="version of the ONNX operator set")
     flops_per_response: int = Field(description="of the graph for one row; 1 multiply-add = 2")
-    data: DataSpec
-    training: TrainingSpec | None = None
+    data: DataSpec = Field(description="training data")
+    training: TrainingSpec | None = Field(None, description="time and hardware of the training; null: not recorded")
     licence: str = Field("", description="of the model; empty: not stated")
     config: dict[str, Any] = Field(description="the training configuration as resolved")
     git_commit: str = Field(description="commit of the training; `-dirty` if files had changed")

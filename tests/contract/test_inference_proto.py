@@ -71,7 +71,7 @@ def test_every_method_is_the_published_one(ours: FileDescriptorProto, published:
 def test_messages_that_requests_and_replies_are_made_of_are_whole(
     ours: FileDescriptorProto, published: list[FileDescriptorProto]
 ) -> None:
-    """All that a client may send is understood, and all that it may read is there; only configurations are partial."""
+    """The server has every message that clients send or read; only configurations are partial."""
     mine = fields(list(ours.message_type))
     known = {message.name for message in ours.message_type}
     theirs = fields([message for file in published for message in file.message_type if message.name in known])

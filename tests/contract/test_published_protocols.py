@@ -21,7 +21,7 @@ def test_the_committed_descriptions_are_those_of_the_proto_files(place: int, tmp
 
 
 def shape(message: Descriptor) -> dict[str, tuple[int, int, str | None]]:
-    """What the wire depends on."""
+    """The parts of a field on which the encoded bytes depend."""
     return {
         field.name: (field.number, field.type, field.message_type.full_name if field.message_type else None)
         for field in message.fields

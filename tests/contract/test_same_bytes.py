@@ -41,7 +41,7 @@ Simulate = Callable[[SimulationRequest], Answer]
 
 
 class Protocols:
-    """One function for each way to a result; nothing of our own client but the request message."""
+    """One function for each way to a result, without our client library; only its request message is used."""
 
     def __init__(self, server: RunningServer, simulator: Simulator):
         self._http = httpx.Client(base_url=server.http, timeout=60)
@@ -73,7 +73,7 @@ class Protocols:
         return arrays["response"], arrays["channels"]
 
     def http_raw(self, request: SimulationRequest) -> Answer:
-        """Rows of numbers there, one array back."""
+        """Sends rows of numbers, and reads one array."""
         arrays = []
         for output in ("response", "channels"):
             reply = self._post_rows(request, RAW, output=output)
@@ -81,7 +81,7 @@ class Protocols:
         return arrays[0], arrays[1]
 
     def http_npy(self, request: SimulationRequest) -> Answer:
-        """Records there, npy back, both compressed."""
+        """Sends records, and reads npy, both compressed."""
         names = ("pdg", *KINEMATICS)
         columns: list[Any] = [
             request.particles.pdg,

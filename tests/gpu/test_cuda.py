@@ -26,13 +26,13 @@ SECONDS, THREADS = 5.0, 4
 
 @pytest.fixture(scope="module")
 def model() -> StoredModel:
-    """The shipped one."""
+    """The shipped model."""
     return stored_models()[0]
 
 
 @pytest.fixture(scope="module")
 def engine(model: StoredModel) -> Engine:
-    """Has passed the golden check of its constructor."""
+    """An engine that has passed the golden check of its constructor."""
     return Engine(model, ON_GPU)
 
 

@@ -32,7 +32,7 @@ NAMES = [name for name in METHODS if name not in ("e2esae", "fast")]
 
 @dataclass(frozen=True)
 class Exported:
-    """A run, and the models folder that holds what was exported of it alone."""
+    """A run, and a models folder with its export only."""
 
     run: Run
     models: Path

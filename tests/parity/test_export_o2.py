@@ -90,14 +90,14 @@ def logs_in_o2(folder: Path, raw: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def hits_in_o2(logs: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Photons by x and y as O2 makes hits of them: a float's expm1, cut; the fibre at (x, y) from place 44 y + x."""
+    """Photons by x and y as in O2's hits: expm1 of a float, truncated; the fibre (x, y) has the index 44 y + x."""
     photons = np.expm1(logs).astype(np.int64)
     places = 44 * np.arange(44)[None, :] + np.arange(44)[:, None]
     return photons[:, places]
 
 
 def sums_in_o2(logs: NDArray[np.float32]) -> NDArray[np.int64]:
-    """O2's five sums, rounded: its places go through rows and columns of the flat output."""
+    """O2's five sums, rounded, with its indices into the flat output."""
     sums = np.zeros((len(logs), 5))
     for i in range(44):
         for j in range(44):
@@ -134,8 +134,8 @@ def test_o2_gets_what_the_service_answers(run: Run, files: Path, tmp_path: Path)
     np.testing.assert_array_equal(sums_in_o2(logs), channels[:, [0, 2, 1, 3, 4]])
 
 
-def test_light_lies_where_o2_looks_for_it(files: Path) -> None:
-    """A particle far out along x gives light at large x, whatever the order of the fibres is called."""
+def test_light_is_in_the_fibres_that_o2_reads(files: Path) -> None:
+    """A particle at large x gives light at large x."""
     there = o2_rows(face_particles(1, seed=3)).repeat(2, axis=0)
     there[:, [VX, VY, VZ]] = 0
     there[:, [PX, PY]] = np.array([[2.5, 0], [0, 2.5]]) / ZN.face_z * there[:, [PZ]]

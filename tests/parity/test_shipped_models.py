@@ -28,7 +28,7 @@ def test_rates_are_finite_and_zero_off_the_face(model: StoredModel) -> None:
 @pytest.mark.parametrize("model", stored_models(), ids=lambda model: model.folder.parent.name)
 @pytest.mark.parametrize("vx", [10.0, LARGEST])
 def test_rates_far_off_the_face_are_zero(model: StoredModel, vx: float) -> None:
-    """Particles that are born behind the face are moved there."""
+    """The test moves particles behind the face."""
     particles = some_particles(200, seed=8).toward_a()
     conditions = particles.conditions.copy()
     conditions[:, VX], conditions[:, PX] = vx, 0

@@ -110,7 +110,7 @@ def test_a_slow_body_is_closed(strict: RunningServer, path: bytes) -> None:
 
 
 def test_long_answers_are_waited_for(strict: RunningServer) -> None:
-    """The limits apply only to clients: a request that waits longer for the engine is still answered."""
+    """The limits apply only to clients: a request that waits longer for the engine is answered."""
     simulator = strict.server.simulator
     plan = simulator.plan(SimulationRequest(some_particles(1), repeats=16384, output=Output.CHANNELS))
     until = time.monotonic() + 3 * SECONDS

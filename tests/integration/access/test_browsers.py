@@ -175,7 +175,7 @@ def elsewhere() -> Iterator[str]:
             self.end_headers()
 
         def log_message(self, *_: object) -> None:
-            """Not in the tests' output."""
+            """Log nothing."""
 
     site = ThreadingHTTPServer(("127.0.0.1", 0), Empty)
     thread = threading.Thread(target=site.serve_forever)

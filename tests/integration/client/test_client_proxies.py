@@ -89,7 +89,7 @@ class Proxy(BaseHTTPRequestHandler):
         return reply.status, dict(reply.headers), answer
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture

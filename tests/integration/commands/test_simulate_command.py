@@ -269,7 +269,7 @@ class _ForeignServer(BaseHTTPRequestHandler):
     """Another web server."""
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 def test_a_foreign_server_is_code_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -60,7 +60,7 @@ def test_the_error_names_the_proxy(cpp: BuiltClient, server: RunningServer, monk
 
 
 class Doorkeeper(grpc.GenericRpcHandler):
-    """A proxy that refuses calls by itself, without an error in our format."""
+    """A proxy that refuses calls itself, without an error in this project's format."""
 
     def service(self, _details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
         return grpc.stream_stream_rpc_method_handler(self.refuse)

@@ -41,7 +41,7 @@ def message_of(seed: int, repeats: int = ROWS) -> pb.SimulateRequest:
 
 
 class Caller(threading.Thread, ABC):
-    """Asks again and again until it is sent away.
+    """Sends requests until the server refuses them.
 
     Attributes
     ----------
@@ -67,7 +67,7 @@ class Caller(threading.Thread, ABC):
 
 
 class OverHttp(Caller):
-    """Keeps its connection as long as the server does."""
+    """Keeps its connection until the server closes it."""
 
     def call(self) -> None:
         host, port = self.server.http.removeprefix("http://").split(":")

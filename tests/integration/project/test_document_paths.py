@@ -37,13 +37,13 @@ _LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
 
 
 def named_in(document: str) -> list[str]:
-    """What is in backticks outside of code blocks."""
+    """The texts in backticks outside code blocks."""
     text = re.sub(r"^```.*?^```", "", (ROOT / document).read_text(), flags=re.DOTALL | re.MULTILINE)
     return _CODE.findall(text)
 
 
 def made(path: str) -> bool:
-    """Whether a path names what exists only after a command or in a request."""
+    """Whether a path exists only after a command or in a request."""
     return path.startswith((".venv/", "build/", "runs/", "v2/", "/"))
 
 
@@ -116,7 +116,7 @@ def test_pictures_show_the_import_rules() -> None:
 
 
 def test_paths_are_found_in_the_text() -> None:
-    """The checks above look at something."""
+    """The checks above are not empty."""
     names = named_in("docs/architecture.md")
     assert "service/zdc_detector/kernels.py" in names
     assert "zdc_service.status.STATUSES" in names

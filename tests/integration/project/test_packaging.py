@@ -42,7 +42,7 @@ TIMEOUT = 120
 
 
 def clean_environment() -> dict[str, str]:
-    """Nothing that leads back to the checkout or changes the defaults."""
+    """Environment variables without paths to the checkout and without options."""
     return {name: value for name, value in os.environ.items() if name != "PYTHONPATH" and not name.startswith("ZDC_")}
 
 
@@ -113,7 +113,7 @@ def test_the_wheel_holds_all_packages_the_models_and_nothing_else(wheel: Path) -
 
 
 def test_an_editable_install_copies_nothing(tmp_path: Path) -> None:
-    """Packages and models are the checkout's, so that neither goes stale."""
+    """Packages and models are those of the checkout, so that changes take effect."""
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel:editable", "--directory", str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=TIMEOUT, cwd=ROOT)
     assert done.returncode == 0, done.stderr

@@ -62,7 +62,7 @@ def test_every_option_and_every_field_of_a_request_is_in_the_reference(site: Pat
 
 
 def test_parameters_of_docstrings_have_their_descriptions(site: Path) -> None:
-    """`numpy_sections` makes griffe read ``name : description``; else the description would be shown as the type."""
+    """`numpy_sections` makes griffe read ``name : description``; otherwise the description would be the type."""
     page = re.sub(r"<[^>]+>|\s+", " ", (site / "reference" / "client.html").read_text())
     described = inspect.getdoc(zdc_service.client.ClientOptions) or ""
     sentence = re.search(r"rows_per_request : (.{20})", described)

@@ -80,7 +80,7 @@ METHOD = Method(MeanModel, MeanLearner)
 
 
 def install(folder: Path, entry: str, module: str = MODULE) -> None:
-    """What an installer writes for a package with one entry point."""
+    """The files that an installer writes for a package with one entry point."""
     (folder / "mean_response.py").write_text(module)
     metadata = folder / "mean_response-1.0.dist-info"
     metadata.mkdir()

@@ -130,6 +130,6 @@ def test_a_figure_that_few_particles_cannot_say_is_left_out(folder: Path) -> Non
 
 
 def shifted(folder: Path) -> Iterator[Report]:
-    """Reports of three models, as if they were trainings of one."""
+    """Reports of three models, used as three trainings of one model."""
     for entry in TABLE1[:3]:
         yield Report.model_validate_json((folder / f"{entry.config}-seed1" / "metrics.json").read_bytes())

@@ -45,7 +45,7 @@ def commands() -> list[list[str]]:
 
 
 def run_command(words: list[str]) -> None:
-    """`train-zdc` with these words, which must end well."""
+    """Run `train-zdc` with these words; it must succeed."""
     code: object = 0
     try:
         main(words)

@@ -49,7 +49,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def fresh(folder: Path) -> ModuleType:
-    """The module as another process has it: nothing is compiled yet."""
+    """The module as in a new process: nothing is compiled yet."""
     spec = importlib.util.spec_from_file_location("plus", folder / "plus.py")
     assert spec is not None
     assert spec.loader is not None
@@ -59,7 +59,7 @@ def fresh(folder: Path) -> ModuleType:
 
 
 def hits(loaded: ModuleType) -> int:
-    """Functions that came from the cache."""
+    """Number of functions that were loaded from the cache."""
     return sum(loaded.plus.stats.cache_hits.values())
 
 
@@ -132,7 +132,7 @@ def test_without_any_folder_that_is_said_once(
 def test_a_read_only_folder_with_code_in_it_is_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """As in an image whose server was started once while it was built."""
+    """As in a container image in which the server was started once during the build."""
     fresh(folder).plus(1)
 
     def refuse(*_: object, **__: object) -> None:

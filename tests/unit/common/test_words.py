@@ -25,7 +25,7 @@ def test_further_rows_are_counted(wrong: int, said: str) -> None:
 
 
 def test_the_advice_names_extras_that_exist() -> None:
-    """Every extra that a message names is one of the package's."""
+    """Every extra in a message is an extra of the package."""
     source = Path(zdc_service.__file__).parent
     named = {
         extra for path in source.rglob("*.py") for extra in re.findall(r"install_advice\('(\w+)'\)", path.read_text())

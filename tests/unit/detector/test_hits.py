@@ -8,7 +8,7 @@ from zdc_detector.hits import join_hits, to_hits
 
 @pytest.fixture(params=[np.uint16, np.float32])
 def images(request: pytest.FixtureRequest) -> NDArray[np.generic]:
-    """Seven images of 5 x 3 fibres, most of them dark, the second wholly."""
+    """Seven images of 5 x 3 fibres, most of them dark; the second image has no light."""
     rng = np.random.default_rng(1)
     drawn = rng.poisson(3, (7, 5, 3)) * (rng.random((7, 5, 3)) < 0.3)
     drawn[1] = 0

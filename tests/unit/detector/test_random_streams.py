@@ -162,7 +162,7 @@ def test_photons_of_dim_blocks_go_to_fibres_by_their_rates() -> None:
 
 
 def test_a_dim_block_of_more_photons_than_a_counter_has_numbers() -> None:
-    """One in a million blocks of one expected photon has nine."""
+    """Of blocks with one expected photon, one in a million has nine."""
     most = 0
     for first_row in range(0, 8000, 1000):
         sums = poisson(np.full((1000, 2000), 0.125), 1, first_row).reshape(1000, -1, BLOCK).sum(axis=2)

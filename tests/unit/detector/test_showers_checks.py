@@ -55,7 +55,7 @@ def every_neutron_in_gev(data: Data) -> None:
 
 
 def copy_particle(data: Data) -> None:
-    """Row 5's particle becomes row 4's, under its own number."""
+    """Give row 5 the particle of row 4, but its own particle_id."""
     assert data["particle_id"][4] != data["particle_id"][5]
     data["particles"][5], data["pdg"][5] = data["particles"][4], data["pdg"][4]
 

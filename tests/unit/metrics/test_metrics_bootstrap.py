@@ -37,7 +37,7 @@ def sample(
 
 @pytest.mark.parametrize("light", [1.0, 1.2])
 def test_wasserstein_intervals_cover_the_expected_figure(light: float) -> None:
-    """Of 60 experiments with a 90 % interval, 42 or fewer would cover in one of 50,000."""
+    """Of 60 intervals at 90 %, 42 or fewer cover the value with a probability of 1/50,000."""
     rng = np.random.default_rng(7)
     ways, floors = model_ways(5, 5, rng, 20), floor_ways(5, rng)
     found = []
@@ -52,7 +52,7 @@ def test_wasserstein_intervals_cover_the_expected_figure(light: float) -> None:
 
 
 def test_the_ratio_is_resampled_jointly() -> None:
-    """Particles differ by far more than generator and floor do: the ratio's interval is the narrower."""
+    """Particles differ much more than generator and floor, so the ratio has the narrower interval."""
     rng = np.random.default_rng(8)
     simulated, generated = sample(200, rng, 1.3, likeness=0.5)
     figure = Figure.from_resampled("mae", figures.mae(simulated, generated, draw_particles(200, 200, rng)))

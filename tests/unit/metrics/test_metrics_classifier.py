@@ -76,7 +76,7 @@ def test_auc_of_one_fold_is_sklearn_s() -> None:
 
 
 def test_scores_are_held_out_by_particle() -> None:
-    """A feature that is the particle's number and a label that is noise: only a leak could tell the samples apart."""
+    """The feature is the particle's number, and the label is noise: only a leak could separate the samples."""
     rng = np.random.default_rng(3)
     number = np.repeat(np.arange(100.0), 2).reshape(100, 2, 1)
     first, second = (np.concatenate([number, rng.normal(size=(100, 2, 3))], axis=2) for _ in range(2))

@@ -35,7 +35,7 @@ def figures(generated: Features, simulated: Features) -> dict[str, Resampled]:
 
 
 def two_modes(repeats: int, seed: int) -> Features:
-    """Every shower falls into one of two modes by chance, far apart."""
+    """Showers in one of two distant modes, at random."""
     rng = np.random.default_rng(seed)
     mode = 20.0 * rng.integers(0, 2, (150, repeats, 1))
     return np.asarray(rng.normal(size=(150, repeats, 4)) + mode)

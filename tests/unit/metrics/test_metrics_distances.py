@@ -68,7 +68,7 @@ def test_crps_floor_takes_one_simulation_as_truth_and_the_others_as_ensemble() -
 
 @pytest.mark.parametrize("figure", ["crps", "mae", "variance", "empty"])
 def test_figures_do_not_depend_on_the_number_of_generated_repeats(figure: str) -> None:
-    """More generated repeats take noise away and leave the expectation: the difference to two of them is all noise."""
+    """More generated repeats reduce the noise but keep the expectation: the difference to two repeats is noise."""
     rng = np.random.default_rng(2)
     truth, ensemble = rng.poisson(3, (4000, 2, 1)), rng.poisson(2.5, (4000, 60, 1))
     measures: dict[str, Callable[[Sums], NDArray[np.float64]]] = {

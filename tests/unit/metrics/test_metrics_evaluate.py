@@ -160,7 +160,7 @@ def test_tables_call_the_simulation_what_it_is() -> None:
 
 
 def test_groups_that_cannot_say_are_left_open() -> None:
-    """One particle, always empty: no ratios, no dispersion, nothing that JSON cannot hold."""
+    """One particle without light: no ratios, no dispersion, no NaN in JSON."""
     responses = SIMULATED.copy()
     responses[0] = 0
     particles = PARTICLES[np.arange(60)]

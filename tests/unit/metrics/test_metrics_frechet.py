@@ -25,7 +25,7 @@ def test_distance_of_gaussians_against_its_formula() -> None:
 
 
 def pair(particles: int, rng: np.random.Generator, shift: float, scale: float) -> tuple[Features, Features]:
-    """Two repeats on either side that share what is the particle's own, in eight features that are correlated."""
+    """Two repeats on each side with a common part for each particle, in eight correlated features."""
     mix = np.random.default_rng(9).normal(size=(8, 8)) / np.sqrt(8)
     own = 0.7 * rng.normal(size=(particles, 1, 8))
     first, second = (own + np.sqrt(1 - 0.49) * rng.normal(size=(particles, 2, 8)) for _ in range(2))

@@ -42,7 +42,7 @@ def test_disjoint_samples_have_divergence_one() -> None:
 
 
 def test_scores_are_held_out_by_particle_and_seeded() -> None:
-    """A particle's own number in all its showers: only a leak could tell the samples apart."""
+    """All showers of a particle have its number as feature: only a leak could separate the samples."""
     number = np.random.default_rng(3).normal(size=(100, 1, 6)) * 3
     first, second = (normals(100, seed) for seed in (1, 2))
     pair = [np.concatenate([side, np.repeat(number, 2, axis=1)], axis=2) for side in (first, second)]

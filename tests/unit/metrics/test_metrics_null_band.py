@@ -4,7 +4,7 @@ from zdc_metrics.statistics.null_band import null_dispersion
 
 
 def test_the_band_holds_nine_in_ten_dispersions_of_a_right_generator() -> None:
-    """Particles of very different light, so that few of them carry the variance; 36 or fewer of 50: one in 20,000."""
+    """Few bright particles dominate the variance. 36 or fewer of 50 has a probability of 1/20,000."""
     rng = np.random.default_rng(1)
     inside = below = 0
     for _ in range(50):

@@ -21,7 +21,7 @@ def test_limits() -> None:
 
 
 def table(seed: int, repeats: int, light: float = 1.0, empty: float = 0.1) -> Features:
-    """Showers without anything that belongs to their particle."""
+    """Showers without a common part for their particle."""
     rng = np.random.default_rng(seed)
     features = rng.normal(size=(200, repeats, len(FEATURES)))
     features[..., FEATURES.index("photon_sum")] = rng.poisson(light * rng.gamma(5, 8, (200, repeats)))

@@ -11,7 +11,7 @@ Ids = NDArray[np.int64]
 
 
 def clustered(particles: int, repeats: int, rng: np.random.Generator, of: Values) -> tuple[Values, Ids]:
-    """Values that share their particle's own."""
+    """Values with a common part for each particle."""
     ids = np.repeat(np.arange(particles, dtype=np.int64), repeats)
     return of[ids] + rng.normal(0, 1, len(ids)), ids
 

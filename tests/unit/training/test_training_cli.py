@@ -39,7 +39,7 @@ def run_main(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, 
 
 
 def write_toml(folder: Path) -> Path:
-    """`tiny_config`, with more epochs than any test waits for."""
+    """Write `tiny_config` with very many epochs."""
     tree = tiny_config(folder).model_dump(mode="json", exclude_defaults=True)
     lines = [f"{key} = {json.dumps(value)}" for key, value in tree.items() if not isinstance(value, dict)]
     for section, table in tree.items():

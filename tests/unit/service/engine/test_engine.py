@@ -150,7 +150,7 @@ def test_a_missing_or_damaged_golden_file_is_refused(tmp_path: Path, content: by
 
 
 @pytest.mark.parametrize("device", ["cuda", "tensorrt"])
-def test_a_gpu_that_cannot_be_had_is_refused(models_folder: Path, device: Any) -> None:
+def test_an_unavailable_gpu_is_refused(models_folder: Path, device: Any) -> None:
     """With an onnxruntime without CUDA, and with one with CUDA on a machine without a GPU."""
 
     def open_on_gpu() -> None:

@@ -148,7 +148,7 @@ async def test_few_rows_wait_for_the_batch_under_way_and_many_do_not(planner: Pl
 
 @in_a_loop
 async def test_few_rows_join_those_that_wait_for_a_thread(desk: Desk, simulator: Simulator) -> None:
-    """Otherwise they would wait for two batches of the large job."""
+    """Otherwise, they would wait for two batches of the large job."""
     desk.engine.row_seconds = 1.0  # so slow that the loop leaves it to the thread
     desk.engine.gate.clear()
     large = SimulationRequest(some_particles(90), seed=4)

@@ -23,7 +23,7 @@ CONDITIONS, RESPONSES = SHOWERS.particles.conditions, SHOWERS.responses
 
 
 def matrix(symmetry: int) -> NDArray[np.float64]:
-    """What a symmetry does to (x, y)."""
+    """The matrix of a symmetry for (x, y)."""
     flip = np.diag([-1.0 if symmetry & 1 else 1.0, -1.0 if symmetry & 2 else 1.0])
     turn: NDArray[np.float64] = flip @ (np.array([[0.0, 1.0], [1.0, 0.0]]) if symmetry & TRANSPOSE else np.eye(2))
     return turn

@@ -41,7 +41,7 @@ def refuses(config, folder):
 
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A module in the current folder, of another name in every test."""
+    """A module in the current folder, with another name in every test."""
     name = f"tracking_{tmp_path.name}"
     (tmp_path / f"{name}.py").write_text(MODULE)
     monkeypatch.chdir(tmp_path)

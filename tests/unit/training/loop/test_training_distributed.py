@@ -41,7 +41,7 @@ def test_alone_nothing_is_gathered() -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Showers and what two processes make of them."""
+    """Showers and the results of two processes."""
     folder = tmp_path_factory.mktemp("two")
     method_config(folder, "e2esae")  # writes the showers before two processes try to
     with socket.socket() as free, socket.socket() as other:
@@ -139,7 +139,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(folder: Path) -> None:
 
 
 def main(folder: Path) -> None:
-    """What each of two processes does."""
+    """The program of each of two processes."""
     from torch.distributed import destroy_process_group, init_process_group
 
     init_process_group("gloo")

@@ -22,7 +22,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Holds the toy showers."""
+    """A folder with the toy showers."""
     return tmp_path_factory.mktemp("methods")
 
 

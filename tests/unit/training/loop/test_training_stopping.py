@@ -25,7 +25,7 @@ PATIENT = ["validate_every=1", "optimiser.epochs=12", "optimiser.patience=1", "o
 
 
 def stops_after(crps: list[float], patience: int) -> int:
-    """The validation after which nothing better was seen for so many."""
+    """The validation after which `patience` validations gave no better result."""
     for end in range(1, len(crps) + 1):
         best = int(np.argmin(crps[:end]))
         if end - 1 - best >= patience:
@@ -111,7 +111,7 @@ def test_a_training_says_what_may_spoil_it_once(tmp_path: Path) -> None:
 
 
 def test_gradients_on_a_cpu_have_the_digits_of_single_precision(tmp_path: Path) -> None:
-    """With channels last, batch normalisation on a CPU is 0.1 % off here."""
+    """With channels last, batch normalisation on a CPU has an error of 0.1 % here."""
     networks = {"latent": 8, "channels": [16, 16, 16, 16], "hidden": [8, 8, 8]}
     config = tiny_config(tmp_path, model=networks, data={"train": str(tmp_path / "train.h5")})
     learner = build_learner(config, load_split(config.data)[0], torch.device("cpu"))

@@ -28,7 +28,7 @@ from zdc_training.runs.run import Run
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Trained on a file that says nothing of itself, under relative names, in two goes; evaluated and exported."""
+    """Trained on a file without a title, with relative paths, in two sessions; evaluated and exported."""
     folder = tmp_path_factory.mktemp("own")
     config = override_config(tiny_config(folder), ["data.train=train.h5", "data.test=test.h5", "data.description="])
     with h5py.File(folder / "train.h5", "r+") as file:

@@ -34,7 +34,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def numbers(run: Run) -> bytes:
-    """Some of the weights in a checkpoint, as they are in the file."""
+    """Some weights of a checkpoint, as bytes of the file."""
     weights = load_state(run.checkpoint)["model"]["noise_generator.layers.0.weight"]
     return bytes(weights.numpy().tobytes())
 
@@ -107,7 +107,7 @@ def test_from_the_checkpoint_before_a_damaged_one_the_run_goes_on_to_the_same_we
 
 @contextmanager
 def no_file_above(size: int) -> Iterator[None]:
-    """Writes beyond it fail, as they do on a full disk."""
+    """Let writes above this size fail, as on a full disk."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
     try:
