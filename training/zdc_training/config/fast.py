@@ -35,7 +35,7 @@ class FastModelConfig(ConfigSection):
         "`zdc_training.nn.light`",
     )
     species: tuple[int, ...] = Field(
-        (22, 2112, 130, 3122, 310, -2112), description="PDG codes that the networks tell apart"
+        (22, 2112, 130, 3122, 310, -2112), description="PDG codes that the networks distinguish"
     )
     decay_lengths: tuple[Weight, ...] = Field(
         (0.0, 2.64e13, 1534.0, 7.89, 2.6844, 2.64e13),

@@ -154,7 +154,7 @@ class Experiment(ConfigSection):
 
     @property
     def species(self) -> tuple[int, ...]:
-        """PDG codes that the networks tell apart; empty if they know a particle by its conditions alone."""
+        """PDG codes that the networks distinguish; empty if they read only the conditions of a particle."""
         return ()
 
     @property

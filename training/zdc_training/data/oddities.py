@@ -32,7 +32,7 @@ def data_warnings(
     ----------
     conditions, pdg, responses : Valid rows, see `zdc_detector.checks.find_problems`; shapes (N, 9), (N,),
         (N, rows, columns).
-    species : PDG codes that a configuration tells apart; if empty, any code is allowed.
+    species : PDG codes that a configuration distinguishes; if empty, any code is allowed.
     configuration : Name of this configuration.
     """
     sums = np.asarray(responses.sum(axis=(1, 2), dtype=np.float64))

@@ -83,7 +83,7 @@ def doubts(config: Experiment, figures: dict[str, float]) -> list[str]:
         )
     diameter = figures.get("latent_diameter")
     if config.blur is not None and diameter is not None and diameter < CLEAR * config.blur:
-        # The Sinkhorn term cannot tell the latents apart, see `zdc_training.images.losses`.
+        # The Sinkhorn term cannot distinguish the latents, see `zdc_training.images.losses`.
         found.append(
             f"the latents are {diameter:.2g} wide, less than {CLEAR:g} times loss.blur = {config.blur:g}: below "
             "its blur the Sinkhorn term compares means alone; if it stays so, lower loss.blur or raise "

@@ -61,7 +61,7 @@ class SinkhornObjective(nn.Module):
 
     Why latent noise: the latents have unit variance over the batch. Without noise, rare bright showers occupy nearly
     all of this range, and faint showers are within 0.03 of each other. That is below the blur, so the divergence cannot
-    tell them apart. With noise, latents that are too close are reconstructed badly, so the encoder separates them.
+    distinguish them. With noise, latents that are too close are reconstructed badly, so the encoder separates them.
 
     The paper observed better convergence with the term in W (section 3.3). If latents are normalised
     (`model.normalise_latents`, true by default, not in the paper), they do not depend on the size of W. The term then

@@ -3,7 +3,7 @@
 Blur and the scale of the latent
 --------------------------------
 `blur` is geomloss's name for the square root of epsilon in eq. 3, in the units of the latent: the Sinkhorn divergence
-cannot tell points apart that are closer than the blur. Two errors would give no message:
+cannot distinguish points that are closer than the blur. Two errors would give no message:
 
 - With a blur larger than the distances between latents, the divergence compares only the means.
 - geomloss reduces epsilon from the diameter of the clouds to the blur. With a `diameter` argument below the blur, it

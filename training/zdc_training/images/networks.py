@@ -31,7 +31,7 @@ class Encoder(nn.Module):
     latent : Dimension of the output.
     conditions : Number of conditions that the linear layer takes in addition to the feature maps.
     normalise : Normalise the output to unit variance over the batch. Otherwise a Sinkhorn term can shrink the latents
-        below the blur, where the divergence cannot tell them apart.
+        below the blur, where the divergence cannot distinguish them.
 
     References
     ----------
