@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-# What `make serve` installs besides the service: cpu or gpu (never both in one environment).
+# Extra that `make serve` installs with the service: cpu or gpu (never both in one environment).
 DEVICE_EXTRA ?= cpu
 # Passed on, e.g. make serve ARGS="--http-port 9000"
 ARGS ?=
@@ -103,7 +103,7 @@ $(VENV)/.serve-%: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) --editable ".[$*,hep]"
 	touch $@
 
-# onnx writes the small model; the load generator needs g++, pkg-config and libgrpc++-dev besides.
+# onnx writes the small model; the load generator also needs g++, pkg-config and libgrpc++-dev.
 $(VENV)/.bench-%: $(VENV)/.serve-%
 	$(INSTALL) "onnx>=1.17,<2"
 	touch $@

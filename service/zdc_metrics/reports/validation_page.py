@@ -57,8 +57,9 @@ def _in_short(found: Validation) -> Iterator[Block]:
         figures = found.report.overall.figures
         beyond = found.beyond_chance
         yield TextBlock(
-            f"Figures of merit: {len(beyond)} of {len(figures)} are not what independent simulations of the same "
-            f"particles give; with {found.report.level:.0%} intervals over particles, about one in ten is by chance."
+            f"Figures of merit: {len(beyond)} of {len(figures)} deviate significantly from those of "
+            f"independent simulations of the same particles; at {found.report.level:.0%} intervals over particles, "
+            "about one in ten does so by chance."
         )
         if beyond:
             heads = ("significant deviation", "generated", "interval", "floor", "interval", "ratio", "interval")
@@ -100,13 +101,13 @@ def _compared(found: Validation) -> Iterator[Block]:
     yield TableBlock(("sample", "responses", "particles", "responses compared", "particles compared"), rows)
     if compared.paired:
         yield TextBlock(
-            f"Both files hold the same {compared.same_particles} particles (PDG code, momentum and vertex): "
+            f"Both files have the same {compared.same_particles} particles (PDG code, momentum and vertex): "
             "the differences below come from the responses alone. Samples of the same particles scatter less about "
             "each other than the Poisson errors of the histograms."
         )
     else:
         yield TextBlock(
-            f"The files hold different particles ({compared.same_particles} are in both): the differences below come "
+            f"The files have different particles ({compared.same_particles} are in both): the differences below come "
             "from the responses and from the energies and impact points of the particles. The last section shows the "
             "latter.",
             warning=True,
@@ -138,8 +139,8 @@ def _histograms(found: Validation, group: str) -> PictureBlock:
     return PictureBlock(
         draw_histograms(pairs, found.names),
         f"{what}: {len(rows[0])} responses of {first} (filled), {len(rows[1])} of {second} (line); below, {second} / "
-        f"{first}. Bars and band are Poisson errors of {second} and of {first}. Triangles are ratios above 2, hollow "
-        f"ones where {first} has no entry and {second} would have given it {MISSED:g} or more. "
+        f"{first}. Bars and band are Poisson errors of {second} and of {first}. Triangles are ratios above 2, "
+        f"hollow if {first} has no entry although {second} predicts {MISSED:g} or more. "
         "Centroids are relative to the impact point of the particle's straight line; an empty response has no "
         "centroid and no width.",
     )

@@ -82,8 +82,8 @@ class Bins(Frozen):
             return f"{found}."
         low, high = self.floor_beyond_range
         return (
-            f"{found}; of {self.simulation} with {self.simulation} {self.floor_beyond:.1f} are ({low:.1f} to "
-            f"{high:.1f} for 90% of the splits of the repeats)."
+            f"{found}; for {self.simulation} against {self.simulation}, {self.floor_beyond:.1f} on average "
+            f"({low:.1f} to {high:.1f} in 90% of the splits of the repeats)."
         )
 
     def to_markdown(self) -> str:
@@ -91,8 +91,8 @@ class Bins(Frozen):
         lines = [
             "Photon sums by species and energy, generated against simulated: ratio of the means, ratio of the spreads "
             "over the repeats of a particle, difference of the empty shares, each with its standard error and "
-            "(distance from equality in standard errors; root mean square of that for "
-            f"{self.simulation} with {self.simulation}). " + self.summary(),
+            "(its distance from equality in standard errors; root mean square of this distance for "
+            f"{self.simulation} against {self.simulation}). " + self.summary(),
             "",
             *header("particles", "n", "mean", "spread", "empty share"),
         ]

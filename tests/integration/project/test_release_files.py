@@ -78,7 +78,7 @@ def test_every_dependency_has_one_lower_bound() -> None:
     ("more", "said"),
     [('"rich"', "'rich' has no lower bound; give it one"), ('"numpy>=2,<3"', "numpy has the lower bounds 1.26 and 2;")],
 )
-def test_a_bound_that_is_none_is_refused(tmp_path: Path, more: str, said: str) -> None:
+def test_an_invalid_bound_is_refused(tmp_path: Path, more: str, said: str) -> None:
     project = tmp_path / "pyproject.toml"
     text = f'[project]\ndependencies = ["numpy>=1.26,<3"]\n[project.optional-dependencies]\nmore = [{more}]\n'
     project.write_text(text)

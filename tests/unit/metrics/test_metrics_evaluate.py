@@ -138,7 +138,7 @@ def test_single_simulations_have_no_floor(right: Report) -> None:
     table = single.to_markdown()
     assert "There is no floor: it needs at least two simulations of each particle." in table
     assert "no floor; compare models on this file" in table
-    assert "simulation with simulation" not in single.bins.summary()
+    assert "simulation against simulation" not in single.bins.summary()
     assert list(single.card_metrics()) == ["empty_share"]
     assert Report.model_validate_json(single.model_dump_json()) == single
 
@@ -155,7 +155,7 @@ def test_three_simulations_are_compared_one_against_one() -> None:
 
 def test_tables_call_the_simulation_what_it_is() -> None:
     report = evaluate(SIMULATED, GENERATED, PARTICLES, ZN, finish="none", resamples=5, few=1, simulation="FLUKA")
-    assert "of FLUKA with FLUKA" in report.to_markdown()
+    assert "for FLUKA against FLUKA" in report.to_markdown()
     assert "Geant4" not in report.to_markdown()
 
 
