@@ -16,10 +16,12 @@ LOWEST_TESTS ?= tests/unit tests/contract tests/parity tests/integration/access 
 	--ignore tests/contract/test_inference_proto.py
 LOWEST_TOOLS = pytest pytest-timeout hypothesis trustme h2 POT pandas pyhepmc \
 	grpcio-tools grpcio-health-checking grpcio-reflection buf-bin
+PYTEST = $(BIN)/python -m pytest
+SIDE_BY_SIDE = --numprocesses $(TEST_PROCESSES) --dist worksteal
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test bench bench-single bench-cpu bench-growth bench-bulk soak check docs train-smoke proto clean lowest dist release-check
+.PHONY: help serve test test-all bench bench-single bench-cpu bench-growth bench-bulk soak check docs train-smoke proto clean lowest dist release-check
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -27,9 +29,13 @@ help: ## show this list
 serve: $(VENV)/.serve-$(DEVICE_EXTRA) ## start HTTP on 127.0.0.1:8000 and gRPC on 127.0.0.1:8001 with the shipped model
 	$(BIN)/zdc serve $(ARGS)
 
-test: $(VENV)/.dev ## run all tests
-	$(BIN)/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal -m "not alone" $(ARGS) || [ $$? -eq 5 ]
-	$(BIN)/python -m pytest -m alone $(ARGS) || [ $$? -eq 5 ] # 5: ARGS choose none of these
+# Exit code 5 of pytest: ARGS choose none of these tests.
+test: $(VENV)/.dev ## run the tests of every promise, in some six minutes on two cores
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not slow and not alone" $(ARGS) || [ $$? -eq 5 ]
+
+test-all: $(VENV)/.dev ## run all tests, also the slow ones and those that must run alone
+	$(PYTEST) $(SIDE_BY_SIDE) -m "not alone" $(ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) -m alone $(ARGS) || [ $$? -eq 5 ]
 
 bench: $(VENV)/.bench-$(DEVICE_EXTRA) ## batches of 256 over each protocol, compared with onnxruntime alone
 	$(BIN)/python tests/load/batches.py $(ARGS)
