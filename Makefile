@@ -35,7 +35,7 @@ test: $(VENV)/.dev ## run the tests of every promise, in some six minutes on two
 
 test-all: $(VENV)/.dev ## run all tests, also the slow ones and those that must run alone
 	$(PYTEST) $(SIDE_BY_SIDE) -m "not alone" $(ARGS) || [ $$? -eq 5 ]
-	$(PYTEST) -m alone $(ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) -m alone $(or $(ARGS),$(shell grep -rl --include='test_*.py' 'mark.alone' tests)) || [ $$? -eq 5 ]
 
 bench: $(VENV)/.bench-$(DEVICE_EXTRA) ## batches of 256 over each protocol, compared with onnxruntime alone
 	$(BIN)/python tests/load/batches.py $(ARGS)

@@ -37,7 +37,7 @@ from zdc_training.runs.run import Run
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Trained and evaluated."""
     run = trained(tmp_path_factory.mktemp("training"))
-    main(["evaluate", str(run.folder), "--resamples", "20"])
+    main(["evaluate", str(run.folder), "--resamples", "20", "--repeats", "2"])
     return run
 
 
@@ -141,7 +141,20 @@ def test_the_service_answers_as_the_network_in_memory(run: Run, models: Path) ->
 
 def test_an_exported_model_has_the_figures_of_its_run(run: Run, models: Path, tmp_path: Path) -> None:
     test = run.config().data.test
-    main(["evaluate", str(models / "toy" / "1"), "--resamples", "20", "--output", str(tmp_path), "--test", str(test)])
+    main(
+        [
+            "evaluate",
+            str(models / "toy" / "1"),
+            "--resamples",
+            "20",
+            "--repeats",
+            "2",
+            "--output",
+            str(tmp_path),
+            "--test",
+            str(test),
+        ]
+    )
     exported = Report.model_validate_json((tmp_path / "metrics.json").read_bytes()).overall.figures
     trained = Report.model_validate_json(run.metrics.read_bytes()).overall.figures
     for name in ("wasserstein", "mae", "crps"):

@@ -28,13 +28,15 @@ from zdc_training.fast.model import FastAutoencoder
 from zdc_training.nn.graph import ExportedGraph, flops
 from zdc_training.runs.run import Run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     """Trained and evaluated."""
     folder = tmp_path_factory.mktemp("training")
     run = finished(folder / "run", tiny_fast_config(folder))
-    main(["evaluate", str(run.folder), "--resamples", "20"])
+    main(["evaluate", str(run.folder), "--resamples", "20", "--repeats", "2"])
     return run
 
 

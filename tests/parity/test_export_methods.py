@@ -26,6 +26,8 @@ from zdc_training.nn.method import build_learner
 from zdc_training.runs.run import Run
 from zdc_training.runs.warm_start import WEIGHTS_FILE, save_weights, start_from
 
+pytestmark = pytest.mark.slow
+
 #: Those that no other file exports.
 NAMES = [name for name in METHODS if name not in ("e2esae", "fast")]
 
@@ -45,7 +47,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("report")
     config = override_config(method_config(folder, "cvae"), ["optimiser.epochs=1"])
     run = finished(folder / "run", config)
-    main(["evaluate", str(run.folder), "--resamples", "2"])
+    main(["evaluate", str(run.folder), "--resamples", "2", "--repeats", "2"])
     return run.metrics
 
 

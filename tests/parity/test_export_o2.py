@@ -29,6 +29,8 @@ from zdc_training.nn.graph import write_onnx
 from zdc_training.runs.checkpoints import load_state, save_state
 from zdc_training.runs.run import Run
 
+pytestmark = pytest.mark.slow
+
 #: Drawn once from a normal distribution.
 NOISE = np.array([0.52, -1.31, 0.08, 1.77, -0.44, -0.93, 0.21, 1.06, -2.02, 0.35], dtype=np.float32)
 PARTICLES = 40
@@ -114,7 +116,7 @@ def o2_rows(particles: Particles) -> NDArray[np.float32]:
 
 def served(run: Run, particles: Particles, folder: Path) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Responses and channels of the same model from the service, with the same noise."""
-    main(["evaluate", str(run.folder), "--resamples", "5", "--repeats", "5"])
+    main(["evaluate", str(run.folder), "--resamples", "5", "--repeats", "2"])
     main(["export", str(run.folder), "--output", str(folder)])
     with Simulator(EngineSettings(models=folder)) as simulator:
         noise = np.tile(NOISE, (len(particles), 1))

@@ -47,7 +47,7 @@ def tiny_config(folder: Path, **overrides: object) -> SinkhornConfig:
     train, test = folder / "train.h5", folder / "test.h5"
     if not train.exists():
         write_showers(train, toy_showers(160, seed=1))
-        write_showers(test, toy_showers(24, repeats=5, seed=2))
+        write_showers(test, toy_showers(24, repeats=2, seed=2))
     tree: dict[str, object] = {
         "validate_every": 2,
         "data": {"train": str(train), "test": str(test), "validation_share": 0.25, "description": "toy showers"},

@@ -88,6 +88,7 @@ def test_clients_load_nothing_of_the_server(then: str, loaded: str) -> None:
     assert ran.stdout.strip() == loaded
 
 
+@pytest.mark.slow
 def test_mypy_accepts_a_typed_program_and_finds_its_mistakes(tmp_path: Path, pytestconfig: pytest.Config) -> None:
     assert (SERVICE / "zdc_service" / "py.typed").exists()
     assert (SERVICE / "zdc_detector" / "py.typed").exists()

@@ -69,6 +69,7 @@ def test_the_shell_scripts_are_sound() -> None:
     assert (found.returncode, found.stdout) == (0, "")
 
 
+@pytest.mark.slow
 def test_slurm(tmp_path: Path, environment: dict[str, str], particles: Path, undisturbed: Path) -> None:
     output = tmp_path / "out.h5"
     given = {"INPUT": particles, "OUTPUT": output, "SEED": 7, "SLICES": SLICES}
@@ -125,6 +126,7 @@ def manifest(name: str) -> dict[str, Any]:
     return loaded
 
 
+@pytest.mark.slow
 def test_kubernetes(tmp_path: Path, environment: dict[str, str], particles: Path, undisturbed: Path) -> None:
     output = tmp_path / "out.h5"
     for name in ("simulate", "merge"):

@@ -23,6 +23,7 @@ def wait_for_parts(process: "subprocess.Popen[str]", output: Path, count: int) -
         time.sleep(0.002)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["h5", "root"])
 def test_a_job_killed_several_times_writes_the_same_file(
     tmp_path: Path, one_model: Path, particle_file: Path, ending: str, capsys: pytest.CaptureFixture[str]

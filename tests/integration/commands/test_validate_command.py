@@ -16,6 +16,8 @@ from zdc_detector.calorimeter import ZN
 from zdc_detector.showers import read_showers
 from zdc_metrics import Report, by_particle, mean_absolute_error
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 

@@ -98,13 +98,14 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_is_trained_evaluated_exported_and_served(
     package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     install(package, "mean = mean_response:MeanConfig")
     monkeypatch.chdir(tmp_path)
     write_showers(tmp_path / "train.h5", toy_showers(160, seed=1))
-    write_showers(tmp_path / "test.h5", toy_showers(24, repeats=5, seed=2))
+    write_showers(tmp_path / "test.h5", toy_showers(24, repeats=2, seed=2))
     Path("mean.toml").write_text(
         textwrap.dedent("""
             method = "mean"

@@ -16,6 +16,8 @@ from zdc_training.reproduction.runs import TABLE1, Finished
 from zdc_training.reproduction.table1 import FIGURES, Table1
 from zdc_training.runs.run import Run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def options(tmp_path_factory: pytest.TempPathFactory) -> list[str]:

@@ -23,6 +23,8 @@ from zdc_training.cli import main
 from zdc_training.runs.provenance import read_provenance
 from zdc_training.runs.run import Run
 
+pytestmark = pytest.mark.slow
+
 PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "own-showers.md"
 COLUMNS = ["Energy", "Vx", "Vy", "Vz", "Px", "Py", "Pz", "mass", "charge", "pdg"]
 #: What makes a training of minutes one of seconds.

@@ -61,6 +61,7 @@ def test_a_brighter_generator_is_seen_by_all(right: Report) -> None:
         assert bright[name][1] == figures_of(right)[name][1]
 
 
+@pytest.mark.slow
 def test_sample_sizes_do_not_move_the_expected_figures() -> None:
     reports = [report_of(repeats=repeats) for repeats in (2, 12)]
     few, many = map(figures_of, reports)
@@ -91,6 +92,7 @@ def test_responses_without_any_light(dark: str) -> None:
     assert report.overall.figures["separation_width"].value is None
 
 
+@pytest.mark.slow
 def test_a_report_is_a_function_of_its_seed(right: Report) -> None:
     assert report_of() == right
     assert report_of(seed=1) != right
@@ -203,6 +205,7 @@ def test_rows_are_grouped_by_particle() -> None:
         by_particle(showers[:-1])
 
 
+@pytest.mark.slow
 def test_floors_of_the_shipped_test_file() -> None:
     """Geant4 against Geant4 with an independent implementation: pooled samples, scipy, no resampling."""
     test = by_particle(read_showers(DATA / "zn_geant4_test.h5"))

@@ -168,6 +168,7 @@ def test_ctrl_c_says_how_to_go_on_and_loses_no_finished_epoch(
     assert (run.folder / "curves.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_run_is_evaluated_and_exported(
     interrupted: Interrupted, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
@@ -175,7 +176,7 @@ def test_a_run_is_evaluated_and_exported(
     code, _, err = run_main(capsys, "export", run, "-o", str(tmp_path))
     assert code == WRONG_INPUT
     assert f"run `train-zdc evaluate {run}` first" in err
-    code, out, _ = run_main(capsys, "evaluate", run, "--resamples", "5")
+    code, out, _ = run_main(capsys, "evaluate", run, "--resamples", "5", "--repeats", "2")
     assert code == 0
     assert "| Wasserstein [photons] | " in out
     folder = tmp_path / "toy" / "1"
@@ -206,7 +207,7 @@ def test_what_only_another_process_has_to_say_is_said_after_a_while(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RANK", "1")
-    monkeypatch.setattr(cli, "_LET_THE_FIRST_SPEAK", 0.0)
+    monkeypatch.setattr(cli, "_WAIT_FOR_FIRST", 0.0)
     code, out, err = run_main(capsys, "fit", "nowhere")
     assert (code, out) == (WRONG_INPUT, "")
     assert err.startswith("train-zdc: nowhere: no such file")

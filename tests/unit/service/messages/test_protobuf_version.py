@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[4]
 
 def test_an_old_protobuf_is_named_with_its_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(google.protobuf, "__version__", "5.29.5")
-    with pytest.raises(ConfigError, match=r"protobuf 5\.29\.5 is installed .*; pip install 'protobuf>=6\.31\.1'"):
+    with pytest.raises(ConfigError, match=r"protobuf 5\.29\.5 is installed.*; pip install 'protobuf>=6\.31\.1'"):
         importlib.reload(zdc_service.messages)
 
 

@@ -140,6 +140,7 @@ def test_observables_have_one_value_a_shower() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_the_shipped_showers_have_the_symmetries() -> None:
     tests = check_symmetries(DATA / "zn_geant4_train.h5", permutations=200)
     assert [test.name for test in tests if test.holds] == list(NAMES[1:])

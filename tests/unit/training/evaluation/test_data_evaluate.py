@@ -18,6 +18,7 @@ def generate(particles: Particles, repeats: int, seed: int) -> NDArray[np.uint16
     return draw_responses(particles, repeats, seed, light=1.2)
 
 
+@pytest.mark.slow
 def test_report_tables_and_pictures_are_written(tmp_path: Path) -> None:
     showers = toy_showers(40, 4)
     folder = tmp_path / "run"
@@ -52,6 +53,7 @@ def test_a_file_of_single_showers_says_what_it_can(tmp_path: Path) -> None:
     assert "There is no floor" in (tmp_path / "run" / "metrics.md").read_text()
 
 
+@pytest.mark.slow
 def test_unequal_repeats_are_trimmed_and_said(tmp_path: Path) -> None:
     showers = toy_showers(40, 6)
     path = write_showers(tmp_path / "test.h5", showers[np.random.default_rng(1).random(len(showers)) < 0.8])
@@ -63,6 +65,7 @@ def test_unequal_repeats_are_trimmed_and_said(tmp_path: Path) -> None:
     assert (report.test_file, report.test_sha256, report.simulation) == ("test.h5", sha256_of(path), "simulation")
 
 
+@pytest.mark.slow
 def test_what_the_file_and_the_model_leave_out_is_said(tmp_path: Path) -> None:
     path = write_showers(tmp_path / "test.h5", toy_showers(30, 4))
     with h5py.File(path, "r+") as file:

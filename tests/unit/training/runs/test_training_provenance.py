@@ -25,6 +25,8 @@ from zdc_training.runs.provenance import PROVENANCE_FILE, located, read_provenan
 from zdc_training.runs.ranges import trained_ranges
 from zdc_training.runs.run import Run
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def own(tmp_path_factory: pytest.TempPathFactory) -> Run:
@@ -43,7 +45,7 @@ def own(tmp_path_factory: pytest.TempPathFactory) -> Run:
     finally:
         os.chdir(before)
     fit(run.config(), run, True, Silent())  # from another folder
-    main(["evaluate", str(run.folder), "--resamples", "5", "--repeats", "4"])
+    main(["evaluate", str(run.folder), "--resamples", "5", "--repeats", "2"])
     export(run, folder / "models")
     return run
 
