@@ -3,15 +3,13 @@
 import asyncio
 import logging
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from starlette.types import ASGIApp, Message, Scope
 
 from zdc_service.serving.http.errors import error_reply
 from zdc_service.serving.http.reply import Reply
-
-if TYPE_CHECKING:
-    from zdc_service.serving.http.transport.connection import HttpConnection
+from zdc_service.serving.http.transport.rules import ConnectionRules
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +21,24 @@ _VERSION = b"HTTP/1.1 "
 _STATUS_LINES = {status.value: b"HTTP/1.1 %d %s\r\n" % (status, status.phrase.encode()) for status in HTTPStatus}
 
 Headers = list[tuple[bytes, bytes]]
+
+
+class Connection(Protocol):
+    """The connection of a request, as the request uses it."""
+
+    rules: ConnectionRules
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+    write_paused: bool
+
+    def steer(self) -> None:
+        """Pause or continue to read, by how much of the body the application has received."""
+
+    async def writable(self) -> None:
+        """Wait until the client has read enough that more can be sent."""
+
+    def answered(self, cycle: "Cycle") -> None:
+        """Continue after the end of an answer."""
 
 
 class Cycle:
@@ -38,7 +54,7 @@ class Cycle:
     gone : Whether the client has disconnected or was refused, so that the application's answer is not needed.
     """
 
-    def __init__(self, connection: "HttpConnection", scope: Scope, keep_alive: bool, expects_continue: bool = False):
+    def __init__(self, connection: Connection, scope: Scope, keep_alive: bool, expects_continue: bool = False):
         self._connection = connection
         self._scope = scope
         self.keep_alive = keep_alive

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass, field
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from starlette.types import ASGIApp
 from zdc_common.errors import OverloadedError
@@ -12,8 +12,12 @@ from zdc_service.serving.budget import ByteBudget
 from zdc_service.serving.http.errors import error_reply
 from zdc_service.serving.http.reply import Reply
 
-if TYPE_CHECKING:
-    from zdc_service.serving.http.transport.cycle import Cycle
+
+class UnreadAnswer(Protocol):
+    """An answer that a client is still reading."""
+
+    def cut_off(self) -> None:
+        """Close its connection at once."""
 
 
 @dataclass
@@ -44,7 +48,7 @@ class ConnectionRules:
     tls: bool
     closing: bool = False
     tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    unread: "dict[Cycle, float]" = field(default_factory=dict)
+    unread: dict[UnreadAnswer, float] = field(default_factory=dict)
     date: bytes = b""
 
     def __post_init__(self) -> None:
