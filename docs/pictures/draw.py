@@ -115,7 +115,7 @@ WAY = (
             (
                 "rows wait: `simulating/work_queue`",
                 "if the queue is full, the request is refused; a free thread takes up to",
-                "64 rows at once (`simulating/compute_threads`), of one or of many requests;",
+                "64 rows at once (`simulating/compute_threads`), of one or many requests;",
                 "late and cancelled ones are dropped then",
             ),
         ),
