@@ -25,7 +25,9 @@ from zdc_training.commands.training import Fit
 from zdc_training.runs.run import Run
 
 DESCRIPTION = 'commas, and "quotes"'
-COMMAND = [sys.executable, "-m", "zdc_training.cli"]
+#: ``train-zdc``, which obeys Ctrl-C also if the process that runs the tests ignores it.
+_PROGRAM = "import signal, zdc_training.cli; signal.signal(2, signal.default_int_handler); zdc_training.cli.main()"
+COMMAND = [sys.executable, "-c", _PROGRAM]
 
 
 def run_main(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
