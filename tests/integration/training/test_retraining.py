@@ -119,7 +119,8 @@ def test_the_collaborations_files_become_a_served_model(
 def test_its_card_says_what_it_was_made_of(trained: tuple[Path, list[str]], showers: Showers) -> None:
     folder = trained[0]
     card = ModelCard.read(folder / "models" / "mine" / "1")
-    assert card.data.description == "what simulated them"
+    convert = commands()[0]
+    assert card.data.description == convert[convert.index("--title") + 1]
     assert card.data.files.keys() == {"mine_train.h5", "mine_test.h5"}
     assert card.licence == ""
     assert card.training is not None
