@@ -221,7 +221,7 @@ def packages() -> str:
     """Packages and rooms by layer: a room imports only rooms below it."""
     layers = rules()
     parts: list[str] = []
-    left, middle = ("zdc_service", "zdc_service.client"), ("serving", "simulating", "files")
+    left, middle = ("zdc_service", "zdc_service.client"), ("serving", "simulating")
     heights = [
         column(parts, 20, 44, 430, [(name, layers[name]) for name in left]),
         column(parts, 480, 44, 330, [(f"zdc_service.{name}", layers[f"zdc_service.{name}"]) for name in middle]),
@@ -233,6 +233,7 @@ def packages() -> str:
     )
     for name, said in (
         ("zdc_metrics", "how close generated responses are to simulated ones"),
+        ("zdc_readers", "particles from HepMC, ROOT, Parquet, CSV and HDF5 files, and from the command line"),
         ("zdc_detector", "particles, calorimeter, random streams, photon draws, model card, shower files"),
         ("zdc_common", "errors, command lines, whole files, compiled functions"),
     ):

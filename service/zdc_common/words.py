@@ -14,3 +14,9 @@ def counted_are(number: int, noun: str) -> str:
 def install_advice(extra: str) -> str:
     """How to install the packages of an optional extra, e.g. ``hep``; the package is not on PyPI."""
     return f"in a checkout of zdc-fastsim run: pip install '.[{extra}]'"
+
+
+def short(value: object, most: int = 100) -> str:
+    """Another program's message on one line, truncated to `most` characters."""
+    text = " ".join(str(value).split())
+    return text if len(text) <= most else f"{text[:most]} ..."

@@ -8,9 +8,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.particles import Particles
+from zdc_readers import ParticleBlock
 
 from zdc_service.bulk.part import Part
-from zdc_service.files import ParticleBlock
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from zdc_common.words import counted
 
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import PartHead, read_head, read_rows
-from zdc_service.files import Rows
-from zdc_service.files.writers.results import named_failures
+from zdc_service.writers import Rows
+from zdc_service.writers.results import named_failures
 
 _JOB, _SOURCE, _LOCK = "job.json", "source.json", "lock"
 _PART = ".part"

@@ -10,8 +10,8 @@ from zdc_common.file_content import sha256_of
 from zdc_common.frozen import Frozen
 from zdc_detector.finish import Finish
 
-from zdc_service.files import FileDescription
 from zdc_service.simulation import OutOfRange, Output
+from zdc_service.writers import FileDescription
 
 
 class BulkJob(Frozen):

@@ -24,8 +24,8 @@ from zdc_detector.particles import CONDITIONS, Particles
 
 from zdc_service.bulk.job import BulkJob
 from zdc_service.client import Chunk, Client
-from zdc_service.files import Rows
 from zdc_service.simulation import Output
+from zdc_service.writers import Rows
 
 _LENGTH = struct.Struct("<Q")
 _LEVEL = 1

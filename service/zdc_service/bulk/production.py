@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 from zdc_common.errors import ZdcError, rename_row
+from zdc_readers import ParticleBlock, ParticleReader
 
 from zdc_service.bulk.backend import ModelChoice
 from zdc_service.bulk.cutting import Cutting, chosen_rows
@@ -13,8 +14,8 @@ from zdc_service.bulk.part import no_rows
 from zdc_service.bulk.report import JobTotals, read_line
 from zdc_service.bulk.slices import Slice
 from zdc_service.bulk.workers import PartError, Workers
-from zdc_service.files import ParticleBlock, ParticleReader, ResultWriter, create_results
 from zdc_service.simulation import OutOfRange
+from zdc_service.writers import ResultWriter, create_results
 
 #: Parts that are appended to the output before the workers are served again; they would be idle otherwise.
 _APPENDED_AT_ONCE = 2

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from zdc_common.commands import warn
 from zdc_common.words import counted
+from zdc_readers import ParticleReader
+from zdc_readers.blocks import OF_STATUS
 
 from zdc_service.bulk.folder import PartsFolder
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import PartHead
-from zdc_service.files import ParticleReader
-from zdc_service.files.blocks import OF_STATUS
 
 #: Time between two lines in a log file [s].
 LINE_SECONDS = 60.0

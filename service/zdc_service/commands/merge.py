@@ -11,7 +11,7 @@ from zdc_common.interrupts import Interrupts
 from zdc_service.bulk.folder import PartsFolder
 from zdc_service.bulk.production import merge
 from zdc_service.bulk.report import Display
-from zdc_service.files import check_output
+from zdc_service.writers import check_output
 
 
 class Merge(BaseSettings):

@@ -10,8 +10,10 @@ from zdc_common.commands import FAILED, INTERRUPTED, ListedText, end, exit_code
 from zdc_common.errors import ConfigError, ZdcError
 from zdc_common.interrupts import Interrupts
 from zdc_common.versions import installed_version
-from zdc_common.words import counted_are
+from zdc_common.words import counted_are, short
 from zdc_detector.random import check_seed, fresh_seed
+from zdc_readers import ParticleReader, open_particles
+from zdc_readers.arguments import ArgumentReader
 
 from zdc_service.bulk.backend import Backend, ModelChoice
 from zdc_service.bulk.dask_workers import DaskWorkers
@@ -22,11 +24,9 @@ from zdc_service.bulk.report import Display, kept_line, read_line
 from zdc_service.bulk.slices import Slice
 from zdc_service.bulk.workers import LocalWorkers, Workers
 from zdc_service.client import ClientOptions
-from zdc_service.files import ParticleReader, check_output, open_particles
-from zdc_service.files.arguments import ArgumentReader
-from zdc_service.files.blocks import short
 from zdc_service.settings import EngineSettings, usable_cores
 from zdc_service.simulation import OutOfRange, Output
+from zdc_service.writers import check_output
 
 #: About a second of work for one core with the default model.
 ROWS_PER_PART = 8192

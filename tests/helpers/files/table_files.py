@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
-from zdc_service.files import ParticleBlock, open_particles
+from zdc_readers import ParticleBlock, open_particles
 
 
 def table(rows: int) -> dict[str, np.ndarray]:

@@ -15,7 +15,7 @@ from helpers.files.simulate_runs import EXCERPT, NEUTRON, PHOTON, assert_same_co
 from helpers.models.tiny_model import STRIPS, TinyModel, write_model
 from zdc_detector.particles import PZ, VZ
 from zdc_detector.showers import read_showers
-from zdc_service.files import open_particles
+from zdc_readers import open_particles
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ import uproot
 from helpers.files.simulate_runs import EXCERPT, NEUTRON, assert_same_content, content, run
 from helpers.models.tiny_model import STRIPS, TinyModel, write_model
 from zdc_detector.particles import CONDITIONS
-from zdc_service.files import open_particles
-from zdc_service.files.writers.parquet_results import COUNTS, METADATA
+from zdc_readers import open_particles
+from zdc_service.writers.parquet_results import COUNTS, METADATA
 
 
 def root_content(path: Path) -> dict[str, Any]:
@@ -78,8 +78,8 @@ def test_the_size_of_blocks_does_not_change_files(
     paths = [tmp_path / f"{size}.{ending}" for size in ("large", "small") for ending in ("h5", "root", "parquet")]
     for path in paths[:3]:
         assert run(*common, "--output", path) == 0
-    monkeypatch.setattr("zdc_service.files.writers.results.ResultWriter.block_bytes", 1)
-    monkeypatch.setattr("zdc_service.files.writers.hdf5_results.Hdf5Writer.block_bytes", 1)
+    monkeypatch.setattr("zdc_service.writers.results.ResultWriter.block_bytes", 1)
+    monkeypatch.setattr("zdc_service.writers.hdf5_results.Hdf5Writer.block_bytes", 1)
     for path in paths[3:]:
         assert run(*common, "--output", path) == 0
     assert_same_content(paths[0], paths[3])

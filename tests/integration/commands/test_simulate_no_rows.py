@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import uproot
 from helpers.files.simulate_runs import NEUTRON, assert_same_content, content, run
-from zdc_service.files.writers.parquet_results import COUNTS
+from zdc_service.writers.parquet_results import COUNTS
 
 _HEAD = "HepMC::Version 3.02.05\nHepMC::Asciiv3-START_EVENT_LISTING\n"
 _EVENT = "E 1 1 3\nU GEV MM\nP 1 0 2212 0 0 1000 1000 0.938 4\nV -1 0 [1]\n"

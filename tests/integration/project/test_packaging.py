@@ -24,6 +24,7 @@ PACKAGES = {
     "zdc_common": ROOT / "service",
     "zdc_detector": ROOT / "service",
     "zdc_metrics": ROOT / "service",
+    "zdc_readers": ROOT / "service",
     "zdc_service": ROOT / "service",
     "zdc_training": ROOT / "training",
 }

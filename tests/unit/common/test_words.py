@@ -5,6 +5,8 @@ from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
+import zdc_common
+import zdc_readers
 import zdc_service
 from zdc_common.errors import InvalidInputError
 from zdc_common.words import counted, counted_are
@@ -26,9 +28,11 @@ def test_further_rows_are_counted(wrong: int, said: str) -> None:
 
 def test_the_advice_names_extras_that_exist() -> None:
     """Every extra in a message is an extra of the package."""
-    source = Path(zdc_service.__file__).parent
     named = {
-        extra for path in source.rglob("*.py") for extra in re.findall(r"install_advice\('(\w+)'\)", path.read_text())
+        extra
+        for package in (zdc_common, zdc_readers, zdc_service)
+        for path in Path(package.__path__[0]).rglob("*.py")
+        for extra in re.findall(r"install_advice\('(\w+)'\)", path.read_text())
     }
     assert {"cpu", "hep", "dask", "validate", "tracing"} <= named
     assert named <= set(metadata("zdc-fastsim").get_all("Provides-Extra") or ())

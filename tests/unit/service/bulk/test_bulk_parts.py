@@ -12,15 +12,16 @@ from helpers.models.tiny_model import some_particles
 from zdc_common.errors import ConfigError, FileFormatError, IncompleteError
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
+from zdc_readers import ParticleBlock
 from zdc_service.bulk.cutting import Cutting
 from zdc_service.bulk.folder import PartsFolder, SourceSummary
 from zdc_service.bulk.job import BulkJob
 from zdc_service.bulk.part import Part, simulate_part
 from zdc_service.bulk.slices import Slice
 from zdc_service.client import Client, ClientOptions, concatenate, connect
-from zdc_service.files import ParticleBlock, Rows
 from zdc_service.settings import EngineSettings
 from zdc_service.simulation import OutOfRange, Output
+from zdc_service.writers import Rows
 
 PARTICLES = some_particles(100)
 

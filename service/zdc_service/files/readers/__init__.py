@@ -1,1 +1,0 @@
-"""Readers for particles from HepMC, ROOT, Parquet, CSV and HDF5 files."""

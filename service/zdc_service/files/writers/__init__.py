@@ -1,1 +1,0 @@
-"""Writers for responses to HDF5, NPZ, Parquet and ROOT files."""
