@@ -61,6 +61,11 @@ class Calorimeter(Frozen):
         return self
 
     @property
+    def face_plane(self) -> float:
+        """`face_z` as particles carry it, rounded to float32 [cm]: the line of a particle at the face has length 0."""
+        return float(np.float32(self.face_z))
+
+    @property
     def fibres(self) -> int:
         """Number of fibres = pixels of a response."""
         return self.shape[0] * self.shape[1]
@@ -107,7 +112,7 @@ class Calorimeter(Frozen):
         x and y [cm], shape (N, 2). For particles with pz < 0 the plane is at -face_z.
         """
         c = conditions.astype(np.float64)
-        path = np.copysign(self.face_z, c[:, 6]) - c[:, 3]
+        path = np.copysign(self.face_plane, c[:, 6]) - c[:, 3]
         points: NDArray[np.float64] = c[:, 1:3] + c[:, 4:6] * (path / c[:, 6])[:, None]
         return points
 
@@ -120,9 +125,24 @@ class Calorimeter(Frozen):
         return inside & ~self.behind_face(conditions)
 
     def behind_face(self, conditions: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Whether a particle is produced at or behind the plane of the face in its direction, shape (N,)."""
-        along: NDArray[np.float32] = conditions[:, 3] * np.copysign(np.float32(1), conditions[:, 6])
-        return along >= self.face_z
+        """Whether a particle is produced behind the plane of the face in its direction, shape (N,).
+
+        A particle at the face (`at_face`) is not behind it.
+        """
+        behind: NDArray[np.bool_] = self._along(conditions) > self.face_plane
+        return behind
+
+    def at_face(self, conditions: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Whether a particle is given at the face, shape (N,): vz is `face_z`, or -`face_z` if it flies to -z."""
+        there: NDArray[np.bool_] = self._along(conditions) == self.face_plane
+        return there
+
+    @staticmethod
+    def _along(conditions: NDArray[np.float32]) -> NDArray[np.float64]:
+        """The position vz in the direction of flight [cm], in float64 so that no comparison rounds, shape (N,)."""
+        vz, pz = conditions[:, [3, 6]].astype(np.float64).T
+        along: NDArray[np.float64] = vz * np.copysign(1.0, pz)
+        return along
 
 
 def tower_map(rows: int, columns: int) -> tuple[str, ...]:

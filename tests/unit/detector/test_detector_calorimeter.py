@@ -87,10 +87,27 @@ def test_impact_points_are_straight_lines() -> None:
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_particles_born_behind_the_face_miss_it(side: int) -> None:
-    for vz, hits in ((ZN.face_z - 1, True), (ZN.face_z, False), (11300, False), (1e9, False), (-1e4, True)):
+    ahead, behind = (ZN.face_z - 1, ZN.face_z, -1e4), (ZN.face_z + 1e-3, 11300, 1e9)
+    for vz, hits in [*((vz, True) for vz in ahead), *((vz, False) for vz in behind)]:
         particle = conditions(0, 0, side * vz, 0, side * 1000)
         assert ZN.hits_face(particle)[0] == hits
         assert ZN.behind_face(particle)[0] != hits
+
+
+@pytest.mark.parametrize("face_z", [ZN.face_z, 11260.0, 11259.1, 0.1])
+@pytest.mark.parametrize("side", [1, -1])
+def test_a_particle_at_the_face_hits_the_point_where_it_is_given(side: int, face_z: float) -> None:
+    """float32 rounds some of these distances up and others down."""
+    calorimeter = ZN.model_copy(update={"face_z": face_z})
+    particle = conditions(1.25, -0.5, side * face_z, 5.0, side * 1000)
+    assert calorimeter.at_face(particle).all()
+    assert not calorimeter.behind_face(particle).any()
+    assert calorimeter.hits_face(particle).all()
+    assert calorimeter.impact_points(particle).tolist() == [[1.25, -0.5]]
+    for vz, behind in ((np.nextafter(np.float32(face_z), np.float32(1e9)), True), (-face_z, False), (0, False)):
+        elsewhere = conditions(1.25, -0.5, side * vz, 5.0, side * 1000)
+        assert not calorimeter.at_face(elsewhere).any()
+        assert calorimeter.behind_face(elsewhere).all() == behind
 
 
 @pytest.mark.parametrize(("px", "hits"), [(0.31, True), (-0.31, True), (0.32, False), (-0.32, False)])

@@ -48,7 +48,7 @@ class EntryFeatures(nn.Module):
         self.register_buffer("species", torch.tensor(config.species, dtype=torch.int64), persistent=False)
         decays = torch.tensor([1.0 / length if length else 0.0 for length in config.decay_lengths])
         self.register_buffer("decays", decays, persistent=False)
-        self.face_z = calorimeter.face_z
+        self.face_z = calorimeter.face_plane
         self.fibre = config.fibre / config.groove
         self.depth = config.depth / config.groove
         self.columns = 37 + len(config.species)

@@ -31,7 +31,7 @@ class FaceGeometry(nn.Module):
 
     def __init__(self, calorimeter: Calorimeter) -> None:
         super().__init__()
-        self.face_z = calorimeter.face_z
+        self.face_z = calorimeter.face_plane  # in float32, as vz is: at the face the line has length 0
         self.shape = rows, columns = calorimeter.shape
         self.pad = (rows // 2, columns // 2)
         self._stride = columns + 2 * self.pad[1]
@@ -50,9 +50,9 @@ class FaceGeometry(nn.Module):
         )
 
     def hits_face(self, conditions: Tensor) -> Tensor:
-        """1 if the straight line hits the face, else 0, shape (N,); 0 for a vertex behind the face."""
+        """1 if the straight line hits the face, else 0, shape (N,); 0 for a vertex behind the face, 1 for one on it."""
         inside = self.impact_point(conditions).abs() < self.half_width
-        return (inside[:, 0] & inside[:, 1] & (conditions[:, VZ] < self.face_z)).to(conditions.dtype)
+        return (inside[:, 0] & inside[:, 1] & (conditions[:, VZ] <= self.face_z)).to(conditions.dtype)
 
     def cell(self, conditions: Tensor) -> tuple[Tensor, Tensor]:
         """Row and column of the fibre cell that is hit, and the position in the cell from -1 to 1; shapes (N, 2)."""

@@ -7,7 +7,7 @@ import pytest
 import torch
 from helpers.files.shower_samples import DATA
 from zdc_detector.calorimeter import ZN, Calorimeter
-from zdc_detector.particles import CONDITIONS, PX, PZ, VX, VZ
+from zdc_detector.particles import CONDITIONS, PX, PZ, VX, VY, VZ
 from zdc_detector.showers import read_showers
 from zdc_training.config.images import LossConfig, SinkhornConfig, SinkhornModelConfig
 from zdc_training.images.e2esae import SinkhornAutoencoder, SinkhornObjective
@@ -187,6 +187,20 @@ def test_impact_point_and_face_agree_with_the_detector(batch: tuple[torch.Tensor
     expected = ZN.impact_points(particles.numpy())
     assert np.allclose(geometry.impact_point(particles).numpy(), expected, rtol=1e-5, atol=1e-5)
     assert np.array_equal(geometry.hits_face(particles).numpy() > 0, ZN.hits_face(particles.numpy()))
+
+
+@pytest.mark.parametrize("face_z", [ZN.face_z, 11260.0, 11259.1])
+def test_a_particle_at_the_face_is_not_behind_it(face_z: float, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """float32 rounds some of these distances up and others down."""
+    geometry = FaceGeometry(ZN.model_copy(update={"face_z": face_z}))
+    particles = batch[1].clone()
+    particles[:, PX] *= 10
+    particles[:, [VX, VY]] = torch.tensor([1.25, -0.5])
+    particles[:, VZ] = face_z
+    assert torch.equal(geometry.impact_point(particles), particles[:, [VX, VY]])
+    assert geometry.hits_face(particles).all()
+    particles[:, VZ] += 1e-3  # one step of float32
+    assert not geometry.hits_face(particles).any()
 
 
 @pytest.mark.parametrize("scaling", ["linear", "face", "cell"])
