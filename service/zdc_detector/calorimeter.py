@@ -1,7 +1,8 @@
 """Geometry of a calorimeter face, and the channel sums that its electronics read out.
 
 Coordinates are ALICE's: z along the beam, the face at `face_z` on the A side (+z). The row index of a response runs
-along x, the column index along y. Shape and channels come from a `Calorimeter`, which is part of a model card.
+along x, the column index along y. A `Calorimeter` is read from a TOML file (`zdc_detector.calorimeters`), and model
+cards and files of responses contain it whole.
 """
 
 from functools import cached_property
@@ -13,10 +14,15 @@ from pydantic import Field, model_validator
 from zdc_common.frozen import Frozen
 
 NO_CHANNEL = "."
-
+#: The characters of a channel map: the first channel is ``1``, the tenth ``a``.
+CHANNEL_CODES = "123456789abcdefghijklmnopqrstuvwxyz"
 
 #: Visible ASCII with spaces inside, without a comma: HTTP headers list the names separated by commas.
-_CHANNEL_NAME = r"^[!-+\--~](?:[ -+\--~]*[!-+\--~])?$"
+_NAME = r"^[!-+\--~](?:[ -+\--~]*[!-+\--~])?$"
+
+_Count = Annotated[int, Field(ge=1)]
+_Length = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Place = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Calorimeter(Frozen):
@@ -27,20 +33,24 @@ class Calorimeter(Frozen):
     name : Detector name, e.g. ``ZN``.
     shape : Fibres along x (rows) and y (columns).
     half_width : Half extent of the face along x and y [cm].
+    centre : Centre of the face, x and y [cm].
     face_z : Distance of the face from the interaction point [cm].
-    channel_names : One name per channel, in the order of the sums.
-    channel_map : One string per row, one character per fibre: ``1`` is the first channel, ``.`` is no channel.
+    channel_names : One name per channel, in the order of the sums; at most 35.
+    channel_map : One string per row, one character of `CHANNEL_CODES` per fibre: ``1`` is the first channel, ``a`` the
+        tenth; ``.`` is no channel.
     """
 
-    name: str = Field(description="detector name, e.g. `ZN`")
-    shape: tuple[int, int] = Field(description="number of fibres along x (rows) and y (columns)")
-    half_width: tuple[float, float] = Field(description="half extent of the face along x and y [cm]")
-    face_z: float = Field(description="distance of the face from the interaction point [cm]")
-    channel_names: tuple[Annotated[str, Field(pattern=_CHANNEL_NAME, max_length=64)], ...] = Field(
-        description="one name per channel, in the order of the sums"
+    name: str = Field(pattern=_NAME, max_length=64, description="detector name, e.g. `ZN`")
+    shape: tuple[_Count, _Count] = Field(description="number of fibres along x (rows) and y (columns)")
+    half_width: tuple[_Length, _Length] = Field(description="half extent of the face along x and y [cm]")
+    centre: tuple[_Place, _Place] = Field((0.0, 0.0), description="centre of the face, x and y [cm]")
+    face_z: _Length = Field(description="distance of the face from the interaction point [cm]")
+    channel_names: tuple[Annotated[str, Field(pattern=_NAME, max_length=64)], ...] = Field(
+        min_length=1, max_length=len(CHANNEL_CODES), description="one name per channel, in the order of the sums"
     )
     channel_map: tuple[str, ...] = Field(
-        description="one string per row, one character per fibre: `1` is the first channel, `.` is no channel"
+        description="one string per row, one character per fibre: `1` is the first channel, `a` the tenth, `.` is no "
+        "channel"
     )
 
     @model_validator(mode="after")
@@ -50,12 +60,12 @@ class Calorimeter(Frozen):
             raise ValueError(f"channel_names = {self.channel_names} has one name twice")
         if len(self.channel_map) != rows or any(len(row) != columns for row in self.channel_map):
             raise ValueError(f"channel_map must have {rows} strings of {columns} characters")
-        allowed = {str(i + 1) for i in range(len(self.channel_names))} | {NO_CHANNEL}
+        codes = CHANNEL_CODES[: len(self.channel_names)]
         used = set("".join(self.channel_map))
-        wrong = used - allowed
+        wrong = used - {*codes, NO_CHANNEL}
         if wrong:
             raise ValueError(f"channel_map uses {sorted(wrong)}; {len(self.channel_names)} channels are named")
-        empty = [name for i, name in enumerate(self.channel_names, 1) if str(i) not in used]
+        empty = [name for name, code in zip(self.channel_names, codes, strict=True) if code not in used]
         if empty:
             raise ValueError(f"channel_map gives no fibre to {', '.join(empty)}; every channel needs one")
         return self
@@ -70,10 +80,15 @@ class Calorimeter(Frozen):
         """Number of fibres = pixels of a response."""
         return self.shape[0] * self.shape[1]
 
+    @property
+    def pitch(self) -> tuple[float, float]:
+        """Distance of neighbouring fibres along x and y [cm]."""
+        return 2 * self.half_width[0] / self.shape[0], 2 * self.half_width[1] / self.shape[1]
+
     @cached_property
     def channel_index(self) -> NDArray[np.int64]:
         """Channel number (0-based) of each fibre, shape (rows, columns); -1 for fibres without a channel."""
-        flat = [-1 if char == NO_CHANNEL else int(char) - 1 for row in self.channel_map for char in row]
+        flat = [CHANNEL_CODES.find(char) for row in self.channel_map for char in row]
         return np.array(flat, dtype=np.int64).reshape(self.shape)
 
     @cached_property
@@ -109,11 +124,12 @@ class Calorimeter(Frozen):
 
         Returns
         -------
-        x and y [cm], shape (N, 2). For particles with pz < 0 the plane is at -face_z.
+        x and y relative to the centre of the face [cm], shape (N, 2). For particles with pz < 0 the plane is at
+        -face_z.
         """
         c = conditions.astype(np.float64)
         path = np.copysign(self.face_plane, c[:, 6]) - c[:, 3]
-        points: NDArray[np.float64] = c[:, 1:3] + c[:, 4:6] * (path / c[:, 6])[:, None]
+        points: NDArray[np.float64] = c[:, 1:3] - self.centre + c[:, 4:6] * (path / c[:, 6])[:, None]
         return points
 
     def hits_face(self, conditions: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -143,25 +159,3 @@ class Calorimeter(Frozen):
         vz, pz = conditions[:, [3, 6]].astype(np.float64).T
         along: NDArray[np.float64] = vz * np.copysign(1.0, pz)
         return along
-
-
-def tower_map(rows: int, columns: int) -> tuple[str, ...]:
-    """Channels of ZN: even (row + column) fibres belong to the tower of their quadrant, odd ones to the common PMT."""
-    lines = []
-    for i in range(rows):
-        tower = [str(1 + 2 * (i >= rows // 2) + (j >= columns // 2)) for j in range(columns)]
-        lines.append("".join("5" if (i + j) % 2 else tower[j] for j in range(columns)))
-    return tuple(lines)
-
-
-#: ALICE's neutron calorimeter: constants of AliceO2's ZN (face 7.04 cm x 7.04 cm at 112.598 m).
-ZN = Calorimeter(
-    name="ZN",
-    shape=(44, 44),
-    half_width=(3.52, 3.52),
-    face_z=11259.8,
-    channel_names=("tower1", "tower2", "tower3", "tower4", "common"),
-    channel_map=tower_map(44, 44),
-)
-
-CALORIMETERS = {ZN.name: ZN}

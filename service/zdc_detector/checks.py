@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.calorimeters import shipped_calorimeters
 from zdc_detector.mass_shell import ENERGY_TOLERANCE, energies_agree, masses_agree, total_energy
 from zdc_detector.particles import (
     CHARGE,
@@ -116,9 +117,9 @@ def _shape_problems(showers: UncheckedShowers, name: str) -> Iterator[Problem]:
 
 
 def _face_problems(name: str, calorimeter: Calorimeter | None, shape: tuple[int, ...]) -> Iterator[Problem]:
-    calorimeter = calorimeter or CALORIMETERS.get(name)
+    calorimeter = calorimeter or shipped_calorimeters().get(name)
     if calorimeter is None:
-        yield Problem(f"calorimeter {name!r} is not known; known are {', '.join(CALORIMETERS)}")
+        yield Problem(f"calorimeter {name!r} is not known; known are {', '.join(shipped_calorimeters())}")
     elif shape != calorimeter.shape:
         yield Problem(f"responses are {shape}, {calorimeter.name} is {calorimeter.shape}; row = x, column = y")
 

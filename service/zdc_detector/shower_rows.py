@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError, InvalidInputError
 
-from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.calorimeters import shipped_calorimeters
 from zdc_detector.checks import UncheckedShowers, layout_problems
 from zdc_detector.hits import Hits
 from zdc_detector.particles import Particles
@@ -90,7 +91,7 @@ def _check(file: h5py.File) -> Calorimeter:
     data = {name: node for name, node in file.items() if isinstance(node, h5py.Dataset) and node.ndim}
     if "responses" not in data and "hits" in file and "particle_id" in data:
         _check_hits(file["hits"])
-        shape = CALORIMETERS[name].shape if (name := _calorimeter(file)) in CALORIMETERS else (0, 0)
+        shape = shipped_calorimeters()[name].shape if (name := _calorimeter(file)) in shipped_calorimeters() else (0, 0)
         # A stand-in of the right shape without memory: `layout_problems` checks shapes only.
         data["responses"] = np.broadcast_to(np.uint16(0), (len(file["hits/offsets"]) - 1, *shape))
     elif "responses" not in data and "channels" in data:
@@ -98,7 +99,7 @@ def _check(file: h5py.File) -> Calorimeter:
     problems = layout_problems(UncheckedShowers(data, _calorimeter(file)))
     if problems:
         raise FileFormatError(str(problems[0]))
-    return CALORIMETERS[_calorimeter(file)]
+    return shipped_calorimeters()[_calorimeter(file)]
 
 
 def _check_hits(hits: h5py.Group | h5py.Dataset) -> None:

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError
 
-from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.calorimeters import shipped_calorimeters
 from zdc_detector.checks import REQUIRED, UncheckedShowers, find_problems
 from zdc_detector.particles import CONDITIONS, UNITS, Particles
 
@@ -78,7 +79,7 @@ def read_showers(path: Path, calorimeter: Calorimeter | None = None) -> Showers:
     if problems:
         more = f"; {len(problems) - 1} more kinds of problem, `train-zdc check-data` lists them"
         raise FileFormatError(f"{path}: {problems[0]}{more if len(problems) > 1 else ''}")
-    calorimeter = calorimeter or CALORIMETERS[unchecked.calorimeter]
+    calorimeter = calorimeter or shipped_calorimeters()[unchecked.calorimeter]
     data = unchecked.data
     particle_id = data["particle_id"].astype(np.int64)
     extra = {name: values for name, values in data.items() if name not in REQUIRED and len(values) == len(particle_id)}

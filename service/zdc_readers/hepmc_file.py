@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError
 from zdc_common.words import counted
-from zdc_detector.calorimeter import ZN, Calorimeter
+from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import KINEMATICS, LARGEST
 
 from zdc_readers.blocks import (
@@ -56,7 +56,7 @@ class HepMCReader(ParticleReader):
         path: Path,
         block_rows: int = BLOCK_ROWS,
         statuses: tuple[int, ...] | None = None,
-        calorimeter: Calorimeter = ZN,
+        calorimeter: Calorimeter | None = None,
     ):
         super().__init__(path, block_rows, statuses)
         self._path = path

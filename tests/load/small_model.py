@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from helpers.calorimeters import ZN
 from numpy.typing import NDArray
 from zdc_common.file_content import sha256_of
-from zdc_detector.calorimeter import ZN
 from zdc_detector.card import (
     CARD_FILE,
     GOLDEN_FILE,

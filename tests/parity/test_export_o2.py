@@ -9,12 +9,12 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import face_particles
 from helpers.models.tiny_model import some_particles
 from helpers.models.training_runs import NETWORKS, finished, tiny_config, tiny_fast_config, trained
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from zdc_detector.calorimeter import ZN
 from zdc_detector.finish import MAX_COUNT
 from zdc_detector.particles import CHARGE, PX, PY, PZ, VX, VY, VZ, Particles
 from zdc_service.settings import EngineSettings

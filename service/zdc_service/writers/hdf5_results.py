@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import ConfigError
-from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.calorimeters import shipped_calorimeters
 from zdc_detector.showers import ShowerWriter
 
 from zdc_service.writers.results import ResultWriter
@@ -50,11 +51,11 @@ def calorimeter_of(about: FileDescription) -> Calorimeter:
     ------
     ConfigError : no known calorimeter has them.
     """
-    for calorimeter in CALORIMETERS.values():
+    for calorimeter in shipped_calorimeters().values():
         if (calorimeter.shape, calorimeter.channel_names) == (about.shape, about.channel_names):
             return calorimeter
     raise ConfigError(
         f"model {about.attributes.get('model')} has {about.shape} fibres and channels "
-        f"{', '.join(about.channel_names)}; HDF5 files support only {', '.join(CALORIMETERS)}: write .npz, .root or "
-        ".parquet"
+        f"{', '.join(about.channel_names)}; HDF5 files support only "
+        f"{', '.join(shipped_calorimeters())}: write .npz, .root or .parquet"
     )

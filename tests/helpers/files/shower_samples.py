@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import numpy as np
+from helpers.calorimeters import ZN
 from helpers.models.tiny_model import some_particles
 from numpy.typing import NDArray
-from zdc_detector.calorimeter import ZN, Calorimeter
+from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import ENERGY, Particles
 from zdc_detector.showers import Showers, ShowerWriter
 

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import onnx
+from helpers.calorimeters import ZN
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from zdc_common.file_content import sha256_of
-from zdc_detector.calorimeter import ZN, Calorimeter
+from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.card import (
     CARD_FILE,
     GOLDEN_FILE,

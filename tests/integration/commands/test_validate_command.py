@@ -9,10 +9,10 @@ import h5py
 import numpy as np
 import pytest
 from helpers.callers.report_page import ReportPage, number
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import DATA, write_showers
 from helpers.files.validated import PARTICLES, Validated, some_showers, validate
 from zdc_common.file_content import sha256_of
-from zdc_detector.calorimeter import ZN
 from zdc_detector.showers import read_showers
 from zdc_metrics import Report, by_particle, mean_absolute_error
 

@@ -9,9 +9,9 @@ import httpx
 import numpy as np
 import pytest
 from helpers.callers.browser import Reader
+from helpers.calorimeters import ZN
 from helpers.servers.running_server import RunningServer
 from playwright.sync_api import Route, expect
-from zdc_detector.calorimeter import ZN
 from zdc_detector.particles import CONDITIONS, Particles
 
 Open = Callable[..., Reader]

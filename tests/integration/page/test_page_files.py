@@ -8,9 +8,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from helpers.calorimeters import ZN
 from helpers.servers.running_server import RunningServer
 from helpers.waiting import wait_until
-from zdc_detector.calorimeter import ZN
 from zdc_detector.pdg_table import mass_and_charge
 from zdc_service.serving.examples import shipped_examples
 from zdc_service.serving.http.page import PAGE_PATHS, NearestReply

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
+from helpers.calorimeters import ZN, ZP
 from numpy.typing import NDArray
 from pydantic import ValidationError
-from zdc_detector.calorimeter import ZN, Calorimeter, tower_map
+from zdc_detector.calorimeter import Calorimeter
 
 STRIPS = Calorimeter(
     name="STRIPS",
@@ -46,6 +47,14 @@ def test_zn_channels_are_four_quadrants_and_the_odd_fibres() -> None:
     assert ZN.fibres == 1936
 
 
+def test_zp_channels_are_four_strips_along_x_and_the_odd_fibres() -> None:
+    for i in range(56):
+        for j in range(30):
+            assert ZP.channel_index[i, j] == (4 if (i + j) % 2 else i // 14)
+    assert ZP.fibres == 1680
+    assert ZP.pitch == pytest.approx((0.4, 0.4))
+
+
 def test_a_row_of_sums_does_not_depend_on_the_others() -> None:
     rates = np.random.default_rng(2).random((50, 44, 44), dtype=np.float32) * 100
     together = ZN.channel_sums(rates)
@@ -57,6 +66,7 @@ def test_a_row_of_sums_does_not_depend_on_the_others() -> None:
     [
         (("1122", ".12.", "221"), "3 strings of 4 characters"),
         (("1122", ".13.", "2211"), r"uses \['3'\]"),
+        (("1122", ".12.", "22a1"), r"uses \['a'\]"),
         (("1111", ".11.", "1111"), "gives no fibre to b"),
     ],
 )
@@ -69,10 +79,6 @@ def test_a_calorimeter_survives_json() -> None:
     assert Calorimeter.model_validate_json(ZN.model_dump_json()) == ZN
 
 
-def test_tower_map_of_another_size() -> None:
-    assert tower_map(4, 4) == ("1525", "5152", "3545", "5354")
-
-
 def conditions(x: float, y: float, vz: float, px: float, pz: float) -> NDArray[np.float32]:
     return np.array([[1000, x, y, vz, px, 0, pz, 0, 0]], dtype=np.float32)
 
@@ -83,6 +89,14 @@ def test_impact_points_are_straight_lines() -> None:
     assert ZN.impact_points(conditions(0.5, -0.25, 259.8, 0.1, 1000))[0] == pytest.approx([1.6, -0.25])
     # Toward -z: the path to the plane at -112.598 m, seen from a vertex on that side.
     assert ZN.impact_points(conditions(0, 0, -259.8, 0.1, -1000))[0] == pytest.approx([1.1, 0])
+
+
+def test_impact_points_are_relative_to_the_centre_of_the_face() -> None:
+    # ZP's centre is at x = 24.35 cm on both sides: 2 mrad over 112.518 m is 22.5036 cm.
+    for pz in (1000, -1000):
+        assert ZP.impact_points(conditions(0, 0.5, 0, 2, pz))[0] == pytest.approx([22.5036 - 24.35, 0.5])
+        assert ZP.hits_face(conditions(0, 0, 0, 2, pz))[0]
+        assert not ZP.hits_face(conditions(0, 0, 0, 0, pz))[0]
 
 
 @pytest.mark.parametrize("side", [1, -1])

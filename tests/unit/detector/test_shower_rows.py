@@ -6,8 +6,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+from helpers.calorimeters import ZN
 from zdc_common.errors import FileFormatError
-from zdc_detector.calorimeter import ZN
 from zdc_detector.particles import Particles
 from zdc_detector.shower_rows import read_rows
 from zdc_detector.showers import ShowerWriter

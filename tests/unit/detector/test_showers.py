@@ -4,9 +4,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import DATA, toy_showers, write_showers
 from zdc_common.errors import FileFormatError
-from zdc_detector.calorimeter import ZN
 from zdc_detector.showers import ShowerWriter, read_showers
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import toy_showers
 from numpy.typing import NDArray
-from zdc_detector.calorimeter import ZN
 from zdc_detector.checks import UncheckedShowers, find_problems, particle_numbers
 from zdc_detector.particles import CHARGE, CONDITIONS, ENERGY, MASS, PX, PZ
 
@@ -95,7 +95,7 @@ def test_each_problem_is_found(change: Callable[[Data], None], message: str) -> 
 
 def test_an_unknown_calorimeter_and_other_columns_are_problems() -> None:
     columns = good()
-    assert "calorimeter 'ZQ' is not known; known are ZN" in [
+    assert "calorimeter 'ZQ' is not known; known are ZN, ZP" in [
         str(p) for p in find_problems(replace(columns, calorimeter="ZQ"))
     ]
     assert find_problems(replace(columns, calorimeter="ZQ"), ZN) == []

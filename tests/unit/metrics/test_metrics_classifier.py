@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import draw_responses, face_particles
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
-from zdc_detector.calorimeter import ZN
 from zdc_metrics.scores.classifier import (
     FEATURES,
     FOLDS,

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import DATA, draw_responses, face_particles, toy_showers
 from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError
-from zdc_detector.calorimeter import ZN
 from zdc_detector.showers import read_showers
 from zdc_metrics import Report, by_particle, channel_wasserstein, evaluate
 from zdc_metrics.statistics.splits import floor_ways

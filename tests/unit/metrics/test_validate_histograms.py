@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import toy_showers
-from zdc_detector.calorimeter import ZN
 from zdc_metrics.reports.histograms import Histogram, common_edges, ratio
 from zdc_metrics.scores.quantities import Quantity, measure, measure_particles
 

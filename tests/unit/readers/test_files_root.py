@@ -7,9 +7,9 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
+from helpers.calorimeters import ZN
 from numpy.typing import NDArray
 from zdc_common.errors import ConfigError, FileFormatError
-from zdc_detector.calorimeter import ZN
 from zdc_detector.particles import Particles
 from zdc_readers import ParticleBlock, open_particles
 

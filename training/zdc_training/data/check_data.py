@@ -5,7 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_detector.calorimeter import CALORIMETERS, Calorimeter
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.calorimeters import shipped_calorimeters
 from zdc_detector.checks import REQUIRED, Problem, UncheckedShowers, find_problems, layout_problems
 from zdc_detector.mass_shell import total_energy
 from zdc_detector.particles import ENERGY, MASS, PX, PZ, species_name
@@ -65,7 +66,7 @@ def check_data(path: Path, config: str = "zn-fast") -> DataReport:
     showers = read_unchecked(path)
     if layout_problems(showers):
         return DataReport(path, "", tuple(find_problems(showers)))
-    calorimeter = CALORIMETERS[showers.calorimeter]
+    calorimeter = shipped_calorimeters()[showers.calorimeter]
     summary, problems = summarise(showers, calorimeter), find_problems(showers)
     warnings: list[str] = []
     if not problems:

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import ConfigError, FileFormatError
-from zdc_detector.calorimeter import ZN, Calorimeter
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.calorimeters import find_calorimeter
 from zdc_detector.checks import UncheckedShowers, find_problems, particle_numbers
 from zdc_detector.particles import Particles
 from zdc_detector.showers import ShowerWriter
@@ -63,7 +64,7 @@ def convert(
     minimum_photons: int = 0,
     allow_pickle: bool = False,
     title: str = "",
-    calorimeter: Calorimeter = ZN,
+    calorimeter: Calorimeter | None = None,
 ) -> Conversion:
     """Read the collaboration's two files and write one in the project's layout.
 
@@ -75,6 +76,7 @@ def convert(
     minimum_photons : Rows with a smaller photon sum are dropped; 0 keeps them all.
     allow_pickle : Read pickle files; they can run any code, so only for files that you trust.
     title : Description of the simulation, for cards and figures.
+    calorimeter : The calorimeter of the responses; None is ZN.
 
     Raises
     ------
@@ -82,6 +84,7 @@ def convert(
     FileFormatError : a file cannot be read, or rows are not valid showers; names the first such row.
     """
     check_output(output, particles, responses)
+    calorimeter = calorimeter or find_calorimeter("ZN")
     images = read_array(responses, allow_pickle, ("responses", "arr_0"), 3)
     read = read_particles(particles, allow_pickle)
     conditions, pdg = read.conditions, read.pdg

@@ -18,7 +18,9 @@ class FaceGeometry(nn.Module):
 
     The line meets the plane of the face, z = z_face, at
 
-        x = vx + px / pz (z_face - vz),    y = vy + py / pz (z_face - vz).
+        x = vx + px / pz (z_face - vz) - x_centre,    y = vy + py / pz (z_face - vz) - y_centre,
+
+    relative to the centre of the face.
 
     In the frame of a cell, a response of R x C fibres is shifted so that the cell is at (R // 2, C // 2). Fibres of the
     frame that are outside the face are invisible. Shifts are whole fibres, without interpolation.
@@ -32,6 +34,7 @@ class FaceGeometry(nn.Module):
     def __init__(self, calorimeter: Calorimeter) -> None:
         super().__init__()
         self.face_z = calorimeter.face_plane  # in float32, as vz is: at the face the line has length 0
+        self.centre = calorimeter.centre
         self.shape = rows, columns = calorimeter.shape
         self.pad = (rows // 2, columns // 2)
         self._stride = columns + 2 * self.pad[1]
@@ -43,11 +46,10 @@ class FaceGeometry(nn.Module):
         self.register_buffer("face_index", (grid + home).reshape(1, -1), persistent=False)
 
     def impact_point(self, conditions: Tensor) -> Tensor:
-        """Intersection of the straight line with the plane of the face [cm], shape (N, 2)."""
+        """Intersection of the straight line with the plane of the face, relative to its centre [cm], shape (N, 2)."""
         path = (self.face_z - conditions[:, VZ]) / conditions[:, PZ]
-        return torch.stack(
-            [conditions[:, VX] + conditions[:, PX] * path, conditions[:, VY] + conditions[:, PY] * path], dim=1
-        )
+        x, y = conditions[:, VX] - self.centre[0], conditions[:, VY] - self.centre[1]
+        return torch.stack([x + conditions[:, PX] * path, y + conditions[:, PY] * path], dim=1)
 
     def hits_face(self, conditions: Tensor) -> Tensor:
         """1 if the straight line hits the face, else 0, shape (N,); 0 for a vertex behind the face, 1 for one on it."""

@@ -113,7 +113,7 @@ def test_a_wrong_layout_has_problems_and_no_summary(tmp_path: Path) -> None:
     assert report.summary == ""
     assert [str(problem) for problem in report.problems] == [
         "data set 'pdg' is missing; the layout needs particles, pdg, responses, particle_id",
-        "calorimeter 'ZP' is not known; known are ZN",
+        "responses are (44, 44), ZP is (56, 30); row = x, column = y",
     ]
 
 

@@ -2,12 +2,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import DATA, toy_showers, write_showers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError
-from zdc_detector.calorimeter import ZN
 from zdc_detector.symmetries import NAMES, TRANSPOSE, apply_symmetry
 from zdc_metrics.scores.classifier import fibre_positions
 from zdc_training.data.check_symmetries import (

@@ -5,9 +5,9 @@ from dataclasses import fields
 import numpy as np
 import pytest
 import torch
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import DATA
 from helpers.models.training_runs import SMALL_FAST
-from zdc_detector.calorimeter import ZN
 from zdc_detector.showers import read_showers
 from zdc_metrics import fair_crps
 from zdc_metrics.scores.classifier import FEATURES, shower_features

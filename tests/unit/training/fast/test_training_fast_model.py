@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import DATA
 from helpers.models.training_runs import SMALL_FAST
-from zdc_detector.calorimeter import ZN, Calorimeter
+from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import PX, PZ
 from zdc_detector.showers import Showers, read_showers
 from zdc_detector.symmetries import apply_symmetry, turn_conditions, turn_responses

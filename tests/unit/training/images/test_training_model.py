@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import DATA
-from zdc_detector.calorimeter import ZN, Calorimeter
+from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import CONDITIONS, PX, PZ, VX, VY, VZ
 from zdc_detector.showers import read_showers
 from zdc_training.config.images import LossConfig, SinkhornConfig, SinkhornModelConfig
