@@ -15,7 +15,7 @@ LOWEST_TESTS ?= tests/unit tests/contract tests/parity tests/integration/access 
 	tests/integration/training --ignore tests/integration/inference/test_inference_tritonclient.py \
 	--ignore tests/contract/test_inference_proto.py
 LOWEST_TOOLS = pytest pytest-timeout hypothesis trustme h2 POT pandas pyhepmc \
-	grpcio-tools grpcio-health-checking grpcio-reflection buf-bin
+	grpcio-tools grpcio-health-checking grpcio-reflection buf-bin jsonschema
 PYTEST = $(BIN)/python -m pytest
 SIDE_BY_SIDE = --numprocesses $(TEST_PROCESSES) --dist worksteal
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
