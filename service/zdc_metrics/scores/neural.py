@@ -5,23 +5,24 @@ epoch with the smallest validation loss and is calibrated on the validation part
 Jensen-Shannon divergence are computed on the test part. Five such divisions test every particle once.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.isotonic import IsotonicRegression
-from sklearn.neural_network import MLPClassifier
 from threadpoolctl import threadpool_limits
 from zdc_detector.particles import CONDITIONS, ENERGY
 
 from zdc_metrics.scores.classifier import ClassifierScores, HeldOutScores
+from zdc_metrics.scores.networks import Networks
 from zdc_metrics.scores.physics import physics_features
 from zdc_metrics.statistics.bootstrap import Resampled, mean_over_particles
 from zdc_metrics.statistics.splits import Way
 
 #: Number of parts: one is the test part, the next one the validation part.
 PARTS = 5
-_HIDDEN = (64, 64)
 _EPOCHS = 30
-_BATCH = 64
 
 Features = NDArray[np.float64]
 
@@ -45,50 +46,64 @@ class NeuralScores:
         both = np.concatenate([first, second], axis=1)
         label = np.repeat([0, 1], repeats)
         raw, calibrated = (np.full(both.shape[:2], 0.5) for _ in range(2))
+        alike: dict[int, list[int]] = {}  # networks with equal numbers of training particles train together
         for k in range(PARTS):
-            test, validation = part == k, part == (k + 1) % PARTS
-            training = ~(test | validation)
-            if not (test.any() and validation.any() and training.any()):
-                scored[test], calibrated[test] = -1, np.nan
-                continue
-            truth = np.tile(label, int(validation.sum()))
-            known = both[validation].reshape(len(truth), -1)
-            with threadpool_limits(limits=1):
-                network = _best(both[training], label, known, truth, seed)
-                raw[test] = _probability(network, both[test].reshape(-1, both.shape[2])).reshape(-1, 2 * repeats)
-                # Rule of succession: n showers of one kind give a probability of at most (n + 1) / (n + 2).
-                least = 1 / (len(truth) + 2)
-                curve = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip")
-                curve.fit(_probability(network, known), truth)
-                calibrated[test] = curve.predict(raw[test].ravel()).reshape(-1, 2 * repeats)
+            training = int(np.count_nonzero(~_held(part, k)))
+            if training and (part == k).any() and (part == (k + 1) % PARTS).any():
+                alike.setdefault(training, []).append(k)
+            else:
+                scored[part == k], calibrated[part == k] = -1, np.nan
+        # One thread: the matrices are small.
+        with threadpool_limits(limits=1):
+            for numbers in alike.values():
+                for k, trained in zip(numbers, _best(both, label, part, numbers, seed), strict=True):
+                    test, validation = part == k, part == (k + 1) % PARTS
+                    known, truth = _flat(both[validation]), np.tile(label, int(validation.sum()))
+                    raw[test] = trained(_flat(both[test])).reshape(-1, 2 * repeats)
+                    # Rule of succession: n showers of one kind give a probability of at most (n + 1) / (n + 2).
+                    least = 1 / (len(truth) + 2)
+                    curve = IsotonicRegression(y_min=least, y_max=1 - least, out_of_bounds="clip")
+                    curve.fit(trained(known), truth)
+                    calibrated[test] = curve.predict(raw[test].ravel()).reshape(-1, 2 * repeats)
         self.scores = HeldOutScores(raw[:, :repeats], raw[:, repeats:], scored)
         right = np.where(label, calibrated, 1 - calibrated)
         self.information = 1 + np.log2(right).mean(axis=1)
 
 
-def _best(showers: Features, label: NDArray[np.int64], known: Features, truth: NDArray[np.int64], seed: int
-          ) -> MLPClassifier:  # fmt: skip
-    """The network of the epoch with the smallest loss on `known`."""
-    flat, labels = showers.reshape(-1, showers.shape[2]), np.tile(label, len(showers))
-    network = MLPClassifier(
-        _HIDDEN, batch_size=min(_BATCH, len(flat)), learning_rate_init=1e-3, alpha=1e-3, random_state=seed
-    )
-    least, kept = np.inf, None
+def _best(
+    both: Features, label: NDArray[np.int64], part: NDArray[np.intp], numbers: list[int], seed: int
+) -> list[Callable[[Features], Features]]:
+    """For each division of `numbers`, the probabilities by the network of the epoch with the smallest validation loss.
+
+    Parameters
+    ----------
+    both : Showers of both samples, shape (P, 2 repeats, D), with the labels of a particle, shape (2 repeats,).
+    part : Part of each particle, shape (P,).
+    """
+    rows = np.stack([_flat(both[~_held(part, k)]) for k in numbers])
+    networks = Networks(rows, np.tile(label, rows.shape[1] // len(label)), seed)
+    known = [_flat(both[part == (k + 1) % PARTS]) for k in numbers]
+    truth = [np.tile(label, len(showers) // len(label)) == 1 for showers in known]
+    least, kept = np.full(len(numbers), np.inf), networks.weights.copy()
     for _ in range(_EPOCHS):
-        network.partial_fit(flat, labels, classes=[0, 1])
-        probability = np.clip(_probability(network, known), 1e-6, 1 - 1e-6)
-        loss = -np.log(np.where(truth == 1, probability, 1 - probability)).mean()
-        if loss < least:
-            least = loss
-            kept = [array.copy() for array in network.coefs_], [array.copy() for array in network.intercepts_]
-    if kept is not None:
-        network.coefs_, network.intercepts_ = kept
-    return network
+        networks.train()
+        for i, (showers, right) in enumerate(zip(known, truth, strict=True)):
+            probability = np.clip(networks.probability(showers, networks.weights[i]), 1e-6, 1 - 1e-6)
+            loss = -np.log(np.where(right, probability, 1 - probability)).mean()
+            if loss < least[i]:
+                least[i], kept[i] = loss, networks.weights[i]
+    return [partial(networks.probability, weights=weights) for weights in kept]
 
 
-def _probability(network: MLPClassifier, rows: Features) -> NDArray[np.float64]:
-    probability: NDArray[np.float64] = network.predict_proba(rows)[:, 1]
-    return probability
+def _held(part: NDArray[np.intp], k: int) -> NDArray[np.bool_]:
+    """Particles of the test or validation part of division `k`, shape (P,)."""
+    held: NDArray[np.bool_] = (part == k) | (part == (k + 1) % PARTS)
+    return held
+
+
+def _flat(showers: Features) -> Features:
+    """Showers of several particles in one column, shape (n, D)."""
+    return showers.reshape(-1, showers.shape[-1])
 
 
 class NeuralSeparation:

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from sklearn.neural_network import MLPClassifier
 from zdc_metrics.scores.classifier import FEATURES, auc
+from zdc_metrics.scores.networks import Networks
 from zdc_metrics.scores.neural import PARTS, NeuralScores, NeuralSeparation
 from zdc_metrics.statistics.bootstrap import draw_particles
 
@@ -65,6 +67,25 @@ def test_figures_of_a_brighter_generator_beside_their_floor() -> None:
     assert figures["neural_auc"].value > 0.8 > 0.65 > figures["neural_auc"].floor
     assert figures["neural_jsd"].value > 0.2 > 0.1 > figures["neural_jsd"].floor
     assert len(figures["neural_jsd"].values) == 30
+
+
+@pytest.mark.parametrize("rows", [40, 150])  # less than a batch; two batches and a part of one
+def test_networks_are_those_of_scikit_learn(rows: int) -> None:
+    samples = np.random.default_rng(6).normal(size=(2, rows, 5))
+    labels = np.tile([0, 1], rows // 2)
+    networks = Networks(samples, labels, seed=4)
+    references = [
+        MLPClassifier((64, 64), batch_size=min(64, rows), learning_rate_init=1e-3, alpha=1e-3, random_state=4)
+        for _ in samples
+    ]
+    for _ in range(5):
+        networks.train()
+        for reference, sample in zip(references, samples, strict=True):
+            reference.partial_fit(sample, labels, classes=[0, 1])
+    for weights, reference, sample in zip(networks.weights, references, samples, strict=True):
+        # Sums of floats in another order differ by some 1e-15, which 15 steps may enlarge.
+        expected = reference.predict_proba(sample)[:, 1]
+        assert networks.probability(sample, weights) == pytest.approx(expected, abs=1e-9)
 
 
 def test_very_few_particles_are_left_undecided() -> None:
