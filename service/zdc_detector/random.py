@@ -33,6 +33,8 @@ NOISE_STREAM = 1
 FINISH_STREAM = 2
 SPLIT_STREAM = 3
 TEST_STREAM = 4
+SPECTRUM_STREAM = 5
+GEANT4_STREAM = 6
 
 MAX_SEED = 2**53  # exclusive: the largest range that JSON numbers carry exactly
 MAX_ROW = 2**63

@@ -1,0 +1,71 @@
+"""Cherenkov light of charged tracks in a fibre, and the share of it that the fibre guides to its end.
+
+A step of length L at speed beta gives 370 / (eV cm) * W * L * sin^2(theta_c) photons in a window of energies of width W
+(Frank and Tamm; PDG, "Passage of particles through matter", eq. 34.45), with cos(theta_c) = 1 / (n beta). A photon at
+the angle alpha to the axis that starts at a distance y of its plane from the axis is guided if
+
+    sin^2(alpha) (1 - y^2 / R^2) <= (NA / n)^2,
+
+which is the condition of total reflection for meridional and skew rays of a step-index fibre (Snyder and Love, "Optical
+Waveguide Theory", 1983, ch. 2). The share is the mean over the fibre's disc and over the azimuth of the photon around
+the track. The light is read at the far end, z > 0, and not attenuated.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from zdc_training.simulator.set_up import Light
+
+#: Photons per eV and cm for sin^2(theta_c) = 1.
+FRANK_TAMM = 370.0
+#: Columns of a step: x, y [mm], cosine of the track's angle to z, beta, length [mm].
+STEP_X, STEP_Y, STEP_COSINE, STEP_BETA, STEP_LENGTH = range(5)
+
+_ANGLE_STEPS = 181  # one degree
+_BETA_STEPS = 32
+_AZIMUTHS = 720
+
+
+class LightTable:
+    """Photons that are counted per mm of track, on a grid of angle and speed with linear interpolation."""
+
+    def __init__(self, light: Light):
+        self._light = light
+        self._slowest = 1 / light.refractive_index
+        angles = np.linspace(0, np.pi, _ANGLE_STEPS)
+        betas = np.linspace(self._slowest, 1, _BETA_STEPS)
+        per_mm = FRANK_TAMM * 0.1 * light.energy_window * light.scale
+        self._table = per_mm * np.array([[self._captured(angle, beta) for beta in betas] for angle in angles])
+
+    def _captured(self, angle: float, beta: float) -> float:
+        """sin^2(theta_c) times the share of the photons that are guided."""
+        n = self._light.refractive_index
+        cosine = min(1.0, 1 / (n * beta))
+        sine = np.sqrt(1 - cosine**2)
+        azimuth = (np.arange(_AZIMUTHS) + 0.5) * (2 * np.pi / _AZIMUTHS)
+        along = np.cos(angle) * cosine + np.sin(angle) * sine * np.cos(azimuth)
+        across = np.sqrt(np.clip(1 - along**2, 1e-12, 1))
+        # Share of a disc of radius 1 with |y| >= y0.
+        y0 = np.sqrt(np.clip(1 - (self._light.numerical_aperture / (n * across)) ** 2, 0, 1))
+        guided = 1 - (2 / np.pi) * (y0 * np.sqrt(1 - y0**2) + np.arcsin(y0))
+        return float(sine**2 * np.mean(np.where(along > 0, guided, 0)))
+
+    def photons(self, steps: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Expected photons of each step, shape (N,).
+
+        Parameters
+        ----------
+        steps : Columns x, y [mm], cosine of the angle to z, beta, length [mm], shape (N, 5).
+        """
+        angle = np.degrees(np.arccos(np.clip(steps[:, STEP_COSINE], -1, 1)))
+        i = np.minimum(angle.astype(np.intp), _ANGLE_STEPS - 2)
+        a = angle - i
+        speed = (steps[:, STEP_BETA] - self._slowest) / (1 - self._slowest) * (_BETA_STEPS - 1)
+        j = np.clip(speed.astype(np.intp), 0, _BETA_STEPS - 2)
+        b = speed - j
+        table = self._table
+        value = (table[i, j] * (1 - a) + table[i + 1, j] * a) * (1 - b)
+        value += (table[i, j + 1] * (1 - a) + table[i + 1, j + 1] * a) * b
+        shines = (speed > 0) & (angle >= self._light.minimum_angle)
+        photons: NDArray[np.float64] = np.where(shines, value * steps[:, STEP_LENGTH], 0)
+        return photons
