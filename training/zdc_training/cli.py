@@ -12,6 +12,7 @@ from zdc_common.commands import command_config, run_command
 
 from zdc_training.commands.data import CheckData, CheckSymmetries, Convert, Split
 from zdc_training.commands.models import Evaluate, Export, Keys
+from zdc_training.commands.simulation import Simulate
 from zdc_training.commands.training import PROG, Fit, Profile, Reproduce
 
 _WAIT_FOR_FIRST = 10.0  # seconds; `torchrun` checks every tenth of a second whether a process has failed
@@ -28,6 +29,7 @@ class TrainZdc(BaseSettings):
     evaluate: CliSubCommand[Evaluate] = Field(description="compare a trained model with a test file")
     export: CliSubCommand[Export] = Field(description="write a trained model for the service or for ALICE O2")
     reproduce: CliSubCommand[Reproduce] = Field(description="reproduce a table or a figure of the paper")
+    simulate: CliSubCommand[Simulate] = Field(description="simulate showers with Geant4")
     convert: CliSubCommand[Convert] = Field(description="convert files of the ALICE collaboration")
     split: CliSubCommand[Split] = Field(description="split a file into a training file and a test file")
     check_data: CliSubCommand[CheckData] = Field(description="check a file of showers and summarise it")

@@ -124,9 +124,7 @@ class _Steps(g4.G4VPrimitiveScorer):
         """Note the step."""
         before = step.GetPreStepPoint()
         place = before.GetPosition()
-        self.taken.append(
-            (place.x, place.y, before.GetMomentumDirection().z, before.GetBeta(), step.GetStepLength())
-        )
+        self.taken.append((place.x, place.y, before.GetMomentumDirection().z, before.GetBeta(), step.GetStepLength()))
         return True
 
     def Initialize(self, _hits: object) -> None:

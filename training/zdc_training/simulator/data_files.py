@@ -82,8 +82,8 @@ def find_data_files(choice: DataChoice, environment: Mapping[str, str] = os.envi
     missing = tuple(variable for variable in _NEEDED if variable not in found)
     if choice is DataChoice.OFFICIAL and missing:
         raise ConfigError(
-            f"no official data files for {', '.join(missing)}; set these variables to their folders, set {_ROOT} to the "
-            "folder that has them all, add --download-data, or use --geant4-data stand-in"
+            f"no official data files for {', '.join(missing)}; set these variables to their folders, set {_ROOT} to "
+            "the folder that has them all, add --download-data, or use --geant4-data stand-in"
         )
     if choice is DataChoice.STAND_IN or missing:
         return DataFiles(False, (), {}, missing)
@@ -103,4 +103,6 @@ def download_data_files() -> None:
     environment = {name: value for name, value in os.environ.items() if name != _ROOT} | {"CI": "true"}
     done = subprocess.run([sys.executable, "-c", "import geant4_pybind"], env=environment, check=False)
     if done.returncode or find_data_files(DataChoice.AUTO).missing:
-        raise ConfigError("the download of Geant4's data files failed; check the network, or use --geant4-data stand-in")
+        raise ConfigError(
+            "the download of Geant4's data files failed; check the network, or use --geant4-data stand-in"
+        )

@@ -13,7 +13,7 @@ from typing import IO
 import numpy as np
 from zdc_common.errors import ConfigError, FileFormatError
 
-from zdc_training.simulator.worker import Shower
+from zdc_training.simulator.tasks import Shower
 
 
 class Journal:
@@ -80,6 +80,7 @@ class Journal:
         """
         self._append(_encode(shower))
         self.showers[shower.row] = shower
+        self.lost.pop(shower.row, None)
 
     def lose(self, row: int, reason: str) -> None:
         """Note that a row has no shower."""

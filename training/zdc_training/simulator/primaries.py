@@ -75,7 +75,7 @@ def _check(particles: Particles, conditions: NDArray[np.float64], to_face: NDArr
         )
     for row in np.flatnonzero((to_face > 0) & (conditions[:, CHARGE] != 0))[:1]:
         raise OutOfRangeError(
-            f"particle[{row}]: {species_name(int(particles.pdg[row]))} has the charge {conditions[row, CHARGE]:g} e and "
-            f"starts {to_face[row]:g} cm before the face, and the magnets between are not simulated; give charged "
+            f"particle[{row}]: {species_name(int(particles.pdg[row]))} has the charge {conditions[row, CHARGE]:g} e "
+            f"and starts {to_face[row]:g} cm before the face, and the magnets between are not simulated; give charged "
             "particles at the face"
         )

@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from zdc_common.errors import ConfigError
 from zdc_common.frozen import Frozen
-from zdc_detector.calorimeter import Calorimeter, read_calorimeter
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.calorimeters import find_calorimeter
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
@@ -30,7 +31,9 @@ class Geometry(Frozen):
     @model_validator(mode="after")
     def _fibre_fits(self) -> "Geometry":
         if 2 * self.fibre_radius > self.groove:
-            raise ValueError(f"a fibre of radius {self.fibre_radius:g} cm does not fit into a groove of {self.groove:g} cm")
+            raise ValueError(
+                f"a fibre of radius {self.fibre_radius:g} cm does not fit into a groove of {self.groove:g} cm"
+            )
         return self
 
 
@@ -47,16 +50,25 @@ class Fibre(Frozen):
     """Material of the fibres."""
 
     density: Positive = Field(description="[g/cm3]")
-    atoms: dict[str, Annotated[int, Field(gt=0)]] = Field(min_length=1, description="atoms of each element in a molecule")
+    atoms: dict[str, Annotated[int, Field(gt=0)]] = Field(
+        min_length=1, description="atoms of each element in a molecule"
+    )
 
 
 class Light(Frozen):
     """Cherenkov light; see `zdc_training.simulator.light`."""
 
     refractive_index: float = Field(gt=1, le=4, description="refractive index of the fibre")
-    numerical_aperture: Positive = Field(description="sine of the largest angle to the axis that a fibre accepts in air")
+    numerical_aperture: Positive = Field(
+        description="sine of the largest angle to the axis that a fibre accepts in air"
+    )
     energy_window: Positive = Field(description="width of the window of photon energies [eV]")
-    minimum_angle: float = Field(ge=0, lt=90, description="tracks at a smaller angle to the fibre give no light [degrees]")
+    minimum_angle: float = Field(
+        ge=0, lt=90, description="tracks at a smaller angle to the fibre give no light [degrees]"
+    )
+    skew_angle: float = Field(
+        ge=0, le=90, description="below this angle to the fibre, the light per length falls like its sine [degrees]"
+    )
     scale: Positive = Field(description="light that is counted / light that is captured")
 
 
@@ -146,8 +158,8 @@ def read_set_up(source: str) -> SetUp:
 
     Parameters
     ----------
-    source : A path, or a name such as ``zn``. The key ``calorimeter`` of the file is a name or a path (relative to the
-        file) too.
+    source : A path, or a name such as ``zn``. The key ``calorimeter`` of the file is a name, a path
+        relative to the file, or a table with the keys of a calorimeter.
 
     Raises
     ------
@@ -157,7 +169,7 @@ def read_set_up(source: str) -> SetUp:
     named = values.get("calorimeter")
     if isinstance(named, str):
         beside = path.parent / named
-        values["calorimeter"] = read_calorimeter(str(beside) if beside.is_file() else named)
+        values["calorimeter"] = find_calorimeter(beside if beside.is_file() else named)
     try:
         return SetUp.model_validate(values)
     except ValidationError as error:

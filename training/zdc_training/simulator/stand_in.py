@@ -1,4 +1,4 @@
-"""Stand-ins for Geant4's data files, computed from published formulas: 7 MB in a second, where the official files are not.
+"""Stand-ins for Geant4's official data files, computed from published formulas: 7 MB in a second.
 
 They suffice for showers in a calorimeter with cuts of 1 MeV. What they are:
 
@@ -127,9 +127,7 @@ def _write_photo_effect(folder: Path, z: int) -> None:
     energies = np.logspace(math.log10(binding), 0, 20)
     _write_vector(folder / f"pe-cs-{z}.dat", energies, high * energies**2 + low)  # times E^3, as Geant4 reads it
     for part in ("high", "low"):
-        (folder / f"pe-{part}-{z}.dat").write_text(
-            f"1 1 {binding:.8g}\n{binding:.8g} {high:.6g} 0 {low:.6g} 0 0 0\n"
-        )
+        (folder / f"pe-{part}-{z}.dat").write_text(f"1 1 {binding:.8g}\n{binding:.8g} {high:.6g} 0 {low:.6g} 0 0 0\n")
 
 
 def _letaw(energy: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -9,73 +9,13 @@ import pickle
 import signal
 import sys
 import time
-from dataclasses import dataclass
 from typing import IO
 
 import numpy as np
-from numpy.typing import NDArray
 
-from zdc_training.simulator.light import STEP_X, STEP_Y, LightTable
-from zdc_training.simulator.primaries import MM_PER_CM, Primary
+from zdc_training.simulator.light import FibreLight
 from zdc_training.simulator.set_up import SetUp
-
-
-@dataclass(frozen=True)
-class Task:
-    """One shower to simulate.
-
-    Attributes
-    ----------
-    row : Its number.
-    primary : The particle.
-    seed : Seed of Geant4's random engine.
-    """
-
-    row: int
-    primary: Primary
-    seed: int
-
-
-@dataclass(frozen=True)
-class Shower:
-    """The expected light of one shower.
-
-    Attributes
-    ----------
-    row : Its number.
-    fibres : Fibres with light, in the order of the flattened image, uint32, shape (lit,).
-    rates : Expected photons in them, float32, shape (lit,).
-    cpu_seconds : Processor time.
-    """
-
-    row: int
-    fibres: NDArray[np.uint32]
-    rates: NDArray[np.float32]
-    cpu_seconds: float
-
-
-class FibreLight:
-    """From the steps of a shower to the expected photons of each fibre."""
-
-    def __init__(self, set_up: SetUp):
-        self._table = LightTable(set_up.light)
-        self._shape = set_up.calorimeter.shape
-        self._half = [MM_PER_CM * half for half in set_up.calorimeter.half_width]
-
-    def rates(self, steps: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Expected photons of each fibre, in the order of the flattened image, shape (fibres,).
-
-        Parameters
-        ----------
-        steps : Columns of `zdc_training.simulator.light`, shape (N, 5).
-        """
-        cells = [
-            np.clip(np.floor((steps[:, column] + half) * (number / (2 * half))), 0, number - 1).astype(np.intp)
-            for column, half, number in zip((STEP_X, STEP_Y), self._half, self._shape, strict=True)
-        ]
-        rows, columns = self._shape
-        light = np.bincount(cells[0] * columns + cells[1], self._table.photons(steps), minlength=rows * columns)
-        return light.astype(np.float32)
+from zdc_training.simulator.tasks import Shower, Task
 
 
 def main() -> None:
