@@ -116,16 +116,16 @@ $(VENV)/.bench-%: $(VENV)/.serve-%
 
 # The tutorial runs, and pages are made from the command lines: all packages are needed.
 $(VENV)/.docs: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) --editable ".[cpu,train,hep,validate,docs]"
+	$(INSTALL) --editable ".[cpu,train,simulate,hep,validate,docs]"
 	touch $@
 
 $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) --editable ".[cpu,train,hep,dask,tracing,validate,docs,dev]"
+	$(INSTALL) --editable ".[cpu,train,simulate,hep,dask,tracing,validate,docs,dev]"
 	touch $@
 
 build/lowest/.ready: pyproject.toml tests/lowest_versions.py
 	$(PYTHON) -m venv build/lowest
 	$(PYTHON) tests/lowest_versions.py > build/lowest/constraints.txt
 	build/lowest/bin/python -m pip install --quiet --constraint build/lowest/constraints.txt \
-		--editable ".[cpu,train,hep,dask,tracing,validate]" $(LOWEST_TOOLS)
+		--editable ".[cpu,train,simulate,hep,dask,tracing,validate]" $(LOWEST_TOOLS)
 	touch $@

@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -53,9 +53,9 @@ class DataFiles:
             return f"official data files {', '.join(self.names)}"
         return "stand-in data files, computed from published formulas"
 
-    def prepare(self, scratch: Path) -> dict[str, str]:
-        """Environment variables for a worker; writes stand-ins to the folder `scratch`."""
-        variables = dict(self.variables) if self.official else write_stand_ins(scratch)
+    def prepare(self, scratch: Path, symbols: Iterable[str]) -> dict[str, str]:
+        """Environment variables for a worker; writes stand-ins for these elements to the folder `scratch`."""
+        variables = dict(self.variables) if self.official else write_stand_ins(scratch, symbols)
         # Without it, the import of geant4_pybind asks whether it may download 2 GB.
         return variables | {_ROOT: str(Path(variables["G4LEDATA"]).parent)}
 

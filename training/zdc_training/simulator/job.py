@@ -108,7 +108,7 @@ def run_job(job: Job, output: Path, workers: int) -> str:
         energies = job.energies()
         with TemporaryDirectory() as scratch, Progress(energies, done) as progress:
             missing = len(energies) - len(done & set(range(len(energies))))
-            variables = job.data_files.prepare(Path(scratch)) if missing else {}
+            variables = job.data_files.prepare(Path(scratch), job.set_up.elements) if missing else {}
             with Pool(job.set_up, min(workers, max(missing, 1)), variables) as pool:
                 for finished in progress.interrupts.between(pool.run(job.tasks(done))):
                     if isinstance(finished, Lost):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import IO
 
@@ -76,15 +77,22 @@ class _Worker:
         """Stop the process; how it ended."""
         if at_once:
             self._process.kill()
-        self._tasks.close() if not self._tasks.closed else None
+        with suppress(BrokenPipeError):
+            self._tasks.close()
         code = self._process.wait()
         self.answers.close()
         self._words.seek(0)
         lines = self._words.read().decode("utf-8", "replace").splitlines()
         self._words.close()
-        said = [line.strip(" *-") for line in lines if line.strip(" *-=")]
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return f"the worker ended with {how}" + (f"; its last words: {' | '.join(said[-4:])[-400:]}" if said else "")
+        return f"the worker ended with {how}" + (f": {said}" if (said := _last_words(lines)) else "")
+
+
+def _last_words(lines: list[str]) -> str:
+    """The last exception of Geant4, or the last lines."""
+    starts = [place for place, line in enumerate(lines) if "G4Exception :" in line]
+    chosen = lines[starts[-1] : starts[-1] + 4] if starts else lines[-3:]
+    return " | ".join(text for line in chosen if (text := line.strip(" *-=")))[:500]
 
 
 class Pool:

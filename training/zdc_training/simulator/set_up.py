@@ -116,6 +116,11 @@ class SetUp(Frozen):
         return self
 
     @property
+    def elements(self) -> tuple[str, ...]:
+        """Symbols of the elements of absorber and fibres."""
+        return (*self.absorber.mass_fractions, *self.fibre.atoms)
+
+    @property
     def sha256(self) -> str:
         """Hash of all values: two set-ups with one hash give the same showers."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()

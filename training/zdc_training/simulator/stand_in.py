@@ -1,4 +1,4 @@
-"""Stand-ins for Geant4's official data files, computed from published formulas: 7 MB in a second.
+"""Stand-ins for Geant4's official data files, computed from published formulas, in a fraction of a second.
 
 They suffice for showers in a calorimeter with cuts of 1 MeV. What they are:
 
@@ -16,10 +16,12 @@ less light of photons; neutron lengths 10 % longer 0.4 % more light of neutrons.
 """
 
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_common.errors import ConfigError
 
 _FINE_STRUCTURE = 1 / 137.036
 _ALPHA_R2 = 0.579470  # fine-structure constant times (classical electron radius)^2 [mb]
@@ -27,7 +29,14 @@ _THOMSON = 0.6651  # Thomson cross-section [barn]
 _ELECTRON = 0.51099895  # mass [MeV]
 _AVOGADRO = 0.60221408  # [1 / (mol barn)]
 _BARN = 1e-22  # [mm2], Geant4's unit of cross-sections
-_ELEMENTS = range(1, 100)
+_ALWAYS = ("H", "C", "N", "O", "Ar")  # Geant4's vacuum and air
+_SYMBOLS = (
+    *("H", "He", "Li", "Be", "B", "C", "N", "O", "F", "Ne", "Na", "Mg", "Al", "Si", "P", "S", "Cl", "Ar", "K", "Ca"),
+    *("Sc", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn", "Ga", "Ge", "As", "Se", "Br", "Kr", "Rb", "Sr", "Y"),
+    *("Zr", "Nb", "Mo", "Tc", "Ru", "Rh", "Pd", "Ag", "Cd", "In", "Sn", "Sb", "Te", "I", "Xe", "Cs", "Ba", "La", "Ce"),
+    *("Pr", "Nd", "Pm", "Sm", "Eu", "Gd", "Tb", "Dy", "Ho", "Er", "Tm", "Yb", "Lu", "Hf", "Ta", "W", "Re", "Os", "Ir"),
+    *("Pt", "Au", "Hg", "Tl", "Pb", "Bi", "Po", "At", "Rn", "Fr", "Ra", "Ac", "Th", "Pa", "U"),
+)
 
 _MASS = {
     1: 1.008, 2: 4.0026, 3: 6.94, 4: 9.012, 5: 10.81, 6: 12.011, 7: 14.007, 8: 15.999, 14: 28.085, 18: 39.948,
@@ -40,12 +49,17 @@ _LENGTHS = {
 }  # fmt: skip
 
 
-def write_stand_ins(folder: Path) -> dict[str, str]:
+def write_stand_ins(folder: Path, symbols: Iterable[str]) -> dict[str, str]:
     """Write all files.
 
     Parameters
     ----------
     folder : An existing folder.
+    symbols : Elements of the set-up's materials; those of air and vacuum are added.
+
+    Raises
+    ------
+    ConfigError : a symbol is not that of an element.
 
     Returns
     -------
@@ -62,10 +76,11 @@ def write_stand_ins(folder: Path) -> dict[str, str]:
     for place in places.values():
         place.mkdir(parents=True, exist_ok=True)
     (places["nuclides"] / "ENSDFSTATE.dat").write_text("")
-    for z in _ELEMENTS:
+    for z in sorted({_number(symbol) for symbol in (*symbols, *_ALWAYS)}):
         _write_bremsstrahlung(places["brem"], z)
         for name in ("photo", "photo_epics"):
             _write_photo_effect(places[name], z)
+    for z in range(1, len(_SYMBOLS) + 1):  # Geant4 reads those of nuclei that a shower may make
         _write_neutron(places["neutron"], z)
     return {
         "G4LEDATA": str(folder / "emlow"),
@@ -79,6 +94,13 @@ def _write_vector(path: Path, energies: NDArray[np.float64], values: NDArray[np.
     """A table in the format of G4PhysicsVector."""
     rows = "".join(f"{energy:.17g} {value:.10g}\n" for energy, value in zip(energies, values, strict=True))
     path.write_text(f"{energies[0]:.17g} {energies[-1]:.17g} {len(energies)}\n{len(energies)}\n{rows}")
+
+
+def _number(symbol: str) -> int:
+    """Atomic number."""
+    if symbol not in _SYMBOLS:
+        raise ConfigError(f"{symbol!r} is not the symbol of an element up to uranium")
+    return _SYMBOLS.index(symbol) + 1
 
 
 def _mass_number(z: int) -> float:
