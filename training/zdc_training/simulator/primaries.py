@@ -45,7 +45,7 @@ def primaries(particles: Particles, calorimeter: Calorimeter) -> list[Primary]:
     """
     particles = particles.toward_a()
     conditions = particles.conditions.astype(np.float64)
-    to_face = np.float64(np.float32(calorimeter.face_z)) - conditions[:, VZ]
+    to_face = calorimeter.face_plane - conditions[:, VZ]
     _check(particles, conditions, to_face)
     momentum = conditions[:, 4:7]
     size = np.sqrt(np.sum(momentum**2, axis=1))

@@ -103,6 +103,7 @@ class Spectrum(Frozen):
         chosen = np.minimum(np.searchsorted(shares, u[:, 0] * shares[-1], side="right"), len(shares) - 1)
         energy = self.energy.draw(u[:, 1])
         half_x, half_y = (half + self.position.beyond_edge for half in calorimeter.half_width)
+        centre_x, centre_y = calorimeter.centre
         slope = self.angle.smallest * (self.angle.largest / self.angle.smallest) ** u[:, 4]
         azimuth = 2 * np.pi * u[:, 5]
         x, y = slope * np.cos(azimuth), slope * np.sin(azimuth)
@@ -114,9 +115,9 @@ class Spectrum(Frozen):
                 "px": x * pz,
                 "py": y * pz,
                 "pz": pz,
-                "vx": (2 * u[:, 2] - 1) * half_x,
-                "vy": (2 * u[:, 3] - 1) * half_y,
-                "vz": np.full(number, calorimeter.face_z),
+                "vx": centre_x + (2 * u[:, 2] - 1) * half_x,
+                "vy": centre_y + (2 * u[:, 3] - 1) * half_y,
+                "vz": np.full(number, calorimeter.face_plane),
             }
         )
 
