@@ -75,6 +75,14 @@ class Calorimeter(Frozen):
         """`face_z` as particles carry it, rounded to float32 [cm]: the line of a particle at the face has length 0."""
         return float(np.float32(self.face_z))
 
+    def difference(self, other: "Calorimeter") -> str | None:
+        """The first field in which another calorimeter differs, with both values, e.g. for a message; None if equal."""
+        for name, mine in self:
+            theirs = getattr(other, name)
+            if mine != theirs:
+                return name if name == "channel_map" else f"{name} {mine} and {theirs}"
+        return None
+
     @property
     def fibres(self) -> int:
         """Number of fibres = pixels of a response."""

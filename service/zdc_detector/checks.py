@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.calorimeters import shipped_calorimeters
 from zdc_detector.mass_shell import ENERGY_TOLERANCE, energies_agree, masses_agree, total_energy
 from zdc_detector.particles import (
     CHARGE,
@@ -33,12 +32,12 @@ class UncheckedShowers:
     Attributes
     ----------
     data : Data sets by name.
-    calorimeter : Name of the calorimeter in the file.
+    calorimeter : The calorimeter of the file, or what is wrong with it.
     particle_names : Names of the columns of ``particles`` in the file; None if it has none.
     """
 
     data: Mapping[str, NDArray[np.generic]]
-    calorimeter: str = "ZN"
+    calorimeter: Calorimeter | str
     particle_names: tuple[str, ...] | None = None
 
 
@@ -64,15 +63,15 @@ class Problem:
         return f"row {self.row}: {self.text}{more}"
 
 
-def find_problems(showers: UncheckedShowers, calorimeter: Calorimeter | None = None) -> list[Problem]:
+def find_problems(showers: UncheckedShowers) -> list[Problem]:
     """All kinds of problems in a file, each with its first bad row; empty for a valid file.
 
     Checks: data sets, shapes and lengths; counts are integers from 0 to 65535; conditions are finite; masses [MeV] and
     charges [e] are those of the PDG table; E^2 = p^2 + m^2; pz != 0; one particle for each `particle_id` and one
     `particle_id` for each particle. Values are checked if the shapes are right. Responses must have the shape of
-    `calorimeter`, by default that of the calorimeter named in the file.
+    the calorimeter.
     """
-    problems = layout_problems(showers, calorimeter)
+    problems = layout_problems(showers)
     data = showers.data
     lengths = {name: len(data[name]) for name in REQUIRED if not list(_shape_problems(showers, name))}
     if "responses" in lengths:
@@ -84,12 +83,12 @@ def find_problems(showers: UncheckedShowers, calorimeter: Calorimeter | None = N
     return problems
 
 
-def layout_problems(showers: UncheckedShowers, calorimeter: Calorimeter | None = None) -> list[Problem]:
+def layout_problems(showers: UncheckedShowers) -> list[Problem]:
     """Problems of the data sets and their shapes; values are not checked."""
     problems = [problem for name in REQUIRED for problem in _shape_problems(showers, name)]
     responses = showers.data.get("responses")
     if responses is not None and responses.ndim == REQUIRED["responses"]:
-        problems += _face_problems(showers.calorimeter, calorimeter, responses.shape[1:])
+        problems += _face_problems(showers.calorimeter, responses.shape[1:])
     lengths = {name: len(showers.data[name]) for name in REQUIRED if name in showers.data}
     if len(set(lengths.values())) > 1:
         counted = ", ".join(f"{name} has {length}" for name, length in lengths.items())
@@ -116,10 +115,9 @@ def _shape_problems(showers: UncheckedShowers, name: str) -> Iterator[Problem]:
         yield Problem(f"particles has columns {list(showers.particle_names or ())}; it needs {', '.join(CONDITIONS)}")
 
 
-def _face_problems(name: str, calorimeter: Calorimeter | None, shape: tuple[int, ...]) -> Iterator[Problem]:
-    calorimeter = calorimeter or shipped_calorimeters().get(name)
-    if calorimeter is None:
-        yield Problem(f"calorimeter {name!r} is not known; known are {', '.join(shipped_calorimeters())}")
+def _face_problems(calorimeter: Calorimeter | str, shape: tuple[int, ...]) -> Iterator[Problem]:
+    if isinstance(calorimeter, str):
+        yield Problem(calorimeter)
     elif shape != calorimeter.shape:
         yield Problem(f"responses are {shape}, {calorimeter.name} is {calorimeter.shape}; row = x, column = y")
 

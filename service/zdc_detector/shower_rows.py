@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError, InvalidInputError
 
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.calorimeters import shipped_calorimeters
+from zdc_detector.calorimeters import stored_calorimeter
 from zdc_detector.checks import UncheckedShowers, layout_problems
 from zdc_detector.hits import Hits
 from zdc_detector.particles import Particles
@@ -88,18 +88,18 @@ def _opened(path: Path) -> Iterator[h5py.File]:
 
 def _check(file: h5py.File) -> Calorimeter:
     """The calorimeter of the file; raises FileFormatError if a data set is missing or has another shape."""
+    calorimeter = stored_calorimeter(file)
     data = {name: node for name, node in file.items() if isinstance(node, h5py.Dataset) and node.ndim}
     if "responses" not in data and "hits" in file and "particle_id" in data:
         _check_hits(file["hits"])
-        shape = shipped_calorimeters()[name].shape if (name := _calorimeter(file)) in shipped_calorimeters() else (0, 0)
         # A stand-in of the right shape without memory: `layout_problems` checks shapes only.
-        data["responses"] = np.broadcast_to(np.uint16(0), (len(file["hits/offsets"]) - 1, *shape))
+        data["responses"] = np.broadcast_to(np.uint16(0), (len(file["hits/offsets"]) - 1, *calorimeter.shape))
     elif "responses" not in data and "channels" in data:
         raise FileFormatError("holds channel sums only; simulate with --what response or --what hits")
-    problems = layout_problems(UncheckedShowers(data, _calorimeter(file)))
+    problems = layout_problems(UncheckedShowers(data, calorimeter))
     if problems:
         raise FileFormatError(str(problems[0]))
-    return shipped_calorimeters()[_calorimeter(file)]
+    return calorimeter
 
 
 def _check_hits(hits: h5py.Group | h5py.Dataset) -> None:
@@ -118,11 +118,6 @@ def _check_hits(hits: h5py.Group | h5py.Dataset) -> None:
             f"hits/offsets must rise from 0 to {entries}, the number of hits, in one step for each row; write the file "
             "again"
         )
-
-
-def _calorimeter(file: h5py.File) -> str:
-    name = file.attrs.get("calorimeter", "ZN")
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name)
 
 
 def _filled(hits: h5py.Group, rows: NDArray[np.intp], calorimeter: Calorimeter) -> NDArray[np.generic]:

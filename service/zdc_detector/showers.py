@@ -3,7 +3,8 @@
 Each row is a shower: ``particles`` (N, 9) float32, ``pdg`` (N,) int32, ``responses`` (N, rows, columns) uint16
 (float32 for rates), ``particle_id`` (N,) int64, equal for repeated simulations of one particle. Attributes hold names
 and units. Optional are further columns of shape (N,), such as ``cpu_seconds``, ``event`` or ``side``, and ``channels``
-(N, C). A file of channel sums or hits alone has no ``responses``.
+(N, C). A file of channel sums or hits alone has no ``responses``. ``calorimeter`` is the whole calorimeter as JSON text
+(`zdc_detector.calorimeters`).
 """
 
 import errno
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError
 
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.calorimeters import shipped_calorimeters
+from zdc_detector.calorimeters import store_calorimeter, stored_calorimeter
 from zdc_detector.checks import REQUIRED, UncheckedShowers, find_problems
 from zdc_detector.particles import CONDITIONS, UNITS, Particles
 
@@ -63,23 +64,18 @@ class Showers:
         )
 
 
-def read_showers(path: Path, calorimeter: Calorimeter | None = None) -> Showers:
+def read_showers(path: Path) -> Showers:
     """Read and check one file.
-
-    Parameters
-    ----------
-    calorimeter : The expected calorimeter; None takes the one named in the file.
 
     Raises
     ------
     FileFormatError : the file is not HDF5, or has a problem: the first of `zdc_detector.checks.find_problems`.
     """
     unchecked = read_unchecked(path)
-    problems = find_problems(unchecked, calorimeter)
-    if problems:
+    problems, calorimeter = find_problems(unchecked), unchecked.calorimeter
+    if problems or isinstance(calorimeter, str):
         more = f"; {len(problems) - 1} more kinds of problem, `train-zdc check-data` lists them"
         raise FileFormatError(f"{path}: {problems[0]}{more if len(problems) > 1 else ''}")
-    calorimeter = calorimeter or shipped_calorimeters()[unchecked.calorimeter]
     data = unchecked.data
     particle_id = data["particle_id"].astype(np.int64)
     extra = {name: values for name, values in data.items() if name not in REQUIRED and len(values) == len(particle_id)}
@@ -100,9 +96,11 @@ def read_unchecked(path: Path) -> UncheckedShowers:
             names = file["particles"].attrs.get("names") if "particles" in data else None
             if names is not None:
                 names = tuple(n if isinstance(n, str) else n.decode() for n in names)
-            calorimeter = file.attrs.get("calorimeter", "ZN")
-            named = calorimeter.decode("utf-8", "replace") if isinstance(calorimeter, bytes) else str(calorimeter)
-            return UncheckedShowers(data, named, names)
+            try:
+                calorimeter: Calorimeter | str = stored_calorimeter(file)
+            except FileFormatError as error:
+                calorimeter = str(error)
+            return UncheckedShowers(data, calorimeter, names)
     except OSError as error:
         theirs = "; convert it first: train-zdc convert" if path.suffix in _CONVERTED else ""
         raise FileFormatError(f"{path}: cannot be read as HDF5: {error}{theirs}") from error
@@ -120,7 +118,7 @@ class ShowerWriter:
         self._path = path
         self._part = path.with_name(path.name + ".part")
         self._file = h5py.File(self._part, "w")
-        self._file.attrs["calorimeter"] = calorimeter.name
+        store_calorimeter(self._file, calorimeter)
         self._file.attrs["title"] = title
         self.describe(attributes)
         self._calorimeter = calorimeter

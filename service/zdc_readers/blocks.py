@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import ConfigError, FileFormatError, InvalidInputError, rename_row
+from zdc_detector.calorimeters import find_calorimeter
 from zdc_detector.particles import CONDITIONS, Particles
 
 #: Columns that identify a particle in its source; they are copied to the output unchanged.
@@ -82,6 +83,8 @@ class ParticleReader(ABC):
     count : Number of particles in the source, if it is known before they are read.
     source_columns : Those of the `SOURCE_COLUMNS` that its blocks have.
     notes : Remarks for the user on how the source was read.
+    calorimeter : The calorimeter whose face the particles of whole events must reach, ZN unless it is set before the
+        particles are read.
 
     Parameters
     ----------
@@ -102,6 +105,7 @@ class ParticleReader(ABC):
         self.read = 0
         self.skipped: Counter[str] = Counter()
         self.notes: list[str] = []
+        self.calorimeter = find_calorimeter("ZN")
         self._block_rows = block_rows
         self._start, self._stop = 0, sys.maxsize
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError
 from zdc_common.optional_packages import hep_package
 from zdc_common.words import counted, short
+from zdc_detector.calorimeter import Calorimeter
 
 from zdc_readers.blocks import (
     INTEGER_COLUMNS,
@@ -30,13 +31,14 @@ class Events:
     ----------
     source : Name of the table in messages.
     skipped : Counter that gets the number of particles left out, by reason.
+    calorimeter : The calorimeter that the particles must reach.
     rows : Maximum number of particles per block.
     chosen : Function that returns the rows with a chosen status code, or None for all rows.
     """
 
-    def __init__(self, source: object, skipped: Counter[str], rows: int, chosen: Chosen):
+    def __init__(self, source: object, skipped: Counter[str], calorimeter: Calorimeter, rows: int, chosen: Chosen):
         self._source = source
-        self._selection = Selection(skipped)
+        self._selection = Selection(skipped, calorimeter)
         self._rows = rows
         self._chosen = chosen
         self._awkward = hep_package("awkward", "Lists of particles")

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError
 from zdc_common.words import counted
-from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import KINEMATICS, LARGEST
 
 from zdc_readers.blocks import (
@@ -51,17 +50,9 @@ class HepMCReader(ParticleReader):
     has_status = True
     source_columns = SOURCE_COLUMNS
 
-    def __init__(
-        self,
-        path: Path,
-        block_rows: int = BLOCK_ROWS,
-        statuses: tuple[int, ...] | None = None,
-        calorimeter: Calorimeter | None = None,
-    ):
+    def __init__(self, path: Path, block_rows: int = BLOCK_ROWS, statuses: tuple[int, ...] | None = None):
         super().__init__(path, block_rows, statuses)
         self._path = path
-        self._selection = Selection(self.skipped, calorimeter)
-        self._other = Selection(Counter(), calorimeter)
         self._size = path.stat().st_size
         self._position = 0
 
@@ -71,6 +62,8 @@ class HepMCReader(ParticleReader):
         return self._position, self._size
 
     def __iter__(self) -> Iterator[ParticleBlock]:
+        self._selection = Selection(self.skipped, self.calorimeter)
+        self._other = Selection(Counter(), self.calorimeter)
         done = candidates = 0
         try:
             gathered: list[_Columns] = []

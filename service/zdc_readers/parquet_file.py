@@ -58,7 +58,9 @@ class ParquetReader(ParticleReader):
         wanted = self._within(self._file.metadata.num_rows)
         groups, first = self._groups(wanted)
         size = min(self._block_rows, _EVENTS) if self.has_whole_events else self._block_rows
-        events = Events(self.source, self.skipped, self._block_rows, self._chosen) if self.has_whole_events else None
+        events = None
+        if self.has_whole_events:
+            events = Events(self.source, self.skipped, self.calorimeter, self._block_rows, self._chosen)
         in_file = [name for name in self._columns if name not in self._record_fields]
         in_file += [self._record] if self._record else []
         with self._file:

@@ -8,7 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError, OutOfRangeError
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.calorimeters import find_calorimeter
 from zdc_detector.particles import CONDITIONS, SMALLEST_PZ
 from zdc_detector.pdg_table import mass_and_charge
 
@@ -27,12 +26,12 @@ class Selection:
     Parameters
     ----------
     skipped : Counter that gets the number of particles left out, by reason.
-    calorimeter : The calorimeter; None is ZN.
+    calorimeter : The calorimeter.
     """
 
-    def __init__(self, skipped: Counter[str], calorimeter: Calorimeter | None = None):
+    def __init__(self, skipped: Counter[str], calorimeter: Calorimeter):
         self._skipped = skipped
-        self._calorimeter = calorimeter or find_calorimeter("ZN")
+        self._calorimeter = calorimeter
 
     def neutral(self, pdg: NDArray[np.generic]) -> NDArray[np.intp]:
         """Indices of the neutral particles among N PDG codes; counts the others in `skipped`."""

@@ -57,7 +57,7 @@ def read_sample(path: Path, otherwise: str = "") -> Sample:
         "responses": stored.responses,
         "particle_id": number,
     }
-    problems = find_problems(UncheckedShowers(data), stored.calorimeter)
+    problems = find_problems(UncheckedShowers(data, stored.calorimeter))
     if problems:
         raise FileFormatError(f"{path}: {problems[0]}")
     counts = stored.responses.astype(np.uint16, copy=False)
@@ -98,8 +98,9 @@ def compare(reference: Showers, generated: Showers) -> Compared:
     """
     if reference.calorimeter != generated.calorimeter:
         raise InvalidInputError(
-            f"the reference holds responses of {_face(reference)}, the other file of {_face(generated)}; "
-            "compare files of one calorimeter"
+            f"the reference holds responses of {_face(reference)}, the other file of {_face(generated)}: the "
+            f"calorimeters differ in {reference.calorimeter.difference(generated.calorimeter)}; compare files of one "
+            "calorimeter"
         )
     reference, generated = _numbered(reference, generated)
     ids, others = np.unique(reference.particle_id), np.unique(generated.particle_id)

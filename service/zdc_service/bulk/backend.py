@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, ConfigDict
 from zdc_common.errors import ConfigError
+from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.finish import Finish
 from zdc_detector.particles import Particles
 
@@ -31,8 +32,7 @@ class ModelIdentity(BaseModel):
     model: str
     version: int
     graph_sha256: str
-    shape: tuple[int, int]
-    channel_names: tuple[str, ...]
+    calorimeter: Calorimeter
     finish: Finish
 
 
@@ -64,12 +64,12 @@ class Backend:
         """
         # Any particle is suitable: if the model does not know it, it is skipped, and the result describes the model.
         answer = self._ask(client, choice, 2112)
+        facts = client.facts(answer.model, answer.version)
         return ModelIdentity(
             model=answer.model,
             version=answer.version,
-            graph_sha256=client.graph_sha256(answer.model, answer.version),
-            shape=answer.shape,
-            channel_names=answer.channel_names,
+            graph_sha256=facts.graph_sha256,
+            calorimeter=facts.calorimeter,
             finish=answer.finish,
         )
 

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from zdc_common.errors import ConfigError, FileFormatError
 from zdc_common.file_content import sha256_of
 from zdc_common.frozen import Frozen
+from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.finish import Finish
 
 from zdc_service.simulation import OutOfRange, Output
@@ -25,13 +26,13 @@ class BulkJob(Frozen):
     tree : Option --tree, for a ROOT file.
     status : Option --status: status codes of the particles to simulate.
     model, version, graph_sha256 : The model.
-    shape, channel_names, finish : Properties of the model's results.
+    calorimeter, finish : Properties of the model's results.
     seed, first_row, repeats, output, out_of_range, rates : As in `SimulationRequest`.
     rows_per_part : Maximum number of rows of a part.
     server : The server of the first run; it does not influence the rows.
     """
 
-    layout: Literal[1] = 1
+    layout: Literal[2] = 2
     software: str
     input: str
     tree: str | None
@@ -39,8 +40,7 @@ class BulkJob(Frozen):
     model: str
     version: int
     graph_sha256: str
-    shape: tuple[int, int]
-    channel_names: tuple[str, ...]
+    calorimeter: Calorimeter
     finish: Finish
     seed: int
     first_row: int
@@ -70,8 +70,7 @@ class BulkJob(Frozen):
     def about(self) -> FileDescription:
         """Attributes of the output file."""
         return FileDescription(
-            self.shape,
-            self.channel_names,
+            self.calorimeter,
             {
                 "software": f"zdc-fastsim {self.software}",
                 "model": self.model,

@@ -138,9 +138,9 @@ def no_rows(job: BulkJob, columns: Sequence[str]) -> Rows:
         particle_id=empty,
         row=empty,
         side=np.zeros(0, dtype="S1"),
-        channels=np.zeros((0, len(job.channel_names)), dtype=np.float32 if job.rates else np.uint32),
+        channels=np.zeros((0, len(job.calorimeter.channel_names)), dtype=np.float32 if job.rates else np.uint32),
         columns=dict.fromkeys(columns, empty),
-        response=np.zeros((0, *job.shape), dtype=photons) if dense else None,
+        response=np.zeros((0, *job.calorimeter.shape), dtype=photons) if dense else None,
         hits=Hits(np.zeros(1, dtype=np.uint64), np.zeros(0, dtype=np.uint16), np.zeros(0, photons)) if sparse else None,
     )
 

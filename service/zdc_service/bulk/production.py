@@ -52,6 +52,7 @@ class Production:
         self._job = job
         self._folder = folder
         self._reader = reader
+        reader.calorimeter = job.calorimeter
         self._workers = workers
         self._show = show
         self._check = check

@@ -29,6 +29,7 @@ from zdc_service.client.async_base import AsyncClient
 from zdc_service.client.base import Client
 from zdc_service.client.chunks import Chunk, concatenate
 from zdc_service.client.connect import connect, connect_async
+from zdc_service.client.model_facts import ModelFacts
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.particles import ParticlesLike
 from zdc_service.simulation import OutOfRange, Output
@@ -43,6 +44,7 @@ __all__ = [
     "ForbiddenError",
     "Hits",
     "InvalidInputError",
+    "ModelFacts",
     "ModelNotFoundError",
     "NotReadyError",
     "OutOfRange",

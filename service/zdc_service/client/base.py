@@ -16,6 +16,7 @@ from zdc_common.errors import NotReadyError, ZdcError
 
 from zdc_service.client.chunks import Chunk, JobRequest, concatenate
 from zdc_service.client.errors import client_is_closed, client_is_elsewhere
+from zdc_service.client.model_facts import ModelFacts
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.particles import ParticlesLike, blocks_of
 from zdc_service.client.plan import JobPlan, OutOfRangeLike, OutputLike
@@ -235,8 +236,8 @@ class Client(ABC):
         """Send one request and wait for its whole reply; raises the ZdcError that the server reports."""
 
     @abstractmethod
-    def graph_sha256(self, model: str, version: int) -> str:
-        """Hash of a model's graph, from its card. It distinguishes two models with the same name and version.
+    def facts(self, model: str, version: int) -> ModelFacts:
+        """Calorimeter of a model, and the hash of its graph, from its card.
 
         Raises
         ------

@@ -9,7 +9,10 @@ from zdc_service.writers.rows import Rows
 
 
 class NpzWriter(ResultWriter):
-    """Collects all rows in memory, and writes one compressed npz at the end; arrays are named as in the HDF5 file."""
+    """Collects all rows in memory, and writes one compressed npz at the end; arrays are named as in the HDF5 file.
+
+    ``calorimeter`` is the whole calorimeter as JSON text.
+    """
 
     block_bytes = 1 << 62
 
@@ -20,10 +23,11 @@ class NpzWriter(ResultWriter):
             "pdg": rows.particles.pdg,
             "particle_id": rows.particle_id,
             "channels": rows.channels,
-            "channel_names": np.array(self._about.channel_names),
+            "channel_names": np.array(self._about.calorimeter.channel_names),
             "side": rows.side,
             "row": rows.row,
-            "shape": np.array(self._about.shape),
+            "shape": np.array(self._about.calorimeter.shape),
+            "calorimeter": np.array(self._about.calorimeter.model_dump_json()),
             **rows.columns,
         }
         if rows.response is not None:

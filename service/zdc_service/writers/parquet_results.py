@@ -23,7 +23,8 @@ class ParquetWriter(ResultWriter):
     Columns are the nine conditions (float), ``pdg`` (int32), ``particle_id`` and ``row`` (int64), ``side`` (string, A
     or C), ``channels`` (C numbers), ``event`` and ``barcode`` if the source has them, and ``responses`` (rows *
     columns numbers, row by row) or the lists ``hits_fibre`` and ``hits_photons``. The metadata `METADATA` has the
-    model, version, seed and units as JSON; `COUNTS` has the numbers of particles read, left out and skipped.
+    model, version, seed, calorimeter and units as JSON; `COUNTS` has the numbers of particles read, left out and
+    skipped.
     """
 
     packages, purpose = ("pyarrow", "pyarrow.parquet"), "Parquet files"

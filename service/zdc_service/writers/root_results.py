@@ -19,7 +19,8 @@ class RootWriter(ResultWriter):
     Branches are the nine conditions (Float_t), ``pdg`` (Int_t), ``particle_id`` and ``row`` (Long64_t), ``side``
     (Char_t, A or C), ``channels[C]`` (UInt_t), ``event`` and ``barcode`` if the source has them, and
     ``responses[rows][columns]`` (UShort_t) or ``nhits`` with ``hits_fibre[nhits]`` and ``hits_photons[nhits]``
-    (UShort_t); rates are Float_t. The string `ABOUT` has the model, version, seed, units and counts as JSON.
+    (UShort_t); rates are Float_t. The string `ABOUT` has the model, version, seed, calorimeter, units and counts as
+    JSON.
     """
 
     packages, purpose = ("uproot", "awkward"), "ROOT files"

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.hits import Hits, join_hits
 from zdc_detector.particles import CONDITIONS, UNITS, Particles
 
@@ -74,13 +75,11 @@ class FileDescription:
 
     Attributes
     ----------
-    shape : Fibres along x and y.
-    channel_names : Names of the C channels.
+    calorimeter : The calorimeter of the responses.
     attributes : Model, version, seed and other attributes of the file, by name.
     """
 
-    shape: tuple[int, int]
-    channel_names: tuple[str, ...]
+    calorimeter: Calorimeter
     attributes: Mapping[str, str | int]
 
     def as_json(self, counts: Mapping[str, int | Mapping[str, int]] = {}) -> str:
@@ -88,8 +87,9 @@ class FileDescription:
         described = {
             **self.attributes,
             **counts,
-            "shape": self.shape,
-            "channel_names": self.channel_names,
+            "calorimeter": self.calorimeter.model_dump(mode="json"),
+            "shape": self.calorimeter.shape,
+            "channel_names": self.calorimeter.channel_names,
             "units": dict(zip(CONDITIONS, UNITS, strict=True)),
             "axes": "row = x, column = y; fibre = row * columns + column",
         }

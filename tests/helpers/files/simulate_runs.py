@@ -42,6 +42,7 @@ def content(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {}
     with h5py.File(path, "r") as file:
         file.visititems(lambda name, item: found.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
+        found["calorimeter"] = file["calorimeter"].asstr()[()]
         return found | {f"@{name}": value for name, value in file.attrs.items() if name != "server"}
 
 

@@ -203,8 +203,9 @@ def _gate(b: _Builder, calorimeter: Calorimeter) -> str:
     path = b.add("Sub", b.number(calorimeter.face_z), b.column(3))
     factor = b.add("Div", path, b.column(6))
     inside = []
-    for vertex, momentum, half in zip((1, 2), (4, 5), calorimeter.half_width, strict=True):
-        point = b.add("Add", b.column(vertex), b.add("Mul", b.column(momentum), factor))
+    for axis, half in enumerate(calorimeter.half_width):
+        place = b.add("Sub", b.column(1 + axis), b.number(calorimeter.centre[axis]))
+        point = b.add("Add", place, b.add("Mul", b.column(4 + axis), factor))
         inside.append(b.add("Less", b.add("Abs", point), b.number(half)))
     both = b.add("Cast", b.add("And", *inside), to=TensorProto.FLOAT)
     return b.add("Reshape", both, b.constant(np.array([-1, 1, 1], dtype=np.int64)))

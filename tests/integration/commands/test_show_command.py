@@ -134,6 +134,10 @@ def test_errors_name_files_without_responses(
     assert show(tmp_path / "text.h5") == 2
     assert "text.h5: cannot be read as HDF5" in capsys.readouterr().err
     with h5py.File(toy, "a") as file:
+        del file["calorimeter"]
         file.attrs["calorimeter"] = "ZQ"
     assert show(toy) == 2
-    assert "toy.h5: calorimeter 'ZQ' is not known; known are ZN" in capsys.readouterr().err
+    assert (
+        "toy.h5: calorimeter 'ZQ' is not known and the file does not contain it; known are ZN, ZP"
+        in capsys.readouterr().err
+    )

@@ -12,7 +12,6 @@ import h5py
 import numpy as np
 import pytest
 from helpers.files.simulate_runs import EXCERPT, NEUTRON, PHOTON, assert_same_content, content, run
-from helpers.models.tiny_model import STRIPS, TinyModel, write_model
 from zdc_detector.particles import PZ, VZ
 from zdc_detector.showers import read_showers
 from zdc_readers import open_particles
@@ -244,17 +243,6 @@ def test_a_truncated_source_leaves_no_file(tmp_path: Path, one_model: Path, caps
         assert run("--input", table, "--output", output, "--models", one_model, "--what", "channels") == 2
         assert "line 9002: pz = 'fast' is not a number" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == [table]
-
-
-def test_other_calorimeters_are_refused_for_hdf5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    root = tmp_path / "models"
-    write_model(root, TinyModel(calorimeter=STRIPS))
-    arguments = ("--particle", NEUTRON, "--models", root, "--seed", 1, "--output")
-    assert run(*arguments, tmp_path / "out.h5") == 2
-    assert "write .npz, .root or .parquet" in capsys.readouterr().err
-    assert run(*arguments, tmp_path / "out.npz") == 0
-    with np.load(tmp_path / "out.npz") as arrays:
-        assert arrays["responses"].shape == (1, 8, 6)
 
 
 def test_one_of_several_models_is_chosen_by_name_and_version(tmp_path: Path, models_folder: Path) -> None:

@@ -24,7 +24,7 @@ from zdc_common.errors import (
 )
 from zdc_detector.card import ModelCard
 from zdc_detector.particles import Particles
-from zdc_service.client import Chunk, Client, ClientOptions, concatenate, connect
+from zdc_service.client import Chunk, Client, ClientOptions, ModelFacts, concatenate, connect
 from zdc_service.settings import EngineSettings, ServerSettings
 from zdc_service.simulation import OutOfRange, Output
 
@@ -117,9 +117,9 @@ def test_a_model_is_identified_by_its_hash(client_with: Connect, models_folder: 
     with client_with() as client:
         for version in (1, 2):
             card = ModelCard.read(models_folder / "tiny" / str(version))
-            assert client.graph_sha256("tiny", version) == card.graph_sha256
+            assert client.facts("tiny", version) == ModelFacts(card.graph_sha256, card.calorimeter)
         with pytest.raises(ModelNotFoundError, match="has no version 9; loaded are"):
-            client.graph_sha256("tiny", 9)
+            client.facts("tiny", 9)
 
 
 def outside(n: int, wrong: list[int]) -> Particles:

@@ -11,9 +11,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import uproot
+from helpers.calorimeters import BOARD
 from helpers.files.simulate_runs import EXCERPT, NEUTRON, assert_same_content, content, run
 from helpers.models.tiny_model import STRIPS, TinyModel, write_model
-from zdc_detector.particles import CONDITIONS
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.particles import CONDITIONS, Particles
+from zdc_detector.shower_rows import read_rows
 from zdc_readers import open_particles
 from zdc_service.writers.parquet_results import COUNTS, METADATA
 
@@ -130,14 +133,33 @@ def test_the_tree_must_be_chosen_if_there_are_several(
     assert content(tmp_path / "out.h5")["particles"][0, 6] == 900
 
 
-def test_other_calorimeters_are_written_to_root_and_parquet(tmp_path: Path) -> None:
+def test_whole_events_are_read_for_the_calorimeter_of_the_model(tmp_path: Path) -> None:
+    write_model(tmp_path / "models", TinyModel(calorimeter=BOARD))
+    output = tmp_path / "out.h5"
+    assert run("--input", EXCERPT, "--output", output, "--models", tmp_path / "models", "--what", "channels") == 0
+    reader = open_particles(EXCERPT)
+    reader.calorimeter = BOARD
+    particles = Particles.concatenate([block.particles for block in reader])
+    known = np.isin(particles.pdg, [2112, 22, 310])
+    assert BOARD.hits_face(particles.conditions).all()
+    assert known.sum() > 0
+    np.testing.assert_array_equal(content(output)["particles"], particles.conditions[known])
+
+
+def test_every_format_contains_the_calorimeter(tmp_path: Path) -> None:
     root = tmp_path / "models"
     write_model(root, TinyModel(calorimeter=STRIPS))
     arguments = ("--particle", NEUTRON, "--models", root, "--seed", 1, "--output")
-    for ending in ("npz", "root", "parquet"):
+    for ending in ("npz", "root", "parquet", "h5"):
         assert run(*arguments, tmp_path / f"out.{ending}") == 0
     with np.load(tmp_path / "out.npz") as arrays:
         expected = arrays["responses"]
+        assert Calorimeter.model_validate_json(str(arrays["calorimeter"])) == STRIPS
+    stored = read_rows(tmp_path / "out.h5")
+    assert stored.calorimeter == STRIPS
+    np.testing.assert_array_equal(stored.responses, expected)
+    for text in (root_content(tmp_path / "out.root"), parquet_content(tmp_path / "out.parquet")):
+        assert Calorimeter.model_validate(text["calorimeter"]) == STRIPS
     assert expected.shape == (1, 8, 6)
     np.testing.assert_array_equal(root_content(tmp_path / "out.root")["responses"], expected)
     np.testing.assert_array_equal(parquet_content(tmp_path / "out.parquet")["responses"].reshape(1, 8, 6), expected)

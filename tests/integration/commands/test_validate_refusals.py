@@ -29,14 +29,16 @@ Change = Callable[[h5py.File], None]
 
 
 def _another_face(file: h5py.File) -> None:
-    file.attrs["calorimeter"] = "ZP"
+    del file["calorimeter"]
+    file.attrs["calorimeter"] = "ZQ"
 
 
 def _without_rows(file: h5py.File) -> None:
     for name in list(file):
-        values = file[name][:0]
-        del file[name]
-        file[name] = values
+        if file[name].ndim:
+            values = file[name][:0]
+            del file[name]
+            file[name] = values
 
 
 def _other_species(file: h5py.File) -> None:
@@ -46,7 +48,7 @@ def _other_species(file: h5py.File) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (_another_face, "changed.h5: calorimeter 'ZP' is not known; known are ZN"),
+        (_another_face, "changed.h5: calorimeter 'ZQ' is not known and the file does not contain it; known are ZN, ZP"),
         (_without_rows, "changed.h5: there are no rows; a file needs at least one shower"),
         (_other_species, "no species is in both files: the reference has n~ (-2112), the other one gamma (22)"),
     ],

@@ -4,10 +4,12 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from helpers.calorimeters import ZN
-from helpers.files.shower_samples import DATA, toy_showers, write_showers
+from helpers.calorimeters import BOARD, ZN
+from helpers.files.shower_samples import DATA, face_particles, toy_showers, write_showers
 from zdc_common.errors import FileFormatError
-from zdc_detector.showers import ShowerWriter, read_showers
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.shower_rows import read_rows
+from zdc_detector.showers import Showers, ShowerWriter, read_showers
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -38,6 +40,40 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
             "MeV",
             "e",
         ]
+
+
+@pytest.mark.parametrize(
+    "calorimeter", [BOARD, ZN.model_copy(update={"centre": (1.5, -2.0)})], ids=["BOARD", "another ZN"]
+)
+def test_a_file_contains_its_calorimeter(tmp_path: Path, calorimeter: Calorimeter) -> None:
+    responses = np.ones((2, *calorimeter.shape), dtype=np.uint16)
+    showers = Showers(face_particles(2), responses, np.arange(2), calorimeter)
+    path = write_showers(tmp_path / "showers.h5", showers)
+    assert read_showers(path).calorimeter == calorimeter
+    assert read_rows(path).calorimeter == calorimeter
+    with h5py.File(path) as file:
+        assert file.attrs["calorimeter"] == calorimeter.name
+
+
+@pytest.mark.parametrize("name", ["ZN", None])
+def test_an_older_file_has_only_the_name_of_its_calorimeter(tmp_path: Path, name: str | None) -> None:
+    path = write_showers(tmp_path / "showers.h5", toy_showers(3))
+    with h5py.File(path, "a") as file:
+        del file["calorimeter"], file.attrs["calorimeter"]
+        if name:
+            file.attrs["calorimeter"] = name
+    assert read_showers(path).calorimeter == read_rows(path).calorimeter == ZN
+
+
+def test_a_damaged_calorimeter_is_refused(tmp_path: Path) -> None:
+    path = write_showers(tmp_path / "showers.h5", toy_showers(3))
+    with h5py.File(path, "a") as file:
+        text = file["calorimeter"].asstr()[()]
+        del file["calorimeter"]
+        file["calorimeter"] = text.replace("44", "43", 1)
+    for read in (read_showers, read_rows):
+        with pytest.raises(FileFormatError, match="'calorimeter' is not the JSON text of a calorimeter"):
+            read(path)
 
 
 def test_an_interrupted_file_leaves_nothing(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers.calorimeters import ZN
+from helpers.calorimeters import ZN, ZP
 from helpers.files.shower_samples import toy_showers
 from numpy.typing import NDArray
 from zdc_detector.checks import UncheckedShowers, find_problems, particle_numbers
@@ -22,7 +22,7 @@ def good() -> UncheckedShowers:
         "responses": showers.responses.astype(np.float64),
         "particle_id": showers.particle_id,
     }
-    return UncheckedShowers(data, "ZN", CONDITIONS)
+    return UncheckedShowers(data, ZN, CONDITIONS)
 
 
 def test_a_good_file_has_no_problems() -> None:
@@ -95,10 +95,10 @@ def test_each_problem_is_found(change: Callable[[Data], None], message: str) -> 
 
 def test_an_unknown_calorimeter_and_other_columns_are_problems() -> None:
     columns = good()
-    assert "calorimeter 'ZQ' is not known; known are ZN, ZP" in [
-        str(p) for p in find_problems(replace(columns, calorimeter="ZQ"))
+    assert [str(p) for p in find_problems(replace(columns, calorimeter="it is not known"))] == ["it is not known"]
+    assert "responses are (44, 44), ZP is (56, 30); row = x, column = y" in [
+        str(p) for p in find_problems(replace(columns, calorimeter=ZP))
     ]
-    assert find_problems(replace(columns, calorimeter="ZQ"), ZN) == []
     swapped = ("vx", "energy", *CONDITIONS[2:])
     assert str(find_problems(replace(columns, particle_names=swapped))[0]).startswith(
         "particles has columns ['vx', 'energ"

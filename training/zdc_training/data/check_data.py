@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.calorimeters import shipped_calorimeters
 from zdc_detector.checks import REQUIRED, Problem, UncheckedShowers, find_problems, layout_problems
 from zdc_detector.mass_shell import total_energy
 from zdc_detector.particles import ENERGY, MASS, PX, PZ, species_name
@@ -64,9 +63,9 @@ def check_data(path: Path, config: str = "zn-fast") -> DataReport:
     """
     species = load_config(config).species
     showers = read_unchecked(path)
-    if layout_problems(showers):
+    calorimeter = showers.calorimeter
+    if layout_problems(showers) or isinstance(calorimeter, str):
         return DataReport(path, "", tuple(find_problems(showers)))
-    calorimeter = shipped_calorimeters()[showers.calorimeter]
     summary, problems = summarise(showers, calorimeter), find_problems(showers)
     warnings: list[str] = []
     if not problems:

@@ -90,7 +90,7 @@ def convert(
     conditions, pdg = read.conditions, read.pdg
     columns: dict[str, NDArray[np.generic]] = {"particles": conditions, "pdg": pdg, "responses": images}
     columns["particle_id"] = particle_numbers(conditions, pdg)
-    problems = find_problems(UncheckedShowers(columns, calorimeter.name), calorimeter)
+    problems = find_problems(UncheckedShowers(columns, calorimeter))
     if problems:
         listed = "\n".join(f"  - {problem}" for problem in problems)
         raise FileFormatError(f"{particles} and {responses} cannot be converted:\n{listed}")

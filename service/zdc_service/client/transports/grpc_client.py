@@ -14,6 +14,7 @@ from zdc_detector.hits import Hits, join_hits
 from zdc_service.access.loopback import is_loopback
 from zdc_service.client.base import Client
 from zdc_service.client.errors import error_of, too_late, unreachable
+from zdc_service.client.model_facts import ModelFacts, read_calorimeter
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.proxies import grpc_proxy
 from zdc_service.client.transports.columns import columns_to_send
@@ -81,6 +82,12 @@ class GrpcEndpoint:
         check_reply(self._url, request, result)
         return result
 
+    def facts(self, reply: inference.ModelConfigResponse) -> ModelFacts:
+        """The facts in a reply with a model's configuration; raises as `read_calorimeter`."""
+        texts = {name: parameter.string_value for name, parameter in reply.config.parameters.items()}
+        calorimeter = read_calorimeter(self._url, texts.get("calorimeter_json", ""))
+        return ModelFacts(texts["graph_sha256"], calorimeter)
+
     def error(self, error: Any) -> ZdcError:
         """The error for a call that failed with a `grpc.RpcError`."""
         kind = dict(error.trailing_metadata() or ()).get(GRPC_KIND_KEY)
@@ -138,14 +145,14 @@ class GrpcClient(Client):
             raise server.error(error) from error
         return server.result(replies, request)
 
-    def graph_sha256(self, model: str, version: int) -> str:
-        """As `Client.graph_sha256`."""
+    def facts(self, model: str, version: int) -> ModelFacts:
+        """As `Client.facts`."""
         server, request = self._server, inference.ModelConfigRequest(name=model, version=str(version))
         try:
             reply = self._config(request, timeout=server.timeout_seconds, metadata=server.metadata())
         except grpc.RpcError as error:
             raise server.error(error) from error
-        return reply.config.parameters["graph_sha256"].string_value
+        return server.facts(reply)
 
     def _disconnect(self) -> None:
         self._channel.close()

@@ -29,6 +29,7 @@ from zdc_detector.hits import Hits
 from zdc_service.access.loopback import is_loopback
 from zdc_service.client.base import Client
 from zdc_service.client.errors import error_of, too_late, unreachable
+from zdc_service.client.model_facts import ModelFacts, read_calorimeter
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.proxies import http_proxy
 from zdc_service.client.transports.columns import columns_to_send
@@ -96,13 +97,15 @@ class HttpEndpoint:
         check_reply(self.url, request, result)
         return result
 
-    def graph_sha256(self, reply: httpx.Response) -> str:
-        """The hash in a reply with a model's card; raises the ZdcError that the server reports."""
+    def facts(self, reply: httpx.Response) -> ModelFacts:
+        """The facts in a reply with a model's card; raises the ZdcError that the server reports."""
         self._check(reply, reply.content)
         try:
-            return str(orjson.loads(reply.content)["graph_sha256"])
+            card = orjson.loads(reply.content)
+            sha256, calorimeter = str(card["graph_sha256"]), orjson.dumps(card["calorimeter"])
         except (ValueError, KeyError, TypeError) as error:
             raise ZdcError(f"{self.url}: the answer is not a model's card; this is not a zdc-fastsim server") from error
+        return ModelFacts(sha256, read_calorimeter(self.url, calorimeter))
 
     def _check(self, reply: httpx.Response, body: bytes | bytearray) -> None:
         if reply.status_code != httpx.codes.OK:
@@ -207,13 +210,13 @@ class HttpClient(Client):
             raise server.error(error) from error
         return server.result(request, reply, body)
 
-    def graph_sha256(self, model: str, version: int) -> str:
-        """As `Client.graph_sha256`."""
+    def facts(self, model: str, version: int) -> ModelFacts:
+        """As `Client.facts`."""
         try:
             reply = self._http.get(f"/models/{model}/{version}", headers=self._server.headers() | {"Accept": JSON})
         except httpx.RequestError as error:
             raise self._server.error(error) from error
-        return self._server.graph_sha256(reply)
+        return self._server.facts(reply)
 
     def _remember_socket(self, event: str, info: dict[str, Any]) -> None:
         if event in ("connection.connect_tcp.complete", "connection.start_tls.complete"):

@@ -4,6 +4,7 @@ import asyncio
 
 from zdc_service.client.async_base import AsyncClient
 from zdc_service.client.base import Client
+from zdc_service.client.model_facts import ModelFacts
 from zdc_service.client.options import ClientOptions
 from zdc_service.settings import EngineSettings
 from zdc_service.simulating.simulator import Simulator
@@ -21,9 +22,10 @@ class LocalClient(Client):
     def _exchange(self, request: SimulationRequest) -> SimulationResult:
         return self._simulator.simulate(request)
 
-    def graph_sha256(self, model: str, version: int) -> str:
-        """As `Client.graph_sha256`."""
-        return self._simulator.repository.get(model, version).card.graph_sha256
+    def facts(self, model: str, version: int) -> ModelFacts:
+        """As `Client.facts`."""
+        card = self._simulator.repository.get(model, version).card
+        return ModelFacts(card.graph_sha256, card.calorimeter)
 
     def _disconnect(self) -> None:
         self._simulator.close()

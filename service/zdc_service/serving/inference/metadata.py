@@ -51,6 +51,7 @@ def model_config(card: ModelCard, max_request_rows: int) -> dict[str, Any]:
         "finish": card.finish.value,
         "species": ", ".join(species),
         "calorimeter": card.calorimeter.name,
+        "calorimeter_json": card.calorimeter.model_dump_json(),
         "graph_sha256": card.graph_sha256,
         "max_request_rows": str(max_request_rows),
     }

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from helpers.calorimeters import ZN
 from helpers.models.tiny_model import TinyModel, write_model
 from zdc_common.errors import ConfigError
 from zdc_service.bulk.backend import Backend, ModelChoice, SharedClient
@@ -34,7 +35,7 @@ def test_another_model_of_that_name_is_refused(tmp_path: Path, shared: SharedCli
     write_model(tmp_path / "a")
     write_model(tmp_path / "b", TinyModel(seed=2))
     expected = shared.identity(backend_of(tmp_path / "a"), ModelChoice(None, None, rates=False))
-    assert (expected.model, expected.version, expected.shape) == ("tiny", 1, (44, 44))
+    assert (expected.model, expected.version, expected.calorimeter) == ("tiny", 1, ZN)
     shared.check(backend_of(tmp_path / "a"), expected, rates=False)
     with pytest.raises(ConfigError, match="tiny version 1 on this machine differs from the job's: its graph_sha256 is"):
         shared.check(backend_of(tmp_path / "b"), expected, rates=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.calorimeters import BOARD
 from helpers.models.tiny_model import some_particles
 from zdc_common.errors import ConfigError, FileFormatError, IncompleteError
 from zdc_detector.finish import Finish
@@ -37,8 +38,7 @@ def blocks_of(*sizes: int) -> Iterator[ParticleBlock]:
 def job(**changes: object) -> BulkJob:
     values: dict[str, object] = {
         "software": "1", "input": "sha256:0", "tree": None, "status": None, "model": "tiny", "version": 1,
-        "graph_sha256": "ab",
-        "shape": (44, 44), "channel_names": ("a", "b"), "finish": Finish.POISSON, "seed": 7, "first_row": 5,
+        "graph_sha256": "ab", "calorimeter": BOARD, "finish": Finish.POISSON, "seed": 7, "first_row": 5,
         "repeats": 3, "output": Output.HITS, "out_of_range": OutOfRange.SKIP, "rates": False, "rows_per_part": 30,
         "server": "in process",
     }  # fmt: skip
@@ -246,7 +246,7 @@ def test_the_error_names_the_difference_between_jobs(name: str, value: object, s
 
 def test_a_job_file_of_another_layout_is_refused(tmp_path: Path) -> None:
     (tmp_path / "out.h5.parts").mkdir()
-    text = json.loads(job().model_dump_json()) | {"layout": 2}
+    text = json.loads(job().model_dump_json()) | {"layout": 3}
     (tmp_path / "out.h5.parts" / "job.json").write_text(json.dumps(text))
     with (
         PartsFolder(tmp_path / "out.h5", alone=False) as folder,

@@ -108,6 +108,7 @@ def test_a_wrong_layout_has_problems_and_no_summary(tmp_path: Path) -> None:
     with h5py.File(path, "r+") as file:
         del file["pdg"]
         file["responses"][2, 0, 0] = 9
+        del file["calorimeter"]
         file.attrs["calorimeter"] = "ZP"
     report = check_data(path)
     assert report.summary == ""
