@@ -1,12 +1,9 @@
 """The model card: the description of one exported model for servers, clients and physicists."""
 
 import hashlib
-from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field, ValidationError, field_validator
 from zdc_common.errors import ModelError
 from zdc_common.file_content import content_of
@@ -14,13 +11,10 @@ from zdc_common.frozen import Frozen
 
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.finish import Finish
-from zdc_detector.particles import CONDITIONS, ENERGY, UNITS, VX, VY, VZ, Particles
+from zdc_detector.particles import CONDITIONS, UNITS
+from zdc_detector.ranges import Ranges
 
 CARD_FILE, GRAPH_FILE, GOLDEN_FILE = "card.json", "model.onnx", "golden.npz"
-
-#: Ranges of a model by their number in the result of `Ranges.outside`; 0 is inside all of them.
-RANGES = ("", "species", "energy", "vertex")
-SPECIES = RANGES.index("species")
 
 #: Largest version number: int32, the smallest type of all protocols.
 LARGEST_VERSION = 2**31 - 1
@@ -38,82 +32,6 @@ class NoiseSpec(Frozen):
 
     dimension: int = Field(gt=0, description="random numbers per response")
     distribution: Literal["normal"] = Field("normal", description="standard normal: mean 0, variance 1")
-
-
-class SpeciesRange(Frozen):
-    """Range of total energy [GeV] in the training of a species."""
-
-    pdg: int = Field(description="PDG Monte Carlo code")
-    name: str = Field(description="name of the species, e.g. `n`")
-    energy: tuple[float, float] = Field(description="lowest and highest total energy [GeV]")
-
-
-class Ranges(Frozen):
-    """Training range of the model; for other energies and vertices it extrapolates.
-
-    Attributes
-    ----------
-    species : Species and their energies.
-    vertex : Lower and upper bound of vx, vy and vz [cm], for particles that fly to +z.
-    """
-
-    species: tuple[SpeciesRange, ...] = Field(min_length=1, description="species and their energies")
-    vertex: tuple[tuple[float, float], tuple[float, float], tuple[float, float]] = Field(
-        description="lower and upper bound of vx, vy and vz [cm], for particles that fly to +z"
-    )
-
-    @cached_property
-    def _arrays(self) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.float64]]:
-        """Codes, shape (S,), bounds of their energies, shape (S, 2), and of the vertex, shape (3, 2).
-
-        Bounds are rounded to float32 as the conditions are, so that a vertex of 0.1 cm is inside a bound of 0.1 cm.
-        """
-        codes = np.array([species.pdg for species in self.species], dtype=np.int64)
-        energies = np.array([species.energy for species in self.species], dtype=np.float32)
-        return codes, energies.astype(np.float64), np.array(self.vertex, dtype=np.float32).astype(np.float64)
-
-    def outside(self, particles: Particles) -> NDArray[np.uint8]:
-        """The range that each particle exceeds: index into `RANGES`, 0 if inside, uint8, shape (N,).
-
-        Particles with pz < 0 are mirrored to +z first.
-        """
-        from zdc_detector.kernels import range_rows
-
-        reasons = np.empty(len(particles), dtype=np.uint8)
-        range_rows(particles.pdg, particles.conditions, *self._arrays, reasons)
-        return reasons
-
-    def message(self, particles: Particles, row: int) -> str:
-        """Message for a particle that is `outside`: its value, the bound and a possible cause."""
-        particle = particles[row : row + 1].toward_a()
-        code, conditions = int(particle.pdg[0]), particle.conditions[0].astype(np.float64)
-        codes, energies, vertex = self._arrays
-        if code not in codes:
-            names = ", ".join(f"{known.pdg} ({known.name})" for known in self.species)
-            return f"species: pdg {code} was not in the training set; it has {names}"
-        place = codes.tolist().index(code)
-        low, high = energies[place]
-        if not low <= conditions[ENERGY] <= high:
-            return (
-                f"energy: {_outside(conditions[ENERGY], low, high, 'GeV')} of {self.species[place].name}; energies are "
-                "in GeV, did you send MeV?"
-            )
-        values = conditions[[VX, VY, VZ]]
-        axis = int(np.argmax((values < vertex[:, 0]) | (values > vertex[:, 1])))
-        low, high = vertex[axis]
-        sent = float(particles.conditions[row, VX + axis])
-        if sent != values[axis]:  # pz < 0: the bounds are mirrored
-            low, high = -high, -low
-        return (
-            f"vertex: {CONDITIONS[VX + axis]} = {_outside(sent, low, high, 'cm')}; vertices are in cm, did you send mm?"
-        )
-
-
-def _outside(value: float, low: float, high: float, unit: str) -> str:
-    """Message for a value outside its range, with enough digits to show the difference."""
-    digits = 6 if not float(f"{low:.6g}") <= float(f"{value:.6g}") <= float(f"{high:.6g}") else 9
-    low_text, high_text = f"{low:.{digits}g}", f"{high:.{digits}g}"
-    return f"{value:.{digits}g} {unit} is outside the trained range [{low_text}, {high_text}] {unit}"
 
 
 class ConditionSpec(Frozen):
@@ -166,7 +84,7 @@ class ModelCard(Frozen):
     calorimeter: Calorimeter = Field(description="face, fibres and channels")
     conditions: tuple[ConditionSpec, ...] = Field(description="the columns of the input `particles`, in order")
     scaler: dict[str, Any] = Field(description="how the graph scales the conditions; information only")
-    ranges: Ranges = Field(description="training range: species, energies, vertices")
+    ranges: Ranges = Field(description="training range: species, energies, vertices, frames")
     noise: NoiseSpec = Field(description="the input `noise` of the graph")
     takes_pdg: bool = Field(False, description="whether the graph has the input `pdg`")
     output: Literal["rate", "count"] = Field(

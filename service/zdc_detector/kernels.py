@@ -298,28 +298,40 @@ def range_rows(
     species: NDArray[np.int64],
     energy: NDArray[np.float64],
     vertex: NDArray[np.float64],
+    at_face: NDArray[np.float64],
+    face: float,
     out: NDArray[np.uint8],
 ) -> int:
-    """Number of particles outside a model's ranges; `out` is 1 (species), 2 (energy), 3 (vertex) or 0 (inside).
+    """Number of particles outside a model's ranges; `out` is an index into `zdc_detector.ranges.RANGES`.
 
     Parameters
     ----------
     pdg, conditions : Shapes (N,) and (N, 9); particles with pz < 0 are mirrored to +z first.
     species, energy, vertex : Codes, shape (S,), bounds of their energies, shape (S, 2), and of the vertex, (3, 2).
+    at_face : Bounds of x, y, px/pz and py/pz at the face, shape (4, 2), or (0, 2) if the model knows no such particles.
+    face : The vz of particles at the face [cm].
     """
     outside = 0
     for n in range(len(pdg)):
         reason = 1
+        pz = np.float64(conditions[n, 6])
+        vz = np.float64(conditions[n, 3]) if pz > 0 else -np.float64(conditions[n, 3])
+        given_at_face = vz == face
         for s in range(len(species)):
             if species[s] == pdg[n]:
-                total = conditions[n, 0]
-                reason = 0 if energy[s, 0] <= total <= energy[s, 1] else 2
+                if (given_at_face and len(at_face) == 0) or (not given_at_face and conditions[n, 8] != 0):
+                    reason = 4
+                else:
+                    reason = 0 if energy[s, 0] <= conditions[n, 0] <= energy[s, 1] else 2
                 break
-        if reason == 0:
+        if reason == 0 and given_at_face:
+            for axis in range(4):
+                value = np.float64(conditions[n, 1 + axis]) if axis < 2 else conditions[n, 2 + axis] / abs(pz)
+                if reason == 0 and not at_face[axis, 0] <= value <= at_face[axis, 1]:
+                    reason = 5 if axis < 2 else 6
+        elif reason == 0:
             for axis in range(3):
-                value = conditions[n, 1 + axis]
-                if axis == 2 and conditions[n, 6] < 0:
-                    value = -value
+                value = np.float64(conditions[n, 1 + axis]) if axis < 2 else vz
                 if not vertex[axis, 0] <= value <= vertex[axis, 1]:
                     reason = 3
         out[n] = reason

@@ -186,6 +186,7 @@ def _to_json(result: SimulationResult, _arrays: Arrays) -> bytes:
         "first_row": result.first_row,
         "repeats": result.repeats,
         "finish": result.finish.value,
+        "frame": result.frame.value,
         "shape": result.shape,
         "channel_names": result.channel_names,
         "particle": result.particle,
@@ -209,6 +210,7 @@ def _to_npz(result: SimulationResult, arrays: Arrays) -> bytes:
         "first_row": np.array(result.first_row, dtype=np.uint64),
         "repeats": np.array(result.repeats),
         "finish": np.array(result.finish.value),
+        "frame": np.array(result.frame.value),
         "shape": np.array(result.shape),
         "channel_names": np.array(result.channel_names),
         "skipped": np.array(json.dumps(result.skipped)),
@@ -248,6 +250,7 @@ def _headers(result: SimulationResult) -> dict[str, str]:
         "X-Zdc-First-Row": str(result.first_row),
         "X-Zdc-Repeats": str(result.repeats),
         "X-Zdc-Finish": result.finish.value,
+        "X-Zdc-Frame": result.frame.value,
     }
     if result.skipped:
         headers["X-Zdc-Skipped"] = json.dumps(result.skipped)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from zdc_common.errors import TooLargeError
 from zdc_common.words import counted, counted_are
 from zdc_detector.finish import Finish
+from zdc_detector.frames import Frame
 from zdc_detector.hits import Hits
 from zdc_detector.particles import Particles
 
@@ -25,10 +26,10 @@ class Output(StrEnum):
 
 
 class OutOfRange(StrEnum):
-    """The treatment of particles outside the species, energies or vertices of the model card.
+    """The treatment of particles outside the species, energies, vertices or frames of the model card.
 
-    ``extrapolate`` applies to energies and vertices only; an unknown species remains an error. A particle with a vertex
-    behind the face gives an empty response.
+    ``extrapolate`` applies to energies, vertices, and positions and slopes at the face; an unknown species or frame
+    remains an error. A particle with a vertex behind the face gives an empty response.
     """
 
     ERROR = "error"
@@ -54,6 +55,7 @@ class SimulationRequest:
     model, version : Name and version of the model. None is the server's default model, and the newest version.
     noise : Noise for each particle's row, float32, shape (N, noise dimension), within +-10, instead of noise from the
         seed; only with one repeat. The photon counts are drawn from the seed in any case.
+    frame : Where the particles are given. For ``face``, vz is filled in; if given, it must be that of the face.
     """
 
     particles: Particles
@@ -66,6 +68,7 @@ class SimulationRequest:
     model: str | None = None
     version: int | None = None
     noise: NDArray[np.float32] | None = None
+    frame: Frame = Frame.VERTEX
 
 
 def check_rows(particles: int, repeats: int, most: int) -> None:
@@ -103,6 +106,7 @@ class SimulationResult:
     hits : The lit fibres; None unless the output is ``hits``.
     skipped, extrapolated : Number of particles outside the training range, by reason.
     timing : Durations of the simulation's steps, in the process that computed it.
+    frame : Where the request's particles were given.
     """
 
     model: str
@@ -121,6 +125,7 @@ class SimulationResult:
     skipped: Mapping[str, int] = field(default_factory=dict)
     extrapolated: Mapping[str, int] = field(default_factory=dict)
     timing: Timing = NO_TIMING
+    frame: Frame = Frame.VERTEX
 
     @property
     def nbytes(self) -> int:

@@ -22,11 +22,10 @@ from zdc_detector.card import (
     DataSpec,
     ModelCard,
     NoiseSpec,
-    Ranges,
-    SpeciesRange,
 )
 from zdc_detector.finish import Finish
 from zdc_detector.particles import CONDITIONS, UNITS
+from zdc_detector.ranges import Ranges, SpeciesRange
 
 NAME = "zn-small"
 MEAN_PHOTONS = 150.0

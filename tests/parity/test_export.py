@@ -15,6 +15,7 @@ from helpers.files.shower_samples import face_particles
 from helpers.models.training_runs import trained
 from zdc_common.errors import ConfigError, ModelError
 from zdc_common.file_content import sha256_of
+from zdc_detector.calorimeter import ZN
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.particles import ENERGY, PX, PZ, VX, VZ
 from zdc_detector.random import normals
@@ -128,7 +129,7 @@ def test_the_graph_holds_no_path_of_the_machine_that_traced_it(models: Path) -> 
 def test_the_service_answers_as_the_network_in_memory(run: Run, models: Path) -> None:
     model = run.load_model()
     particles = face_particles(40, seed=3)
-    inside = ModelCard.read(models / "toy" / "1").ranges.outside(particles) == 0
+    inside = ModelCard.read(models / "toy" / "1").ranges.outside(particles, ZN) == 0
     particles = particles[inside]
     with Simulator(EngineSettings(models=models, threads=1)) as simulator:
         plan = simulator.plan(SimulationRequest(particles, seed=11, repeats=3))

@@ -106,7 +106,7 @@ def test_golden_rows_are_steady(models: Path) -> None:
 def test_the_service_answers_as_the_network_in_memory(run: Run, models: Path) -> None:
     particles = face_particles(40, seed=3)
     card = ModelCard.read(models / "toy-fast" / "1")
-    particles = particles[card.ranges.outside(particles) == 0]
+    particles = particles[card.ranges.outside(particles, card.calorimeter) == 0]
     with Simulator(EngineSettings(models=models, threads=1)) as simulator:
         plan = simulator.plan(SimulationRequest(particles, seed=11, repeats=3))
         result = simulator.submit(plan).result()

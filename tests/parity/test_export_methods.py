@@ -11,6 +11,7 @@ import torch
 from helpers.files.shower_samples import face_particles
 from helpers.models.training_runs import METHODS, finished, method_config
 from zdc_common.errors import ConfigError
+from zdc_detector.calorimeter import ZN
 from zdc_detector.card import GRAPH_FILE, ModelCard
 from zdc_detector.particles import PX, PZ
 from zdc_detector.random import normals
@@ -81,7 +82,7 @@ def test_onnx_equals_torch(exported: Exported) -> None:
 
 def test_the_service_answers_as_the_networks_in_memory(exported: Exported) -> None:
     particles = face_particles(40, seed=3)
-    particles = particles[ModelCard.read(exported.folder).ranges.outside(particles) == 0]
+    particles = particles[ModelCard.read(exported.folder).ranges.outside(particles, ZN) == 0]
     with Simulator(EngineSettings(models=exported.models, threads=1)) as simulator:
         plan = simulator.plan(SimulationRequest(particles, seed=11, repeats=2))
         response = simulator.submit(plan).result().response

@@ -13,7 +13,7 @@ from zdc_service.engine.model_store import StoredModel
 @pytest.mark.parametrize("model", stored_models(), ids=lambda model: model.folder.parent.name)
 def test_rates_are_finite_and_zero_off_the_face(model: StoredModel) -> None:
     particles = some_particles(5000, seed=8).toward_a()
-    particles = particles[model.card.ranges.outside(particles) == 0]
+    particles = particles[model.card.ranges.outside(particles, model.card.calorimeter) == 0]
     hits = model.card.calorimeter.hits_face(particles.conditions)
     assert 0.3 < hits.mean() < 0.9
     engine = Engine(model)

@@ -22,6 +22,7 @@ from zdc_common.errors import (
     UnauthenticatedError,
     ZdcError,
 )
+from zdc_detector.frames import Frame
 from zdc_detector.hits import Hits
 from zdc_detector.particles import Particles
 
@@ -42,6 +43,7 @@ __all__ = [
     "ConfigError",
     "DeadlineError",
     "ForbiddenError",
+    "Frame",
     "Hits",
     "InvalidInputError",
     "ModelFacts",

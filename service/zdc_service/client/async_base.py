@@ -11,12 +11,13 @@ from typing import Any, Self
 
 from tenacity import AsyncRetrying
 from zdc_common.errors import ZdcError
+from zdc_detector.frames import Frame
 
 from zdc_service.client.chunks import Chunk, JobRequest, concatenate
 from zdc_service.client.errors import client_is_closed, client_is_elsewhere
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.particles import ParticlesLike, blocks_of
-from zdc_service.client.plan import JobPlan, OutOfRangeLike, OutputLike
+from zdc_service.client.plan import FrameLike, JobPlan, OutOfRangeLike, OutputLike
 from zdc_service.client.retries import RetryPolicy
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 
@@ -64,13 +65,14 @@ class AsyncClient(ABC):
         model: str | None = None,
         version: int | None = None,
         rates: bool = False,
+        frame: FrameLike = Frame.VERTEX,
     ) -> AsyncGenerator[Chunk, None]:
         """Simulate a job of any size. The rows do not depend on how the job is split into requests.
 
         Parameters
         ----------
         particles : As in `zdc_service.client.Client.simulate`; an asynchronous iterable of blocks is accepted too.
-        seed, repeats, output, out_of_range, first_row, model, version, rates : As in `Client.simulate`.
+        seed, repeats, output, out_of_range, first_row, model, version, rates, frame : As in `Client.simulate`.
 
         Returns
         -------
@@ -81,9 +83,8 @@ class AsyncClient(ABC):
         ------
         ZdcError : the same classes, in the same cases, as `Client.simulate`.
         """
-        plan = JobPlan(
-            self._options.rows_per_request, seed, repeats, output, out_of_range, first_row, model, version, rates
-        )
+        rows = self._options.rows_per_request
+        plan = JobPlan(rows, seed, repeats, output, out_of_range, first_row, model, version, rates, frame)
         source = particles if isinstance(particles, AsyncIterable) else _one_by_one(blocks_of(particles))
         return self._chunks(source, plan)
 
@@ -99,12 +100,13 @@ class AsyncClient(ABC):
         model: str | None = None,
         version: int | None = None,
         rates: bool = False,
+        frame: FrameLike = Frame.VERTEX,
     ) -> Chunk:
         """Simulate a job that fits into memory, and return all rows at once.
 
         Parameters
         ----------
-        particles, seed, repeats, output, out_of_range, first_row, model, version, rates : As in `simulate`.
+        particles, seed, repeats, output, out_of_range, first_row, model, version, rates, frame : As in `simulate`.
 
         Returns
         -------
@@ -126,6 +128,7 @@ class AsyncClient(ABC):
             model=model,
             version=version,
             rates=rates,
+            frame=frame,
         )
         async with aclosing(chunks):
             return concatenate([chunk async for chunk in chunks])

@@ -13,13 +13,14 @@ from typing import Self
 from tenacity import Retrying
 from tenacity.nap import sleep_using_event
 from zdc_common.errors import NotReadyError, ZdcError
+from zdc_detector.frames import Frame
 
 from zdc_service.client.chunks import Chunk, JobRequest, concatenate
 from zdc_service.client.errors import client_is_closed, client_is_elsewhere
 from zdc_service.client.model_facts import ModelFacts
 from zdc_service.client.options import ClientOptions
 from zdc_service.client.particles import ParticlesLike, blocks_of
-from zdc_service.client.plan import JobPlan, OutOfRangeLike, OutputLike
+from zdc_service.client.plan import FrameLike, JobPlan, OutOfRangeLike, OutputLike
 from zdc_service.client.retries import RetryPolicy
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest, SimulationResult
 
@@ -76,6 +77,7 @@ class Client(ABC):
         model: str | None = None,
         version: int | None = None,
         rates: bool = False,
+        frame: FrameLike = Frame.VERTEX,
     ) -> Iterator[Chunk]:
         """Simulate a job of any size. The rows do not depend on how the job is split into requests.
 
@@ -89,10 +91,14 @@ class Client(ABC):
         repeats : Responses per particle.
         output : ``response``, ``channels`` or ``hits``: the result for each row.
         out_of_range : ``error``, ``skip`` or ``extrapolate``: the treatment of particles outside the model's training
-            range. ``extrapolate`` applies to energies and vertices; a species outside it is an error in any case.
+            range. ``extrapolate`` applies to energies, vertices, and positions and slopes at the face; another species
+            or frame is an error in any case.
         first_row : Row number of the first particle's first repeat, to continue a job.
         model, version : Name and version of the model. Default: the server's default model, and the newest version.
         rates : Return the model's photon rates as float32 instead of photon counts.
+        frame : ``vertex``: particles are given at their production vertex. ``face``: they are given at the face of the
+            calorimeter, ``vx`` and ``vy`` are the position there, and ``vz`` may be left out. A model must know this
+            frame.
 
         Returns
         -------
@@ -110,9 +116,8 @@ class Client(ABC):
         DeadlineError : no reply within `ClientOptions.timeout_seconds`.
         ZdcError : another error of the server, e.g. ModelNotFoundError or UnauthenticatedError.
         """
-        plan = JobPlan(
-            self._options.rows_per_request, seed, repeats, output, out_of_range, first_row, model, version, rates
-        )
+        rows = self._options.rows_per_request
+        plan = JobPlan(rows, seed, repeats, output, out_of_range, first_row, model, version, rates, frame)
         return self._chunks(blocks_of(particles), plan)
 
     def run(
@@ -127,12 +132,13 @@ class Client(ABC):
         model: str | None = None,
         version: int | None = None,
         rates: bool = False,
+        frame: FrameLike = Frame.VERTEX,
     ) -> Chunk:
         """Simulate a job that fits into memory, and return all rows at once.
 
         Parameters
         ----------
-        particles, seed, repeats, output, out_of_range, first_row, model, version, rates : As in `simulate`.
+        particles, seed, repeats, output, out_of_range, first_row, model, version, rates, frame : As in `simulate`.
 
         Returns
         -------
@@ -155,6 +161,7 @@ class Client(ABC):
                 model=model,
                 version=version,
                 rates=rates,
+                frame=frame,
             )
         )
 

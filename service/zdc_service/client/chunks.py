@@ -39,6 +39,7 @@ class Chunk(SimulationResult):
     skipped, extrapolated : Number of particles outside the training range, by reason. Each particle is counted in one
         chunk of the job only.
     timing : Durations of the simulation's steps, if it ran in this process.
+    frame : Where the particles were given: ``vertex`` or ``face``.
     """
 
     asked: range = range(0)

@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Literal, TypeVar
 
 from zdc_common.errors import InvalidInputError, ZdcError, rename_row
+from zdc_detector.frames import Frame
 from zdc_detector.random import check_seed, fresh_seed
 
 from zdc_service.client.chunks import NO_PARTICLES, Chunk, JobRequest, chunk_of, split
@@ -16,10 +17,12 @@ from zdc_service.simulation import OutOfRange, Output, SimulationRequest, Simula
 OutputLike = Output | Literal["response", "channels", "hits"]
 #: The treatment of particles outside the model's ranges: a member of `OutOfRange` or its name.
 OutOfRangeLike = OutOfRange | Literal["error", "skip", "extrapolate"]
+#: Where particles are given: a member of `Frame` or its name.
+FrameLike = Frame | Literal["vertex", "face"]
 
 _MOST_VERSION = 2**31 - 1
 
-_Choice = TypeVar("_Choice", Output, OutOfRange)
+_Choice = TypeVar("_Choice", Output, OutOfRange, Frame)
 
 
 class JobPlan:
@@ -42,6 +45,7 @@ class JobPlan:
         model: str | None,
         version: int | None,
         rates: bool,
+        frame: FrameLike = Frame.VERTEX,
     ):
         """Take the options of `zdc_service.client.Client.simulate`; raises InvalidInputError if one is invalid."""
         seed = fresh_seed() if seed is None else _whole("seed", seed)
@@ -65,6 +69,7 @@ class JobPlan:
             bool(rates),
             model,
             version,
+            frame=_choice("frame", Frame, frame),
         )
         self._rows = rows_per_request
         self._particles = 0

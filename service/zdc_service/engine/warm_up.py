@@ -19,7 +19,7 @@ def warm_up(engine: Engine) -> None:
     card = engine.card
     for rows in (1, engine.max_batch_rows):
         particles = _particles(engine, rows)
-        card.ranges.outside(particles)
+        card.ranges.outside(particles, card.calorimeter)
         numbers = np.arange(rows, dtype=np.uint64)
         seeds = np.zeros_like(numbers)
         noise = normals_of(seeds, numbers, card.noise.dimension)

@@ -24,7 +24,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17zdc/v1/simulation.proto\x12\x06zdc.v1\"h\n\tParticles\x12\x0b\n\x03pdg\x18\x01 \x01(\x0c\x12\x10\n\x08momentum\x18\x02 \x01(\x0c\x12\x0e\n\x06vertex\x18\x03 \x01(\x0c\x12\x0e\n\x06\x65nergy\x18\x04 \x01(\x0c\x12\x0c\n\x04mass\x18\x05 \x01(\x0c\x12\x0e\n\x06\x63harge\x18\x06 \x01(\x0c\"\x81\x02\n\x0fSimulateRequest\x12$\n\tparticles\x18\x01 \x01(\x0b\x32\x11.zdc.v1.Particles\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x11\n\tfirst_row\x18\x03 \x01(\x04\x12\x0f\n\x07repeats\x18\x04 \x01(\r\x12\x1e\n\x06output\x18\x05 \x01(\x0e\x32\x0e.zdc.v1.Output\x12(\n\x0cout_of_range\x18\x06 \x01(\x0e\x32\x12.zdc.v1.OutOfRange\x12\x1e\n\x06\x66inish\x18\x07 \x01(\x0e\x32\x0e.zdc.v1.Finish\x12\r\n\x05model\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\rB\x07\n\x05_seed\"7\n\x04Hits\x12\x0f\n\x07offsets\x18\x01 \x01(\x0c\x12\r\n\x05\x66ibre\x18\x02 \x01(\x0c\x12\x0f\n\x07photons\x18\x03 \x01(\x0c\"\xbc\x04\n\x10SimulateResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x11\n\tfirst_row\x18\x04 \x01(\x04\x12\x0f\n\x07repeats\x18\x05 \x01(\r\x12\r\n\x05shape\x18\x06 \x03(\r\x12\x15\n\rchannel_names\x18\x07 \x03(\t\x12\x10\n\x08particle\x18\x08 \x01(\x0c\x12\x0c\n\x04side\x18\t \x01(\x0c\x12\x10\n\x08\x63hannels\x18\n \x01(\x0c\x12(\n\x0bphoton_type\x18\x0b \x01(\x0e\x32\x13.zdc.v1.ElementType\x12)\n\x0c\x63hannel_type\x18\x0c \x01(\x0e\x32\x13.zdc.v1.ElementType\x12\x10\n\x08response\x18\r \x01(\x0c\x12\x1a\n\x04hits\x18\x0e \x01(\x0b\x32\x0c.zdc.v1.Hits\x12\x36\n\x07skipped\x18\x0f \x03(\x0b\x32%.zdc.v1.SimulateResponse.SkippedEntry\x12@\n\x0c\x65xtrapolated\x18\x10 \x03(\x0b\x32*.zdc.v1.SimulateResponse.ExtrapolatedEntry\x12\x0c\n\x04last\x18\x11 \x01(\x08\x12\x0e\n\x06\x66inish\x18\x12 \x01(\t\x1a.\n\x0cSkippedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x33\n\x11\x45xtrapolatedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01*[\n\x06Output\x12\x16\n\x12OUTPUT_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTPUT_RESPONSE\x10\x01\x12\x13\n\x0fOUTPUT_CHANNELS\x10\x02\x12\x0f\n\x0bOUTPUT_HITS\x10\x03*w\n\nOutOfRange\x12\x1c\n\x18OUT_OF_RANGE_UNSPECIFIED\x10\x00\x12\x16\n\x12OUT_OF_RANGE_ERROR\x10\x01\x12\x15\n\x11OUT_OF_RANGE_SKIP\x10\x02\x12\x1c\n\x18OUT_OF_RANGE_EXTRAPOLATE\x10\x03*1\n\x06\x46inish\x12\x16\n\x12\x46INISH_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46INISH_NONE\x10\x01*w\n\x0b\x45lementType\x12\x1c\n\x18\x45LEMENT_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45LEMENT_TYPE_UINT16\x10\x01\x12\x17\n\x13\x45LEMENT_TYPE_UINT32\x10\x02\x12\x18\n\x14\x45LEMENT_TYPE_FLOAT32\x10\x03\x32\x94\x01\n\nSimulation\x12=\n\x08Simulate\x12\x17.zdc.v1.SimulateRequest\x1a\x18.zdc.v1.SimulateResponse\x12G\n\x0eSimulateStream\x12\x17.zdc.v1.SimulateRequest\x1a\x18.zdc.v1.SimulateResponse(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x17zdc/v1/simulation.proto\x12\x06zdc.v1\"h\n\tParticles\x12\x0b\n\x03pdg\x18\x01 \x01(\x0c\x12\x10\n\x08momentum\x18\x02 \x01(\x0c\x12\x0e\n\x06vertex\x18\x03 \x01(\x0c\x12\x0e\n\x06\x65nergy\x18\x04 \x01(\x0c\x12\x0c\n\x04mass\x18\x05 \x01(\x0c\x12\x0e\n\x06\x63harge\x18\x06 \x01(\x0c\"\x9f\x02\n\x0fSimulateRequest\x12$\n\tparticles\x18\x01 \x01(\x0b\x32\x11.zdc.v1.Particles\x12\x11\n\x04seed\x18\x02 \x01(\x04H\x00\x88\x01\x01\x12\x11\n\tfirst_row\x18\x03 \x01(\x04\x12\x0f\n\x07repeats\x18\x04 \x01(\r\x12\x1e\n\x06output\x18\x05 \x01(\x0e\x32\x0e.zdc.v1.Output\x12(\n\x0cout_of_range\x18\x06 \x01(\x0e\x32\x12.zdc.v1.OutOfRange\x12\x1e\n\x06\x66inish\x18\x07 \x01(\x0e\x32\x0e.zdc.v1.Finish\x12\r\n\x05model\x18\x08 \x01(\t\x12\x0f\n\x07version\x18\t \x01(\r\x12\x1c\n\x05\x66rame\x18\n \x01(\x0e\x32\r.zdc.v1.FrameB\x07\n\x05_seed\"7\n\x04Hits\x12\x0f\n\x07offsets\x18\x01 \x01(\x0c\x12\r\n\x05\x66ibre\x18\x02 \x01(\x0c\x12\x0f\n\x07photons\x18\x03 \x01(\x0c\"\xda\x04\n\x10SimulateResponse\x12\r\n\x05model\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\r\x12\x0c\n\x04seed\x18\x03 \x01(\x04\x12\x11\n\tfirst_row\x18\x04 \x01(\x04\x12\x0f\n\x07repeats\x18\x05 \x01(\r\x12\r\n\x05shape\x18\x06 \x03(\r\x12\x15\n\rchannel_names\x18\x07 \x03(\t\x12\x10\n\x08particle\x18\x08 \x01(\x0c\x12\x0c\n\x04side\x18\t \x01(\x0c\x12\x10\n\x08\x63hannels\x18\n \x01(\x0c\x12(\n\x0bphoton_type\x18\x0b \x01(\x0e\x32\x13.zdc.v1.ElementType\x12)\n\x0c\x63hannel_type\x18\x0c \x01(\x0e\x32\x13.zdc.v1.ElementType\x12\x10\n\x08response\x18\r \x01(\x0c\x12\x1a\n\x04hits\x18\x0e \x01(\x0b\x32\x0c.zdc.v1.Hits\x12\x36\n\x07skipped\x18\x0f \x03(\x0b\x32%.zdc.v1.SimulateResponse.SkippedEntry\x12@\n\x0c\x65xtrapolated\x18\x10 \x03(\x0b\x32*.zdc.v1.SimulateResponse.ExtrapolatedEntry\x12\x0c\n\x04last\x18\x11 \x01(\x08\x12\x0e\n\x06\x66inish\x18\x12 \x01(\t\x12\x1c\n\x05\x66rame\x18\x13 \x01(\x0e\x32\r.zdc.v1.Frame\x1a.\n\x0cSkippedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01\x1a\x33\n\x11\x45xtrapolatedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\r:\x02\x38\x01*[\n\x06Output\x12\x16\n\x12OUTPUT_UNSPECIFIED\x10\x00\x12\x13\n\x0fOUTPUT_RESPONSE\x10\x01\x12\x13\n\x0fOUTPUT_CHANNELS\x10\x02\x12\x0f\n\x0bOUTPUT_HITS\x10\x03*w\n\nOutOfRange\x12\x1c\n\x18OUT_OF_RANGE_UNSPECIFIED\x10\x00\x12\x16\n\x12OUT_OF_RANGE_ERROR\x10\x01\x12\x15\n\x11OUT_OF_RANGE_SKIP\x10\x02\x12\x1c\n\x18OUT_OF_RANGE_EXTRAPOLATE\x10\x03*@\n\x05\x46rame\x12\x15\n\x11\x46RAME_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x46RAME_VERTEX\x10\x01\x12\x0e\n\nFRAME_FACE\x10\x02*1\n\x06\x46inish\x12\x16\n\x12\x46INISH_UNSPECIFIED\x10\x00\x12\x0f\n\x0b\x46INISH_NONE\x10\x01*w\n\x0b\x45lementType\x12\x1c\n\x18\x45LEMENT_TYPE_UNSPECIFIED\x10\x00\x12\x17\n\x13\x45LEMENT_TYPE_UINT16\x10\x01\x12\x17\n\x13\x45LEMENT_TYPE_UINT32\x10\x02\x12\x18\n\x14\x45LEMENT_TYPE_FLOAT32\x10\x03\x32\x94\x01\n\nSimulation\x12=\n\x08Simulate\x12\x17.zdc.v1.SimulateRequest\x1a\x18.zdc.v1.SimulateResponse\x12G\n\x0eSimulateStream\x12\x17.zdc.v1.SimulateRequest\x1a\x18.zdc.v1.SimulateResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,26 +35,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SIMULATERESPONSE_SKIPPEDENTRY']._serialized_options = b'8\001'
   _globals['_SIMULATERESPONSE_EXTRAPOLATEDENTRY']._loaded_options = None
   _globals['_SIMULATERESPONSE_EXTRAPOLATEDENTRY']._serialized_options = b'8\001'
-  _globals['_OUTPUT']._serialized_start=1033
-  _globals['_OUTPUT']._serialized_end=1124
-  _globals['_OUTOFRANGE']._serialized_start=1126
-  _globals['_OUTOFRANGE']._serialized_end=1245
-  _globals['_FINISH']._serialized_start=1247
-  _globals['_FINISH']._serialized_end=1296
-  _globals['_ELEMENTTYPE']._serialized_start=1298
-  _globals['_ELEMENTTYPE']._serialized_end=1417
+  _globals['_OUTPUT']._serialized_start=1093
+  _globals['_OUTPUT']._serialized_end=1184
+  _globals['_OUTOFRANGE']._serialized_start=1186
+  _globals['_OUTOFRANGE']._serialized_end=1305
+  _globals['_FRAME']._serialized_start=1307
+  _globals['_FRAME']._serialized_end=1371
+  _globals['_FINISH']._serialized_start=1373
+  _globals['_FINISH']._serialized_end=1422
+  _globals['_ELEMENTTYPE']._serialized_start=1424
+  _globals['_ELEMENTTYPE']._serialized_end=1543
   _globals['_PARTICLES']._serialized_start=35
   _globals['_PARTICLES']._serialized_end=139
   _globals['_SIMULATEREQUEST']._serialized_start=142
-  _globals['_SIMULATEREQUEST']._serialized_end=399
-  _globals['_HITS']._serialized_start=401
-  _globals['_HITS']._serialized_end=456
-  _globals['_SIMULATERESPONSE']._serialized_start=459
-  _globals['_SIMULATERESPONSE']._serialized_end=1031
-  _globals['_SIMULATERESPONSE_SKIPPEDENTRY']._serialized_start=932
-  _globals['_SIMULATERESPONSE_SKIPPEDENTRY']._serialized_end=978
-  _globals['_SIMULATERESPONSE_EXTRAPOLATEDENTRY']._serialized_start=980
-  _globals['_SIMULATERESPONSE_EXTRAPOLATEDENTRY']._serialized_end=1031
-  _globals['_SIMULATION']._serialized_start=1420
-  _globals['_SIMULATION']._serialized_end=1568
+  _globals['_SIMULATEREQUEST']._serialized_end=429
+  _globals['_HITS']._serialized_start=431
+  _globals['_HITS']._serialized_end=486
+  _globals['_SIMULATERESPONSE']._serialized_start=489
+  _globals['_SIMULATERESPONSE']._serialized_end=1091
+  _globals['_SIMULATERESPONSE_SKIPPEDENTRY']._serialized_start=992
+  _globals['_SIMULATERESPONSE_SKIPPEDENTRY']._serialized_end=1038
+  _globals['_SIMULATERESPONSE_EXTRAPOLATEDENTRY']._serialized_start=1040
+  _globals['_SIMULATERESPONSE_EXTRAPOLATEDENTRY']._serialized_end=1091
+  _globals['_SIMULATION']._serialized_start=1546
+  _globals['_SIMULATION']._serialized_end=1694
 # @@protoc_insertion_point(module_scope)

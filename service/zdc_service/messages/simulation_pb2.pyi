@@ -21,6 +21,12 @@ class OutOfRange(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OUT_OF_RANGE_SKIP: _ClassVar[OutOfRange]
     OUT_OF_RANGE_EXTRAPOLATE: _ClassVar[OutOfRange]
 
+class Frame(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    FRAME_UNSPECIFIED: _ClassVar[Frame]
+    FRAME_VERTEX: _ClassVar[Frame]
+    FRAME_FACE: _ClassVar[Frame]
+
 class Finish(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     FINISH_UNSPECIFIED: _ClassVar[Finish]
@@ -40,6 +46,9 @@ OUT_OF_RANGE_UNSPECIFIED: OutOfRange
 OUT_OF_RANGE_ERROR: OutOfRange
 OUT_OF_RANGE_SKIP: OutOfRange
 OUT_OF_RANGE_EXTRAPOLATE: OutOfRange
+FRAME_UNSPECIFIED: Frame
+FRAME_VERTEX: Frame
+FRAME_FACE: Frame
 FINISH_UNSPECIFIED: Finish
 FINISH_NONE: Finish
 ELEMENT_TYPE_UNSPECIFIED: ElementType
@@ -64,7 +73,7 @@ class Particles(_message.Message):
     def __init__(self, pdg: _Optional[bytes] = ..., momentum: _Optional[bytes] = ..., vertex: _Optional[bytes] = ..., energy: _Optional[bytes] = ..., mass: _Optional[bytes] = ..., charge: _Optional[bytes] = ...) -> None: ...
 
 class SimulateRequest(_message.Message):
-    __slots__ = ("particles", "seed", "first_row", "repeats", "output", "out_of_range", "finish", "model", "version")
+    __slots__ = ("particles", "seed", "first_row", "repeats", "output", "out_of_range", "finish", "model", "version", "frame")
     PARTICLES_FIELD_NUMBER: _ClassVar[int]
     SEED_FIELD_NUMBER: _ClassVar[int]
     FIRST_ROW_FIELD_NUMBER: _ClassVar[int]
@@ -74,6 +83,7 @@ class SimulateRequest(_message.Message):
     FINISH_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
     particles: Particles
     seed: int
     first_row: int
@@ -83,7 +93,8 @@ class SimulateRequest(_message.Message):
     finish: Finish
     model: str
     version: int
-    def __init__(self, particles: _Optional[_Union[Particles, _Mapping]] = ..., seed: _Optional[int] = ..., first_row: _Optional[int] = ..., repeats: _Optional[int] = ..., output: _Optional[_Union[Output, str]] = ..., out_of_range: _Optional[_Union[OutOfRange, str]] = ..., finish: _Optional[_Union[Finish, str]] = ..., model: _Optional[str] = ..., version: _Optional[int] = ...) -> None: ...
+    frame: Frame
+    def __init__(self, particles: _Optional[_Union[Particles, _Mapping]] = ..., seed: _Optional[int] = ..., first_row: _Optional[int] = ..., repeats: _Optional[int] = ..., output: _Optional[_Union[Output, str]] = ..., out_of_range: _Optional[_Union[OutOfRange, str]] = ..., finish: _Optional[_Union[Finish, str]] = ..., model: _Optional[str] = ..., version: _Optional[int] = ..., frame: _Optional[_Union[Frame, str]] = ...) -> None: ...
 
 class Hits(_message.Message):
     __slots__ = ("offsets", "fibre", "photons")
@@ -96,7 +107,7 @@ class Hits(_message.Message):
     def __init__(self, offsets: _Optional[bytes] = ..., fibre: _Optional[bytes] = ..., photons: _Optional[bytes] = ...) -> None: ...
 
 class SimulateResponse(_message.Message):
-    __slots__ = ("model", "version", "seed", "first_row", "repeats", "shape", "channel_names", "particle", "side", "channels", "photon_type", "channel_type", "response", "hits", "skipped", "extrapolated", "last", "finish")
+    __slots__ = ("model", "version", "seed", "first_row", "repeats", "shape", "channel_names", "particle", "side", "channels", "photon_type", "channel_type", "response", "hits", "skipped", "extrapolated", "last", "finish", "frame")
     class SkippedEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -129,6 +140,7 @@ class SimulateResponse(_message.Message):
     EXTRAPOLATED_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
     FINISH_FIELD_NUMBER: _ClassVar[int]
+    FRAME_FIELD_NUMBER: _ClassVar[int]
     model: str
     version: int
     seed: int
@@ -147,4 +159,5 @@ class SimulateResponse(_message.Message):
     extrapolated: _containers.ScalarMap[str, int]
     last: bool
     finish: str
-    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., seed: _Optional[int] = ..., first_row: _Optional[int] = ..., repeats: _Optional[int] = ..., shape: _Optional[_Iterable[int]] = ..., channel_names: _Optional[_Iterable[str]] = ..., particle: _Optional[bytes] = ..., side: _Optional[bytes] = ..., channels: _Optional[bytes] = ..., photon_type: _Optional[_Union[ElementType, str]] = ..., channel_type: _Optional[_Union[ElementType, str]] = ..., response: _Optional[bytes] = ..., hits: _Optional[_Union[Hits, _Mapping]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., extrapolated: _Optional[_Mapping[str, int]] = ..., last: bool = ..., finish: _Optional[str] = ...) -> None: ...
+    frame: Frame
+    def __init__(self, model: _Optional[str] = ..., version: _Optional[int] = ..., seed: _Optional[int] = ..., first_row: _Optional[int] = ..., repeats: _Optional[int] = ..., shape: _Optional[_Iterable[int]] = ..., channel_names: _Optional[_Iterable[str]] = ..., particle: _Optional[bytes] = ..., side: _Optional[bytes] = ..., channels: _Optional[bytes] = ..., photon_type: _Optional[_Union[ElementType, str]] = ..., channel_type: _Optional[_Union[ElementType, str]] = ..., response: _Optional[bytes] = ..., hits: _Optional[_Union[Hits, _Mapping]] = ..., skipped: _Optional[_Mapping[str, int]] = ..., extrapolated: _Optional[_Mapping[str, int]] = ..., last: bool = ..., finish: _Optional[str] = ..., frame: _Optional[_Union[Frame, str]] = ...) -> None: ...

@@ -151,6 +151,7 @@ class RequestBundle:
                 response=images[rows] if output is Output.RESPONSE else None,
                 hits=None if hits is None else hits.rows(rows.start, rows.stop),
                 timing=timing,
+                frame=one.request.frame,
             )
             for one, rows in self._blocks()
         ]
@@ -174,7 +175,8 @@ def bundle(small: Sequence[SmallRequest]) -> tuple[list[RequestBundle], list[Ref
     bundles, refused = [], []
     for several in outputs.values():
         particles = _particles_of(several)
-        reasons = several[0].engine.card.ranges.outside(particles)
+        card = several[0].engine.card
+        reasons = card.ranges.outside(particles, card.calorimeter)
         if reasons.any():
             good, bad = _by_range(several, reasons)
             refused += bad
@@ -213,7 +215,8 @@ def _bundle_of(small: Sequence[SmallRequest], particles: Particles) -> RequestBu
         firsts = np.array([0, *accumulate(sizes[:-1])], dtype=np.uint64)
         seeds = np.repeat(seeds, sizes)
         numbers = np.repeat(numbers - firsts, sizes) + np.arange(len(particles), dtype=np.uint64)
-    aimed = particles.toward_a()
+    card = small[0].engine.card
+    aimed = card.ranges.aimed(particles, card.calorimeter)
     return RequestBundle(small, RowInputs(aimed.conditions, aimed.pdg, seeds, numbers), particles.side)
 
 

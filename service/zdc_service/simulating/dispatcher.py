@@ -70,10 +70,12 @@ class Dispatcher:
 
         Raises
         ------
+        InvalidInputError : as `Planner.placed`.
         OverloadedError, NotReadyError : as `WorkQueue.add`, if the request can be bundled. Its future raises all other
             errors.
         ZdcError : as `Planner.plan`, if it cannot be bundled. Its future raises what `submit` says.
         """
+        request = self._planner.placed(request, engine)
         if not can_be_bundled(request, min(self._most_rows, engine.max_batch_rows)):
             plan = self._planner.plan(request, engine)
             return self.submit(Job(plan, 0, plan.rows, deadline))

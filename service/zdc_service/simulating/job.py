@@ -128,6 +128,7 @@ class Job:
             channels=cast("NDArray[np.generic]", self._channels),
             response=self._images,
             hits=hits,
+            frame=plan.frame,
             skipped=plan.skipped,
             extrapolated=plan.extrapolated,
             timing=self._timing,

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.finish import Finish
+from zdc_detector.frames import Frame
 from zdc_detector.particles import Particles
 
 from zdc_service.engine.engine import Engine
@@ -64,6 +65,7 @@ class Plan:
     skipped, extrapolated : Particles outside the trained range, counted by reason.
     tally : Counts the request's rows as they are computed.
     noise : Of each kept particle, or None if it is drawn.
+    frame : As in `SimulationRequest`.
     """
 
     engine: Engine
@@ -79,6 +81,7 @@ class Plan:
     extrapolated: Mapping[str, int]
     tally: "Tally"
     noise: NDArray[np.float32] | None = None
+    frame: Frame = Frame.VERTEX
 
     @property
     def rows(self) -> int:

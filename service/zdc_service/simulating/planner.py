@@ -2,13 +2,16 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError, OutOfRangeError
-from zdc_detector.card import RANGES, SPECIES, ModelCard
-from zdc_detector.particles import LARGEST, PX, VX, Particles
+from zdc_detector.card import ModelCard
+from zdc_detector.frames import Frame, placed_at_face
+from zdc_detector.particles import CHARGE, LARGEST, PX, VX, Particles
 from zdc_detector.random import LARGEST_NORMAL, MAX_ROW, check_seed, fresh_seed
+from zdc_detector.ranges import FRAME, RANGES, SPECIES, UNKNOWN
 
 from zdc_service.engine.engine import Engine
 from zdc_service.engine.repository import Repository
@@ -38,6 +41,21 @@ class Planner:
         """The model that a request asks for; raises ModelNotFoundError."""
         return self._repository.get(request.model, request.version)
 
+    def placed(self, request: SimulationRequest, engine: Engine) -> SimulationRequest:
+        """The request with the vz of the model's face filled in, if its particles are given there.
+
+        Raises
+        ------
+        InvalidInputError : a given vz is not at the face. It is counted as an error of the model.
+        """
+        if request.frame is Frame.VERTEX:
+            return request
+        try:
+            return replace(request, particles=placed_at_face(request.particles, engine.card.calorimeter))
+        except InvalidInputError as error:
+            engine.statistics.failed(kind_of(error), 0.0)
+            raise
+
     def plan(self, request: SimulationRequest, engine: Engine) -> Plan:
         """Check a request and compute everything that its rows depend on; an error is counted as the model's.
 
@@ -48,10 +66,11 @@ class Planner:
 
         Raises
         ------
-        InvalidInputError : seed, first row, repeats or noise outside their bounds.
+        InvalidInputError : seed, first row, repeats, noise or a vz at the face outside their bounds.
         TooLargeError : more rows than `max_request_rows`.
         OutOfRangeError : a particle outside the trained range, if the request says ``error``.
         """
+        request = self.placed(request, engine)
         began = time.monotonic()
         try:
             return self._plan(request, engine)
@@ -72,7 +91,7 @@ class Planner:
         kept, skipped, extrapolated = self._in_range(engine.card, request)
         everything = len(kept) == len(request.particles)
         particles = request.particles if everything else request.particles[kept]
-        aimed = particles.toward_a()
+        aimed = engine.card.ranges.aimed(particles, engine.card.calorimeter)
         if extrapolated:
             aimed = _missing(aimed, engine.card.calorimeter.behind_face(aimed.conditions))
         return Plan(
@@ -89,6 +108,7 @@ class Planner:
             extrapolated=extrapolated,
             tally=Tally(len(kept) * request.repeats, engine.statistics),
             noise=noise if noise is None or everything else noise[kept],
+            frame=request.frame,
         )
 
     def _in_range(
@@ -96,7 +116,7 @@ class Planner:
     ) -> tuple[NDArray[np.uint32], Mapping[str, int], Mapping[str, int]]:
         """Indices of the particles to simulate; particles that are skipped and extrapolated, counted by reason."""
         everything = np.arange(len(request.particles), dtype=np.uint32)
-        reasons = card.ranges.outside(request.particles)
+        reasons = card.ranges.outside(request.particles, card.calorimeter)
         if not reasons.any():
             return everything, {}, {}
         if request.out_of_range is OutOfRange.ERROR:
@@ -104,9 +124,9 @@ class Planner:
         counts = self._count_outside(request, reasons)
         if request.out_of_range is OutOfRange.SKIP:
             return everything[reasons == 0], counts, {}
-        unknown = np.flatnonzero(reasons == SPECIES)
-        if unknown.size:  # the model knows nothing of their species
-            raise _out_of_range(card, request, unknown, remedy=False)
+        unknown = np.isin(reasons, UNKNOWN)
+        if unknown.any():  # the model knows nothing of their species, or of their frame
+            raise self._refusal(card, request, np.where(unknown, reasons, 0))
         return everything, {}, counts
 
     def out_of_range(self, request: SimulationRequest, card: ModelCard, reasons: NDArray[np.uint8]) -> OutOfRangeError:
@@ -119,7 +139,43 @@ class Planner:
         reasons : Of each particle, as `Ranges.outside` gives them; not all 0.
         """
         self._count_outside(request, reasons)
-        return _out_of_range(card, request, np.flatnonzero(reasons), remedy=SPECIES not in reasons)
+        return self._refusal(card, request, reasons)
+
+    def _refusal(self, card: ModelCard, request: SimulationRequest, reasons: NDArray[np.uint8]) -> OutOfRangeError:
+        """The error that names the refused particles, those with a reason, and what would accept them."""
+        refused = np.flatnonzero(reasons)
+        messages = [
+            f"particle[{row}]: {card.ranges.message(request.particles, row, card.calorimeter)}"
+            for row in refused[:_NAMED_PARTICLES].tolist()
+        ]
+        more = f"; and {refused.size - _NAMED_PARTICLES} more" if refused.size > _NAMED_PARTICLES else ""
+        return OutOfRangeError(f"{'; '.join(messages)}{more}; {self._remedy(request.particles, card, reasons)}")
+
+    def _remedy(self, particles: Particles, card: ModelCard, reasons: NDArray[np.uint8]) -> str:
+        unknown = np.isin(reasons, UNKNOWN)
+        if not unknown.any():
+            return "out_of_range = skip or extrapolate accepts such particles"
+        skip = "out_of_range = skip leaves such particles out"
+        if SPECIES in reasons:
+            skip += ", and no setting simulates another species"
+        charged = unknown & (particles.conditions[:, CHARGE] != 0)
+        neutral = (reasons == FRAME) & ~charged  # at the face
+        if not (charged | neutral).any():
+            return skip
+        swept = charged & ~card.calorimeter.at_face(particles.conditions)
+        remedies = ["give charged particles at the face, frame = face"] if swept.any() else []
+        remedies += ["give neutral particles at their vertex, frame = vertex"] if neutral.any() else []
+        return "; ".join([*remedies, self._knowing(set(particles.pdg[charged | neutral].tolist())), skip])
+
+    def _knowing(self, codes: set[int]) -> str:
+        """Which loaded models know species at the face."""
+        models = [
+            f"{engine.card.name} {engine.card.version}"
+            for engine in self._repository
+            if Frame.FACE in engine.card.ranges.frames and codes <= {one.pdg for one in engine.card.ranges.species}
+        ]
+        what = f"pdg {', '.join(map(str, sorted(codes)[:_NAMED_PARTICLES]))} at the face"
+        return f"{', '.join(models[:_NAMED_PARTICLES])} knows {what}" if models else f"no loaded model knows {what}"
 
     def _count_outside(self, request: SimulationRequest, reasons: NDArray[np.uint8]) -> dict[str, int]:
         """Count particles outside the trained range by reason, for Prometheus and for the result."""
@@ -140,22 +196,6 @@ def _missing(particles: Particles, rows: NDArray[np.bool_]) -> Particles:
     conditions[rows, VX] = LARGEST
     conditions[rows, PX] = 0
     return Particles(particles.pdg, conditions)
-
-
-def _out_of_range(
-    card: ModelCard, request: SimulationRequest, refused: NDArray[np.intp], remedy: bool
-) -> OutOfRangeError:
-    """The error that names refused particles; `remedy` says whether ``extrapolate`` would simulate all of them."""
-    messages = [
-        f"particle[{row}]: {card.ranges.message(request.particles, row)}" for row in refused[:_NAMED_PARTICLES].tolist()
-    ]
-    more = f"; and {refused.size - _NAMED_PARTICLES} more" if refused.size > _NAMED_PARTICLES else ""
-    accepted = (
-        "out_of_range = skip or extrapolate accepts such particles"
-        if remedy
-        else "out_of_range = skip leaves such particles out, and no setting simulates another species"
-    )
-    return OutOfRangeError(f"{'; '.join(messages)}{more}; {accepted}")
 
 
 def _check_noise(card: ModelCard, request: SimulationRequest) -> NDArray[np.float32] | None:

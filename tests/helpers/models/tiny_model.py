@@ -23,11 +23,11 @@ from zdc_detector.card import (
     DataSpec,
     ModelCard,
     NoiseSpec,
-    Ranges,
-    SpeciesRange,
 )
 from zdc_detector.finish import Finish
+from zdc_detector.frames import Frame
 from zdc_detector.particles import CONDITIONS, UNITS, Particles
+from zdc_detector.ranges import FaceRange, Ranges, SpeciesRange
 
 NOISE = 6
 HIDDEN = 24
@@ -58,6 +58,13 @@ class TinyModel:
     species: tuple[tuple[int, str, float, float], ...] = field(
         default=((2112, "n", 50.0, 2600.0), (22, "gamma", 10.0, 1500.0), (310, "K(S)0", 50.0, 2000.0))
     )
+    frames: tuple[Frame, ...] = (Frame.VERTEX,)
+
+
+#: What a model with the frame ``face`` knows there: a little beyond the edge, up to 5 mrad.
+AT_FACE = FaceRange(position=((-3.6, 3.6), (-3.6, 3.6)), slope=((-0.005, 0.005), (-0.005, 0.005)))
+#: A model that was trained at the face, also on protons.
+AT_FACE_SPECIES = ((2212, "p", 50.0, 2600.0), (2112, "n", 50.0, 2600.0), (22, "gamma", 10.0, 1500.0))
 
 
 def write_model(root: Path, model: TinyModel = TinyModel()) -> Path:
@@ -89,6 +96,15 @@ def some_particles(n: int, seed: int = 0, sides: bool = True) -> Particles:
     return Particles.from_columns(columns)
 
 
+def face_particles(n: int, seed: int = 0, codes: tuple[int, ...] = (2212, 2112, 22)) -> Particles:
+    """Particles at the face of ZN, on both sides, at the angles and positions of `AT_FACE`; vz is not filled in."""
+    rng = np.random.default_rng(seed)
+    pz = np.exp(rng.uniform(np.log(60), np.log(1400), n)) * rng.choice([-1, 1], n)
+    px, py = rng.uniform(-0.005, 0.005, (2, n)) * np.abs(pz)
+    vx, vy = rng.uniform(-3.6, 3.6, (2, n))
+    return Particles.from_columns({"pdg": rng.choice(codes, n), "px": px, "py": py, "pz": pz, "vx": vx, "vy": vy})
+
+
 def _card(folder: Path, model: TinyModel) -> ModelCard:
     return ModelCard(
         name=model.name,
@@ -100,6 +116,8 @@ def _card(folder: Path, model: TinyModel) -> ModelCard:
         ranges=Ranges(
             species=tuple(SpeciesRange(pdg=p, name=n, energy=(a, b)) for p, n, a, b in model.species),
             vertex=((-0.1, 0.1), (-0.1, 0.1), (-30.0, 30.0)),
+            frames=model.frames,
+            face=AT_FACE if Frame.FACE in model.frames else None,
         ),
         noise=NoiseSpec(dimension=NOISE),
         takes_pdg=model.takes_pdg,

@@ -5,8 +5,10 @@ import pytest
 from helpers.models.tiny_model import TinyModel, write_model
 from zdc_common.errors import ModelError
 from zdc_common.file_content import sha256_of
-from zdc_detector.card import CARD_FILE, GRAPH_FILE, RANGES, ModelCard
+from zdc_detector.calorimeter import ZN
+from zdc_detector.card import CARD_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.particles import Particles
+from zdc_detector.ranges import RANGES
 
 
 @pytest.fixture
@@ -72,9 +74,9 @@ def test_reasons_name_species_energy_and_vertex(folder: Path) -> None:
             "vz": [0, 0, 0, 0, 0, 29],
         }
     )
-    assert card.ranges.outside(particles).tolist() == [0, 0, 2, 1, 3, 0]
-    assert RANGES[1:] == ("species", "energy", "vertex")
-    reasons = {row: card.ranges.message(particles, row) for row in (2, 3, 4)}
+    assert card.ranges.outside(particles, ZN).tolist() == [0, 0, 2, 1, 3, 0]
+    assert RANGES[1:] == ("species", "energy", "vertex", "frame", "position", "slope")
+    reasons = {row: card.ranges.message(particles, row, ZN) for row in (2, 3, 4)}
     assert reasons[2].startswith("energy: 5 GeV is outside the trained range [10, 1500] GeV of gamma")
     assert reasons[3].startswith("species: pdg 2212 was not in the training set; it has 2112 (n), 22 (gamma)")
     assert reasons[4].startswith("vertex: vx = 2 cm is outside the trained range [-0.1, 0.1] cm")
@@ -93,8 +95,8 @@ def test_what_is_wrong_is_seen_in_the_digits_and_the_signs_that_were_sent(
 ) -> None:
     ranges = ModelCard.read(folder).ranges
     particles = Particles.from_columns({"pdg": [22], "px": [0.0], "py": [0.0], "pz": [pz], "vz": [vz]})
-    assert ranges.outside(particles).any()
-    assert ranges.message(particles, 0).startswith(message)
+    assert ranges.outside(particles, ZN).any()
+    assert ranges.message(particles, 0, ZN).startswith(message)
 
 
 @pytest.mark.parametrize("name", ["vx", "vy", "vz", "energy"])
@@ -109,9 +111,9 @@ def test_a_bound_is_within_the_range(folder: Path, name: str) -> None:
             columns = {"pdg": [22], "px": [0], "py": [0], "pz": [side * 50.0]}
             columns |= {"pz": [side * value]} if name == "energy" else {name: [side * value]}
             particles = Particles.from_columns(columns)
-            assert (ranges.outside(particles) == 0).all() == inside
+            assert (ranges.outside(particles, ZN) == 0).all() == inside
             if not inside:
-                text = ranges.message(particles, 0)
+                text = ranges.message(particles, 0, ZN)
                 assert text.startswith("energy: " if name == "energy" else f"vertex: {name} = ")
 
 
@@ -121,4 +123,4 @@ def test_vertices_are_compared_as_mirrored(folder: Path) -> None:
     ranges = card.ranges.model_copy(update={"vertex": ((-0.1, 0.1), (-0.1, 0.1), (-30.0, 5.0))})
     card = card.model_copy(update={"ranges": ranges})
     columns = {"pdg": [22] * 4, "px": [0] * 4, "py": [0] * 4, "pz": [100, 100, -100, -100], "vz": [10, -10, 10, -10]}
-    assert card.ranges.outside(Particles.from_columns(columns)).tolist() == [3, 0, 0, 3]
+    assert card.ranges.outside(Particles.from_columns(columns), ZN).tolist() == [3, 0, 0, 3]

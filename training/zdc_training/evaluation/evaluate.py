@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError
 from zdc_common.file_content import sha256_of
 from zdc_common.whole_file import write_whole
-from zdc_detector.card import Ranges
+from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import Particles
+from zdc_detector.ranges import Ranges
 from zdc_detector.shower_rows import file_attributes
 from zdc_detector.showers import read_showers
 from zdc_metrics import Report, evaluate
@@ -91,9 +92,10 @@ def evaluate_responses(
         attributes = file_attributes(file)
     simulation = simulation_of(attributes)
     test, trimmed = even_repeats(showers, seed)
-    remarks = (*trimmed, *_of_the_filter(attributes), *_of_the_ranges(test.particles, ranges), *notes)
+    remarks = (*trimmed, *_of_the_filter(attributes), *_of_the_ranges(test.particles, ranges, test.calorimeter), *notes)
     try:
-        generated = generate(test.particles, repeats, seed)
+        particles = test.particles if ranges is None else ranges.aimed(test.particles, test.calorimeter)
+        generated = generate(particles, repeats, seed)
         report = evaluate(
             test.responses,
             generated,
@@ -126,11 +128,11 @@ def _of_the_filter(attributes: dict[str, str | int | float]) -> tuple[str, ...]:
     )
 
 
-def _of_the_ranges(particles: Particles, ranges: Ranges | None) -> tuple[str, ...]:
-    outside = np.flatnonzero(ranges.outside(particles)) if ranges is not None else np.empty(0)
+def _of_the_ranges(particles: Particles, ranges: Ranges | None, calorimeter: Calorimeter) -> tuple[str, ...]:
+    outside = np.flatnonzero(ranges.outside(particles, calorimeter)) if ranges is not None else np.empty(0)
     if ranges is None or not len(outside):
         return ()
     return (
         f"{len(outside)} of the {len(particles)} test particles are outside what the model was trained on; the first: "
-        f"{ranges.message(particles, int(outside[0]))}",
+        f"{ranges.message(particles, int(outside[0]), calorimeter)}",
     )

@@ -5,8 +5,9 @@ from pathlib import Path
 
 from zdc_common.errors import ConfigError
 from zdc_common.file_content import sha256_of
-from zdc_detector.card import CARD_FILE, ModelCard, Ranges
+from zdc_detector.card import CARD_FILE, ModelCard
 from zdc_detector.finish import Finish
+from zdc_detector.ranges import Ranges
 
 from zdc_training.config.config import data_path, held_out_path, parse_config
 from zdc_training.data.datasets import check_unseen

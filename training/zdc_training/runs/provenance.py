@@ -13,7 +13,7 @@ from zdc_common.errors import ConfigError
 from zdc_common.file_content import sha256_of
 from zdc_common.versions import installed_version
 from zdc_common.whole_file import write_whole
-from zdc_detector.card import Ranges
+from zdc_detector.ranges import Ranges
 from zdc_detector.shower_rows import file_attributes
 from zdc_detector.showers import Showers
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import numpy as np
 from particle import Particle as PdgEntry
-from zdc_detector.card import Ranges, SpeciesRange
 from zdc_detector.particles import ENERGY, VX, VZ, by_frequency
+from zdc_detector.ranges import Ranges, SpeciesRange
 from zdc_detector.showers import Showers
 
 #: With `cell` scaling, the vertex acts through the impact point (and slightly through vz, in the trained range): 1 cm

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import NotReadyError, ZdcError
 from zdc_detector.finish import Finish
+from zdc_detector.frames import Frame
 from zdc_detector.hits import Hits, join_hits
 
 from zdc_service.access.loopback import is_loopback
@@ -178,6 +179,7 @@ def message_of_request(request: SimulationRequest) -> pb.SimulateRequest:
         finish=pb.FINISH_NONE if request.rates else pb.FINISH_UNSPECIFIED,
         model=request.model or "",
         version=request.version or 0,
+        frame=f"FRAME_{request.frame.name}",
     )
 
 
@@ -206,6 +208,7 @@ def result_from_messages(replies: list[pb.SimulateResponse], output: Output) -> 
         hits=hits,
         skipped=dict(last.skipped),
         extrapolated=dict(last.extrapolated),
+        frame=Frame.FACE if last.frame == pb.FRAME_FACE else Frame.VERTEX,
     )
 
 

@@ -24,6 +24,7 @@ from zdc_common.errors import (
     ZdcError,
 )
 from zdc_detector.finish import Finish
+from zdc_detector.frames import Frame
 from zdc_detector.hits import Hits
 
 from zdc_service.access.loopback import is_loopback
@@ -252,6 +253,8 @@ def json_of_request(request: SimulationRequest) -> bytes:
         "model": request.model,
         "version": request.version,
     }
+    if request.frame is not Frame.VERTEX:  # servers of before do not know the option
+        body["frame"] = request.frame.value
     return orjson.dumps(body, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
@@ -278,4 +281,5 @@ def _result(headers: httpx.Headers, body: bytearray) -> SimulationResult:
         hits=hits,
         skipped=json.loads(headers.get("X-Zdc-Skipped", "{}")),
         extrapolated=json.loads(headers.get("X-Zdc-Extrapolated", "{}")),
+        frame=Frame(headers.get("X-Zdc-Frame", Frame.VERTEX)),
     )

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from zdc_common.errors import ZdcError
+from zdc_common.errors import InvalidInputError, ZdcError
 from zdc_common.words import counted
 from zdc_detector.hits import Hits
 
@@ -16,9 +16,12 @@ def check_reply(server: str, request: SimulationRequest, result: SimulationResul
 
     Raises
     ------
+    InvalidInputError : the server does not know the frame of the request.
     ZdcError : the reply belongs to another request, or has too few or too many rows, fibres or hits. The message names
         the first difference.
     """
+    if result.frame is not request.frame:
+        raise InvalidInputError(f"{server}: the server is too old for frame = {request.frame.value}; update it")
     wrong = _wrong(request, result)
     if wrong is not None:
         raise broken(server, wrong)

@@ -12,7 +12,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zdc_common.errors import NotReadyError, ZdcError, cut
-from zdc_detector.card import Metric, ModelCard, SpeciesRange
+from zdc_detector.card import Metric, ModelCard
+from zdc_detector.ranges import SpeciesRange
 
 from zdc_service.engine.engine import Engine
 from zdc_service.serving.http.errors import ErrorReply, error_reply, log_internal, refusal

@@ -4,6 +4,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from zdc_detector.finish import Finish
+from zdc_detector.frames import Frame
 
 
 class HitsReply(BaseModel):
@@ -27,6 +28,7 @@ class SimulateReply(BaseModel):
     first_row: int = Field(description="Same as in the request")
     repeats: int = Field(description="Same as in the request")
     finish: Finish = Field(description="How the model's rates became photon counts; none: the values are the rates")
+    frame: Frame = Field(description="Where the particles were given, as in the request")
     shape: tuple[int, int] = Field(description="Number of fibres along x and y")
     channel_names: list[str] = Field(description="Names of the channels, in the order of `channels`")
     particle: list[int] = Field(description="For each row: index of its particle in the request")
@@ -34,7 +36,7 @@ class SimulateReply(BaseModel):
     channels: list[list[float]] = Field(description="Photon sums, [row][channel]")
     skipped: dict[str, int] = Field(description="Number of particles without rows, by reason")
     extrapolated: dict[str, int] = Field(
-        description="Number of particles outside the trained energies or vertices, by reason"
+        description="Number of particles simulated outside the trained range, by reason"
     )
     # Default factories and no defaults: /docs would show a default, and answers to other outputs do not have the field.
     response: list[list[list[float]]] = Field(

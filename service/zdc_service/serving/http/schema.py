@@ -8,6 +8,7 @@ import numpy as np
 import orjson
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, WithJsonSchema
 from zdc_common.errors import InvalidInputError, OutOfRangeError, TooLargeError, cut, excerpt
+from zdc_detector.frames import Frame
 from zdc_detector.mass_shell import total_energy
 from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
 from zdc_detector.pdg_table import look_up
@@ -33,9 +34,9 @@ class ParticleRow(BaseModel):
     px: float = Field(description="Momentum along x [GeV/c]")
     py: float = Field(description="Momentum along y [GeV/c]")
     pz: float = Field(description="Momentum along the beam [GeV/c]; > 0 flies to side A, < 0 to side C")
-    vx: float = Field(0.0, description="Production vertex, x [cm]")
-    vy: float = Field(0.0, description="Production vertex, y [cm]")
-    vz: float = Field(0.0, description="Production vertex, z along the beam [cm]")
+    vx: float = Field(0.0, description="Production vertex, x [cm]; with frame = face, x at the face")
+    vy: float = Field(0.0, description="Production vertex, y [cm]; with frame = face, y at the face")
+    vz: float = Field(0.0, description="Production vertex, z along the beam [cm]; with frame = face, filled in")
     energy: float = Field(0.0, description="Total energy [GeV]; default: from momentum and mass")
     mass: float = Field(0.0, description="Mass [MeV]; default: from the PDG table")
     charge: float = Field(0.0, description="Charge [e], not in units of |e|/3; default: from the PDG table")
@@ -55,7 +56,7 @@ def _particles_schema() -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _choices(kind: type[Output] | type[OutOfRange]) -> WithJsonSchema:
+def _choices(kind: type[Output] | type[OutOfRange] | type[Frame]) -> WithJsonSchema:
     return WithJsonSchema({"type": "string", "enum": [choice.value for choice in kind]})
 
 
@@ -98,8 +99,15 @@ class SimulateOptions(BaseModel):
     out_of_range: Annotated[OutOfRange, _choices(OutOfRange)] = Field(
         OutOfRange.ERROR,
         strict=False,
-        description="What to do with particles outside the trained species, energies or vertices; extrapolate applies "
-        "to energies and vertices, and an untrained species is still an error",
+        description="What to do with particles outside the trained species, energies, vertices, or positions and "
+        "slopes at the face; extrapolate applies to all of these but species, and an untrained species or frame is "
+        "still an error",
+    )
+    frame: Annotated[Frame, _choices(Frame)] = Field(
+        Frame.VERTEX,
+        strict=False,
+        description="Where positions and momenta are given: at the production vertex, or at the calorimeter's face. At "
+        "the face, vx and vy are the position there, and vz is filled in: leave it out, or give that of the face",
     )
     rates: bool = Field(False, description="Return the model's raw rates as floats instead of photon counts")
     model: str | None = Field(None, description="Name of the model; default: the server's default model")

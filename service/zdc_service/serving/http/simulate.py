@@ -38,9 +38,9 @@ add `;dtype=float32` to a binary media type to get floats. Send `Accept-Encoding
 and `Content-Encoding: {ZSTD}`, `gzip` or `deflate` if the body is compressed. Send `X-Zdc-Timeout-Ms` to limit the time
 for the answer in milliseconds; after that time the server drops the request.
 
-In every form the headers `X-Zdc-Model`, `-Version`, `-Seed`, `-First-Row`, `-Repeats` and `-Finish` repeat the scalar
-values. The headers `X-Zdc-Skipped` and `-Extrapolated` give the numbers of skipped and extrapolated particles by
-reason, if there are any. The header `Server-Timing` gives the duration of each stage.
+In every form the headers `X-Zdc-Model`, `-Version`, `-Seed`, `-First-Row`, `-Repeats`, `-Finish` and `-Frame` repeat
+the scalar values. The headers `X-Zdc-Skipped` and `-Extrapolated` give the numbers of skipped and extrapolated
+particles by reason, if there are any. The header `Server-Timing` gives the duration of each stage.
 """.strip()
 
 _BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError
 from zdc_common.words import counted
 from zdc_detector.finish import Finish
+from zdc_detector.frames import Frame
 from zdc_detector.particles import KINEMATICS, Particles
 
 from zdc_service.codecs import little_endian
@@ -29,6 +30,11 @@ _OUT_OF_RANGE: Mapping[int, OutOfRange] = {
     pb.OUT_OF_RANGE_ERROR: OutOfRange.ERROR,
     pb.OUT_OF_RANGE_SKIP: OutOfRange.SKIP,
     pb.OUT_OF_RANGE_EXTRAPOLATE: OutOfRange.EXTRAPOLATE,
+}
+_FRAMES: Mapping[int, Frame] = {
+    pb.FRAME_UNSPECIFIED: Frame.VERTEX,
+    pb.FRAME_VERTEX: Frame.VERTEX,
+    pb.FRAME_FACE: Frame.FACE,
 }
 _RATES: Mapping[int, bool] = {pb.FINISH_UNSPECIFIED: False, pb.FINISH_NONE: True}
 _ELEMENT_TYPES = {
@@ -63,6 +69,7 @@ def read_request(message: pb.SimulateRequest, most_rows: int) -> SimulationReque
         rates=_choice("finish", _RATES, message.finish),
         model=message.model or None,
         version=message.version or None,
+        frame=_choice("frame", _FRAMES, message.frame),
     )
 
 
@@ -112,6 +119,7 @@ def write_response(result: SimulationResult, last: bool) -> bytes:
             result.channels.dtype,
             None if photons is None else photons.dtype,
             last,
+            result.frame,
         ),
         *varint_field(_FIELD["seed"], result.seed),
         *varint_field(_FIELD["first_row"], result.first_row),
@@ -146,6 +154,7 @@ def _header(
     channel_type: np.dtype[np.generic],
     photon_type: np.dtype[np.generic] | None,
     last: bool,
+    frame: Frame,
 ) -> bytes:
     """The serialized fields that are the same in all replies with these properties."""
     message = pb.SimulateResponse(
@@ -156,6 +165,7 @@ def _header(
         channel_names=channel_names,
         channel_type=_ELEMENT_TYPES[channel_type],
         last=last,
+        frame=f"FRAME_{frame.name}",
     )
     if photon_type is not None:
         message.photon_type = _ELEMENT_TYPES[photon_type]

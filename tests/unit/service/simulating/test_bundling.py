@@ -13,9 +13,9 @@ from helpers.models.gated_engine import GatedEngine
 from helpers.models.stored_models import stored_models
 from helpers.models.tiny_model import NOISE, some_particles
 from zdc_common.errors import ModelError, OverloadedError
-from zdc_detector.card import RANGES
 from zdc_detector.particles import Particles
 from zdc_detector.random import MAX_ROW, MAX_SEED
+from zdc_detector.ranges import RANGES
 from zdc_service.simulating.bundling import SMALL_ROWS, SmallRequest, bundle, can_be_bundled
 from zdc_service.simulating.compute_threads import ComputeThreads
 from zdc_service.simulating.planner import Planner

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from helpers.models.tiny_model import some_particles
 from zdc_common.errors import InvalidInputError, ModelNotFoundError, NotReadyError, OutOfRangeError, TooLargeError
-from zdc_detector.particles import PZ, VZ, Particles
+from zdc_detector.particles import CHARGE, PZ, VZ, Particles
 from zdc_service.settings import EngineSettings
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import OutOfRange, Output, SimulationRequest
@@ -90,7 +90,9 @@ def test_outside_the_range_is_an_error_that_names_the_particle(simulator: Simula
 
 def test_skipped_particles_get_no_rows_and_leave_the_others_alone(simulator: Simulator) -> None:
     before = outside(simulator, "species", "skip")
-    known = Particles(np.where(MIXED.pdg == 2212, 22, MIXED.pdg), MIXED.conditions)
+    conditions = MIXED.conditions.copy()
+    conditions[:, CHARGE] = 0
+    known = Particles(np.where(MIXED.pdg == 2212, 22, MIXED.pdg), conditions)
     everything = simulator.simulate(SimulationRequest(known, seed=5, repeats=2, out_of_range=OutOfRange.EXTRAPOLATE))
     result = simulator.simulate(SimulationRequest(MIXED, seed=5, repeats=2, out_of_range=OutOfRange.SKIP))
     assert result.skipped == {"species": 1, "energy": 2, "vertex": 1}
