@@ -68,6 +68,6 @@ def carried_to_face(particles: Particles, calorimeter: Calorimeter) -> Particles
     if not moved.any():
         return particles
     conditions = conditions.copy()
-    conditions[moved, VX:VZ] = calorimeter.impact_points(conditions[moved])
+    conditions[moved, VX:VZ] = calorimeter.impact_points(conditions[moved]) + calorimeter.centre
     conditions[moved, VZ] = calorimeter.face_plane
     return Particles(particles.pdg, conditions)

@@ -11,11 +11,11 @@ import onnx
 import onnxruntime as ort
 import pytest
 import torch
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import face_particles
 from helpers.models.training_runs import trained
 from zdc_common.errors import ConfigError, ModelError
 from zdc_common.file_content import sha256_of
-from zdc_detector.calorimeter import ZN
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.particles import ENERGY, PX, PZ, VX, VZ
 from zdc_detector.random import normals

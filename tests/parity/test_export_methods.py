@@ -8,10 +8,10 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import face_particles
 from helpers.models.training_runs import METHODS, finished, method_config
 from zdc_common.errors import ConfigError
-from zdc_detector.calorimeter import ZN
 from zdc_detector.card import GRAPH_FILE, ModelCard
 from zdc_detector.particles import PX, PZ
 from zdc_detector.random import normals

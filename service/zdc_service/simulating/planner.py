@@ -175,7 +175,8 @@ class Planner:
             if Frame.FACE in engine.card.ranges.frames and codes <= {one.pdg for one in engine.card.ranges.species}
         ]
         what = f"pdg {', '.join(map(str, sorted(codes)[:_NAMED_PARTICLES]))} at the face"
-        return f"{', '.join(models[:_NAMED_PARTICLES])} knows {what}" if models else f"no loaded model knows {what}"
+        named = ", ".join(models[:_NAMED_PARTICLES])
+        return f"models that know {what}: {named}" if models else f"no loaded model knows {what}"
 
     def _count_outside(self, request: SimulationRequest, reasons: NDArray[np.uint8]) -> dict[str, int]:
         """Count particles outside the trained range by reason, for Prometheus and for the result."""

@@ -2,10 +2,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.calorimeters import ZN
 from helpers.models.tiny_model import TinyModel, write_model
 from zdc_common.errors import ModelError
 from zdc_common.file_content import sha256_of
-from zdc_detector.calorimeter import ZN
 from zdc_detector.card import CARD_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.particles import Particles
 from zdc_detector.ranges import RANGES

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from helpers.calorimeters import ZN, ZP
 from helpers.models.tiny_model import AT_FACE, face_particles, some_particles
 from pydantic import ValidationError
 from zdc_common.errors import InvalidInputError
-from zdc_detector.calorimeter import ZN
 from zdc_detector.frames import Frame, carried_to_face, placed_at_face
 from zdc_detector.particles import PX, PY, PZ, VX, VY, VZ, Particles
 from zdc_detector.ranges import RANGES, Ranges, SpeciesRange
@@ -93,6 +93,16 @@ def test_a_model_of_the_face_gets_neutral_particles_where_their_lines_meet_it() 
     np.testing.assert_array_equal(aimed.conditions[:, [PX, PY]], given.conditions[:, [PX, PY]])
     np.testing.assert_array_equal(aimed.conditions[~hits], given.toward_a().conditions[~hits])
     assert carried_to_face(aimed, ZN) is aimed
+
+
+def test_positions_are_those_of_alice_also_if_the_face_is_beside_the_beam() -> None:
+    slope = (ZP.centre[0] + 2.5) / ZP.face_z
+    carried = carried_to_face(particle(px=1000.0 * slope, vy=0.5), ZP)
+    assert carried.conditions[0, [VX, VY]] == pytest.approx([ZP.centre[0] + 2.5, 0.5])
+    placed = placed_at_face(particle(2212, vx=ZP.centre[0] + 2.5, vy=0.5), ZP)
+    assert placed.conditions[0, [VX, VY, VZ]] == pytest.approx([ZP.centre[0] + 2.5, 0.5, ZP.face_z])
+    for one in (carried, placed):
+        assert ZP.impact_points(one.conditions)[0] == pytest.approx([2.5, 0.5], abs=1e-5)  # float32 at 25 cm
 
 
 def test_charged_particles_are_not_carried_along_a_straight_line() -> None:
