@@ -8,15 +8,13 @@ from typing import Any
 
 import h5py
 import numpy as np
+from helpers.foreground import foreground
 from zdc_service.cli import main
 
 EXCERPT = Path(__file__).parents[2] / "data" / "events_excerpt.hepmc3.gz"
 #: Number of particles in the file of the test jobs.
 ROWS = 3000
 NEUTRON, PHOTON = "pdg=2112,pz=1500,px=0.1", "pdg=22,pz=-800,vz=2"
-
-#: Runs ``zdc`` with Ctrl-C as a terminal gives it, also where the tests run in the background and it is ignored.
-_FOREGROUND = "import signal, zdc_service.cli; signal.signal(2, signal.default_int_handler); zdc_service.cli.main()"
 
 
 def run(*arguments: object, command: str = "simulate") -> int:
@@ -30,7 +28,7 @@ def run(*arguments: object, command: str = "simulate") -> int:
 
 def start(*arguments: object, group: bool = False) -> "subprocess.Popen[str]":
     """Start ``zdc simulate`` in a new process; `group` makes it the leader of a process group, as a shell does."""
-    command = [sys.executable, "-c", _FOREGROUND, "simulate", *map(str, arguments)]
+    command = [*foreground("zdc_service.cli"), "simulate", *map(str, arguments)]
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=group

@@ -20,6 +20,7 @@ import httpx
 import numpy as np
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from helpers.foreground import foreground
 from helpers.models.tiny_model import some_particles
 from helpers.servers.running_server import running
 from helpers.servers.served_process import TIMEOUT, Process
@@ -113,10 +114,8 @@ def test_it_serves_with_closed_output_and_terminal(models_folder: Path) -> None:
     """It still serves, logs its addresses, and answers requests in progress at SIGHUP."""
     reading, writing = os.pipe()
     os.close(reading)
-    # Under nohup, the tests would pass on that SIGHUP is ignored.
-    program = "import signal, zdc_service.cli; signal.signal(signal.SIGHUP, signal.SIG_DFL); zdc_service.cli.main()"
     command = [
-        sys.executable, "-c", program, "serve", "--models", str(models_folder), "--default-model", "tiny",
+        *foreground("zdc_service.cli"), "serve", "--models", str(models_folder), "--default-model", "tiny",
         "--http-port", "0", "--grpc-port", "0",
     ]  # fmt: skip
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}

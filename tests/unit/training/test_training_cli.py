@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers.files.shower_samples import DATA, toy_showers, write_showers
+from helpers.foreground import foreground
 from helpers.models.training_runs import tiny_config
 from zdc_common.commands import FAILED, INTERRUPTED, PIPE_CLOSED, WRONG_INPUT
 from zdc_detector.card import GRAPH_FILE
@@ -26,8 +27,7 @@ from zdc_training.runs.run import Run
 
 DESCRIPTION = 'commas, and "quotes"'
 #: ``train-zdc``, which obeys Ctrl-C also if the process that runs the tests ignores it.
-_PROGRAM = "import signal, zdc_training.cli; signal.signal(2, signal.default_int_handler); zdc_training.cli.main()"
-COMMAND = [sys.executable, "-c", _PROGRAM]
+COMMAND = foreground("zdc_training.cli")
 
 
 def run_main(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
