@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from zdc_detector.packed_showers import read_packed
 from zdc_detector.particles import ENERGY, VZ
 from zdc_detector.showers import Showers
-from zdc_detector.symmetries import NAMES, TRANSPOSE, turn_points, turn_responses
+from zdc_detector.symmetries import NAMES, symmetries_of, turn_points, turn_responses
 
 EXAMPLES_FILE = Path(__file__).with_name("geant4_examples.npz")
 SOURCE = "simulated with Geant4 on ALICE's ZN geometry; not the ALICE data set (zdc-fastsim developers, CC BY 4.0)"
@@ -75,9 +75,7 @@ class Examples:
         self.particles = showers.particles[np.sort(first)]
         self.points = self.calorimeter.impact_points(self.particles.conditions)
         self._responses = showers.responses.reshape(len(ids), -1, *self.calorimeter.shape)
-        (rows, columns), (half_x, half_y) = self.calorimeter.shape, self.calorimeter.half_width
-        square = rows == columns and half_x == half_y
-        self._symmetries = [k for k in range(len(NAMES)) if square or not k & TRANSPOSE]
+        self._symmetries = symmetries_of(self.calorimeter)
 
     def nearest(self, pdg: int, energy: float, point: tuple[float, float]) -> Nearest | None:
         """The nearest particle of a species; None if there is no particle of this species.

@@ -79,7 +79,7 @@ class CheckData(BaseModel):
 
 
 class CheckSymmetries(BaseModel):
-    """Test the eight symmetries of the face with a file of showers."""
+    """Test the symmetries of the face (eight of a square, four of another rectangle) with a file of showers."""
 
     file: CliPositionalArg[Path] = Field(description="HDF5 file in the project's layout")
     seed: int = Field(0, ge=0, description="seed of the permutations")

@@ -36,8 +36,8 @@ class DataConfig(ConfigSection):
     split_seed: Seed = Field(1, description="seed of the split by particle")
     symmetries: bool = Field(
         True,
-        description="apply one of the eight symmetries of the square face to each shower, drawn at random in every "
-        "epoch",
+        description="apply one of the symmetries of the face (eight of a square, four of another rectangle) to each "
+        "shower, drawn at random in every epoch",
     )
     description: str = Field(
         "", description="description of the showers for the model card; default: the title of the file"

@@ -1,4 +1,4 @@
-"""A statistical test that showers have the eight symmetries of the face (`train-zdc check-symmetries`).
+"""A statistical test that showers have the symmetries of the face (`train-zdc check-symmetries`).
 
 If the response and the population of particles are symmetric, a transformed shower (image, momentum and vertex) has the
 same distribution as an original one. So a random half of the showers is transformed, and a permutation test compares
@@ -22,7 +22,7 @@ from zdc_common.errors import InvalidInputError
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.particles import ENERGY
 from zdc_detector.showers import Showers, read_showers
-from zdc_detector.symmetries import MIRROR_X, NAMES, TRANSPOSE, turn_conditions, turn_responses
+from zdc_detector.symmetries import MIRROR_X, NAMES, TRANSPOSE, symmetries_of, turn_conditions, turn_responses
 from zdc_metrics.scores.classifier import FEATURES, shower_features
 
 PERMUTATIONS = 2000
@@ -60,34 +60,36 @@ class SymmetryTest:
 
 
 def check_symmetries(path: Path, seed: int = 0, permutations: int = PERMUTATIONS) -> list[SymmetryTest]:
-    """Test the symmetries, and three wrong transformations, with a file with one shower per particle.
+    """Test the symmetries of the face, and some wrong transformations, with a file with one shower per particle.
 
     Raises
     ------
     FileFormatError : the file cannot be read.
-    InvalidInputError : particles are repeated, so that showers are not independent, or the face is not square.
+    InvalidInputError : particles are repeated, so that showers are not independent.
     """
     showers = read_showers(path)
     if len(np.unique(showers.particle_id)) != len(showers):
         raise InvalidInputError(f"{path}: particles are simulated repeatedly; use a file with one shower per particle")
-    tests = []
-    for symmetry, name in list(enumerate(NAMES))[1:]:
-        turned = turn_conditions(showers.particles.conditions, symmetry), turn_responses(showers.responses, symmetry)
-        tests.append((name, True, turned))
-    conditions = turn_conditions(showers.particles.conditions, MIRROR_X)
+    tests, calorimeter = [], showers.calorimeter
+    symmetries = symmetries_of(calorimeter)
+    for symmetry in symmetries[1:]:
+        conditions = turn_conditions(showers.particles.conditions, symmetry, calorimeter.centre)
+        tests.append((NAMES[symmetry], True, (conditions, turn_responses(showers.responses, symmetry))))
+    conditions = turn_conditions(showers.particles.conditions, MIRROR_X, calorimeter.centre)
     image = turn_responses(showers.responses, MIRROR_X)
     tests.append(("wrong: mirror x of the particle alone", False, (conditions, showers.responses)))
     tests.append(("wrong: mirror x, image one fibre off", False, (conditions, np.roll(image, 1, axis=1))))
-    alone = turn_responses(showers.responses, TRANSPOSE)
-    tests.append(("wrong: transpose of the image alone", False, (showers.particles.conditions, alone)))
+    if TRANSPOSE in symmetries:
+        alone = turn_responses(showers.responses, TRANSPOSE)
+        tests.append(("wrong: transpose of the image alone", False, (showers.particles.conditions, alone)))
     rng = np.random.default_rng(seed)
     classes = invariant_classes(showers)
-    untouched = observables(showers.particles.conditions, showers.responses, showers.calorimeter)
+    untouched = observables(showers.particles.conditions, showers.responses, calorimeter)
     names = list(untouched)
     found = []
     for name, holds, turned in tests:
         label = _halves(classes, rng)
-        other = observables(*turned, showers.calorimeter)
+        other = observables(*turned, calorimeter)
         values = np.column_stack([np.where(label, other[key], untouched[key]) for key in names])
         p_value, largest, which = permutation_test(values, label, classes, permutations, rng)
         kind = "spread" if which >= len(names) else "location"

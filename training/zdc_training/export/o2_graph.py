@@ -15,8 +15,6 @@ CHARGE_UNITS = 3.0
 #: O2 casts expm1 of the output from float to int, which truncates 2.9999998 to 2. With this relative increase, a few
 #: units in the last place, the result stays above n for any rounding, and below n + 1/2 for every n of 16 bits.
 _ABOVE = 2.0**-21
-#: A photon of 100 GeV on the axis, which replaces particles without light: the network sees no infinite impact point.
-_STAND_IN = (100.0, 0.0, 0.0, 0.0, 0.0, 0.0, 100.0, 0.0, 0.0)
 
 
 class O2Conditions(nn.Module):
@@ -67,7 +65,10 @@ class O2Graph(nn.Module):
         super().__init__()
         self.generator = graph
         self.conditions = conditions
-        self.register_buffer("stand_in", torch.tensor(_STAND_IN))
+        # A photon of 100 GeV on the axis of the face replaces particles without light: the network sees no infinite
+        # impact point.
+        x, y = conditions.geometry.centre.tolist()
+        self.register_buffer("stand_in", torch.tensor([100.0, x, y, 0.0, 0.0, 0.0, 100.0, 0.0, 0.0]))
 
     def forward(self, noise: Tensor, conditions: Tensor) -> Tensor:
         """log(1 + photons), shape (N, 44 along y, 44 along x, 1), of noise (N, 10) and scaled conditions (N, 9)."""

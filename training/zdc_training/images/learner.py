@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.profiler import record_function
 from zdc_detector.showers import Showers
-from zdc_detector.symmetries import NAMES, apply_symmetry
+from zdc_detector.symmetries import apply_symmetry, symmetries_of
 
 from zdc_training.config.images import AutoencoderExperiment, ImageExperiment
 from zdc_training.images.generator import ImageAutoencoder, ImageGenerator
@@ -49,9 +49,9 @@ class ImageLearner(Generic[M]):
         conditions: NDArray[np.float32] = self.training.particles.conditions[rows[mine]]
         responses: NDArray[np.generic] = self.training.responses[rows[mine]]
         if self.symmetries:
-            square = responses.shape[1] == responses.shape[2]
-            turns = rng.integers(len(NAMES) if square else len(NAMES) // 2, size=len(rows))[mine]
-            conditions, responses = apply_symmetry(conditions, responses, turns)
+            calorimeter = self.training.calorimeter
+            turns = rng.integers(len(symmetries_of(calorimeter)), size=len(rows))[mine]
+            conditions, responses = apply_symmetry(conditions, responses, turns, calorimeter.centre)
         return self.images(responses), torch.from_numpy(conditions).to(self.device)
 
     def images(self, responses: NDArray[np.generic]) -> Tensor:

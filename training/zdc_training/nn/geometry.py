@@ -27,6 +27,7 @@ class FaceGeometry(nn.Module):
     """
 
     half_width: Tensor
+    centre: Tensor
     fibres: Tensor
     frame_index: Tensor
     face_index: Tensor
@@ -34,11 +35,11 @@ class FaceGeometry(nn.Module):
     def __init__(self, calorimeter: Calorimeter) -> None:
         super().__init__()
         self.face_z = calorimeter.face_plane  # in float32, as vz is: at the face the line has length 0
-        self.centre = calorimeter.centre
         self.shape = rows, columns = calorimeter.shape
         self.pad = (rows // 2, columns // 2)
         self._stride = columns + 2 * self.pad[1]
         self.register_buffer("half_width", torch.tensor(calorimeter.half_width, dtype=torch.float32))
+        self.register_buffer("centre", torch.tensor(calorimeter.centre, dtype=torch.float32), persistent=False)
         self.register_buffer("fibres", torch.tensor(calorimeter.shape, dtype=torch.float32))
         grid = torch.arange(rows)[:, None] * self._stride + torch.arange(columns)
         home = 2 * (self.pad[0] * self._stride + self.pad[1])
@@ -89,8 +90,8 @@ class ConditionScaler(nn.Module):
 
     - ``linear``: none.
     - ``face``: log E and log pz instead of E and pz; the impact point in half widths of the face instead of px and py;
-      vx and vy in half widths, vz in hundredths of the distance to the face. A beam that is off by a millimetre changes
-      these numbers little.
+      vx and vy from the centre of the face in half widths, vz in hundredths of the distance to the face. A beam that
+      is off by a millimetre changes these numbers little.
     - ``cell``: as ``face``, but the fibre cell that is hit instead of vx and vy, and the position in this cell instead
       of the impact point. The vertex acts only through them and vz.
 
@@ -120,7 +121,7 @@ class ConditionScaler(nn.Module):
             index, within = geometry.cell(conditions)
             place, point = (index + 0.5) / geometry.fibres * 2.0 - 1.0, within
         else:
-            place = conditions[:, VX : VY + 1] / geometry.half_width
+            place = (conditions[:, VX : VY + 1] - geometry.centre) / geometry.half_width
             point = geometry.impact_point(conditions) / geometry.half_width
         # onnxruntime computes the last few elements of a tensor with other code, which rounds differently. Sixteen
         # columns leave no such remainder, so the logarithm of a particle does not depend on the number of rows.

@@ -146,7 +146,7 @@ def _earlier(job: Job, output: Path) -> int:
 
 
 def _write(job: Job, output: Path, journal: Journal, earlier: int) -> str:
-    kept = read_showers(output, job.set_up.calorimeter) if earlier else None
+    kept = read_showers(output) if earlier else None
     lost = {row: reason for row, reason in sorted(journal.lost.items()) if row < job.showers}
     rows = np.array([row for row in range(job.showers) if row not in lost], dtype=np.int64)
     if not len(rows):

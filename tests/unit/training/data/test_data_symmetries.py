@@ -2,13 +2,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.calorimeters import ZN
+from helpers.calorimeters import BOARD, ZN, ZP
 from helpers.files.shower_samples import DATA, toy_showers, write_showers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from zdc_common.errors import InvalidInputError
-from zdc_detector.symmetries import NAMES, TRANSPOSE, apply_symmetry
+from zdc_detector.symmetries import NAMES, TRANSPOSE, apply_symmetry, symmetries_of, turn_conditions, turn_points
 from zdc_metrics.scores.classifier import fibre_positions
 from zdc_training.data.check_symmetries import (
     check_symmetries,
@@ -96,6 +96,16 @@ def test_what_is_not_square_has_mirrors_only() -> None:
     assert apply_symmetry(CONDITIONS, strips, 3)[1].tolist() == strips[:, ::-1, ::-1].tolist()
     with pytest.raises(InvalidInputError, match=r"responses of \(44, 30\) cannot be transposed; use mirrors"):
         apply_symmetry(CONDITIONS, strips, TRANSPOSE)
+
+
+def test_a_rectangle_has_four_symmetries_about_its_centre() -> None:
+    assert [len(symmetries_of(each)) for each in (ZN, ZP, BOARD)] == [8, 4, 4]
+    stretched = ZN.model_copy(update={"half_width": (3.52, 3.6)})
+    assert len(symmetries_of(stretched)) == 4
+    for symmetry in symmetries_of(BOARD):
+        turned = turn_conditions(CONDITIONS, symmetry, BOARD.centre)
+        points = turn_points(BOARD.impact_points(CONDITIONS), symmetry)
+        np.testing.assert_allclose(BOARD.impact_points(turned), points, rtol=0, atol=1e-4)  # float32 at 10 cm
 
 
 def test_permutation_test_is_fair_and_sees_a_shift() -> None:
