@@ -45,8 +45,8 @@ def placed_at_face(particles: Particles, calorimeter: Calorimeter) -> Particles:
         more = int(np.count_nonzero(wrong)) - 1
         also = f" (and {counted(more, 'more row')})" if more else ""
         raise InvalidInputError(
-            f"particle[{row}]: vz = {vz[row]:.9g} cm contradicts frame = face: the face of {calorimeter.name} is at "
-            f"{plane[row]:.9g} cm for this particle; leave vz out, or give the particle at its vertex with frame = "
+            f"particle[{row}]: vz = {vz[row]:.7g} cm contradicts frame = face: the face of {calorimeter.name} is at "
+            f"{plane[row]:.7g} cm for this particle; leave vz out, or give the particle at its vertex with frame = "
             f"vertex{also}"
         )
     if (vz == plane).all():

@@ -119,7 +119,7 @@ class Ranges(Frozen):
             return f"frame: vz = {particles.conditions[row, VZ]:g} cm of {name} is not at the face: {_SWEPT_AWAY}"
         if not from_vertex and self.face is None:
             sent = particles.conditions[row, VZ]
-            return f"frame: vz = {sent:.9g} cm of {name} is at the face: the model was trained on vertices only"
+            return f"frame: vz = {sent:.7g} cm of {name} is at the face: the model was trained on vertices only"
         low, high = energies[codes.tolist().index(code)]
         if not low <= conditions[ENERGY] <= high:
             return (

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import ConfigError, FileFormatError, InvalidInputError, rename_row
 from zdc_detector.calorimeters import find_calorimeter
+from zdc_detector.frames import Frame
 from zdc_detector.particles import CONDITIONS, Particles
 
 #: Columns that identify a particle in its source; they are copied to the output unchanged.
@@ -85,6 +86,8 @@ class ParticleReader(ABC):
     notes : Remarks for the user on how the source was read.
     calorimeter : The calorimeter whose face the particles of whole events must reach, ZN unless it is set before the
         particles are read.
+    frame : Where the source says that its particles are given; None if it says nothing. It is set before the particles
+        are read. If it is ``face``, all particles of whole events are taken that fly along the beam.
 
     Parameters
     ----------
@@ -106,6 +109,7 @@ class ParticleReader(ABC):
         self.skipped: Counter[str] = Counter()
         self.notes: list[str] = []
         self.calorimeter = find_calorimeter("ZN")
+        self.frame: Frame | None = None
         self._block_rows = block_rows
         self._start, self._stop = 0, sys.maxsize
 

@@ -10,6 +10,7 @@ from zdc_common.errors import FileFormatError
 from zdc_common.optional_packages import hep_package
 from zdc_common.words import counted, short
 from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.frames import Frame
 
 from zdc_readers.blocks import (
     INTEGER_COLUMNS,
@@ -32,13 +33,22 @@ class Events:
     source : Name of the table in messages.
     skipped : Counter that gets the number of particles left out, by reason.
     calorimeter : The calorimeter that the particles must reach.
+    frame : Where the particles are given; None is their vertex.
     rows : Maximum number of particles per block.
     chosen : Function that returns the rows with a chosen status code, or None for all rows.
     """
 
-    def __init__(self, source: object, skipped: Counter[str], calorimeter: Calorimeter, rows: int, chosen: Chosen):
+    def __init__(
+        self,
+        source: object,
+        skipped: Counter[str],
+        calorimeter: Calorimeter,
+        frame: Frame | None,
+        rows: int,
+        chosen: Chosen,
+    ):
         self._source = source
-        self._selection = Selection(skipped, calorimeter)
+        self._selection = Selection(skipped, calorimeter, frame)
         self._rows = rows
         self._chosen = chosen
         self._awkward = hep_package("awkward", "Lists of particles")
@@ -102,7 +112,7 @@ class Events:
         taken = self._chosen(columns, place_by_event(columns))
         if taken is not None:
             columns = {name: values[taken] for name, values in columns.items() if name != STATUS}
-        kept = self._selection.neutral(columns["pdg"])
+        kept = self._selection.possible(columns["pdg"])
         columns = {name: values[kept] for name, values in columns.items()}
         yield from self._selection.reaching(self._source, columns, place_by_event, self._rows)
 

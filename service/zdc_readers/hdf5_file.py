@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError
 from zdc_common.words import counted, short
+from zdc_detector.frames import Frame
 from zdc_detector.particles import CONDITIONS
 
 from zdc_readers.blocks import (
@@ -37,6 +38,7 @@ class Hdf5Reader(ParticleReader):
             self._file = h5py.File(path, "r")
             table = self._file.get("particles")
             compound = isinstance(table, h5py.Dataset) and table.dtype.names is not None
+            self.frame = self._stated_frame()
             self._of_showers = "particle_id" in self._file or (table is not None and not compound)
             self._columns = self._names_of_showers() if self._of_showers else self._names_of_columns()
             self._rows = self._first_rows()
@@ -70,6 +72,18 @@ class Hdf5Reader(ParticleReader):
                 f"{self.source}: rows from {rows[0]}: {short(error)}; write the file again"
             ) from error
         yield from self._rows_of_table(columns, lambda row: f"row {rows[row]}")
+
+    def _stated_frame(self) -> Frame | None:
+        """The attribute ``frame`` of the file."""
+        stated = self._file.attrs.get("frame")
+        if stated is None:
+            return None
+        text = stated.decode("utf-8", "replace") if isinstance(stated, bytes) else str(stated)
+        if text not in set(Frame):
+            raise FileFormatError(
+                f"{self.source}: the attribute frame is {short(text)!r}; it must be {' or '.join(Frame)}, or absent"
+            )
+        return Frame(text)
 
     def _first_rows(self) -> NDArray[np.intp]:
         """The first row of each particle."""

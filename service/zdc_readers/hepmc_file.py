@@ -62,8 +62,8 @@ class HepMCReader(ParticleReader):
         return self._position, self._size
 
     def __iter__(self) -> Iterator[ParticleBlock]:
-        self._selection = Selection(self.skipped, self.calorimeter)
-        self._other = Selection(Counter(), self.calorimeter)
+        self._selection = Selection(self.skipped, self.calorimeter, self.frame)
+        self._other = Selection(Counter(), self.calorimeter, self.frame)
         done = candidates = 0
         try:
             gathered: list[_Columns] = []
@@ -95,15 +95,15 @@ class HepMCReader(ParticleReader):
             self._position = raw.tell()
 
     def _sort(self, event: HepMCEvent, gathered: list[_Columns], others: list[_Columns]) -> int:
-        """Add the event's neutral particles to `gathered` (chosen status) or `others`; returns their number."""
+        """Add particles that may reach the face to `gathered` (chosen status) or `others`; returns their number."""
         rows = np.flatnonzero(_among(event.status, self._statuses.tolist()))
         self.read += len(rows)
-        kept = rows[self._selection.neutral(event.pdg[rows])]
+        kept = rows[self._selection.possible(event.pdg[rows])]
         if len(kept):
             gathered.append(_columns(event, kept))
         not_final = event.ends | _among(event.status, (*_NEVER_FINAL, *self._statuses.tolist()))
         rows = np.flatnonzero(~not_final)
-        other = rows[self._other.neutral(event.pdg[rows])] if len(rows) else rows
+        other = rows[self._other.possible(event.pdg[rows])] if len(rows) else rows
         if len(other):
             others.append(_columns(event, other))
         return len(kept) + len(other)

@@ -60,7 +60,7 @@ class ParquetReader(ParticleReader):
         size = min(self._block_rows, _EVENTS) if self.has_whole_events else self._block_rows
         events = None
         if self.has_whole_events:
-            events = Events(self.source, self.skipped, self.calorimeter, self._block_rows, self._chosen)
+            events = Events(self.source, self.skipped, self.calorimeter, self.frame, self._block_rows, self._chosen)
         in_file = [name for name in self._columns if name not in self._record_fields]
         in_file += [self._record] if self._record else []
         with self._file:

@@ -69,7 +69,7 @@ class RootReader(ParticleReader):
         return self._entries_read, len(self._within(self._entries))
 
     def __iter__(self) -> Iterator[ParticleBlock]:
-        events = Events(self.source, self.skipped, self.calorimeter, self._block_rows, self._chosen)
+        events = Events(self.source, self.skipped, self.calorimeter, self.frame, self._block_rows, self._chosen)
         with self._file:
             for entries in self._steps():
                 first = self._within(self._entries).start + self._entries_read

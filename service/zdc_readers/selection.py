@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import FileFormatError, OutOfRangeError
 from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.frames import Frame
 from zdc_detector.particles import CONDITIONS, SMALLEST_PZ
 from zdc_detector.pdg_table import mass_and_charge
 
@@ -21,22 +22,28 @@ _Columns = Mapping[str, NDArray[np.generic]]
 class Selection:
     """Selects neutral particles whose straight line reaches the calorimeter's face at +z or at -z.
 
-    Charged particles are left out, because the separation dipole deflects them away from the face.
+    Charged particles are left out, because the separation dipole deflects them away from the face. Of particles that
+    are given at the face, only unknown species are left out, and those that do not fly along the beam: whether a model
+    knows their place is not for a reader to say.
 
     Parameters
     ----------
     skipped : Counter that gets the number of particles left out, by reason.
     calorimeter : The calorimeter.
+    frame : Where the particles are given; None is their vertex.
     """
 
-    def __init__(self, skipped: Counter[str], calorimeter: Calorimeter):
+    def __init__(self, skipped: Counter[str], calorimeter: Calorimeter, frame: Frame | None):
         self._skipped = skipped
         self._calorimeter = calorimeter
+        self._at_face = frame is Frame.FACE
 
-    def neutral(self, pdg: NDArray[np.generic]) -> NDArray[np.intp]:
-        """Indices of the neutral particles among N PDG codes; counts the others in `skipped`."""
+    def possible(self, pdg: NDArray[np.generic]) -> NDArray[np.intp]:
+        """Indices of the species among N PDG codes that may reach the face; counts the others in `skipped`."""
         codes, inverse, counts = np.unique(pdg, return_inverse=True, return_counts=True)
         reasons = [_left_out(int(code)) for code in codes]
+        if self._at_face:
+            reasons = [None if reason == CHARGED else reason for reason in reasons]
         for reason, count in zip(reasons, counts.tolist(), strict=True):
             if reason is not None:
                 self._skipped[reason] += count
@@ -48,7 +55,7 @@ class Selection:
         Parameters
         ----------
         source : Name of the source in messages.
-        columns : Columns of neutral particles, as for `ParticleBlock.from_columns`.
+        columns : Columns of particles that `possible` accepts, as for `ParticleBlock.from_columns`.
         placing : Makes, from columns, a function that names row i as the source does.
         rows : Maximum number of particles per block.
 
@@ -71,7 +78,8 @@ class Selection:
         if not len(columns["pdg"]):
             return
         block = ParticleBlock.from_columns(source, columns, placing(columns))
-        hits = np.flatnonzero(self._calorimeter.hits_face(block.particles.conditions))
+        everything = np.ones(len(block.particles), dtype=bool)
+        hits = np.flatnonzero(everything if self._at_face else self._calorimeter.hits_face(block.particles.conditions))
         self._left_out(MISSES, len(block.particles) - len(hits))
         for start in range(0, len(hits), rows):
             chosen = hits[start : start + rows]

@@ -10,6 +10,7 @@ from zdc_common.file_content import sha256_of
 from zdc_common.frozen import Frozen
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.finish import Finish
+from zdc_detector.frames import Frame
 
 from zdc_service.simulation import OutOfRange, Output
 from zdc_service.writers import FileDescription
@@ -27,7 +28,7 @@ class BulkJob(Frozen):
     status : Option --status: status codes of the particles to simulate.
     model, version, graph_sha256 : The model.
     calorimeter, finish : Properties of the model's results.
-    seed, first_row, repeats, output, out_of_range, rates : As in `SimulationRequest`.
+    seed, first_row, repeats, output, out_of_range, rates, frame : As in `SimulationRequest`.
     rows_per_part : Maximum number of rows of a part.
     server : The server of the first run; it does not influence the rows.
     """
@@ -48,6 +49,7 @@ class BulkJob(Frozen):
     output: Output
     out_of_range: OutOfRange
     rates: bool
+    frame: Frame = Frame.VERTEX
     rows_per_part: int
     server: str
 
@@ -79,6 +81,7 @@ class BulkJob(Frozen):
                 "seed": self.seed,
                 "finish": self.finish.value,
                 "server": self.server,
+                "frame": self.frame.value,
                 "output": self.output.value,
                 "repeats": self.repeats,
                 "first_row": self.first_row,

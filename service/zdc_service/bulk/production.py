@@ -1,9 +1,11 @@
 """Simulate the missing parts of a job, and write all parts to the output."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
-from zdc_common.errors import ZdcError, rename_row
+from zdc_common.errors import InvalidInputError, ZdcError, rename_row
+from zdc_detector.frames import Frame, placed_at_face
 from zdc_readers import ParticleBlock, ParticleReader
 
 from zdc_service.bulk.backend import ModelChoice
@@ -52,7 +54,7 @@ class Production:
         self._job = job
         self._folder = folder
         self._reader = reader
-        reader.calorimeter = job.calorimeter
+        reader.calorimeter, reader.frame = job.calorimeter, job.frame
         self._workers = workers
         self._show = show
         self._check = check
@@ -129,11 +131,11 @@ class Production:
     def _blocks(self) -> Iterator[ParticleBlock]:
         """The source's particles; of whole events those that can be extrapolated to, the others are counted."""
         if self._job.out_of_range is not OutOfRange.EXTRAPOLATE or not self._reader.has_whole_events:
-            yield from self._reader
+            yield from self._placed()
             return
         choice = ModelChoice(self._job.model, self._job.version, self._job.rates)
         known: dict[int, bool] = {}
-        for block in self._reader:
+        for block in self._placed():
             for code in np.unique(block.particles.pdg).tolist():
                 if code not in known:
                     known[code] = self._workers.knows(choice, code)
@@ -142,6 +144,17 @@ class Production:
                 self._reader.skipped[UNKNOWN_SPECIES] += len(block.particles) - len(rows)
             if len(rows):
                 yield chosen_rows(block, rows)
+
+    def _placed(self) -> Iterator[ParticleBlock]:
+        """The source's particles; if they are given at the face, with its vz, which the output shows too."""
+        for block in self._reader:
+            if self._job.frame is Frame.VERTEX:
+                yield block
+                continue
+            try:
+                yield replace(block, particles=placed_at_face(block.particles, self._job.calorimeter))
+            except InvalidInputError as error:
+                raise InvalidInputError(f"{self._reader.source}: {rename_row(error, block.place)}") from error
 
     def _end_of_source(self, parts: int) -> None:
         self._summary = SourceSummary(

@@ -11,6 +11,7 @@ from zdc_common.errors import ConfigError, ZdcError
 from zdc_common.interrupts import Interrupts
 from zdc_common.versions import installed_version
 from zdc_common.words import counted_are, short
+from zdc_detector.frames import Frame
 from zdc_detector.random import check_seed, fresh_seed
 from zdc_readers import ParticleReader, open_particles
 from zdc_readers.arguments import ArgumentReader
@@ -95,8 +96,14 @@ class Simulate(BaseSettings):
     out_of_range: Literal["error", "skip", "extrapolate"] | None = Field(
         None,
         description="treatment of particles outside the model's training range; extrapolate applies to energies and "
-        "vertices only: unknown species remain an error, and are left out of whole events; default: skip for whole "
-        "events (HepMC, tables of lists), otherwise error",
+        "vertices, and to positions and slopes at the face: unknown species remain an error, and are left out of whole "
+        "events; default: skip for whole events (HepMC, tables of lists), otherwise error",
+    )
+    frame: Literal["vertex", "face"] | None = Field(
+        None,
+        description="where positions and momenta are given: vertex, at the production vertex, or face, at the face of "
+        "the calorimeter, where vx and vy are the position and vz may be left out; for models that know this frame; "
+        "default: what the file says, otherwise vertex",
     )
     rates: bool = Field(False, description="write the model's photon rates; default: photon counts")
     model: str | None = Field(None, description="name of the model; default: the server's default")
@@ -220,6 +227,7 @@ def _job(command: Simulate, reader: ParticleReader, begun: BulkJob | None, worke
         output=Output(command.what),
         out_of_range=OutOfRange(command.out_of_range or default),
         rates=command.rates,
+        frame=_frame(command, reader),
         rows_per_part=_first(command.rows_per_part, begun.rows_per_part if begun else None, ROWS_PER_PART),
         server=command.server or "in process",
     )
@@ -237,6 +245,16 @@ def _reader(command: Simulate) -> ParticleReader:
             raise ConfigError("--status needs a file of particles; leave it out, or give a file with --input")
         return ArgumentReader(command.particle)
     return open_particles(command.input, tree=command.tree, statuses=_statuses(command))
+
+
+def _frame(command: Simulate, reader: ParticleReader) -> Frame:
+    """The frame of the option, or else of the file."""
+    stated = reader.frame
+    if command.frame is None or stated in (None, command.frame):
+        return Frame(command.frame or stated or Frame.VERTEX)
+    raise ConfigError(
+        f"--frame {command.frame}: {reader.source} says that its particles are given at the {stated}; leave --frame out"
+    )
 
 
 def _statuses(command: Simulate) -> tuple[int, ...] | None:
