@@ -59,6 +59,19 @@ class TrainingSpec(Frozen):
     processes: int = Field(1, description="number of processes")
 
 
+class SourceSpec(Frozen):
+    """A model that was fine-tuned: the training of another one began with its weights."""
+
+    name: str = Field(description="name of the model")
+    version: int | None = Field(description="version of the model; null: a run that was not exported")
+    sha256: str = Field(description="SHA-256 of its graph, or of the weights of a run, hexadecimal")
+    trained_on: dict[str, str] = Field(description="its training file: name -> sha256; empty: not recorded")
+
+    def __str__(self) -> str:
+        """Name, version and the first digits of the hash."""
+        return f"{self.name} {self.version or '(a run)'} (sha256 {self.sha256[:12]}...)"
+
+
 class Metric(Frozen):
     """One figure of merit, its floor (simulation against simulation) and 90 % bootstrap intervals over particles."""
 
@@ -102,6 +115,12 @@ class ModelCard(Frozen):
     metrics: dict[str, Metric] = Field(default_factory=dict, description="figures of merit on the test file, by name")
     limitations: tuple[str, ...] = Field((), description="what the model cannot do, in sentences")
     graph_sha256: str = Field(description="SHA-256 of `model.onnx`, hexadecimal")
+    weights_sha256: str = Field(
+        "", description="SHA-256 of `weights.npz`, which only training reads, hexadecimal; empty: there is no such file"
+    )
+    fine_tuned_from: SourceSpec | None = Field(
+        None, description="model whose weights the training began with; null: random weights"
+    )
 
     @field_validator("conditions")
     @classmethod

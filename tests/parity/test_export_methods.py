@@ -11,8 +11,8 @@ import torch
 from helpers.calorimeters import ZN
 from helpers.files.shower_samples import face_particles
 from helpers.models.training_runs import METHODS, finished, method_config
-from zdc_common.errors import ConfigError
-from zdc_detector.card import GRAPH_FILE, ModelCard
+from zdc_common.file_content import sha256_of
+from zdc_detector.card import CARD_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.particles import PX, PZ
 from zdc_detector.random import normals
 from zdc_service.settings import EngineSettings
@@ -24,8 +24,10 @@ from zdc_training.data.datasets import load_split
 from zdc_training.evaluation.generate import generate, network
 from zdc_training.export.service import export
 from zdc_training.nn.method import build_learner
+from zdc_training.runs.fine_tuning import begin_with
 from zdc_training.runs.run import Run
-from zdc_training.runs.warm_start import WEIGHTS_FILE, save_weights, start_from
+from zdc_training.runs.source import open_source
+from zdc_training.runs.weights_file import WEIGHTS_FILE
 
 pytestmark = pytest.mark.slow
 
@@ -98,19 +100,18 @@ def test_a_training_begins_with_all_weights_of_an_exported_model_or_with_those_o
     config, model = exported.run.config(), exported.run.load_model()
     showers = load_split(config.data)[0]
     whole = build_learner(override_config(config, ["seed=5"]), showers, torch.device("cpu")).model
-    assert start_from(exported.folder, config, whole, showers) == []
+    assert begin_with(open_source(exported.folder), config, whole, showers).untrained == []
     assert all(torch.equal(value, model.state_dict()[name]) for name, value in whole.state_dict().items())
 
     folder = tmp_path / "without"
     shutil.copytree(exported.folder, folder)
+    card = ModelCard.read(folder)
+    assert sha256_of(folder / WEIGHTS_FILE) == card.weights_sha256
     (folder / WEIGHTS_FILE).unlink()
-    part = build_learner(override_config(config, ["seed=5"]), showers, torch.device("cpu")).model
-    assert start_from(folder, config, part, showers) == list(model.training_only)  # checked against ONNX within
+    (folder / CARD_FILE).write_text(card.model_copy(update={"weights_sha256": ""}).model_dump_json())
+    part, lacking = open_source(folder).networks(showers)
+    assert lacking == list(model.training_only)  # checked against ONNX within
     inputs = torch.from_numpy(showers.particles.conditions), torch.from_numpy(normals(1, 0, len(showers), model.noise))
     with torch.no_grad():
         expected, found = model.rates(*inputs), part.eval().rates(*inputs)
     assert float((found - expected).abs().max()) < 1e-4 * float(expected.max())
-
-    save_weights(folder, model, "0" * 64)
-    with pytest.raises(ConfigError, match=r"weights\.pt is of another model than .*model\.onnx; copy the folder again"):
-        start_from(folder, config, part, showers)

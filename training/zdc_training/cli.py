@@ -11,6 +11,7 @@ from pydantic_settings import BaseSettings, CliApp, CliSubCommand
 from zdc_common.commands import command_config, run_command
 
 from zdc_training.commands.data import CheckData, CheckSymmetries, Convert, Split
+from zdc_training.commands.few_showers import FewShowers
 from zdc_training.commands.models import Evaluate, Export, Keys
 from zdc_training.commands.simulation import Simulate
 from zdc_training.commands.training import PROG, Fit, Profile, Reproduce
@@ -30,6 +31,9 @@ class TrainZdc(BaseSettings):
     export: CliSubCommand[Export] = Field(description="write a trained model for the service or for ALICE O2")
     reproduce: CliSubCommand[Reproduce] = Field(description="reproduce a table or a figure of the paper")
     simulate: CliSubCommand[Simulate] = Field(description="simulate showers with Geant4")
+    few_showers: CliSubCommand[FewShowers] = Field(
+        description="compare models from few showers of a changed calorimeter"
+    )
     convert: CliSubCommand[Convert] = Field(description="convert files of the ALICE collaboration")
     split: CliSubCommand[Split] = Field(description="split a file into a training file and a test file")
     check_data: CliSubCommand[CheckData] = Field(description="check a file of showers and summarise it")

@@ -60,7 +60,7 @@ class Fit(TorchOptions, KeyOptions):
     start_from: Path | None = Field(
         None,
         validation_alias=AliasChoices("from", "start-from"),
-        description="folder of a model (models/zn-fast/1) or of another run with the initial weights",
+        description="fine-tune a model: NAME/VERSION (zn-fast/1), or the folder of an exported model or of a run",
     )
     callback: list[ListedText] = Field(
         [], description="call MODULE:CLASS after every epoch (repeatable), see `zdc_training.loop.callbacks`"
@@ -74,16 +74,19 @@ class Fit(TorchOptions, KeyOptions):
 
         run = Run(self.run or Path("runs") / Path(self.config).stem)
         begun = self.resume and run.config_file.is_file()
-        changes = [*self.set, *([f"start_from={json.dumps(str(self.start_from))}"] if self.start_from else [])]
-        config = load_config(self.config, changes, self.unset)
-        if begun:
-            asked, config = config, override_config(run.config(), changes, self.unset)
+        changes = [*self.set, *_starting_from(self.start_from)]
+        if not begun:
+            config = load_config(self.config, changes, self.unset)
+        else:
+            config = override_config(run.config(), changes, self.unset)
+            kept = [] if self.start_from else _starting_from(config.start_from)
+            asked = load_config(self.config, [*changes, *kept], self.unset, begun=config)
             differing = changed_keys(asked, config).items()
             if differing:
                 listed = ", ".join(f"{key} = {kept!r} (not {given!r})" for key, (given, kept) in differing)
                 own = f"{run.folder} continues with its own configuration, which differs from {self.config}"
                 warn(PROG, f"{own}: {listed}")
-        elif self.resume:
+        if self.resume and not begun:
             warn(PROG, f"{run.folder} contains no run to resume: a new run begins")
         self._train(run, config)
 
@@ -118,6 +121,11 @@ class Fit(TorchOptions, KeyOptions):
         words += ["--threads", str(self.threads)] * (self.threads is not None)
         words += [word for callback in self.callback for word in ("--callback", callback)]
         return shlex.join(words)
+
+
+def _starting_from(source: Path | None) -> list[str]:
+    """The override of the key `start_from`."""
+    return [] if source is None else [f"start_from={json.dumps(str(source))}"]
 
 
 class Profile(TorchOptions, KeyOptions):

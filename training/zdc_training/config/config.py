@@ -13,6 +13,7 @@ from zdc_common.errors import ConfigError
 from zdc_training.config.keys import did_you_mean, keys_of, unknown_key
 from zdc_training.config.methods import DEFAULT, config_class, config_classes, registered_methods
 from zdc_training.config.sections import SHIPPED, DataConfig, Experiment
+from zdc_training.config.source import inherited, tree_of
 
 #: Keys and sections that determine the weights and the split of a checkpoint: a resumed run cannot change them.
 FIXED = (
@@ -39,18 +40,23 @@ def shipped_configs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
-def load_config(source: str, overrides: Sequence[str] = (), unset: Sequence[str] = ()) -> Experiment:
+def load_config(
+    source: str, overrides: Sequence[str] = (), unset: Sequence[str] = (), begun: Experiment | None = None
+) -> Experiment:
     """Read a TOML file, or a configuration of the package by its name, and apply overrides.
+
+    With `start_from`, keys of networks and loss that are left out are those of the model it names.
 
     Parameters
     ----------
     source : A path or a name.
     overrides : ``section.key=value``.
     unset : Keys that are reset to their defaults.
+    begun : Configuration of a run that continues. It has the keys of the model that it started from, which may be gone.
 
     Raises
     ------
-    ConfigError : no such file, not TOML, an unknown key or a value out of bounds; names the key.
+    ConfigError : no such file, no model `start_from`, not TOML, an unknown key or a value out of bounds; names the key.
     """
     path = Path(source)
     if not path.is_file():
@@ -62,7 +68,7 @@ def load_config(source: str, overrides: Sequence[str] = (), unset: Sequence[str]
         tree: dict[str, Any] = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not TOML: {error}") from error
-    return _overridden(_beside(path.parent, tree), overrides, unset, str(path))
+    return _overridden(_beside(path.parent, tree), overrides, unset, str(path), begun=begun, whole=False)
 
 
 def _beside(folder: Path, tree: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +146,15 @@ def _flat(tree: dict[str, Any]) -> dict[str, Any]:
     return {f"{key}.{name}".rstrip("."): value for key, values in sections.items() for name, value in values.items()}
 
 
-def _overridden(tree: dict[str, Any], overrides: Sequence[str], unset: Sequence[str], origin: str) -> Experiment:
+def _overridden(
+    tree: dict[str, Any],
+    overrides: Sequence[str],
+    unset: Sequence[str],
+    origin: str,
+    *,
+    begun: Experiment | None = None,
+    whole: bool = True,
+) -> Experiment:
     before = _train_of(tree)
     for key in unset:
         _remove(tree, key.strip())
@@ -150,6 +164,9 @@ def _overridden(tree: dict[str, Any], overrides: Sequence[str], unset: Sequence[
         own = {override.partition("=")[0].strip() for override in overrides}
         for key in (key for key in OF_THE_FILE if key not in own):
             _remove(tree, key)
+    start_from = tree.get("start_from")
+    if isinstance(start_from, str) and not whole:
+        tree = inherited(tree, tree_of(start_from) if begun is None else begun.model_dump(mode="json"))
     config = parse_config(tree, origin)
     for key in unset:
         if key.strip() not in {known.dotted for known in keys_of(type(config))}:

@@ -73,6 +73,9 @@ class FastConfig(Experiment):
     """The fast generator: an autoencoder on a coarse grid around the entry point, with a generated latent."""
 
     implementation: ClassVar[str] = "zdc_training.fast.learner:METHOD"
+    adaptable: ClassVar[frozenset[str]] = frozenset(
+        {"species", "decay_lengths", "clumping", "groove", "fibre", "depth"}
+    )
 
     method: Literal["fast"] = "fast"
     model: FastModelConfig = FastModelConfig()

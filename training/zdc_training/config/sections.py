@@ -130,9 +130,12 @@ class Experiment(ConfigSection):
     ----------
     implementation : ``module:attribute`` of the method's `zdc_training.nn.method.Method`. It is imported when networks
         are built, so that a configuration is read without torch.
+    adaptable : Keys of [model] that may differ from those of the model that a training starts from, see
+        `zdc_training.nn.learner.Generator.adapted`.
     """
 
     implementation: ClassVar[str]
+    adaptable: ClassVar[frozenset[str]] = frozenset()
 
     seed: Seed = Field(
         1, description="seed of the initial weights, the order of the showers, their symmetries and the noise"
@@ -143,7 +146,10 @@ class Experiment(ConfigSection):
         description="which weights are kept: those with the smallest validation CRPS, or those of the last validation",
     )
     start_from: Path | None = Field(
-        None, description="folder of a model or of a run with the initial weights; if absent, they are random"
+        None,
+        description="model with the initial weights: folder of a run or of an exported model, or NAME/VERSION of a "
+        "model in `models` or of a shipped one; keys of method, [model] and [loss] that are left out are then this "
+        "model's; if absent, the initial weights are random",
     )
     data: DataConfig = DataConfig()
     optimiser: OptimiserConfig = OptimiserConfig()

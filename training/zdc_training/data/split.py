@@ -67,11 +67,12 @@ def split_file(path: Path, train: Path, test: Path, *, share: float, seed: int, 
         attributes = file_attributes(file)
     for output, part, name in ((train, kept, "training"), (test, held, "test")):
         output.parent.mkdir(parents=True, exist_ok=True)
-        _write(output, part, {**attributes, "split": f"{name} part of {path.name}, share {share:g}, seed {seed}"})
+        write_part(output, part, {**attributes, "split": f"{name} part of {path.name}, share {share:g}, seed {seed}"})
     return SplitFiles((train, kept), (test, held))
 
 
-def _write(path: Path, showers: Showers, attributes: Mapping[str, str | int | float]) -> None:
+def write_part(path: Path, showers: Showers, attributes: Mapping[str, str | int | float]) -> None:
+    """Write some showers of a file with all of its `attributes`."""
     title = str(attributes.get("title", ""))
     others = {name: value for name, value in attributes.items() if name not in ("title", "calorimeter")}
     with ShowerWriter(path, showers.calorimeter, title, others) as writer:

@@ -61,6 +61,11 @@ def subject_of_run(run: Run, test: Path | None = None) -> Subject:
     data = located(run, config.data)
     test = test or held_out_path(data)
     check_unseen(data_path(data.train), test)
+    if record is not None and record.source is not None and sha256_of(test) in record.source.trained_on.values():
+        raise ConfigError(
+            f"{record.source}, with whose weights {run.folder} began, was trained on {test}: figures of merit need "
+            "showers that were not trained on; name another file with --test"
+        )
     ranges = record.ranges if record is not None else None
     return Subject(network(model), config.output.finish, test, run.folder, ranges)
 

@@ -34,6 +34,14 @@ def _took(card: ModelCard) -> str:
     return f", {epochs} in {time} on {where}{many}"
 
 
+def _source(card: ModelCard) -> str:
+    source = card.fine_tuned_from
+    if source is None:
+        return ""
+    files = ", ".join(f"{name} (sha256 {digest[:12]}...)" for name, digest in source.trained_on.items())
+    return f"\nFine-tuned from {source}, which was trained on {files or 'showers that are not recorded'}."
+
+
 def _floor(report: Report) -> str:
     if report.simulated_repeats < 2:
         return ""
@@ -58,7 +66,7 @@ def model_readme(card: ModelCard, report: Report, graph_bytes: int, pictures: li
     return f"""# {card.name}, version {card.version}
 
 {card.description}. Calorimeter {card.calorimeter.name}, responses of {rows} x {columns} fibres, {_COUNTS[card.finish]}.
-Trained on {card.data.description}, commit `{card.git_commit}`{_took(card)}.
+Trained on {card.data.description}, commit `{card.git_commit}`{_took(card)}.{_source(card)}
 Licence: {card.licence or "not stated"}.
 {graph_bytes / 1e6:.2f} MB, {card.flops_per_response / 1e6:.1f} MFLOP per response (1 multiply-add = 2).
 

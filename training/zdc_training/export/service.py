@@ -20,7 +20,7 @@ from zdc_training.export.model_readme import model_readme
 from zdc_training.nn.graph import OPSET, ExportedGraph, check_parity, flops, write_golden, write_graph
 from zdc_training.runs.provenance import Provenance, located, read_provenance
 from zdc_training.runs.run import Run
-from zdc_training.runs.warm_start import save_weights
+from zdc_training.runs.weights_file import save_weights
 
 #: Limitations of every exported graph.
 _LIMITATIONS = (
@@ -68,9 +68,9 @@ def export(run: Run, models: Path, overwrite: bool = False, version: int | None 
             _spent(run, record),
             report,
             sha256_of(folder / GRAPH_FILE),
+            save_weights(folder, model),
         )
         (folder / CARD_FILE).write_text(card.model_dump_json(indent=1) + "\n")
-        save_weights(folder, model, card.graph_sha256)
         pictures = [shutil.copy(path, folder) for path in sorted(run.folder.glob("*.png"))]
         text = model_readme(card, report, (folder / GRAPH_FILE).stat().st_size, [Path(p).name for p in pictures])
         (folder / "README.md").write_text(text)
@@ -135,6 +135,7 @@ def build_card(
     training: TrainingSpec,
     report: Report,
     graph_sha256: str,
+    weights_sha256: str,
 ) -> ModelCard:
     """The model card, with the state of training and evaluation; file names without their folders.
 
@@ -164,12 +165,14 @@ def build_card(
         data=DataSpec(description=_description(config, record), files=files, split_seed=config.data.split_seed),
         training=training,
         licence=config.output.licence,
-        config=_without_folders(config, report),
+        config=_without_folders(config, record, report),
         git_commit=record.sessions[-1].commit,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         metrics=report.card_metrics(),
         limitations=_limitations(config, graph, record),
         graph_sha256=graph_sha256,
+        weights_sha256=weights_sha256,
+        fine_tuned_from=record.source,
     )
 
 
@@ -194,8 +197,11 @@ def _limitations(config: Experiment, graph: ExportedGraph, record: Provenance) -
     )
 
 
-def _without_folders(config: Experiment, report: Report) -> dict[str, object]:
+def _without_folders(config: Experiment, record: Provenance, report: Report) -> dict[str, object]:
     """The configuration for a public card, without folders, and with the test file of the figures."""
     tree: dict[str, object] = json.loads(config.model_dump_json())
     names = {"train": config.data.train.name, "test": report.test_file or None}
+    source = record.source
+    if source is not None:
+        tree["start_from"] = source.name if source.version is None else f"{source.name}/{source.version}"
     return tree | {"data": {**json.loads(config.data.model_dump_json()), **names}}

@@ -13,6 +13,7 @@ from zdc_detector.calorimeter import Calorimeter
 from zdc_training.config.fast import FastModelConfig
 from zdc_training.fast.coarse_frame import CoarseFrame, FaceEntry
 from zdc_training.fast.entry_features import EntryFeatures
+from zdc_training.fast.species_columns import species_columns
 from zdc_training.nn.learner import Generator
 from zdc_training.nn.light import MAX_LOG_PHOTONS, STREAMS, FibreNumbers, light_line
 from zdc_training.nn.normalisation import BatchNorm1d
@@ -20,6 +21,8 @@ from zdc_training.nn.normalisation import BatchNorm1d
 #: Largest photons of a fibre; the file layout allows 65535.
 MAX_PHOTONS = math.expm1(MAX_LOG_PHOTONS)
 
+#: Weights of the layers whose last columns are those of the species.
+_READ_SPECIES = ("conditions.0.weight", "gate.0.weight", "encoder.0.weight")
 _FIRST_GATE = -2.0  # at the start, the gate is closed for 2 % of the particles
 
 
@@ -101,6 +104,21 @@ class FastAutoencoder(Generator):
             torch.gather(line, 1, units).reshape(numbers.shape) for line in (top.clamp(max=MAX_PHOTONS), slope)
         )
         return torch.relu(top - slope * numbers)
+
+    def adapted(self, source: Generator) -> dict[str, Tensor]:
+        """See `Generator`; the first layers get the columns of this list of species."""
+        state = super().adapted(source)
+        assert isinstance(source, FastAutoencoder)
+        theirs, ours = source.features.species.tolist(), self.features.species.tolist()
+        for name in _READ_SPECIES:
+            state[name] = species_columns(state[name], theirs, ours)
+        return state
+
+    def scale_light(self, factor: float) -> bool:
+        """See `Generator`."""
+        with torch.no_grad():
+            self.mean_rate.add_(math.log(factor))
+        return True
 
     def describe_scaler(self) -> dict[str, object]:
         """See `Generator`."""

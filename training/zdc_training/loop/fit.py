@@ -19,10 +19,11 @@ from zdc_training.evaluation.validation import doubts, response_strip, validate
 from zdc_training.loop.steps import GRADIENT_NORM, Draws, Training, learning_rate
 from zdc_training.nn.distributed import first_process, from_first, joined, local_device, planned_processes, wait_for_all
 from zdc_training.runs.checkpoints import load_state, save_state
+from zdc_training.runs.fine_tuning import begin_with
 from zdc_training.runs.provenance import located, record_session
 from zdc_training.runs.run import Run
 from zdc_training.runs.run_lock import check_free, locked
-from zdc_training.runs.warm_start import start_from
+from zdc_training.runs.source import Source, open_source
 
 
 class Reporter(Protocol):
@@ -79,11 +80,12 @@ def fit(config: Experiment, run: Run, resume: bool, reporter: Reporter, device: 
     with locked(run.folder) if first else nullcontext(), joined(place):
         run.check(config, resume)  # again: another process may have written before this one had the lock
         training = Training.begin(config, showers, place)
+        source = None
         if resume and run.checkpoint.is_file():
             with run.fitting(run.checkpoint):
                 training.restore(load_state(run.checkpoint))
         else:
-            _begin(training, showers, reporter)
+            source = _begin(training, showers, reporter)
         wait_for_all()  # all processes read before process 0 writes
         if not first:
             while not training.finished:
@@ -94,7 +96,8 @@ def fit(config: Experiment, run: Run, resume: bool, reporter: Reporter, device: 
             run.begin(config, training.epoch)
             run.truncate_log(training.epoch)
             if not training.finished:
-                record_session(run, config, data, (showers, validation), place, training.epoch)
+                spec = None if source is None else source.spec
+                record_session(run, config, data, (showers, validation), place, training.epoch, spec)
             with SummaryWriter(str(run.folder / "tensorboard"), purge_step=training.epoch + 1) as writer:
                 while not training.finished:
                     started = time.monotonic()
@@ -114,8 +117,8 @@ def fit(config: Experiment, run: Run, resume: bool, reporter: Reporter, device: 
             reporter.say(f"stopped after epoch {training.epoch}: no smaller CRPS in {waited} (optimiser.patience)")
 
 
-def _begin(training: Training, showers: Showers, reporter: Reporter) -> None:
-    """Warn of problems in the data of a new training, and load its initial weights."""
+def _begin(training: Training, showers: Showers, reporter: Reporter) -> Source | None:
+    """Warn of problems in the data of a new training, and load its initial weights; returns the model they are of."""
     config = training.config
     particles = showers.particles
     texts = data_warnings(
@@ -126,18 +129,23 @@ def _begin(training: Training, showers: Showers, reporter: Reporter) -> None:
         species=config.species,
         configuration=config.output.name,
     )
-    if config.start_from is not None:
-        untrained = start_from(config.start_from, config, training.learner.model, showers)
+    source = None if config.start_from is None else open_source(config.start_from)
+    if source is not None:
+        beginning = begin_with(source, config, training.learner.model, showers)
         if training.average is not None:
             training.average.load_state_dict(training.learner.model.state_dict())
-        if untrained:
+        if beginning.untrained:
             texts.append(
-                f"{config.start_from} has no weights of the {' and '.join(untrained)}, which begins untrained; if "
+                f"{source.spec} has no weights of the {' and '.join(beginning.untrained)}, which begins untrained; if "
                 "the first validations are worse than the model's, lower optimiser.learning_rate to change it less"
             )
+        if first_process():
+            reporter.say(f"fine-tuning {source.spec}; its light is scaled by {beginning.light:.3g} to that of the "
+                         "training showers")  # fmt: skip
     if first_process():
         for text in texts:
             reporter.warn(text)
+    return source
 
 
 def _validates(training: Training) -> bool:

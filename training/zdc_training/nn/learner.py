@@ -43,6 +43,21 @@ class Generator(nn.Module):
         """
         raise NotImplementedError
 
+    def adapted(self, source: "Generator") -> dict[str, Tensor]:
+        """The weights and buffers of other networks of this class, for these networks.
+
+        A class whose configuration has `Experiment.adaptable` keys changes the weights that depend on them.
+
+        Parameters
+        ----------
+        source : Networks of the same configuration except for these keys.
+        """
+        return source.state_dict()
+
+    def scale_light(self, factor: float) -> bool:  # noqa: ARG002
+        """Multiply all rates by a factor; False, and no change, if the networks have no such constant."""
+        return False
+
     def describe_scaler(self) -> dict[str, object]:
         """How the conditions are scaled, for the model card: ``kind`` and its numbers."""
         return {"kind": "none"}

@@ -116,15 +116,35 @@ def prepare(reproduction: Reproduction, entries: Sequence[TableModel], seeds: Se
 
 
 def _prepared(reproduction: Reproduction, entry: TableModel, seed: int) -> Finished:
-    config, run = reproduction.config(entry, seed), reproduction.run(entry, seed)
+    run = reproduction.run(entry, seed)
+    report = trained_and_evaluated(reproduction.config(entry, seed), run, reproduction.device)
+    seconds = sorted(record["seconds"] for record in run.records())
+    return Finished(entry, seed, run, report, seconds[len(seconds) // 2], len(seconds))
+
+
+def trained_and_evaluated(config: Experiment, run: Run, device: str) -> Report:
+    """Train a run to its end and evaluate it on its test file; what is finished is not done again.
+
+    Raises
+    ------
+    ConfigError, FileFormatError, TrainingError : see `zdc_training.loop.fit.fit`.
+    """
     with ProgressReporter(config.optimiser.epochs) as reporter:
-        fit(config, run, True, reporter, reproduction.device)
+        fit(config, run, True, reporter, device)
     if not run.metrics.is_file():
         draw_curves(run.records(), run.folder / CURVES_FILE)
         evaluate_model(subject_of_run(run), run.folder)
+    return read_report(run.metrics)
+
+
+def read_report(path: Path) -> Report:
+    """Read the report of an evaluation.
+
+    Raises
+    ------
+    ConfigError : it is not a report of this version.
+    """
     try:
-        report = Report.model_validate_json(run.metrics.read_bytes())
+        return Report.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise ConfigError(f"{run.metrics} is not a report of this version; remove it to evaluate again") from error
-    seconds = sorted(record["seconds"] for record in run.records())
-    return Finished(entry, seed, run, report, seconds[len(seconds) // 2], len(seconds))
+        raise ConfigError(f"{path} is not a report of this version; remove it to evaluate again") from error

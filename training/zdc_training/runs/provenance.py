@@ -13,6 +13,7 @@ from zdc_common.errors import ConfigError
 from zdc_common.file_content import sha256_of
 from zdc_common.versions import installed_version
 from zdc_common.whole_file import write_whole
+from zdc_detector.card import SourceSpec
 from zdc_detector.ranges import Ranges
 from zdc_detector.shower_rows import file_attributes
 from zdc_detector.showers import Showers
@@ -61,6 +62,7 @@ class Provenance(_Strict):
     minimum_photons : Smallest photon sum that a filter kept in the training file; 0 without a filter.
     showers, validation_showers : Numbers of showers.
     ranges : Species, energies and vertices of the training showers.
+    source : The model that was fine-tuned; None: random initial weights.
     """
 
     train: Path
@@ -71,6 +73,7 @@ class Provenance(_Strict):
     showers: int
     validation_showers: int
     ranges: Ranges
+    source: SourceSpec | None = None
     sessions: tuple[Session, ...]
 
 
@@ -118,6 +121,7 @@ def record_session(
     split: tuple[Showers, Showers],
     device: torch.device,
     epoch: int,
+    source: SourceSpec | None = None,
 ) -> None:
     """Add a session to the provenance of a run.
 
@@ -126,6 +130,7 @@ def record_session(
     data : Data section with absolute paths, see `located`.
     split : Training and validation showers.
     epoch : The last finished epoch.
+    source : The model that a new run starts from.
     """
     record = read_provenance(run)
     if record is None:
@@ -141,6 +146,7 @@ def record_session(
             showers=len(split[0]),
             validation_showers=len(split[1]),
             ranges=trained_ranges(split[0], config.condition_scaling),
+            source=source,
             sessions=(),
         )
     session = Session(

@@ -1,10 +1,9 @@
-"""Initial weights from another run or from an exported model (`start_from`, `train-zdc fit --from`).
+"""Weights of an exported model from its graph, for models without a file of weights (version 1 of the shipped ones).
 
-The folder of a model has all weights in ``weights.pt``; folders of older models do not. Their graph has the exact
-weights of the generating networks, under the same names. It lacks the encoder and other networks that only training
-needs, and its batch normalisations are folded into the layers before them. `unfolded` separates them again: in
-evaluation, the networks then give the same output as the graph; in training, it differs only as the statistics of a
-batch differ from those of all training showers.
+A graph has the exact weights of the generating networks, under the same names. It lacks the encoder and other networks
+that only training needs, and its batch normalisations are folded into the layers before them. `unfolded` separates
+them again: in evaluation, the networks then give the same output as the graph; in training, it differs only as the
+statistics of a batch differ from those of all training showers.
 """
 
 from pathlib import Path
@@ -15,92 +14,26 @@ import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
 from zdc_common.errors import ConfigError, ModelError
-from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.card import CARD_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.showers import Showers
 
-from zdc_training.config.config import changed_keys, parse_config
-from zdc_training.config.sections import Experiment
 from zdc_training.nn.graph import ExportedGraph, check_parity
 from zdc_training.nn.learner import Generator
-from zdc_training.runs.checkpoints import load_state, save_state
-from zdc_training.runs.run import Run
-
-WEIGHTS_FILE = "weights.pt"
 
 _PREFIX = "model."  # of names in a graph, see `zdc_training.nn.graph.ExportedGraph`
 _SAMPLE = 2000  # training particles whose responses give the statistics of normalisations
 
 
-def save_weights(folder: Path, model: Generator, graph_sha256: str) -> None:
-    """Write all weights of an exported model next to its graph."""
-    save_state(folder / WEIGHTS_FILE, {"model": model.state_dict(), "graph_sha256": graph_sha256})
-
-
-def start_from(source: Path, config: Experiment, model: Generator, training: Showers) -> list[str]:
-    """Copy the weights in the folder of a run or a model to `model`; returns the networks that are still untrained.
+def weights_of_graph(path: Path, model: Generator, training: Showers) -> list[str]:
+    """Copy the weights in a graph to untrained networks; returns the networks that it lacks.
 
     Parameters
     ----------
-    source : Folder of a run or of an exported model.
-    config : Configuration of the new run; it must have the same networks.
-    model : Networks on their device; their statistics of the training showers are replaced too.
-    training : Training showers of the new run.
+    training : Showers for the statistics of batch normalisations.
 
     Raises
     ------
-    ConfigError : `source` is not such a folder, is damaged, or has other networks or another calorimeter.
+    ConfigError : the graph has other networks, or another output than `model` with its weights.
     """
-    if (source / CARD_FILE).is_file():
-        try:
-            card = ModelCard.read(source)
-        except ModelError as error:
-            raise ConfigError(f"start_from: {error}") from error
-        _check(source, parse_config(card.config, str(source / CARD_FILE)), config)
-        _check_calorimeter(source, card.calorimeter, training.calorimeter)
-        weights = source / WEIGHTS_FILE
-        if not weights.is_file():
-            return _from_graph(source / GRAPH_FILE, model, training)
-        saved = load_state(weights)
-        if saved.get("graph_sha256") != card.graph_sha256:
-            raise ConfigError(f"{weights} is of another model than {source / GRAPH_FILE}; copy the folder again")
-        state = saved["model"]
-    else:
-        run = Run(source)
-        if not run.config_file.is_file() or not run.best.is_file():
-            raise ConfigError(
-                f"start_from: {source} has neither {CARD_FILE} nor {run.best.name}; name the folder of a model "
-                "(models/NAME/VERSION) or of a trained run"
-            )
-        _check(source, run.config(), config)
-        saved = load_state(run.best)
-        _check_calorimeter(source, Calorimeter.model_validate(saved["calorimeter"]), training.calorimeter)
-        state = saved["model"]
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        reason = str(error).partition("\n")[0]
-        raise ConfigError(f"start_from: {source}: {reason} it may be of another version") from error
-    return []
-
-
-def _check(source: Path, theirs: Experiment, ours: Experiment) -> None:
-    for key, (there, here) in changed_keys(theirs, ours).items():
-        if key in ("method", "loss.reconstruction") or key.startswith("model."):
-            raise ConfigError(
-                f"start_from: {source} has {key} = {there!r}, the configuration {here!r}; they must be equal"
-            )
-
-
-def _check_calorimeter(source: Path, theirs: Calorimeter, ours: Calorimeter) -> None:
-    if theirs != ours:
-        raise ConfigError(
-            f"start_from: {source} is of the calorimeter {theirs.name}, data.train of {ours.name} (or their sizes "
-            "differ); train one from the beginning"
-        )
-
-
-def _from_graph(path: Path, model: Generator, training: Showers) -> list[str]:
     graph = onnx.load(str(path)).graph
     found = {
         item.name.removeprefix(_PREFIX): torch.from_numpy(numpy_helper.to_array(item).copy())
