@@ -8,10 +8,11 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 import torch
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import DATA, draw_responses, face_particles, write_showers
 from helpers.models.training_runs import Silent, finished, tiny_config, tiny_fast_config
 from zdc_common.errors import ConfigError
-from zdc_detector.calorimeter import ZN, Calorimeter
+from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, ModelCard
 from zdc_detector.showers import Showers, read_showers
 from zdc_training.config.config import load_config, override_config
