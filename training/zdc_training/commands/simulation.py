@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
+from pydantic_settings import CliPositionalArg
 from zdc_common.errors import ConfigError
 from zdc_common.file_content import sha256_of
 from zdc_common.words import counted
@@ -11,12 +12,15 @@ from zdc_detector.particles import Particles
 from zdc_detector.random import MAX_SEED
 
 from zdc_training.simulator.data_files import DataChoice, download_data_files, find_data_files
-from zdc_training.simulator.set_up import SetUp, read_set_up
+from zdc_training.simulator.set_up import SetUp, describe, read_set_up, read_toml
 
 
 class Simulate(BaseModel):
     """Simulate showers with Geant4, to train on or to test with. Continues what a kill or Ctrl-C has interrupted."""
 
+    config: CliPositionalArg[Path | None] = Field(
+        None, description="TOML file with these options as keys, e.g. `detector`, `repeats`; options given here win"
+    )
     detector: str = Field("zn", description="set-up: `zn`, `zp`, or a TOML file like these")
     spectrum: str | None = Field(None, description="draw particles from a spectrum: `zn-face`, or a TOML file like it")
     particles: Path | None = Field(None, description="take particles from a file, of any format of `zdc simulate`")
@@ -26,7 +30,7 @@ class Simulate(BaseModel):
     workers: int | None = Field(None, ge=1, description="processes; default: one for each processor")
     output: Path | None = Field(None, alias="o", description="HDF5 file to write, or to continue")
     geant4_data: DataChoice = Field(
-        DataChoice.AUTO,
+        "auto",
         description="data files of Geant4: `official`, `stand-in` (computed), or `auto` (official if they are found)",
     )
     download_data: bool = Field(False, description="download the official data files (2 GB) first")
@@ -34,6 +38,24 @@ class Simulate(BaseModel):
     overwrite: bool = Field(False, description="replace an existing file and its journal")
 
     def cli_cmd(self) -> None:
+        """Simulate, and print a summary."""
+        self._completed().run()
+
+    def _completed(self) -> "Simulate":
+        """These options, completed by those of the configuration."""
+        if self.config is None:
+            return self
+        _, values = read_toml(str(self.config), {}, "configuration")
+        keys = {name: field.alias or name for name, field in type(self).model_fields.items() if name != "config"}
+        if unknown := sorted(set(values) - set(keys.values())):
+            raise ConfigError(f"{self.config}: unknown key {unknown[0]!r}; keys are {', '.join(keys.values())}")
+        given = {keys[name]: getattr(self, name) for name in self.model_fields_set - {"config"}}
+        try:
+            return Simulate.model_validate(values | given)
+        except ValidationError as error:
+            raise describe(self.config, error) from error
+
+    def run(self) -> None:
         """Simulate, and print a summary."""
         from zdc_training.simulator.installed import geant4_version
         from zdc_training.simulator.job import Job, run_job
@@ -44,7 +66,7 @@ class Simulate(BaseModel):
             download_data_files()
         data_files = find_data_files(self.geant4_data)
         print(f"Geant4 {geant4}, {set_up.calorimeter.name}, set-up {set_up.sha256[:12]}, {data_files}", flush=True)
-        if data_files.missing and self.geant4_data is DataChoice.AUTO:
+        if data_files.missing and self.geant4_data == "auto":
             print(f"official data files not found for {', '.join(data_files.missing)}", flush=True)
         if self.check:
             return

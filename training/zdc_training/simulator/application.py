@@ -37,6 +37,7 @@ class _Detector(g4.G4VUserDetectorConstruction):
         super().__init__()
         self._set_up = set_up
         self._steps = steps
+        self._sweeper: g4.G4LogicalVolume | None = None
 
     def Construct(self) -> g4.G4VPhysicalVolume:
         """The world."""
@@ -62,11 +63,8 @@ class _Detector(g4.G4VUserDetectorConstruction):
         groove = _volume(g4.G4Box("groove", groove_half, groove_half, half_z), air)
         radius = MM_PER_CM * geometry.fibre_radius
         self._fibre = _volume(g4.G4Tubs("fibre", 0, radius, half_z, 0, 2 * math.pi), quartz)
-        sweep_z = MM_PER_CM * (set_up.upstream.sweep_end - face.face_z)
-        self._sweeper = _volume(g4.G4Box("sweeper", half_x + _MARGIN / 2, half_y + _MARGIN / 2, 0.5), vacuum)
         placed = _place(world, None, (0, 0, 0))
         _place(block, world, (0, 0, half_z))
-        _place(self._sweeper, world, (0, 0, sweep_z))
         _place(self._fibre, groove, (0, 0, 0))
         rows, columns = face.shape
         pitch_x, pitch_y = 2 * half_x / rows, 2 * half_y / columns
@@ -78,14 +76,20 @@ class _Detector(g4.G4VUserDetectorConstruction):
         region = _keep(g4.G4Region("fibres"))
         region.AddRootLogicalVolume(self._fibre)
         limits = _keep(g4.G4UserLimits(_HUGE, _HUGE, _HUGE, set_up.physics.lowest_kinetic_energy * g4.MeV))
-        for volume in (world, block, groove, self._fibre, self._sweeper):
+        for volume in (world, block, groove, self._fibre):
             volume.SetUserLimits(limits)
+        if set_up.upstream is not None:
+            half = half_x + _MARGIN / 2, half_y + _MARGIN / 2, 0.5
+            self._sweeper = _volume(g4.G4Box("sweeper", *half), vacuum)
+            self._sweeper.SetUserLimits(limits)
+            _place(self._sweeper, world, (0, 0, MM_PER_CM * (set_up.upstream.sweep_end - face.face_z)))
         return placed
 
     def ConstructSDandField(self) -> None:
         """Attach the scorers."""
         self._score(self._fibre, "fibres", self._steps)
-        self._score(self._sweeper, "sweeper", _keep(_Sweeper()))
+        if self._sweeper is not None:
+            self._score(self._sweeper, "sweeper", _keep(_Sweeper()))
 
     def _score(self, volume: g4.G4LogicalVolume, name: str, scorer: g4.G4VPrimitiveScorer) -> None:
         # A filter on a primitive scorer: one on a G4VSensitiveDetector of Python crashes, a stepping action is slow.

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
+from typing import Literal
 
 from zdc_common.errors import ConfigError
 
@@ -23,12 +23,8 @@ _ROOT = "GEANT4_DATA_DIR"
 _DOWNLOADS = ".geant4_pybind"  # in the home folder: where geant4_pybind stores what it downloads
 
 
-class DataChoice(StrEnum):
-    """Which data files to use."""
-
-    AUTO = "auto"
-    OFFICIAL = "official"
-    STAND_IN = "stand-in"
+#: Which data files to use; ``auto``: official ones if they are complete.
+DataChoice = Literal["auto", "official", "stand-in"]
 
 
 @dataclass(frozen=True)
@@ -80,12 +76,12 @@ def find_data_files(choice: DataChoice, environment: Mapping[str, str] = os.envi
         if folders:
             found[variable] = folders[0]
     missing = tuple(variable for variable in _NEEDED if variable not in found)
-    if choice is DataChoice.OFFICIAL and missing:
+    if choice == "official" and missing:
         raise ConfigError(
             f"no official data files for {', '.join(missing)}; set these variables to their folders, set {_ROOT} to "
             "the folder that has them all, add --download-data, or use --geant4-data stand-in"
         )
-    if choice is DataChoice.STAND_IN or missing:
+    if choice == "stand-in" or missing:
         return DataFiles(False, (), {}, missing)
     return DataFiles(
         True, tuple(path.name for path in found.values()), {name: str(path) for name, path in found.items()}, ()
@@ -102,7 +98,7 @@ def download_data_files() -> None:
     # CI=true is the only way to ask geant4_pybind for it without a question on the terminal.
     environment = {name: value for name, value in os.environ.items() if name != _ROOT} | {"CI": "true"}
     done = subprocess.run([sys.executable, "-c", "import geant4_pybind"], env=environment, check=False)
-    if done.returncode or find_data_files(DataChoice.AUTO).missing:
+    if done.returncode or find_data_files("auto").missing:
         raise ConfigError(
             "the download of Geant4's data files failed; check the network, or use --geant4-data stand-in"
         )

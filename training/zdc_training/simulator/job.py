@@ -102,29 +102,29 @@ def run_job(job: Job, output: Path, workers: int) -> str:
     OSError : the disk is full; finished showers are kept.
     """
     earlier = _earlier(job, output)
-    journal = Journal(output.with_name(output.name + ".journal"), job.identity)
-    try:
-        done = set(range(earlier)) | set(journal.showers)  # lost ones are tried again
-        energies = job.energies()
-        with TemporaryDirectory() as scratch, Progress(energies, done) as progress:
-            missing = len(energies) - len(done & set(range(len(energies))))
-            variables = job.data_files.prepare(Path(scratch), job.set_up.elements) if missing else {}
-            with Pool(job.set_up, min(workers, max(missing, 1)), variables) as pool:
-                for finished in progress.interrupts.between(pool.run(job.tasks(done))):
-                    if isinstance(finished, Lost):
-                        journal.lose(finished.row, finished.reason)
-                        progress.say(f"shower {finished.row} is lost: {finished.reason}")
-                    else:
-                        journal.add(finished)
-                        progress.finished(finished.row, finished.cpu_seconds)
+    with Journal(output.with_name(output.name + ".journal"), job.identity) as journal:
+        _simulate(job, workers, journal, set(range(earlier)) | set(journal.showers))  # lost ones are tried again
         summary = _write(job, output, journal, earlier)
-        if any(row >= job.showers for row in journal.showers):
-            journal.close()
-        else:
+        if all(row < job.showers for row in journal.showers):
             journal.remove()
-        return summary
-    finally:
-        journal.close()
+    return summary
+
+
+def _simulate(job: Job, workers: int, journal: Journal, done: set[int]) -> None:
+    """Simulate the showers that are not yet done."""
+    missing = job.showers - len(done & set(range(job.showers)))
+    if not missing:
+        return
+    with TemporaryDirectory() as scratch, Progress(job.energies(), done) as progress:
+        variables = job.data_files.prepare(Path(scratch), job.set_up.elements)
+        with Pool(job.set_up, min(workers, missing), variables) as pool:
+            for finished in progress.interrupts.between(pool.run(job.tasks(done))):
+                if isinstance(finished, Lost):
+                    journal.lose(finished.row, finished.reason)
+                    progress.say(f"shower {finished.row} is lost: {finished.reason}")
+                else:
+                    journal.add(finished)
+                    progress.finished(finished.row, finished.cpu_seconds)
 
 
 def _earlier(job: Job, output: Path) -> int:
@@ -148,6 +148,7 @@ def _earlier(job: Job, output: Path) -> int:
 def _write(job: Job, output: Path, journal: Journal, earlier: int) -> str:
     kept = read_showers(output) if earlier else None
     lost = {row: reason for row, reason in sorted(journal.lost.items()) if row < job.showers}
+    first = _first_equal(job.particles)
     rows = np.array([row for row in range(job.showers) if row not in lost], dtype=np.int64)
     if not len(rows):
         raise TrainingError(f"no shower was finished: {next(iter(lost.values()))}")
@@ -168,15 +169,23 @@ def _write(job: Job, output: Path, journal: Journal, earlier: int) -> str:
         for start in range(0, len(rows), _BLOCK):
             block = rows[start : start + _BLOCK]
             particle = block // job.repeats
+            ids = first[particle]
             old = block < earlier
             responses = np.zeros((len(block), *job.set_up.calorimeter.shape), dtype=np.uint16)
             if kept is not None:
                 responses[old] = kept.responses[block[old]]
             responses[~old] = _counts(job, [journal.showers[row] for row in block[~old].tolist()])
             columns = {"cpu_seconds": cpu[start : start + _BLOCK]}
-            writer.append(job.particles[particle], responses, particle, columns)
+            writer.append(job.particles[particle], responses, ids, columns)
     missing = f"; {counted(len(lost), 'shower')} lost: rows {', '.join(map(str, lost))}" if lost else ""
     return f"{output}: {counted(len(rows), 'shower')}, {per_tev:.3g} CPU-s/TeV{missing}"
+
+
+def _first_equal(particles: Particles) -> NDArray[np.int64]:
+    """For each particle the number of the first one that is equal to it, shape (N,): showers of both have one id."""
+    table = np.column_stack([particles.pdg.astype(np.float64), particles.conditions])
+    _, first, inverse = np.unique(table, axis=0, return_index=True, return_inverse=True)
+    return first[inverse.ravel()].astype(np.int64)
 
 
 def _counts(job: Job, showers: list[Shower]) -> NDArray[np.uint16]:

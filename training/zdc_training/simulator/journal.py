@@ -8,6 +8,7 @@ import base64
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from types import TracebackType
 from typing import IO
 
 import numpy as np
@@ -48,12 +49,21 @@ class Journal:
             else:
                 shower = _decode(record)
                 self.showers[shower.row] = shower
+                self.lost.pop(shower.row, None)
             complete = end
         self._file: IO[bytes] = path.open("r+b" if path.exists() else "w+b")
         self._file.truncate(complete)
         self._file.seek(complete)
         if complete == 0:
             self._append(identity)
+
+    def __enter__(self) -> "Journal":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
 
     def _lines(self) -> Iterator[tuple[int, dict[str, object]]]:
         """Each complete line with the position of its end."""
@@ -91,13 +101,8 @@ class Journal:
         self._file.write(json.dumps(record, separators=(",", ":")).encode() + b"\n")
         self._file.flush()
 
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
-
     def remove(self) -> None:
-        """Close and delete the file."""
-        self.close()
+        """Delete the file."""
         self._path.unlink()
 
 

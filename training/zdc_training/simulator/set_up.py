@@ -104,7 +104,7 @@ class SetUp(Frozen):
     absorber: Absorber
     fibre: Fibre
     light: Light
-    upstream: Upstream
+    upstream: Upstream | None = Field(None, description="without it, charged particles are followed on the whole way")
     physics: Physics
 
     @model_validator(mode="after")
@@ -112,6 +112,15 @@ class SetUp(Frozen):
         if self.geometry.groove >= min(self.calorimeter.pitch):
             raise ValueError(
                 f"a groove of {self.geometry.groove:g} cm does not fit into a cell of {self.calorimeter.pitch} cm"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _sweeps_before_the_face(self) -> "SetUp":
+        if self.upstream is not None and self.upstream.sweep_end >= self.calorimeter.face_z - 1:
+            raise ValueError(
+                f"upstream.sweep_end = {self.upstream.sweep_end:g} cm is not before the face at "
+                f"{self.calorimeter.face_z:g} cm; correct it, or leave out upstream"
             )
         return self
 
@@ -142,7 +151,8 @@ def read_toml(source: str, shipped: dict[str, Path], what: str) -> tuple[Path, d
     path = Path(source)
     if not path.is_file():
         if source not in shipped:
-            raise ConfigError(f"{source}: no such {what}; give a TOML file or one of {', '.join(shipped)}")
+            names = f", or one of {', '.join(shipped)}" if shipped else ""
+            raise ConfigError(f"{source}: no such {what}; give the path of a TOML file{names}")
         path = shipped[source]
     try:
         return path, tomllib.loads(path.read_text())
