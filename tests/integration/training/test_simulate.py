@@ -4,13 +4,13 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
+from helpers.foreground import foreground
 from zdc_detector.showers import Showers, read_showers
 from zdc_training.simulator.set_up import shipped_set_ups
 
@@ -34,7 +34,7 @@ largest = 5e-3
 
 
 def command(*options: object) -> list[str]:
-    return [sys.executable, "-c", PROGRAM, "simulate", "--geant4-data", "stand-in", *map(str, options)]
+    return [*foreground("zdc_training.cli"), "simulate", "--geant4-data", "stand-in", *map(str, options)]
 
 
 def simulate(*options: object) -> subprocess.CompletedProcess[str]:
@@ -177,7 +177,8 @@ def test_another_calorimeter_is_a_new_file(spectrum: Path, tmp_path: Path) -> No
     rows = "".join(f'"{"12" * 4}",' for _ in range(12))
     own.write_text(
         zn.replace('calorimeter = "zn"', "")
-        .replace("[upstream]", "").replace("sweep_end = 6750.0", "")
+        .replace("[upstream]", "")
+        .replace("sweep_end = 6750.0", "")
         .replace("density = 17.6", "density = 11.35")
         .replace("{ W = 0.93, Fe = 0.03, Ni = 0.04 }", "{ Pb = 1.0 }")
         + f'[calorimeter]\nname = "TRY"\nshape = [12, 8]\nhalf_width = [1.2, 0.8]\nface_z = 100.0\n'
