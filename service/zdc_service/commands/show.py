@@ -38,6 +38,9 @@ class Show(BaseSettings):
     particle: int | None = Field(
         None, description=f"draw the first {MOST} rows with this particle_id; instead of --rows"
     )
+    geometry: bool = Field(
+        False, description="draw the geometry that a file of train-zdc simulate was made with, and impact points"
+    )
     output: Path | None = Field(
         None, description="PNG or PDF file to write or replace; default: the file's name ending in .png"
     )
@@ -58,6 +61,7 @@ def run(command: Show) -> str:
     InvalidInputError : the file does not have these rows.
     """
     from zdc_metrics.reports.face_pictures import draw_rows
+    from zdc_metrics.reports.geometry_picture import draw_geometry
     from zdc_metrics.reports.plot_style import save_figure
 
     output = command.output or command.file.with_suffix(".png")
@@ -66,9 +70,10 @@ def run(command: Show) -> str:
     if not output.parent.is_dir():
         raise ConfigError(f"{output}: the folder {output.parent} does not exist; create it first")
     stored = read_rows(command.file, _choice(command))
+    draw = draw_geometry if command.geometry else draw_rows
     title = " ".join(str(stored.attributes[name]) for name in ("model", "version") if name in stored.attributes)
     heading = f"{command.file.name}: {title or stored.attributes.get('title', 'responses')}"
-    save_figure(draw_rows(stored, heading), output)
+    save_figure(draw(stored, heading), output)
     first, last = stored.rows[0], stored.rows[-1]
     which = f"row {first}" if len(stored.rows) == 1 else f"{len(stored.rows)} rows from {first} to {last}"
     return f"wrote {output}: {which}"

@@ -16,6 +16,7 @@ from zdc_training.simulator.set_up import shipped_set_ups
 
 pytestmark = pytest.mark.slow
 
+VARIABLES = ("G4LEDATA", "G4PARTICLEXSDATA", "G4LEVELGAMMADATA", "G4ENSDFSTATEDATA")
 #: Cheap showers: 12 particles of 1 to 40 GeV.
 SPECTRUM = """
 [species]
@@ -33,12 +34,12 @@ largest = 5e-3
 """
 
 
-def command(*options: object) -> list[str]:
-    return [*foreground("zdc_training.cli"), "simulate", "--geant4-data", "stand-in", *map(str, options)]
+def command(*options: object, data: str = "stand-in") -> list[str]:
+    return [*foreground("zdc_training.cli"), "simulate", "--geant4-data", data, *map(str, options)]
 
 
-def simulate(*options: object) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*options), capture_output=True, text=True, timeout=300, check=False)
+def simulate(*options: object, data: str = "stand-in") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*options, data=data), capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -148,13 +149,17 @@ def test_a_crashed_worker_loses_no_shower(spectrum: Path, reference: tuple[Path,
     assert same(read_showers(path), reference[1])
 
 
-def test_a_set_up_that_geant4_refuses_ends_with_its_words(spectrum: Path, tmp_path: Path) -> None:
-    own = tmp_path / "own.toml"
-    own.write_text(shipped_set_ups()["zn"].read_text().replace("range_cut = 0.1 ", "range_cut = 1e-300 "))
-    done = simulate("--detector", own, "--spectrum", spectrum, "-n", 5, "-o", tmp_path / "x.h5", "--workers", 1)
-    assert done.returncode == 1
+def test_data_files_that_geant4_refuses_end_with_its_words(
+    spectrum: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in VARIABLES:
+        monkeypatch.setenv(variable, str(tmp_path))  # a folder without data
+    path = tmp_path / "x.h5"
+    done = simulate("--spectrum", spectrum, "-n", 5, "-o", path, "--workers", 1, data="official")
+    assert done.returncode == 2
     assert "3 showers one after another are lost: the worker ended with" in done.stderr
-    assert not (tmp_path / "x.h5").exists()
+    assert "G4Exception" in done.stderr
+    assert not path.exists()
 
 
 def test_particles_of_a_file_that_decay_on_the_way(tmp_path: Path) -> None:
