@@ -50,18 +50,20 @@ def _set_up(attributes: Mapping[str, str | int | float]) -> dict[str, Any]:
 
 def _draw_face(axes: Axes, stored: StoredRows) -> None:
     calorimeter = stored.calorimeter
-    (x, y), (half_x, half_y) = calorimeter.centre, calorimeter.half_width
+    half_x, half_y = calorimeter.half_width
     index = np.ma.masked_less(calorimeter.channel_index, 0)
     number = len(calorimeter.channel_names)
     colours = ListedColormap(colormaps["Pastel1"](np.arange(number) % 9))
-    extent = (x - half_x, x + half_x, y - half_y, y + half_y)
+    extent = (-half_x, half_x, -half_y, half_y)
     image = axes.imshow(index.T, origin="lower", extent=extent, cmap=colours, vmin=-0.5, vmax=number - 0.5)
     bar = axes.figure.colorbar(image, ax=axes, ticks=range(number), shrink=0.7)
     bar.ax.set_yticklabels(calorimeter.channel_names)
     points = calorimeter.impact_points(stored.particles.conditions)
     axes.plot(points[:, 0], points[:, 1], ".", color="tab:red", markersize=3)
     rows, columns = calorimeter.shape
-    axes.set(xlabel="x [cm]", ylabel="y [cm]", title=f"face: {rows} x {columns} fibres; red: impact points")
+    x, y = calorimeter.centre
+    title = f"face: {rows} x {columns} fibres around x = {x:g} cm, y = {y:g} cm\nred: impact points"
+    axes.set(xlabel="x from the centre [cm]", ylabel="y from the centre [cm]", title=title)
 
 
 def _draw_cell(axes: Axes, calorimeter: Calorimeter, set_up: dict[str, Any]) -> None:
@@ -85,16 +87,16 @@ def _draw_cell(axes: Axes, calorimeter: Calorimeter, set_up: dict[str, Any]) -> 
 
 def _draw_side(axes: Axes, calorimeter: Calorimeter, set_up: dict[str, Any]) -> None:
     length = set_up["geometry"]["length"]
-    (_, y), (_, half_y) = calorimeter.centre, calorimeter.half_width
-    axes.add_patch(Rectangle((calorimeter.face_z, y - half_y), length, 2 * half_y, color=_ABSORBER))
-    rows = y - half_y + (np.arange(calorimeter.shape[1]) + 0.5) * calorimeter.pitch[1]
+    half_y = calorimeter.half_width[1]
+    axes.add_patch(Rectangle((calorimeter.face_z, -half_y), length, 2 * half_y, color=_ABSORBER))
+    rows = -half_y + (np.arange(calorimeter.shape[1]) + 0.5) * calorimeter.pitch[1]
     axes.hlines(rows, calorimeter.face_z, calorimeter.face_z + length, color=_FIBRE, linewidth=0.5)
     upstream = set_up.get("upstream")
     swept = f"\ncharged particles are removed up to {upstream['sweep_end']:g} cm" if upstream else ""
     axes.set(
         xlim=(calorimeter.face_z - 0.2 * length, calorimeter.face_z + 1.1 * length),
-        ylim=(y - 1.3 * half_y, y + 1.3 * half_y),
+        ylim=(-1.3 * half_y, 1.3 * half_y),
         xlabel="z [cm]",
-        ylabel="y [cm]",
+        ylabel="y from the centre [cm]",
         title=f"side: absorber of {length:g} cm with fibres along z{swept}",
     )

@@ -1,5 +1,6 @@
 """The command `zdc show`."""
 
+import json
 from pathlib import Path
 
 import h5py
@@ -141,3 +142,19 @@ def test_errors_name_files_without_responses(
         "toy.h5: calorimeter 'ZQ' is not known and the file does not contain it; known are ZN, ZP"
         in capsys.readouterr().err
     )
+
+
+def test_the_geometry_of_a_simulation_is_drawn(toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    set_up = {
+        "geometry": {"length": 100, "groove": 0.06, "fibre_radius": 0.01825},
+        "absorber": {"density": 17.6, "mass_fractions": {"W": 1.0}},
+    }
+    with h5py.File(toy, "r+") as file:
+        file.attrs["simulation"] = json.dumps({"set_up": set_up})
+    picture = tmp_path / "geometry.png"
+    assert show(toy, "--geometry", "--output", picture) == 0
+    drawn = imread(picture)[..., :3]
+    absorber = np.all(np.abs(drawn - 0.6) < 0.01, axis=2)
+    assert absorber.mean() > 0.1  # the cell and the side view
+    assert show(DATA / "zn_geant4_test.h5", "--geometry", "--output", picture) == 2
+    assert "does not say with which geometry it was simulated" in capsys.readouterr().err
