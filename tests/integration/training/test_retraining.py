@@ -1,8 +1,6 @@
 """From the ALICE collaboration's files to a served model, by the documented commands, in a new folder."""
 
 import json
-import re
-import shlex
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,6 +9,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.documented_commands import commands, run_command
 from helpers.files.shower_samples import DATA
 from helpers.servers.served_process import Process
 from numpy.typing import NDArray
@@ -19,13 +18,12 @@ from zdc_detector.particles import Particles
 from zdc_detector.showers import Showers, read_showers
 from zdc_metrics import Report
 from zdc_service.client import connect
-from zdc_training.cli import main
 from zdc_training.runs.provenance import read_provenance
 from zdc_training.runs.run import Run
 
 pytestmark = pytest.mark.slow
 
-PAGE = Path(__file__).parents[3] / "docs" / "how-to" / "own-showers.md"
+DOCUMENTED = "own-showers.md", "to a served model:"
 COLUMNS = ["Energy", "Vx", "Vy", "Vz", "Px", "Py", "Pz", "mass", "charge", "pdg"]
 #: What makes a training of minutes one of seconds.
 TINY = {
@@ -37,23 +35,6 @@ TINY = {
     "model.encoder_width": "16",
     "model.gate_width": "16",
 }
-
-
-def commands() -> list[list[str]]:
-    """The page's commands on own showers, as words."""
-    block = PAGE.read_text().split("to a served model:\n\n")[1].split("\n\n")[0]
-    lines = [re.sub(r"\s+#.*", "", line).strip() for line in block.splitlines()]
-    return [shlex.split(line) for line in lines]
-
-
-def run_command(words: list[str]) -> None:
-    """Run `train-zdc` with these words; it must succeed."""
-    code: object = 0
-    try:
-        main(words)
-    except SystemExit as ended:  # check-data ends with its verdict
-        code = ended.code
-    assert not code
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +66,7 @@ def trained(
     folder = tmp_path_factory.mktemp("new user")
     np.savez(folder / "data_nonrandom_particles.npz", table)
     np.savez(folder / "data_nonrandom_responses.npz", showers.responses.astype(np.float32))
-    *training, serve = commands()
+    *training, serve = commands(*DOCUMENTED)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         for program, name, *words in training:
@@ -119,7 +100,7 @@ def test_the_collaborations_files_become_a_served_model(
 def test_its_card_says_what_it_was_made_of(trained: tuple[Path, list[str]], showers: Showers) -> None:
     folder = trained[0]
     card = ModelCard.read(folder / "models" / "mine" / "1")
-    convert = commands()[0]
+    convert = commands(*DOCUMENTED)[0]
     assert card.data.description == convert[convert.index("--title") + 1]
     assert card.data.files.keys() == {"mine_train.h5", "mine_test.h5"}
     assert card.licence == ""
