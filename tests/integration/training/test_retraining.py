@@ -135,7 +135,7 @@ def test_other_forms_of_the_files_give_the_same_showers(
         records: NDArray[Any] = frame.rename(columns={"pdg": "PDG_ID"}).to_records(index=False)
         np.savez_compressed(tmp_path / "both.npz", particles=records, responses=showers.responses)
         words = [str(tmp_path / "both.npz")] * 2
-    main(["convert", *words, str(tmp_path / "a.h5")])
+    run_command(["convert", *words, str(tmp_path / "a.h5")])
     with h5py.File(trained[0] / "mine.h5") as first, h5py.File(tmp_path / "a.h5") as second:
         for name in ("particles", "pdg", "responses", "particle_id"):
             assert np.array_equal(first[name][()], second[name][()])
