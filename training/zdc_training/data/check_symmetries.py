@@ -176,7 +176,7 @@ def _class_ranks(values: NDArray[np.float64], classes: NDArray[np.intp]) -> NDAr
 
 def _halves(classes: NDArray[np.intp], rng: np.random.Generator) -> NDArray[np.bool_]:
     """A random half of each class; in a class with an odd number of rows, either half may be larger."""
-    order = np.lexsort((rng.random(len(classes)), classes))
+    order = np.argsort(classes + rng.random(len(classes)))  # by class, and at random in each
     label = np.empty(len(classes), dtype=np.bool_)
     starts = np.flatnonzero(np.diff(classes[order], prepend=-1))
     position = np.arange(len(classes)) - np.repeat(starts, np.diff(np.append(starts, len(classes))))
