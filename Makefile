@@ -8,7 +8,7 @@ DEVICE_EXTRA ?= cpu
 ARGS ?=
 SMOKE_RUN ?= runs/smoke
 # Tests at the same time: each process has its own servers, and many tests mostly wait.
-TEST_PROCESSES ?= 2
+TEST_PROCESSES ?= 3
 # Tests with the lowest versions: without browser, C++ and tritonclient, which needs a newer grpcio than the service does.
 LOWEST_TESTS ?= tests/unit tests/contract tests/parity tests/integration/access tests/integration/client \
 	tests/integration/commands tests/integration/grpc tests/integration/http tests/integration/inference \
@@ -17,7 +17,8 @@ LOWEST_TESTS ?= tests/unit tests/contract tests/parity tests/integration/access 
 LOWEST_TOOLS = pytest pytest-timeout hypothesis trustme h2 POT pandas pyhepmc \
 	grpcio-tools grpcio-health-checking grpcio-reflection buf-bin jsonschema
 PYTEST = $(BIN)/python -m pytest
-SIDE_BY_SIDE = --numprocesses $(TEST_PROCESSES) --dist worksteal
+# A file's tests stay in one process: what its fixtures make is made once. tests/conftest.py has the longest files first.
+SIDE_BY_SIDE = --numprocesses $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .DEFAULT_GOAL := help
