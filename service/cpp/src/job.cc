@@ -94,6 +94,7 @@ wire::SimulateRequest Job::next() {
       message.set_out_of_range(wire::OUT_OF_RANGE_EXTRAPOLATE);
       break;
   }
+  if (request_.frame == Frame::face) message.set_frame(wire::FRAME_FACE);
   if (request_.rates) message.set_finish(wire::FINISH_NONE);
   message.set_model(started_ ? result_.model : request_.model);
   message.set_version(started_ ? result_.version : request_.version);
@@ -148,6 +149,9 @@ bool Job::take(const wire::SimulateResponse& reply) {
 void Job::check_reply(const Sent& sent, const wire::SimulateResponse& reply) const {
   if (reply.seed() != result_.seed || reply.first_row() != request_.first_row + sent.first) {
     throw_malformed("it belongs to another request");
+  }
+  if (request_.frame == Frame::face && reply.frame() != wire::FRAME_FACE) {
+    throw_invalid("the server is too old for Frame::face: it takes every particle as given at its vertex; update it");
   }
   const bool same_shape =
       !started_ ||

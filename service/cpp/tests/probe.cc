@@ -152,6 +152,9 @@ zdc_fastsim::Request read_request(Settings& settings) {
                                                                {"skip", zdc_fastsim::OutOfRange::skip},
                                                                {"extrapolate", zdc_fastsim::OutOfRange::extrapolate}};
   request.out_of_range = ways.at(take(settings, "out_of_range", "error"));
+  const std::map<std::string, zdc_fastsim::Frame> frames = {{"vertex", zdc_fastsim::Frame::vertex},
+                                                            {"face", zdc_fastsim::Frame::face}};
+  request.frame = frames.at(take(settings, "frame", "vertex"));
   take_number(settings, "rates", request.rates);
   request.model = take(settings, "model");
   take_number(settings, "version", request.version);

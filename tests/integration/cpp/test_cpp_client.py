@@ -1,11 +1,21 @@
 """The C++ client with real servers: its results equal those of the Python client, byte for byte."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from helpers.callers.cpp_build import BuiltClient, assert_same, built_client, needs_tools, rows_of
-from helpers.models.tiny_model import STRIPS, some_particles
-from helpers.servers.running_server import RunningServer
+from helpers.models.tiny_model import (
+    AT_FACE_SPECIES,
+    STRIPS,
+    TinyModel,
+    face_particles,
+    some_particles,
+    write_model,
+)
+from helpers.servers.running_server import RunningServer, running
 from numpy.testing import assert_array_equal
+from zdc_detector.frames import Frame
 from zdc_detector.particles import CHARGE, ENERGY, MASS, Particles
 from zdc_service.client import Chunk, concatenate, connect
 from zdc_service.simulation import OutOfRange, Output
@@ -69,6 +79,18 @@ def test_other_models_have_other_shapes(cpp: BuiltClient, address: str) -> None:
         for output in Output:
             found = cpp.call(address, particles, seed=5, output=output, **job)
             assert_same(found, python(address, particles, seed=5, output=output, **job))
+
+
+def test_particles_at_the_face_equal_those_of_python(cpp: BuiltClient, tmp_path: Path) -> None:
+    write_model(tmp_path, TinyModel(species=AT_FACE_SPECIES, frames=(Frame.VERTEX, Frame.FACE)))
+    particles = face_particles(80, seed=4)
+    with running(tmp_path) as server:
+        at = f"grpc://{server.grpc}"
+        expected = python(at, particles, seed=3, repeats=2, frame="face")
+        assert expected.channels.any()
+        assert_same(cpp.call(at, particles, seed=3, repeats=2, frame="face", rows_per_request=37), expected)
+        refused = cpp.call(at, particles, seed=3, frame="vertex")
+    assert refused.said["error"] == "OutOfRangeError"
 
 
 @pytest.mark.parametrize("output", list(Output))

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import yaml
 from helpers.callers.cpp_build import CLIENT, BuiltClient, built_client, make, needs_tools
-from helpers.servers.running_server import RunningServer
+from helpers.models.tiny_model import TinyModel, write_model
+from helpers.servers.running_server import RunningServer, running
+from zdc_detector.frames import Frame
 from zdc_detector.particles import Particles
 from zdc_service.simulating.simulator import Simulator
 from zdc_service.simulation import Output, SimulationRequest, SimulationResult
@@ -69,6 +71,23 @@ def test_the_example_prints_the_results_of_python(examples: Path, server: Runnin
     words, expected = done.stdout.split(), two_particles(simulator)
     assert np.array_equal(np.array(words[1::2], dtype=np.uint32), expected.channels.ravel())
     assert tuple(words[0::2]) == expected.channel_names * 2
+
+
+def test_the_example_of_particles_at_the_face_runs(examples: Path, server: RunningServer, tmp_path: Path) -> None:
+    write_model(tmp_path, TinyModel(frames=(Frame.VERTEX, Frame.FACE)))
+    particles = Particles.from_columns(
+        {"pdg": [2112, 22], "px": [3, 0], "py": [0, -0.2], "pz": [1500, -300], "vx": [1.2, -2.5], "vy": [-0.4, 0.1]}
+    )
+    with running(tmp_path) as other:
+        done = run(examples / "at_face", f"grpc://{other.grpc}")
+        request = SimulationRequest(particles, seed=7, output=Output.CHANNELS, frame=Frame.FACE)
+        expected = other.server.simulator.simulate(request)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert np.array_equal(np.array(done.stdout.split()[1::2], dtype=np.uint32), expected.channels.ravel())
+    assert expected.channels.all()
+    done = run(examples / "at_face", f"grpc://{server.grpc}")
+    assert done.returncode == 1
+    assert "particle[0]: frame: vz = 11259.8 cm of n is at the face" in done.stderr
 
 
 def test_the_kserve_example_prints_the_same_results(

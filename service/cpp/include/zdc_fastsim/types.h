@@ -18,7 +18,7 @@ struct Particle {
   float px = 0;          ///< Momentum [GeV/c].
   float py = 0;
   float pz = 0;  ///< pz > 0 flies to side A, pz < 0 to side C.
-  float vx = 0;  ///< Production vertex [cm].
+  float vx = 0;  ///< Production vertex [cm]; with Frame::face, vx and vy are the position at the face.
   float vy = 0;
   float vz = 0;
   // If absent, these follow from momentum and PDG code. Each must be given for all particles of a call, or for none.
@@ -34,13 +34,23 @@ enum class Output {
   hits,      ///< The fibres with photons only; channel sums if there is a buffer for them.
 };
 
-/// The treatment of particles outside the model's training range of species, energies and vertices.
+/// The treatment of particles outside the model's training range of species, energies, vertices, and positions and
+/// slopes at the face.
 enum class OutOfRange {
   error,        ///< The call throws OutOfRangeError, which names the particle.
   skip,         ///< The particle gets no rows; counted in Result::skipped.
-  /// A particle of a known species is simulated in spite of its energy or vertex; counted in Result::extrapolated. For
-  /// an unknown species, the call throws OutOfRangeError.
+  /// A particle of a known species is simulated in spite of its energy, vertex, position or slope; counted in
+  /// Result::extrapolated. For an unknown species or frame, the call throws OutOfRangeError.
   extrapolate,
+};
+
+/// Where positions and momenta are given.
+enum class Frame {
+  vertex,  ///< At the production vertex.
+  /// At the plane of the calorimeter's face. Particle::vz is filled in by the server; it must be 0, which counts as not
+  /// given, or that of the face. The model must know this frame. For charged particles it is the only way: magnets sweep
+  /// them away between their vertex and the face.
+  face,
 };
 
 /// Options of one call.
@@ -57,6 +67,7 @@ struct Request {
   std::string model = {};        ///< Name of the model; empty: the server's default.
   std::uint32_t version = 0;     ///< Version of the model; 0: the newest one loaded, the same for the whole call.
   std::int64_t deadline_ms = 0;  ///< For this call [ms]; 0: that of Options.
+  Frame frame = Frame::vertex;   ///< Where the particles are given.
 };
 
 /// The caller's memory for M <= N * repeats rows of N particles: the repetitions of particle 0, then those of particle
@@ -89,7 +100,7 @@ struct Result {
   std::vector<std::string> channel_names;  ///< Of the C channels.
   std::size_t rows = 0;                    ///< M; N * repeats unless particles were skipped.
   std::size_t hits = 0;                    ///< Entries of hit_fibre and hit_photons; 0 unless Output::hits.
-  std::map<std::string, std::uint64_t> skipped;       ///< Particles without rows, by `species`, `energy` or `vertex`.
+  std::map<std::string, std::uint64_t> skipped;       ///< Particles without rows, by reason, e.g. `energy`.
   std::map<std::string, std::uint64_t> extrapolated;  ///< Particles simulated outside the training range, by reason.
   std::uint32_t retries = 0;                          ///< Number of retries during the call.
 };
