@@ -16,6 +16,7 @@ from pathlib import Path
 import uvloop
 from starlette.types import ASGIApp
 from zdc_common.errors import ConfigError, UnauthenticatedError
+from zdc_detector.frames import Frame
 
 from zdc_service.access.exposure import check_exposure
 from zdc_service.access.tls import Certificates
@@ -200,9 +201,15 @@ class Server:
 
     def _announce(self) -> None:
         host = _to_call(self._settings.host)
-        species = self.simulator.repository.get().card.ranges.species[0]
+        card = self.simulator.repository.get().card
+        species = card.ranges.species[0]
         pz = round((species.energy[0] * species.energy[1]) ** 0.5)
-        body = json.dumps({"particles": [{"pdg": species.pdg, "px": 0.0, "py": 0.0, "pz": pz}], "output": "channels"})
+        particle: dict[str, float] = {"pdg": species.pdg, "px": 0.0, "py": 0.0, "pz": pz}
+        request: dict[str, object] = {"particles": [particle], "output": "channels"}
+        if Frame.FACE in card.ranges.frames:  # a charged particle can be given in no other frame
+            particle["vx"], particle["vy"] = card.calorimeter.centre
+            request["frame"] = Frame.FACE.value
+        body = json.dumps(request)
         scheme = "http" if self._certificates is None else "https"
         http, grpc = f"{scheme}://{host}:{self.http_port}", f"{host}:{self.grpc_port}"
         lines = [f"HTTP on {http} (demo page for browsers; API documentation at /docs), gRPC on {grpc}"]

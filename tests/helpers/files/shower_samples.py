@@ -7,7 +7,7 @@ from helpers.calorimeters import ZN
 from helpers.models.tiny_model import some_particles
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.particles import ENERGY, Particles
+from zdc_detector.particles import CONDITIONS, ENERGY, KINEMATICS, PX, PZ, VX, VZ, Particles
 from zdc_detector.showers import Showers, ShowerWriter
 
 DATA = Path(__file__).parents[3] / "training" / "data"
@@ -52,6 +52,21 @@ def toy_showers(n: int = 30, repeats: int = 1, seed: int = 0) -> Showers:
     row = np.repeat(np.arange(n), repeats)
     order = np.random.default_rng(seed).permutation(len(row))
     return Showers(particles[row[order]], responses[order], (1000 + row[order]).astype(np.int32), ZN)
+
+
+def at_face(showers: Showers, every: int = 1) -> Showers:
+    """The same showers, every n-th particle given at the face, at an angle of up to 5 mrad."""
+    conditions = showers.particles.conditions.copy()
+    number = np.unique(showers.particle_id, return_inverse=True)[1]
+    slopes = np.random.default_rng(9).uniform(-0.005, 0.005, (number.max() + 1, 2))[number]
+    moved = number % every == 0
+    pz = conditions[:, PZ].copy()
+    conditions[moved, VX:VZ] = ZN.impact_points(conditions)[moved]
+    conditions[moved, VZ] = ZN.face_z
+    conditions[moved, PX:PZ] = (slopes * pz[:, None])[moved]
+    columns = {name: conditions[:, CONDITIONS.index(name)] for name in KINEMATICS}
+    particles = Particles.from_columns({"pdg": showers.particles.pdg, **columns})
+    return Showers(particles, showers.responses, showers.particle_id, showers.calorimeter)
 
 
 def write_showers(path: Path, showers: Showers) -> Path:

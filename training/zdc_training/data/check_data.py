@@ -90,6 +90,7 @@ def summarise(showers: UncheckedShowers, calorimeter: Calorimeter) -> str:
             f"  showers       {len(pdg)} of {len(repeats)} particles, {_range(repeats)} simulations of each",
             f"  photon sum    mean {sums.mean():.4g}, largest {sums.max():.6g}; brightest fibre {responses.max():g}",
             f"  empty         {np.mean(sums == 0):.2%} of the responses",
+            f"  frame         {_frames(conditions, calorimeter)}",
             f"  off the face  {missing} showers whose straight line misses it",
             f"  duplicates    {count_copies(responses, sums)} responses with photons equal to an earlier one",
             f"  energy        differs from sqrt(p^2 + m^2) by at most {deviation:.1e} of itself",
@@ -103,6 +104,13 @@ def summarise(showers: UncheckedShowers, calorimeter: Calorimeter) -> str:
             light = f"{sums[rows].mean():.4g}", f"{np.mean(sums[rows] == 0):.2%}"
             lines.append(_SPECIES_LINE.format(code, species_name(int(code)), rows.sum(), particles, energy, *light))
     return "\n".join(lines)
+
+
+def _frames(conditions: NDArray[np.float32], calorimeter: Calorimeter) -> str:
+    """How many showers are of particles from a vertex, and how many of particles at the face."""
+    at_face = int(np.count_nonzero(calorimeter.at_face(conditions)))
+    parts = [(len(conditions) - at_face, "from a vertex"), (at_face, "at the face (vz = face_z)")]
+    return ", ".join(f"{count} showers {where}" for count, where in parts if count)
 
 
 def _other_data(showers: UncheckedShowers) -> list[str]:

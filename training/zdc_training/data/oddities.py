@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.particles import ENERGY, species_name
+from zdc_detector.particles import CHARGE, ENERGY, species_name
 
 #: Photon sum below which the ALICE collaboration drops responses.
 PHOTON_FILTER = 10
@@ -41,6 +41,7 @@ def data_warnings(
         *_light_warnings(sums, pdg),
         *_copy_warnings(responses, sums),
         *_face_warnings(conditions, calorimeter),
+        *_charge_warnings(conditions, pdg, calorimeter),
         *_species_warnings(pdg, species, configuration),
     ]
 
@@ -94,6 +95,19 @@ def _face_warnings(conditions: NDArray[np.float32], calorimeter: Calorimeter) ->
         yield (
             f"the straight lines of {int(missed.sum())} of {len(missed)} particles miss the face of "
             f"{calorimeter.name}: are vertices in cm and momenta in GeV/c, for {calorimeter.name}?"
+        )
+
+
+def _charge_warnings(
+    conditions: NDArray[np.float32], pdg: NDArray[np.int64], calorimeter: Calorimeter
+) -> Iterator[str]:
+    swept = (conditions[:, CHARGE] != 0) & ~calorimeter.at_face(conditions)
+    if swept.any():
+        row = int(np.argmax(swept))
+        yield (
+            f"{int(swept.sum())} showers are of charged particles from a vertex, the first is row {row} "
+            f"({species_name(int(pdg[row]))}): magnets sweep them away before the face, so a server refuses such "
+            f"particles; give them at the face (vz = {calorimeter.face_z:g} cm)"
         )
 
 

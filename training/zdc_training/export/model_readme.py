@@ -3,6 +3,7 @@
 from zdc_common.words import counted
 from zdc_detector.card import ModelCard
 from zdc_detector.finish import Finish
+from zdc_detector.frames import Frame
 from zdc_metrics import Report
 
 from zdc_training.evaluation.curves import CURVES_FILE
@@ -52,6 +53,21 @@ def _floor(report: Report) -> str:
     )
 
 
+def _at_face(card: ModelCard) -> str:
+    """What the model knows of particles at the face, as sentences."""
+    face = card.ranges.face
+    if face is None:
+        return "Particles that are given at the face are refused."
+    (x, y), slopes = face.position, face.slope
+    bounds = f"x {x[0]:g} to {x[1]:g}, y {y[0]:g} to {y[1]:g}"
+    bounds_of = zip(("px/pz", "py/pz"), slopes, strict=True)
+    angles = "; ".join(f"{name} {low:g} to {high:g}" for name, (low, high) in bounds_of)
+    text = f"Particles at the face (`frame = face`) [cm]: {bounds}; {angles}."
+    if Frame.VERTEX in card.ranges.frames:
+        return text
+    return f"{text} All training showers were at the face: neutral particles from a vertex are carried there."
+
+
 def model_readme(card: ModelCard, report: Report, graph_bytes: int, pictures: list[str]) -> str:
     """Markdown text from the card and the evaluation report."""
     rows, columns = card.calorimeter.shape
@@ -63,6 +79,7 @@ def model_readme(card: ModelCard, report: Report, graph_bytes: int, pictures: li
     vertex = "; ".join(
         f"{axis} {low:g} to {high:g}" for axis, (low, high) in zip(("vx", "vy", "vz"), card.ranges.vertex, strict=True)
     )
+    frames = _at_face(card)
     return f"""# {card.name}, version {card.version}
 
 {card.description}. Calorimeter {card.calorimeter.name}, responses of {rows} x {columns} fibres, {_COUNTS[card.finish]}.
@@ -76,7 +93,7 @@ Licence: {card.licence or "not stated"}.
 | --- | --- | --- |
 {species}
 
-Vertices [cm]: {vertex}. For particles that fly to -z, the mirror image is simulated.
+Vertices [cm]: {vertex}. {frames} For particles that fly to -z, the mirror image is simulated.
 
 ## What it cannot do
 

@@ -50,6 +50,8 @@ def model_config(card: ModelCard, max_request_rows: int) -> dict[str, Any]:
         "channel_names": ", ".join(card.calorimeter.channel_names),
         "finish": card.finish.value,
         "species": ", ".join(species),
+        "frames": ", ".join(card.ranges.frames),
+        "face_z": f"{card.calorimeter.face_z:.9g} cm",
         "calorimeter": card.calorimeter.name,
         "calorimeter_json": card.calorimeter.model_dump_json(),
         "graph_sha256": card.graph_sha256,
