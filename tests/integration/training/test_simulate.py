@@ -75,7 +75,7 @@ def test_showers_and_their_provenance(reference: tuple[Path, Showers]) -> None:
         assert file.attrs["title"] == f"Geant4 {about['geant4']} showers in ZN, stand-in data files"
     assert about["data_files"] == "stand-in"
     assert about["seed"] == 1
-    assert about["lost"] == {}
+    assert about["lost"] == []
     assert about["set_up"]["physics"]["hadronic"] == "FTFP_BERT"
     assert about["particles"]["spectrum"]["energy"]["highest"] == 40
     assert not path.with_name(path.name + ".journal").exists()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from zdc_common.errors import ConfigError, TrainingError
 from zdc_common.versions import installed_version
 from zdc_common.words import counted
+from zdc_detector.calorimeters import stored_calorimeter
 from zdc_detector.particles import ENERGY, Particles
 from zdc_detector.random import GEANT4_STREAM, poisson_of, raw_words
 from zdc_detector.showers import ShowerWriter, read_showers
@@ -29,6 +30,7 @@ from zdc_training.simulator.tasks import Shower, Task
 SIMULATION = "simulation"
 _BLOCK = 1024
 _LARGEST_COUNT = 65535
+_MOST_REASONS = 20  # of lost showers, in the file
 
 
 @dataclass(frozen=True)
@@ -134,8 +136,11 @@ def _earlier(job: Job, output: Path) -> int:
     with h5py.File(output, "r") as file:
         text = file.attrs.get(SIMULATION)
         rows = len(file["particle_id"]) if "particle_id" in file else 0
+        same_face = stored_calorimeter(file) == job.set_up.calorimeter
     found = json.loads(str(text)) if text is not None else {}
-    for key, wanted in job.identity.items():
+    if not same_face:
+        raise ConfigError(f"{output} exists and has showers in another calorimeter; add --overwrite to replace it")
+    for key, wanted in _described(job).items():
         if found.get(key) != wanted:
             raise ConfigError(f"{output} exists and has other showers ({key} differs); add --overwrite to replace it")
     if found["lost"]:
@@ -143,6 +148,11 @@ def _earlier(job: Job, output: Path) -> int:
     if rows > job.showers:
         raise ConfigError(f"{output} exists and has {rows} showers, more than {job.showers}; add --overwrite")
     return rows
+
+
+def _described(job: Job) -> dict[str, object]:
+    """`Job.identity` without the calorimeter, which the file contains elsewhere: an attribute has at most 64 KB."""
+    return job.identity | {"set_up": job.set_up.model_dump(mode="json", exclude={"calorimeter"})}
 
 
 def _write(job: Job, output: Path, journal: Journal, earlier: int) -> str:
@@ -156,11 +166,12 @@ def _write(job: Job, output: Path, journal: Journal, earlier: int) -> str:
     if kept is not None:
         cpu[:earlier] = kept.extra["cpu_seconds"]
     per_tev = float(cpu.sum() / (job.energies()[rows].sum() * 1e-3))
-    about = job.identity | {
+    about = _described(job) | {
         "geant4": "11.4.1",
         "zdc_fastsim": installed_version(),
         "showers": len(rows),
-        "lost": {str(row): reason for row, reason in lost.items()},
+        "lost": list(lost),
+        "reasons": [f"{row}: {reason}" for row, reason in list(lost.items())[:_MOST_REASONS]],
         "cpu_seconds_per_tev": round(per_tev, 3),
     }
     data = "official data files" if job.data_files.official else "stand-in data files"
