@@ -133,10 +133,13 @@ def _earlier(job: Job, output: Path) -> int:
     """Number of the first showers that the output file already has."""
     if not output.exists():
         return 0
-    with h5py.File(output, "r") as file:
-        text = file.attrs.get(SIMULATION)
-        rows = len(file["particle_id"]) if "particle_id" in file else 0
-        same_face = stored_calorimeter(file) == job.set_up.calorimeter
+    try:
+        with h5py.File(output, "r") as file:
+            text = file.attrs.get(SIMULATION)
+            rows = len(file["particle_id"]) if "particle_id" in file else 0
+            same_face = stored_calorimeter(file) == job.set_up.calorimeter
+    except OSError as error:
+        raise ConfigError(f"{output} exists and is not an HDF5 file; add --overwrite to replace it") from error
     found = json.loads(str(text)) if text is not None else {}
     if not same_face:
         raise ConfigError(f"{output} exists and has showers in another calorimeter; add --overwrite to replace it")
