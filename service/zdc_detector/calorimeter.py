@@ -14,6 +14,8 @@ from pydantic import Field, model_validator
 from zdc_common.frozen import Frozen
 
 NO_CHANNEL = "."
+#: Hits number fibres with 16 bits.
+MOST_FIBRES = 1 << 16
 #: The characters of a channel map: the first channel is ``1``, the tenth ``a``.
 CHANNEL_CODES = "123456789abcdefghijklmnopqrstuvwxyz"
 
@@ -56,6 +58,8 @@ class Calorimeter(Frozen):
     @model_validator(mode="after")
     def _map_fits(self) -> "Calorimeter":
         rows, columns = self.shape
+        if self.fibres > MOST_FIBRES:
+            raise ValueError(f"shape = {self.shape} has {self.fibres} fibres; at most {MOST_FIBRES} can be numbered")
         if len(set(self.channel_names)) < len(self.channel_names):
             raise ValueError(f"channel_names = {self.channel_names} has one name twice")
         if len(self.channel_map) != rows or any(len(row) != columns for row in self.channel_map):

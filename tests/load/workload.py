@@ -22,7 +22,7 @@ def particles_for(card: ModelCard, count: int, seed: int = 0) -> Particles:
     energy = low * (high / low) ** rng.uniform(0.01, 0.99, count)
     low, high = np.array(ranges.vertex).T
     vertex = (low + high) / 2 + 0.1 * (high - low) * rng.uniform(-0.5, 0.5, (count, 3))
-    target = rng.uniform(-0.5, 0.5, (count, 2)) * card.calorimeter.half_width
+    target = card.calorimeter.centre + rng.uniform(-0.5, 0.5, (count, 2)) * card.calorimeter.half_width
     slope = (target - vertex[:, :2]) / (card.calorimeter.face_z - vertex[:, 2:])
     pz = np.sqrt((energy**2 - mass**2) / (1 + np.sum(slope**2, axis=1)))
     columns = dict(zip(("px", "py", "vx", "vy", "vz"), np.hstack([slope * pz[:, None], vertex]).T, strict=True))

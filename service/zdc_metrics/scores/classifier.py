@@ -59,6 +59,8 @@ def shower_features(
             square = profile @ position**2 / total
             shape.append((centroid - impact[:, axis], np.sqrt(np.maximum(square - centroid**2, 0))))
     flat = photons.reshape(len(photons), -1)
+    if flat.shape[1] < BRIGHTEST:
+        flat = np.pad(flat, ((0, 0), (0, BRIGHTEST - flat.shape[1])))
     brightest = -np.sort(-np.partition(flat, -BRIGHTEST, axis=1)[:, -BRIGHTEST:], axis=1)
     columns = [total, total / conditions[:, ENERGY], shape[0][0], shape[1][0], shape[0][1], shape[1][1]]
     columns += [np.count_nonzero(flat, axis=1), np.count_nonzero(flat == 1, axis=1)]

@@ -4,6 +4,7 @@ import { channelOf, drawnToFace, onFace, pitch } from "./geometry.js";
 import { svg } from "./svg.js";
 
 const KEYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
+const COLOURS = 5; // of channels, in style.css
 const rounded = (value) => Number(value.toFixed(4)) + 0; // no -0
 
 /** Labels: axes, and names of channels in the middle of their fibres, except for channels spread over the whole face. */
@@ -11,11 +12,11 @@ function labels({ shape: [rows, columns], half_width: [hx, hy], channel_names: n
   const size = 0.09 * Math.min(hx, hy);
   const text = (x, y, words, anchor) => svg("text", { x, y, "font-size": size, "text-anchor": anchor }, words);
   const found = [text(hx - size / 2, hy - size / 2, "x →", "end"), text(size / 2 - hx, 1.2 * size - hy, "↑ y", "start")];
-  names.forEach((name, channel) => {
+  names.forEach((name) => {
     let [x, y, number] = [0, 0, 0];
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++) {
-        if (map[row][column] !== String(channel + 1)) continue;
+        if (channelOf({ channel_map: map, channel_names: names }, row, column) !== name) continue;
         x += (2 * row + 1) / rows - 1;
         y += (2 * column + 1) / columns - 1;
         number++;
@@ -51,7 +52,7 @@ export class Face {
     for (let row = 0; row < rows; row++) {
       for (let column = 0; column < columns; column++) {
         const name = channelOf(calorimeter, row, column);
-        const number = name === null ? "none" : calorimeter.channel_names.indexOf(name);
+        const number = name === null ? "none" : calorimeter.channel_names.indexOf(name) % COLOURS;
         const place = { cx: (row + 0.5) * dx - hx, cy: hy - (column + 0.5) * dy, r: 0.28 * Math.min(dx, dy) };
         this.drawing.append(svg("circle", { ...place, class: `fibre channel-${number}` }));
       }

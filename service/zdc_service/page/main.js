@@ -5,7 +5,7 @@ import { get, nearest, Problem, simulate, token } from "./api.js";
 import { drawChannels, drawSums, said, statistics, sums } from "./charts.js";
 import { drawBar, niceEnd } from "./colours.js";
 import { Controls } from "./controls.js";
-import { momentum, onFace } from "./geometry.js";
+import { atFace, momentum, onFace } from "./geometry.js";
 import { Gallery, imagesOf, SHOWN } from "./responses.js";
 import { bodyOf, snippets } from "./snippets.js";
 
@@ -137,7 +137,11 @@ async function ask(signal) {
   if (!(chosen.energy > mass * 1e-3)) {
     throw new Problem("form", `Energy must be above the mass of ${controls.species.name}, ${(mass * 1e-3).toPrecision(4)} GeV.`);
   }
-  const particle = { pdg: chosen.pdg, ...momentum(card, controls.species, mass, chosen), vz: chosen.vz };
+  // Magnets deflect charged particles on their way, so they are given at the face.
+  const given = about.charges[chosen.pdg]
+    ? atFace(card, controls.species, mass, chosen)
+    : { ...momentum(card, controls.species, mass, chosen), vz: chosen.vz };
+  const particle = { pdg: chosen.pdg, ...given };
   const body = bodyOf(particle, chosen, card);
   showRequest(body, particle);
   const began = performance.now();
@@ -153,8 +157,9 @@ async function ask(signal) {
   show();
 }
 
-function showRequest(body, { px, py, pz }) {
-  by("momentum").textContent = `Momentum: px = ${px}, py = ${py}, pz = ${pz} GeV/c.`;
+function showRequest(body, { px, py, pz, vx }) {
+  const where = vx === undefined ? "" : " The particle is charged, so it is given at the face, where magnets no longer deflect it.";
+  by("momentum").textContent = `Momentum: px = ${px}, py = ${py}, pz = ${pz} GeV/c.${where}`;
   const texts = snippets(new URL(".", document.baseURI), about.grpc_port, body, token.known());
   for (const [language, text] of Object.entries(texts)) by(language).textContent = text;
 }

@@ -44,7 +44,7 @@ for row, channels in enumerate(reply["channels"]):
 /** With the CMake package of service/cpp. It requests only channel sums; for the same seed they equal the page's. */
 function cpp(where, grpcPort, { particles: [particle], seed, repeats, model, version }, withToken) {
   const scheme = where.protocol === "https:" ? "grpcs" : "grpc";
-  const numbers = [particle.px, particle.py, particle.pz, 0, 0, particle.vz];
+  const numbers = [particle.px, particle.py, particle.pz, particle.vx ?? 0, particle.vy ?? 0, particle.vz];
   const floats = numbers.map((value) => (Number.isInteger(value) ? value : `${value}f`)).join(", ");
   const options = withToken ? `\n  zdc_fastsim::Options options;\n  options.token_file = "token";  // holds the token` : "";
   return `// CMake: find_package(zdc_fastsim CONFIG REQUIRED) and target_link_libraries(... zdc_fastsim::client)

@@ -34,7 +34,7 @@ class Nearest:
     ----------
     index : Index of the particle in the file.
     pdg, energy : Species, and total energy [GeV].
-    point : Point where its straight line meets the face, after the symmetry [cm].
+    point : Point where its straight line meets the face, after the symmetry [cm from the centre of the face].
     vz : Its vertex along the beam [cm]; its distance from the beam is less than 0.1 mm.
     turn : Name of the symmetry of the face that was applied to the particle and its images.
     energy_ratio : Its energy divided by the requested energy.
@@ -84,7 +84,7 @@ class Examples:
         ----------
         pdg : PDG code of the species.
         energy : Total energy [GeV], above 0.
-        point : Point where the particle's straight line meets the face [cm].
+        point : Point where the particle's straight line meets the face [cm from the centre of the face].
         """
         (same,) = np.nonzero(self.particles.pdg == pdg)
         if not len(same):

@@ -93,6 +93,7 @@ def test_about(server: RunningServer) -> None:
     assert about["grpc_port"] == server.server.grpc_port
     assert about["metrics"] is True
     assert about["masses"] == {str(pdg): mass_and_charge(pdg)[0] for pdg in (2112, 22, 310)}
+    assert set(about["charges"].values()) == {0}
 
 
 def nearest(server: RunningServer, **query: str | float) -> NearestReply:

@@ -43,6 +43,7 @@ def test_a_file_of_one_s_own_can_have_more_than_nine_channels(tmp_path: Path) ->
     ("old", "new", "message"),
     [
         ("shape = [12, 1]", "shape = [12, 0]", "shape.1: Input should be greater than or equal to 1"),
+        ("shape = [12, 1]", "shape = [257, 256]", "has 65792 fibres; at most 65536 can be numbered"),
         ("face_z = 1000.0", "", "face_z: Field required"),
         ("face_z = 1000.0", "face_z = inf", "face_z: Input should be a finite number"),
         ("face_z", "depth", "depth: Extra inputs are not permitted"),

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 from pydantic_settings import CliPositionalArg
+from zdc_detector.calorimeters import find_calorimeter
 from zdc_detector.random import MAX_SEED
 
 from zdc_training.data.check_data import check_data
@@ -22,6 +23,7 @@ class Convert(BaseModel):
         "",
         description="description of the simulation for model cards, e.g. `Geant4 11.2 showers in ZN, from ...`",
     )
+    calorimeter: str = Field("ZN", description="calorimeter of the responses: ZN, ZP, or a TOML file of another one")
     minimum_photons: int = Field(
         0, ge=0, description="drop rows with a smaller photon sum (the collaboration uses 10); 0 keeps all"
     )
@@ -38,6 +40,7 @@ class Convert(BaseModel):
             minimum_photons=self.minimum_photons,
             allow_pickle=self.allow_pickle,
             title=self.title,
+            calorimeter=find_calorimeter(self.calorimeter),
         )
         print(done)
 

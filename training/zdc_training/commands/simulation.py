@@ -94,7 +94,9 @@ class Simulate(BaseModel):
             drawn = spectrum.draw(set_up.calorimeter, self.seed, 0, self.number)
             return drawn, {"spectrum": spectrum.model_dump(mode="json")}
         assert self.particles is not None
-        blocks = [block.particles for block in open_particles(self.particles)]
+        reader = open_particles(self.particles)
+        reader.calorimeter = set_up.calorimeter
+        blocks = [block.particles for block in reader]
         if not blocks:
             raise ConfigError(f"{self.particles}: no particles")
         particles = Particles.concatenate(blocks)

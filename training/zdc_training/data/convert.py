@@ -1,8 +1,9 @@
 """Conversion of the ALICE collaboration's files to the project's layout (`train-zdc convert`).
 
-Their format: responses in an npz (``arr_0``, (N, 44, 44)), particles in an npz (``arr_0``) or a pickled pandas table
-with the columns Energy, Vx, Vy, Vz, Px, Py, Pz, mass, charge and sometimes pdg [GeV, cm, GeV/c, MeV, e]. They have few
-particles, each simulated many times. One npz file can also have both arrays, ``particles`` and ``responses``.
+Their format: responses in an npz (``arr_0``, (N, rows, columns), of ZN (N, 44, 44)), particles in an npz (``arr_0``) or
+a pickled pandas table with the columns Energy, Vx, Vy, Vz, Px, Py, Pz, mass, charge and sometimes pdg [GeV, cm, GeV/c,
+MeV, e]. They have few particles, each simulated many times. One npz file can also have both arrays, ``particles`` and
+``responses``.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import ConfigError, FileFormatError
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.calorimeters import find_calorimeter
 from zdc_detector.checks import UncheckedShowers, find_problems, particle_numbers
 from zdc_detector.particles import Particles
 from zdc_detector.showers import ShowerWriter
@@ -64,7 +64,7 @@ def convert(
     minimum_photons: int = 0,
     allow_pickle: bool = False,
     title: str = "",
-    calorimeter: Calorimeter | None = None,
+    calorimeter: Calorimeter,
 ) -> Conversion:
     """Read the collaboration's two files and write one in the project's layout.
 
@@ -76,7 +76,7 @@ def convert(
     minimum_photons : Rows with a smaller photon sum are dropped; 0 keeps them all.
     allow_pickle : Read pickle files; they can run any code, so only for files that you trust.
     title : Description of the simulation, for cards and figures.
-    calorimeter : The calorimeter of the responses; None is ZN.
+    calorimeter : The calorimeter of the responses.
 
     Raises
     ------
@@ -84,7 +84,6 @@ def convert(
     FileFormatError : a file cannot be read, or rows are not valid showers; names the first such row.
     """
     check_output(output, particles, responses)
-    calorimeter = calorimeter or find_calorimeter("ZN")
     images = read_array(responses, allow_pickle, ("responses", "arr_0"), 3)
     read = read_particles(particles, allow_pickle)
     conditions, pdg = read.conditions, read.pdg

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from zdc_common.errors import ConfigError
+from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.checks import particle_numbers
 from zdc_detector.particles import CONDITIONS, KINEMATICS, Particles
 from zdc_detector.random import SPLIT_STREAM, raw_words
@@ -49,13 +50,15 @@ def kinematic_numbers(particles: Particles) -> NDArray[np.int64]:
 
 
 def check_unseen(train: Path, test: Path) -> None:
-    """Raise ConfigError, with the row, if the test file has a particle of the training file.
+    """Raise ConfigError if the test file has a particle of the training file (names the row), or another calorimeter.
 
     Raises
     ------
     FileFormatError : a file cannot be read.
     """
-    held, training = (read_showers(path).particles for path in (test, train))
+    files = [read_showers(path) for path in (test, train)]
+    check_calorimeter(f"{train} holds showers", files[1].calorimeter, test, files[0].calorimeter)
+    held, training = (showers.particles for showers in files)
     number = kinematic_numbers(Particles.concatenate([held, training]))
     seen = np.isin(number[: len(held)], number[len(held) :])
     if seen.any():
@@ -63,6 +66,16 @@ def check_unseen(train: Path, test: Path) -> None:
             f"{test}: row {int(np.argmax(seen))} and {int(seen.sum()) - 1} more are of particles that "
             f"{train} holds too; figures of merit need particles that were not trained on: "
             "divide one file by `train-zdc split`"
+        )
+
+
+def check_calorimeter(subject: str, mine: Calorimeter, test: Path, theirs: Calorimeter) -> None:
+    """Raise ConfigError if a test file is of another calorimeter than the subject, e.g. ``zn.h5 holds showers``."""
+    difference = mine.difference(theirs)
+    if difference:
+        raise ConfigError(
+            f"{test}: holds showers of {theirs.name}, {subject} of {mine.name}: the calorimeters differ in "
+            f"{difference}; use a test file of the same calorimeter"
         )
 
 

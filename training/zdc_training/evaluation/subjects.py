@@ -8,9 +8,10 @@ from zdc_common.file_content import sha256_of
 from zdc_detector.card import CARD_FILE, ModelCard
 from zdc_detector.finish import Finish
 from zdc_detector.ranges import Ranges
+from zdc_detector.showers import read_showers
 
 from zdc_training.config.config import data_path, held_out_path, parse_config
-from zdc_training.data.datasets import check_unseen
+from zdc_training.data.datasets import check_calorimeter, check_unseen
 from zdc_training.evaluation.generate import RateSource, exported_graph, network
 from zdc_training.runs.provenance import located, read_provenance
 from zdc_training.runs.run import Run
@@ -46,7 +47,8 @@ def open_subject(folder: Path, test: Path | None) -> Subject:
 
     Raises
     ------
-    ConfigError : the folder has neither, there is no test file, or the model was trained on a particle of it.
+    ConfigError : the folder has neither, there is no test file, or it has another calorimeter or a particle that the
+        model was trained on.
     ModelError : an exported model is damaged.
     """
     if test is not None and not test.is_file():
@@ -78,6 +80,7 @@ def _exported(folder: Path, test: Path | None) -> Subject:
         test = held_out_path(data)
         if sha256_of(test) != card.data.files.get(test.name):
             notes.append(f"{test.name} is not the file of the card's figures.")
+    check_calorimeter(f"{folder} gives responses", card.calorimeter, test, read_showers(test).calorimeter)
     train = _file_of(card, data.train)
     if train is None:
         notes.append(f"Whether {test.name} holds particles that were trained on was not checked: "

@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 from torch import nn
 from zdc_common.errors import ConfigError
 from zdc_common.whole_file import whole_folder
+from zdc_detector.calorimeter import Calorimeter
+from zdc_detector.calorimeters import shipped_calorimeters
 from zdc_detector.finish import Finish
 from zdc_detector.particles import CHARGE, PZ, VZ, Particles
 from zdc_detector.random import normals
@@ -32,10 +34,14 @@ from zdc_training.runs.run import Run
 
 #: Dimension of the noise in O2; it cannot be changed there.
 O2_NOISE = 10
-#: Shape of the responses in O2.
-O2_SHAPE = (44, 44)
 #: IR version that onnxruntime 1.14 reads, the first version with these operators.
 IR_VERSION = 8
+
+#: The calorimeters that O2 has models for, and their words in the README.
+_O2_TEXTS = {
+    "ZN": {"<particle>": "neutron", "<Particle>": "Neutron", "<detectors>": "ZNA and ZNC"},
+    "ZP": {"<particle>": "proton", "<Particle>": "Proton", "<detectors>": "ZPA and ZPC"},
+}
 
 #: Names of the files.
 GRAPH, CLASSIFIER, SCALES, README = "{name}.onnx", "{name}_classifier.onnx", "{name}_scales.txt", "README.md"
@@ -54,7 +60,7 @@ def export_o2(run: Run, output: Path, overwrite: bool = False) -> Path:
     check_output(output, name, overwrite)
     graph = ExportedGraph(run.load_model()).eval()
     training, validation = load_split(located(run, config.data))
-    check_o2(config, graph, training.calorimeter.shape)
+    check_o2(config, graph, training.calorimeter)
     means, scales = fitted_scales(o2_units(training.particles.conditions))
     charged = bool(training.particles.conditions[:, CHARGE].any())
     conditions = O2Conditions(FaceGeometry(training.calorimeter), means, scales, charged)
@@ -85,7 +91,7 @@ def check_output(output: Path, name: str, overwrite: bool) -> None:
         )
 
 
-def check_o2(config: Experiment, graph: ExportedGraph, shape: tuple[int, int]) -> None:
+def check_o2(config: Experiment, graph: ExportedGraph, calorimeter: Calorimeter) -> None:
     """Raise ConfigError, with reason and remedy, if O2 cannot run such a model."""
     name = config.output.name
     if graph.takes_pdg:
@@ -102,8 +108,10 @@ def check_o2(config: Experiment, graph: ExportedGraph, shape: tuple[int, int]) -
             f"{name} gives rates for Poisson counts (output.finish = poisson); O2 draws none, and sums of the rates "
             "would have too little spread: train with output.finish = round"
         )
-    if shape != O2_SHAPE:
-        raise ConfigError(f"{name} has responses of {shape[0]} x {shape[1]} fibres; O2 takes 44 x 44, those of ZN")
+    if calorimeter.name not in _O2_TEXTS or calorimeter.shape != shipped_calorimeters()[calorimeter.name].shape:
+        rows, columns = calorimeter.shape
+        known = ", ".join(f"{each.name} ({each.shape[0]} x {each.shape[1]} fibres)" for each in _o2_calorimeters())
+        raise ConfigError(f"{name} is of {calorimeter.name} ({rows} x {columns} fibres); O2 has models of {known} only")
 
 
 def o2_units(conditions: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -138,7 +146,13 @@ def o2_readme(config: Experiment, training: Showers) -> str:
         f"{axis} {low:.2g} to {high:.2g} cm"
         for axis, (low, high) in zip(("vx", "vy", "vz"), ranges.vertex, strict=True)
     )
+    calorimeter = training.calorimeter
     own = {
+        "<towers>": _text(f"alice_o2_{calorimeter.name.lower()}.md").rstrip("\n"),
+        **_O2_TEXTS[calorimeter.name],
+        "<calorimeter>": calorimeter.name,
+        "<rows>": str(calorimeter.shape[0]),
+        "<columns>": str(calorimeter.shape[1]),
         "<name>": config.output.name,
         "<description>": config.output.description,
         "<trained on>": f"{species}; {vertex}",
@@ -146,10 +160,18 @@ def o2_readme(config: Experiment, training: Showers) -> str:
             f"- {text}\n" for text in (*config.output.limitations, *config.data.limitations)
         ).rstrip("\n"),
     }
-    text = (files("zdc_training.export") / "alice_o2.md").read_text(encoding="utf-8")
+    text = _text("alice_o2.md")
     for placeholder, value in own.items():
         text = text.replace(placeholder, value)
     return text
+
+
+def _text(name: str) -> str:
+    return (files("zdc_training.export") / name).read_text(encoding="utf-8")
+
+
+def _o2_calorimeters() -> list[Calorimeter]:
+    return [shipped_calorimeters()[name] for name in _O2_TEXTS]
 
 
 def o2_inputs(conditions: O2Conditions, particles: Particles) -> NDArray[np.float32]:

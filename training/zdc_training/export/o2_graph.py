@@ -71,7 +71,7 @@ class O2Graph(nn.Module):
         self.register_buffer("stand_in", torch.tensor([100.0, x, y, 0.0, 0.0, 0.0, 100.0, 0.0, 0.0]))
 
     def forward(self, noise: Tensor, conditions: Tensor) -> Tensor:
-        """log(1 + photons), shape (N, 44 along y, 44 along x, 1), of noise (N, 10) and scaled conditions (N, 9)."""
+        """log(1 + photons), shape (N, columns, rows, 1), of noise (N, 10) and scaled conditions (N, 9)."""
         counts = torch.round(self.rates(noise, conditions)).clamp(max=MAX_COUNT)
         logs: Tensor = log_counts(counts).transpose(1, 2).unsqueeze(-1)
         return logs

@@ -48,6 +48,7 @@ class About(BaseModel):
     grpc_port: int | None = Field(description="Port of the gRPC server on the same host; null without one")
     metrics: bool = Field(description="Whether /metrics is served on this port")
     masses: dict[int, float] = Field(description="Mass [MeV] of each species that the loaded models know, by PDG code")
+    charges: dict[int, float] = Field(description="Charge [e] of the same species")
 
 
 class Example(BaseModel):
@@ -120,22 +121,24 @@ def add_page(app: FastAPI, repository: Repository, grpc_port: Callable[[], int] 
     @app.get(
         "/about",
         summary="Version and ports of this server",
-        description="Facts about the server for the demo page: version, gRPC port and particle masses.",
+        description="Facts about the server for the demo page: version, gRPC port, masses and charges of particles.",
         tags=["page"],
     )
     async def about() -> About:
+        known = _masses_and_charges({species.pdg for engine in repository for species in engine.card.ranges.species})
         return About(
             version=version,
             grpc_port=None if grpc_port is None else grpc_port(),
             metrics=metrics,
-            masses=_masses({species.pdg for engine in repository for species in engine.card.ranges.species}),
+            masses={pdg: mass for pdg, (mass, _) in known.items()},
+            charges={pdg: charge for pdg, (_, charge) in known.items()},
         )
 
     @app.get(
         "/examples/nearest",
         summary="Geant4 responses of the nearest test particle",
         description="Returns the shipped test particle that is nearest in energy and in its point on the face, with "
-        "its five Geant4 responses, to compare with generated ones. The symmetries of the square face are used.",
+        "its five Geant4 responses, to compare with generated ones. The symmetries of the face are used.",
         tags=["page"],
     )
     async def nearest(
@@ -143,7 +146,11 @@ def add_page(app: FastAPI, repository: Repository, grpc_port: Callable[[], int] 
         energy: Annotated[float, Query(ge=1e-9, le=LARGEST, description="Total energy [GeV]")],
         x: Annotated[
             float,
-            Query(ge=-LARGEST, le=LARGEST, description="x of the point where the straight line meets the face [cm]"),
+            Query(
+                ge=-LARGEST,
+                le=LARGEST,
+                description="x of the point where the straight line meets the face [cm from its centre]",
+            ),
         ],
         y: Annotated[float, Query(ge=-LARGEST, le=LARGEST, description="y of that point [cm]")],
         calorimeter: Annotated[str, Query(description="Name of the calorimeter, as in a model card")] = "ZN",
@@ -157,12 +164,12 @@ def add_page(app: FastAPI, repository: Repository, grpc_port: Callable[[], int] 
         )
 
 
-def _masses(codes: set[int]) -> dict[int, float]:
-    masses = {}
+def _masses_and_charges(codes: set[int]) -> dict[int, tuple[float, float]]:
+    known = {}
     for pdg in codes:
         with suppress(OutOfRangeError):  # a model may know a species that the PDG table does not have
-            masses[pdg] = mass_and_charge(pdg)[0]
-    return masses
+            known[pdg] = mass_and_charge(pdg)
+    return known
 
 
 def _example(found: Nearest) -> Example:

@@ -1,20 +1,24 @@
 """Files as the ALICE collaboration writes them."""
 
 import pickle
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from helpers.calorimeters import ZN
 from helpers.files.shower_samples import toy_showers
 from numpy.typing import NDArray
 from zdc_common.errors import ConfigError, FileFormatError
 from zdc_detector.particles import MASS, Particles
 from zdc_detector.shower_rows import read_rows
 from zdc_detector.showers import read_showers
-from zdc_training.data.convert import convert
+from zdc_training.data.convert import convert as convert_files
 from zdc_training.data.species import infer_pdg
+
+convert = partial(convert_files, calorimeter=ZN)
 
 SHOWERS = toy_showers(12, 4)
 SUMS = SHOWERS.responses.sum(axis=(1, 2))
