@@ -42,7 +42,7 @@ def models(run: Run, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert config.data.test is not None
     assert record is not None
     subject = Subject(network(model), config.output.finish, config.data.test, run.folder, record.ranges)
-    report = evaluate_model(subject, run.folder, repeats=4, resamples=20)
+    report = evaluate_model(subject, run.folder, repeats=2, resamples=2)
     assert not any("frame" in note for note in report.notes)
     folder = tmp_path_factory.mktemp("models")
     export(run, folder)
