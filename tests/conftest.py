@@ -7,8 +7,9 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-if "PYTEST_XDIST_WORKER" in os.environ:  # threads of one process would wait for those of the other
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Threads of networks as small as those of the tests mostly wait for each other: on a busy machine, trainings take ten
+# times the processor time.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from helpers.models.tiny_model import STRIPS, TinyModel, write_model
 from helpers.servers.running_server import RunningServer
