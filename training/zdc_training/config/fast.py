@@ -10,6 +10,12 @@ from zdc_training.config.sections import ConfigSection, Experiment, Positive, We
 class FastModelConfig(ConfigSection):
     """The networks of `zdc_training.fast.model`, and the inner geometry of the calorimeter."""
 
+    entry: Literal["face", "block"] = Field(
+        "face",
+        description="which particles give light, and what the networks know of them. face: straight lines that meet "
+        "the face; position in the cell and species (version 1 of zn-fast). block: also lines that enter through a "
+        "side; edges, angles, released energy and traits of the species; light of coarse units falls with distance",
+    )
     noise: int = Field(
         19,
         ge=4,
@@ -33,6 +39,12 @@ class FastModelConfig(ConfigSection):
         gt=0,
         description="variance over mean of the light of a fibre, in addition to the Poisson variance; see "
         "`zdc_training.nn.light`",
+    )
+    clumping_knee: float | None = Field(
+        None,
+        gt=0,
+        description="mean light of a fibre at which its clumping is half of `clumping` [photons]: in bright fibres, "
+        "many tracks average out; if absent, clumping is the same at all brightnesses",
     )
     species: tuple[int, ...] = Field(
         (22, 2112, 130, 3122, 310, -2112), description="PDG codes that the networks distinguish"
@@ -66,6 +78,15 @@ class FastLossConfig(ConfigSection):
     feature_weight: Weight = Field(0.3, description="weight of the scores of shower shapes")
     image_weight: Weight = Field(0.1, description="weight of the energy score of images in two resolutions")
     gate_weight: Weight = Field(1.0, description="weight of the negative log-likelihood of empty responses")
+    mean_weight: Weight = Field(
+        0.0, description="weight of the squared errors of mean light, near and far, in units of its variance"
+    )
+    sum_weight: Weight = Field(0.0, description="weight of the CRPS of photon sums in units of their typical spread")
+    feature_scale: Literal["all", "energy"] = Field(
+        "all",
+        description="unit of shower shapes in their scores: their standard deviation over all training showers, or "
+        "around the mean at the same energy",
+    )
     draws: int = Field(3, ge=2, description="generated responses of each shower in a score")
 
 

@@ -31,6 +31,7 @@ class FaceEntry:
     slope : Transverse over longitudinal momentum, shape (N, 2).
     side : -1 for an axis that is mirrored, else 1; mirrors come before the transpose; shape (N, 2).
     swapped : Whether x and y are swapped, shape (N, 1).
+    point : Where the straight line meets the plane of the face, in the frame [cm], shape (N, 2).
     """
 
     cell: Tensor
@@ -38,6 +39,7 @@ class FaceEntry:
     slope: Tensor
     side: Tensor
     swapped: Tensor
+    point: Tensor
 
 
 class CoarseFrame(nn.Module):
@@ -77,15 +79,11 @@ class CoarseFrame(nn.Module):
         cell, within = self.geometry.cell(conditions)
         slope = conditions[:, PX : PY + 1] / conditions[:, PZ : PZ + 1]
         side = torch.where(within < 0, -1.0, 1.0)
-        within, slope = within * side, slope * side
+        within, slope, point = within * side, slope * side, self.geometry.impact_point(conditions) * side
         swapped = within[:, 1:] > within[:, :1] if self.square else torch.zeros_like(within[:, :1], dtype=torch.bool)
-        return FaceEntry(
-            cell,
-            torch.where(swapped, within.flip(1), within),
-            torch.where(swapped, slope.flip(1), slope),
-            side,
-            swapped,
-        )
+        turned = (torch.where(swapped, pair.flip(1), pair) for pair in (within, slope, point))
+        within, slope, point = turned
+        return FaceEntry(cell, within, slope, side, swapped, point)
 
     def units_on_face(self, entry: FaceEntry) -> Tensor:
         """The unit of each fibre of the face, int64, shape (N, rows * columns)."""

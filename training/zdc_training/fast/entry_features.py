@@ -14,6 +14,7 @@ from zdc_detector.particles import ENERGY, MASS, PZ, VZ
 
 from zdc_training.config.fast import FastModelConfig
 from zdc_training.fast.coarse_frame import FaceEntry
+from zdc_training.fast.crossings import circle_crossing, not_parallel, square_crossing, whole_rows
 
 #: Smallest slope [half sides of the groove per depth]; smaller ones are replaced by it (0.3 um in 1 m).
 _SMALLEST_SLOPE = 1e-3
@@ -63,9 +64,9 @@ class EntryFeatures(nn.Module):
         pdg : PDG codes, int64, shape (N,).
         """
         place, slope = entry.within * self.half_pitch, entry.slope * self.depth
-        slope = torch.where(slope < 0, -1.0, 1.0) * slope.abs().clamp(min=_SMALLEST_SLOPE)
-        into, out = _square_crossing(place, slope)
-        fibre_into, fibre_out = _circle_crossing(place, slope, self.fibre)
+        slope = not_parallel(slope, _SMALLEST_SLOPE)
+        into, out = square_crossing(place, slope)
+        fibre_into, fibre_out = circle_crossing(place, slope, self.fibre)
         radius, furthest = place.square().sum(dim=1, keepdim=True).sqrt(), place.amax(dim=1, keepdim=True)
         groove_length, fibre_length = out - into, fibre_out - fibre_into
         metal_length = 1.0 - groove_length
@@ -88,36 +89,12 @@ class EntryFeatures(nn.Module):
         exponents += [decays]
         root = 10.0 / conditions[:, ENERGY, None].sqrt() - 0.7
         energy = [log_energy / 1.3, log_energy.square() / 3 - 0.5, root]
-        logarithms = _rows_of_16(torch.cat([depths, decays], dim=1) + _NEAR).log()[:, : depths.shape[1] + 1] / 2 + 1
-        exponentials = torch.exp(-_rows_of_16(torch.cat(exponents, dim=1)))[:, : len(exponents)]
+        logarithms = whole_rows(torch.cat([depths, decays], dim=1) + _NEAR).log()[:, : depths.shape[1] + 1] / 2 + 1
+        exponentials = torch.exp(-whole_rows(torch.cat(exponents, dim=1)))[:, : len(exponents)]
         return torch.cat([*linear, logarithms, exponentials, *energy, known], dim=1)
 
     @staticmethod
-    def log_energy(conditions: Tensor) -> Tensor:
+    def log_energy(conditions: Tensor, pdg: Tensor) -> Tensor:
         """log(E / 300 GeV), shape (N, 1)."""
-        return _rows_of_16(conditions[:, ENERGY, None] / _REFERENCE_ENERGY).log()[:, :1]
-
-
-def _rows_of_16(columns: Tensor) -> Tensor:
-    """The columns, padded to 16 with copies of the first.
-
-    onnxruntime computes the last few elements of a tensor with other code, so a logarithm could depend on the number
-    of rows. Rows of 16 numbers leave no such remainder.
-    """
-    return torch.cat([columns, columns[:, :1].expand(-1, 16 - columns.shape[1])], dim=1)
-
-
-def _square_crossing(place: Tensor, slope: Tensor) -> tuple[Tensor, Tensor]:
-    """Start and end, in [0, 1], of lines in the square |x|, |y| < 1; equal for lines that miss it; shapes (N, 1)."""
-    one, other = (-1.0 - place) / slope, (1.0 - place) / slope
-    into = torch.minimum(one, other).amax(dim=1, keepdim=True).clamp(0.0, 1.0)
-    out = torch.maximum(one, other).amin(dim=1, keepdim=True).clamp(0.0, 1.0)
-    return into, torch.maximum(into, out)
-
-
-def _circle_crossing(place: Tensor, slope: Tensor, radius: float) -> tuple[Tensor, Tensor]:
-    """Start and end, in [0, 1], of lines in a circle at the centre; equal for lines that miss it; shapes (N, 1)."""
-    square = slope.square().sum(dim=1, keepdim=True)
-    along = (place * slope).sum(dim=1, keepdim=True)
-    root = (along.square() - square * (place.square().sum(dim=1, keepdim=True) - radius**2)).clamp(min=0.0).sqrt()
-    return ((-along - root) / square).clamp(0.0, 1.0), ((-along + root) / square).clamp(0.0, 1.0)
+        del pdg  # the same for all species
+        return whole_rows(conditions[:, ENERGY, None] / _REFERENCE_ENERGY).log()[:, :1]

@@ -22,7 +22,7 @@ from zdc_training.fast.coarse_frame import CoarseFrame
 from zdc_training.fast.model import FastAutoencoder
 from zdc_training.fast.shower_scores import ShowerScores
 from zdc_training.nn.learner import ObjectiveTerms
-from zdc_training.nn.light import poisson_counts, spread_light
+from zdc_training.nn.light import clumping_of, poisson_counts, spread_light
 
 _TINY = 1e-6
 
@@ -35,7 +35,7 @@ class FastBatch:
     ----------
     features, log_energy : See `zdc_training.fast.entry_features.EntryFeatures`, shapes (N, F), (N, 1).
     photons : Photons in each unit, shape (N, U).
-    fibres : Number of fibres of each unit on the face by channel, shape (N, U, C).
+    fibres : Number of fibres of each unit on the face by channel, shape (N, U, C); with `LightProfile`, their shares.
     channels : Channel sums, shape (N, C).
     """
 
@@ -102,10 +102,11 @@ class FastObjective(nn.Module):
         conditions = model.conditions(batch.features)
         again = conditions.repeat(draws, 1)
         latents = model.generate(again, normal(draws * size, model.generator_noise))
-        rates = model.decode(again, latents, batch.log_energy.repeat(draws, 1)).reshape(draws, size, -1)
+        expected = model.expected(batch.features, batch.log_energy)
+        rates = model.decode(again, latents, expected.repeat(draws, 1)).reshape(draws, size, -1)
         visible_rates = rates * visible
 
-        dark = torch.special.ndtr(model.gate(batch.features)[:, 0]).clamp(1e-6, 1.0 - 1e-6)
+        dark = model.dark(batch.features)[:, 0].clamp(1e-6, 1.0 - 1e-6)
         faint = torch.exp(-visible_rates.detach().sum(dim=-1)).mean(dim=0)
         empty = batch.photons.sum(dim=1) == 0
         share = (dark + (1.0 - dark) * faint).clamp(max=1.0 - 1e-6)
@@ -117,24 +118,56 @@ class FastObjective(nn.Module):
 
         encoded = model.encode(batch.photons, batch.features)
         noisy = encoded + config.latent_noise * normal(size, model.latent)
-        decoded = model.decode(conditions, noisy, batch.log_energy) * visible
+        decoded = model.decode(conditions, noisy, expected) * visible
         target = encoded.detach() + config.latent_noise * normal(size, model.latent)
+
+        def clumping(light: Tensor) -> Tensor | float:
+            return clumping_of(light, model.clumping, model.knee)
+
         channel_rates = torch.einsum("knu,nuc->knc", rates, batch.fibres)
         sums, photons = (
-            poisson_counts(spread_light(mean, uniform(mean), model.clumping), generator)
+            poisson_counts(spread_light(mean, uniform(mean), clumping(mean)), generator)
             for mean in (channel_rates, visible_rates)
         )
         features, simulated = (self.scores.features(counts, visible) for counts in (photons, batch.photons))
         images, image = (self.scores.images(counts) for counts in (photons, batch.photons))
-        return ObjectiveTerms(
-            gate=config.gate_weight * gate,
-            reconstruction=config.reconstruction_weight * weighed(poisson_deviance(decoded, batch.photons)),
-            latent=config.latent_weight * weighed(energy_score(latents.reshape(draws, size, -1), target)),
-            channels=config.channel_weight * weighed(channel_score(sums, batch.channels, batch.log_energy)),
-            features=config.feature_weight
+        terms = {
+            "gate": config.gate_weight * gate,
+            "reconstruction": config.reconstruction_weight * weighed(poisson_deviance(decoded, batch.photons)),
+            "latent": config.latent_weight * weighed(energy_score(latents.reshape(draws, size, -1), target)),
+            "channels": config.channel_weight * weighed(channel_score(sums, batch.channels, batch.log_energy)),
+            "features": config.feature_weight
             * weighed(energy_score(features, simulated) + 0.3 * crps(features, simulated).sum(dim=1)),
-            image=config.image_weight * weighed(energy_score(images, image)),
-        )
+            "image": config.image_weight * weighed(energy_score(images, image)),
+        }
+        usual = (expected.exp() * visible).detach()
+        if config.mean_weight:
+            pools = (light @ self.scores.pools for light in (visible_rates, batch.photons, usual))
+            terms["mean"] = config.mean_weight * weighed(mean_score(*pools))
+        if config.sum_weight:
+            spread = usual.sum(dim=1)
+            spread = (spread + 1.0).sqrt() + 0.1 * spread
+            whole = (counts.sum(dim=-1, keepdim=True) / spread[:, None] for counts in (photons, batch.photons))
+            terms["sum"] = config.sum_weight * weighed(crps(*whole)[:, 0])
+        return ObjectiveTerms(terms)
+
+
+def mean_score(generated: Tensor, simulated: Tensor, usual: Tensor) -> Tensor:
+    """Squared errors of the mean of K generated responses in units of a typical variance, summed, shape (N,).
+
+    The product of the errors of two different responses has the expectation (mean - y)^2: unlike the square of the
+    error of the mean of K responses, it does not penalise their spread. The typical variance of a light m is
+    m + 0.2 m^2.
+
+    Parameters
+    ----------
+    generated, simulated, usual : Light of parts of a response, shapes (K, N, D), (N, D) and (N, D); `usual` gives the
+        typical variance.
+    """
+    errors = generated - simulated
+    draws = len(errors)
+    products = (errors.sum(dim=0).square() - errors.square().sum(dim=0)) / (draws * (draws - 1))
+    return (products / (0.1 + usual + 0.2 * usual.square())).sum(dim=1)
 
 
 def poisson_deviance(rates: Tensor, counts: Tensor) -> Tensor:

@@ -52,13 +52,24 @@ class ShowerScores(nn.Module):
         self.register_buffer("deviation", torch.ones(7 + _BRIGHTEST))
 
     @torch.no_grad()
-    def fit(self, photons: Tensor, visible: Tensor) -> None:
-        """Set the scale of the features from simulated showers, shape (N, U)."""
-        found = self._features(photons, visible)[photons.sum(dim=1) > 0]
+    def fit(self, photons: Tensor, visible: Tensor, levels: Tensor | None = None) -> None:
+        """Set the scale of the features from simulated showers, shape (N, U).
+
+        Parameters
+        ----------
+        levels : Functions of each particle, shape (N, L), whose linear fit is subtracted from the features before their
+            standard deviation is taken; None: their mean is subtracted.
+        """
+        lit = photons.sum(dim=1) > 0
+        found = self._features(photons, visible)[lit]
+        if levels is not None:
+            functions = levels[lit].double()
+            fitted = torch.linalg.lstsq(functions, found.double(), driver="gelsd").solution
+            found = found - (functions @ fitted).float()
         self.deviation.copy_(found.std(dim=0))
 
     def features(self, photons: Tensor, visible: Tensor) -> Tensor:
-        """Features, shape (..., N, 17), with unit variance over the showers of `fit`."""
+        """Features, shape (..., N, 17), in units of the deviations of `fit`."""
         return self._features(photons, visible) / self.deviation
 
     def images(self, photons: Tensor) -> Tensor:

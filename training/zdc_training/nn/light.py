@@ -24,7 +24,15 @@ _TINY = 1e-10
 _SEED = 20_260
 
 
-def light_line(mean: Tensor, clumping: float) -> tuple[Tensor, Tensor]:
+def clumping_of(mean: Tensor, clumping: float, knee: float | None) -> Tensor | float:
+    """Clumping of fibres with a given mean light m: ``clumping`` / (1 + m / ``knee``); ``clumping`` without a knee.
+
+    Bright fibres have the light of many tracks, whose sum varies less: energy is conserved.
+    """
+    return clumping if knee is None else clumping / (1.0 + mean / knee)
+
+
+def light_line(mean: Tensor, clumping: Tensor | float) -> tuple[Tensor, Tensor]:
     """Intercept a and slope b of the light max(0, a - b u), for u uniform in [0, 1); shapes of `mean`.
 
     The light has the given mean m and the variance v = ``clumping`` * m. If m >= 3 * clumping, it is never cut at 0:
@@ -38,7 +46,7 @@ def light_line(mean: Tensor, clumping: float) -> tuple[Tensor, Tensor]:
     return torch.where(dark, 1.5 * more, mean + 0.5 * width), torch.where(dark, 1.125 * more * (more / mean), width)
 
 
-def spread_light(mean: Tensor, numbers: Tensor, clumping: float) -> Tensor:
+def spread_light(mean: Tensor, numbers: Tensor, clumping: Tensor | float) -> Tensor:
     """Light with the given mean and the variance ``clumping`` * mean, from numbers uniform in [0, 1)."""
     top, slope = light_line(mean, clumping)
     return torch.relu(top - slope * numbers)

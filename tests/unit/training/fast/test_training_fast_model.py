@@ -103,7 +103,7 @@ def test_crossings_are_those_of_a_line_that_is_walked(showers: Showers) -> None:
     frame, features = CoarseFrame(ZN, config.reach), EntryFeatures(config, ZN)
     particles, _, pdg = inputs(showers)
     entry = frame.entry(particles)
-    found = features(entry, features.log_energy(particles), particles, pdg).numpy()
+    found = features(entry, features.log_energy(particles, pdg), particles, pdg).numpy()
     assert found.shape == (len(showers), features.columns)
     assert np.isfinite(found).all()
     assert np.abs(found).max() < 10
@@ -131,7 +131,8 @@ def test_decays_on_the_way_are_those_of_the_particle_data_group() -> None:
     frame, features = CoarseFrame(ZN, SMALL_FAST.reach), EntryFeatures(SMALL_FAST, ZN)
     mass = {22: 0.0, 130: 497.611, 3122: 1115.683, 310: 497.611, 2112: 939.565, 211: 139.57}
     particles = torch.tensor([[900.0, 0, 0, -8.0, 0.01, 0.02, 900.0, m, 0] for m in mass.values()])
-    found = features(frame.entry(particles), features.log_energy(particles), particles, torch.tensor(list(mass)))
+    codes = torch.tensor(list(mass))
+    found = features(frame.entry(particles), features.log_energy(particles, codes), particles, codes)
     survives = found[:, features.survival].tolist()
     lengths = {130: 1534.0, 3122: 7.89, 310: 2.6844}
     expected = [np.exp(-(ZN.face_z + 8) * m / 1000 / 900 / lengths[c]) if c in lengths else 1 for c, m in mass.items()]
