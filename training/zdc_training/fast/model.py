@@ -152,8 +152,10 @@ class FastAutoencoder(Generator):
         """See `Generator`; first layers that read the species get the columns of this list of species."""
         state = super().adapted(source)
         assert isinstance(source, FastAutoencoder)
-        if isinstance(self.features, BlockFeatures):
-            return state  # traits are the same for every list
+        if self.profile is not None:
+            # Traits are the same for every list. The shares are those of a face: another face keeps its own.
+            shape, name = self.profile.windows.shape, "profile.windows"
+            return {key: value for key, value in state.items() if key != name or value.shape == shape}
         theirs, ours = source.features.species.tolist(), self.features.species.tolist()
         for name in _READ_SPECIES:
             state[name] = species_columns(state[name], theirs, ours)

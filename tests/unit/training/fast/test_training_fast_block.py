@@ -233,3 +233,15 @@ def test_mean_rates_are_those_of_the_kind(showers: Showers) -> None:
         assert float(expected[rows].sum()) == pytest.approx(float(batch.photons[rows].sum()), rel=0.05)
     far = model.mean_rate[:, 0] - model.mean_rate.amax(dim=1)  # the unit in a corner
     assert far[0] > far[1] + 0.5
+
+
+def test_networks_for_another_face_begin_with_its_own_shares() -> None:
+    ours, theirs = build(), build()
+    theirs.mean_rate.fill_(-3.0)
+    assert ours.adapted(theirs).keys() == ours.state_dict().keys()
+    oblong = build(OBLONG)
+    given = oblong.adapted(theirs)
+    assert "profile.windows" not in given
+    faces = {name for name in given if name.startswith("frame.")}
+    own = oblong.state_dict()
+    assert all(value.shape == own[name].shape for name, value in given.items() if name not in faces)
