@@ -13,8 +13,10 @@ from helpers.files.shower_samples import DATA, draw_responses, face_particles, w
 from helpers.models.training_runs import Silent, finished, tiny_config, tiny_fast_config
 from zdc_common.errors import ConfigError
 from zdc_detector.calorimeter import Calorimeter
-from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE, ModelCard
+from zdc_detector.card import CARD_FILE, GOLDEN_FILE, GRAPH_FILE
 from zdc_detector.showers import Showers, read_showers
+from zdc_service.engine.model_store import read_model
+from zdc_training.cli import main
 from zdc_training.config.config import load_config, override_config
 from zdc_training.config.fast import FastConfig
 from zdc_training.config.sections import Experiment
@@ -198,6 +200,21 @@ def test_a_killed_fine_tuning_continues_with_the_same_bits(fast: Run, tmp_path: 
         assert record.source.trained_on.keys() == {"train.h5"}
 
 
+def test_a_run_goes_on_without_its_model(fast: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """And without a warning that its configuration differs from the file, which has no networks."""
+    tuned_config(fast, tmp_path)
+    source = shutil.copytree(fast.folder, tmp_path / "source")
+    words = ["fit", str(tmp_path / "few.toml"), "--run", str(tmp_path / "run"), "--set", "optimiser.epochs=1"]
+    main([*words, "--from", str(source)])
+    shutil.rmtree(source)
+    main([*words[:4], "--resume", "--set", "optimiser.epochs=2"])
+    assert "differs" not in capsys.readouterr().err
+    assert Run(tmp_path / "run").config().start_from == source
+    with pytest.raises(SystemExit):
+        main([*words[:3], str(tmp_path / "other"), "--from", str(source)])
+    assert f"start_from: {source} has neither card.json nor config.json" in capsys.readouterr().err
+
+
 def test_what_cannot_be_begun_with_is_refused_before_anything_is_written(tmp_path: Path) -> None:
     config, run = tiny_config(tmp_path), Run(tmp_path / "run")
     cases = [
@@ -228,4 +245,4 @@ def test_weights_that_are_not_those_of_the_card_are_refused(tmp_path: Path) -> N
     (folder / WEIGHTS_FILE).write_bytes(b"PK")
     with pytest.raises(ConfigError, match=r"weights\.npz: sha256 is .*, the card says 000000000000\.\.\.; copy"):
         open_source(folder)
-    assert ModelCard.read(folder).weights_sha256 == "0" * 64  # of no interest to a server
+    assert read_model(folder).card.weights_sha256 == "0" * 64  # a server does not read the file

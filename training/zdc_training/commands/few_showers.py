@@ -15,7 +15,7 @@ class FewShowers(TorchOptions, KeyOptions):
     """Compare models from few showers of a changed calorimeter: from random weights, and fine-tuned.
 
     Writes few-showers.csv, few-showers.md and few-showers.png. --set and --unset change keys of all trainings. The same
-    command continues after an interruption.
+    command continues a comparison that was stopped.
     """
 
     model: CliPositionalArg[Path] = Field(
@@ -31,6 +31,8 @@ class FewShowers(TorchOptions, KeyOptions):
         description="numbers of showers, validation included, separated by commas",
     )
     samples: int = Field(1, ge=1, description="samples of each size, each with a training of both kinds")
+    repeats: int = Field(50, ge=2, description="generated responses of each test particle")
+    resamples: int = Field(200, ge=1, description="number of bootstrap resamples")
     config: str = Field(
         "few-showers", description="configuration of the fine-tuning: TOML file, or name of a shipped one"
     )
@@ -60,6 +62,8 @@ class FewShowers(TorchOptions, KeyOptions):
             self.set,
             self.unset,
             self.device,
+            self.repeats,
+            self.resamples,
         )
         try:
             results = compare_few_showers(job)

@@ -28,10 +28,11 @@ from zdc_training.config.config import load_config, override_config
 from zdc_training.config.sections import Experiment
 from zdc_training.data.datasets import check_unseen, load_split, same_particles
 from zdc_training.data.split import write_part
-from zdc_training.evaluation.evaluate import METRICS_FILE, evaluate_model
+from zdc_training.evaluation.evaluate import METRICS_FILE, REPEATS, evaluate_model
 from zdc_training.evaluation.subjects import open_subject
 from zdc_training.loop.fit import check_settings, open_device
 from zdc_training.reproduction.runs import read_report, trained_and_evaluated
+from zdc_training.runs.fine_tuning import check_keys
 from zdc_training.runs.run import Run
 from zdc_training.runs.source import open_source
 
@@ -61,6 +62,7 @@ class FewShowers:
     config : Configuration of the fine-tuning.
     overrides, unset : For all trainings, see `zdc_training.config.config.load_config`.
     device : Name of the torch device.
+    repeats, resamples : Of the evaluations, see `zdc_training.evaluation.evaluate.evaluate_model`.
     """
 
     source: Path
@@ -73,6 +75,8 @@ class FewShowers:
     overrides: Sequence[str] = ()
     unset: Sequence[str] = ()
     device: str = "cpu"
+    repeats: int = REPEATS
+    resamples: int = 200
 
     def sample(self, showers: int, draw: int) -> Path:
         """The file of a sample."""
@@ -141,7 +145,7 @@ def compare_few_showers(job: FewShowers) -> list[Result]:
     source = open_source(job.source)
     _check(job)
     _check_same(job, source.spec.sha256)
-    _write_samples(job)
+    write_samples(job)
     plan = []
     for draw in range(1, job.draws + 1):
         for showers in job.showers:
@@ -150,6 +154,8 @@ def compare_few_showers(job: FewShowers) -> list[Result]:
     steps = []
     for training, showers, draw, config in plan:
         available = len(load_split(config.data)[0])
+        if training == TUNED:
+            check_keys(source, config)
         check_settings(config, available, open_device(job.device))
         job.run(training, showers, draw).check(config, True)
         steps.append(config.optimiser.epochs * (available // config.optimiser.batch_size) + _EVALUATION)
@@ -159,7 +165,7 @@ def compare_few_showers(job: FewShowers) -> list[Result]:
               file=sys.stderr, flush=True)  # fmt: skip
         run = job.run(training, showers, draw)
         finished = run.metrics.is_file()
-        report = trained_and_evaluated(config, run, job.device)
+        report = trained_and_evaluated(config, run, job.device, job.repeats, job.resamples)
         seconds = sum(record["seconds"] for record in run.records())
         results.append(Result(showers, training, draw, report, seconds))
         if finished:
@@ -214,7 +220,8 @@ def _check_same(job: FewShowers, source: str) -> None:
     write_whole(path, text)
 
 
-def _write_samples(job: FewShowers) -> None:
+def write_samples(job: FewShowers) -> None:
+    """Write the files of the samples that are missing."""
     showers = read_showers(job.train)
     with h5py.File(job.train, "r") as file:
         attributes = file_attributes(file)
@@ -238,7 +245,8 @@ def _source_result(job: FewShowers) -> Result:
     folder = job.folder / "source"
     if not (folder / METRICS_FILE).is_file():
         print("evaluating the source", file=sys.stderr, flush=True)
-        evaluate_model(open_subject(open_source(job.source).folder, job.test), folder)
+        subject = open_subject(open_source(job.source).folder, job.test)
+        evaluate_model(subject, folder, repeats=job.repeats, resamples=job.resamples)
     return Result(0, SOURCE, 0, read_report(folder / METRICS_FILE), 0.0)
 
 

@@ -13,7 +13,7 @@ from zdc_training.config.config import data_path, held_out_path, load_config
 from zdc_training.config.sections import Experiment
 from zdc_training.data.datasets import check_unseen, load_split
 from zdc_training.evaluation.curves import CURVES_FILE, draw_curves
-from zdc_training.evaluation.evaluate import evaluate_model
+from zdc_training.evaluation.evaluate import REPEATS, evaluate_model
 from zdc_training.evaluation.subjects import subject_of_run
 from zdc_training.loop.fit import check_settings, fit, open_device
 from zdc_training.loop.progress import ProgressReporter
@@ -122,8 +122,14 @@ def _prepared(reproduction: Reproduction, entry: TableModel, seed: int) -> Finis
     return Finished(entry, seed, run, report, seconds[len(seconds) // 2], len(seconds))
 
 
-def trained_and_evaluated(config: Experiment, run: Run, device: str) -> Report:
+def trained_and_evaluated(
+    config: Experiment, run: Run, device: str, repeats: int = REPEATS, resamples: int = 200
+) -> Report:
     """Train a run to its end and evaluate it on its test file; what is finished is not done again.
+
+    Parameters
+    ----------
+    repeats, resamples : See `zdc_training.evaluation.evaluate.evaluate_model`.
 
     Raises
     ------
@@ -133,7 +139,7 @@ def trained_and_evaluated(config: Experiment, run: Run, device: str) -> Report:
         fit(config, run, True, reporter, device)
     if not run.metrics.is_file():
         draw_curves(run.records(), run.folder / CURVES_FILE)
-        evaluate_model(subject_of_run(run), run.folder)
+        evaluate_model(subject_of_run(run), run.folder, repeats=repeats, resamples=resamples)
     return read_report(run.metrics)
 
 

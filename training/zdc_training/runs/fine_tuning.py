@@ -51,13 +51,14 @@ def begin_with(source: Source, config: Experiment, model: Generator, training: S
     ------
     ConfigError : the source has another method, or networks of other sizes.
     """
-    _check_keys(source, config)
+    check_keys(source, config)
     theirs, untrained = source.networks(training)
     _copy(source, theirs, model, training)
     return Beginning(untrained, _scale_light(model, training))
 
 
-def _check_keys(source: Source, config: Experiment) -> None:
+def check_keys(source: Source, config: Experiment) -> None:
+    """Raise ConfigError if a configuration has another method, or other networks, than a source."""
     for key, (there, here) in changed_keys(source.config, config).items():
         section, _, name = key.partition(".")
         if key in ("method", "loss.reconstruction") or (section == "model" and name not in config.adaptable):
