@@ -99,6 +99,7 @@ def test_ranges_of_showers_of_both_frames() -> None:
     assert trained_ranges(toy_showers(300), "cell").face is None
 
 
+@pytest.mark.slow
 def test_the_card_and_the_page_of_the_model_say_the_frame(models: Path) -> None:
     folder = models / "toy-fast" / "1"
     card = ModelCard.read(folder)
@@ -111,6 +112,7 @@ def test_the_card_and_the_page_of_the_model_say_the_frame(models: Path) -> None:
     assert ZN.at_face(golden).all()
 
 
+@pytest.mark.slow
 def test_the_service_answers_as_the_network(run: Run, models: Path) -> None:
     trained, record = at_face(toy_showers(160, seed=1)), read_provenance(run)
     assert record is not None
