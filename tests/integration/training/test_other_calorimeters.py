@@ -16,7 +16,7 @@ import pytest
 from helpers.calorimeters import BOARD, BOARD_TOML, ZP
 from helpers.files.shower_samples import draw_responses, toy_showers, write_showers
 from helpers.files.simulate_runs import run
-from helpers.models.training_runs import NETWORKS, SMALL_FAST
+from helpers.models.training_runs import NETWORKS, SMALL_FAST, brighten
 from helpers.servers.running_server import RunningServer
 from zdc_detector.calorimeter import Calorimeter
 from zdc_detector.card import ModelCard
@@ -25,6 +25,7 @@ from zdc_detector.shower_rows import read_rows
 from zdc_detector.showers import read_showers
 from zdc_service.settings import ServerSettings
 from zdc_training.cli import main
+from zdc_training.runs.run import Run
 
 pytestmark = pytest.mark.slow
 
@@ -100,6 +101,8 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     assert found.train_zdc("split", folder / "all.h5", "--share", 0.2) == 0
     (folder / "config.toml").write_text(method + SHARED)
     assert found.train_zdc("fit", folder / "config.toml", "--run", folder / "run", "--threads", 1) == 0
+    if method is IMAGES:
+        brighten(Run(folder / "run"))
     assert found.train_zdc("evaluate", folder / "run", "--resamples", 2, "--repeats", 2) == 0
     assert found.train_zdc("export", folder / "run", "--output", folder / "models") == 0
     return found
