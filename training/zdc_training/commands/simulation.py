@@ -16,7 +16,7 @@ from zdc_training.simulator.set_up import SetUp, describe, read_set_up, read_tom
 
 
 class Simulate(BaseModel):
-    """Simulate showers with Geant4, to train on or to test with. Continues what a kill or Ctrl-C has interrupted."""
+    """Simulate showers with Geant4, to train on or to test with. Continues a simulation that was stopped."""
 
     config: CliPositionalArg[Path | None] = Field(
         None, description="TOML file with these options as keys, e.g. `detector`, `repeats`; options given here win"
