@@ -122,13 +122,14 @@ class _Steps(g4.G4VPrimitiveScorer):
 
     def __init__(self) -> None:
         super().__init__("steps", 0)
-        self.taken: list[tuple[float, float, float, float, float]] = []
+        self.taken: list[tuple[float, float, float, float, float, float]] = []
 
     def ProcessHits(self, step: g4.G4Step, _history: object) -> bool:
         """Note the step."""
         before = step.GetPreStepPoint()
         place = before.GetPosition()
-        self.taken.append((place.x, place.y, before.GetMomentumDirection().z, before.GetBeta(), step.GetStepLength()))
+        cosine = before.GetMomentumDirection().z
+        self.taken.append((place.x, place.y, place.z, cosine, before.GetBeta(), step.GetStepLength()))
         return True
 
     def Initialize(self, _hits: object) -> None:
@@ -252,13 +253,13 @@ class Application:
 
         Returns
         -------
-        Steps of charged tracks in fibres, columns of `zdc_training.simulator.light`, shape (steps, 5).
+        Steps of charged tracks in fibres, columns of `zdc_training.simulator.light`, shape (steps, 6).
         """
         self._steps.taken.clear()
         self._actions.gun.primary = primary
         g4.G4Random.setTheSeed(seed)
         self._manager.BeamOn(1)
-        return np.array(self._steps.taken, dtype=np.float64).reshape(-1, 5)
+        return np.array(self._steps.taken, dtype=np.float64).reshape(-1, 6)
 
 
 def _command(text: str) -> None:

@@ -24,8 +24,8 @@ from zdc_training.simulator.set_up import Light, SetUp
 
 #: Photons per eV and cm for sin^2(theta_c) = 1.
 FRANK_TAMM = 370.0
-#: Columns of a step: x, y [mm], cosine of the track's angle to z, beta, length [mm].
-STEP_X, STEP_Y, STEP_COSINE, STEP_BETA, STEP_LENGTH = range(5)
+#: Columns of a step: x, y, z [mm], cosine of the track's angle to z, beta, length [mm].
+STEP_X, STEP_Y, STEP_Z, STEP_COSINE, STEP_BETA, STEP_LENGTH = range(6)
 
 _ANGLE_STEPS = 181  # one degree
 _BETA_STEPS = 32
@@ -54,14 +54,20 @@ class LightTable:
         # Share of a disc of radius 1 with |y| >= y0.
         y0 = np.sqrt(np.clip(1 - (self._light.numerical_aperture / (n * across)) ** 2, 0, 1))
         guided = 1 - (2 / np.pi) * (y0 * np.sqrt(1 - y0**2) + np.arcsin(y0))
-        return float(sine**2 * np.mean(np.where(along > 0, guided, 0)))
+        return float(sine**2 * np.mean(np.where(self._arrives(along, across), guided, 0)))
+
+    def _arrives(self, along: NDArray[np.float64], across: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Whether a guided photon gets to the photomultiplier, from its direction along and across the fibre."""
+        del across
+        forward: NDArray[np.bool_] = along > 0
+        return forward
 
     def photons(self, steps: NDArray[np.float64]) -> NDArray[np.float64]:
         """Expected photons of each step, shape (N,).
 
         Parameters
         ----------
-        steps : Columns x, y [mm], cosine of the angle to z, beta, length [mm], shape (N, 5).
+        steps : Columns x, y, z [mm], cosine of the angle to z, beta, length [mm], shape (N, 6).
         """
         angle = np.degrees(np.arccos(np.clip(steps[:, STEP_COSINE], -1, 1)))
         i = np.minimum(angle.astype(np.intp), _ANGLE_STEPS - 2)
@@ -92,7 +98,7 @@ class FibreLight:
 
         Parameters
         ----------
-        steps : Columns of `zdc_training.simulator.light`, shape (N, 5).
+        steps : Columns of `zdc_training.simulator.light`, shape (N, 6).
         """
         cells = [
             np.clip(np.floor((steps[:, column] + half) * (number / (2 * half))), 0, number - 1).astype(np.intp)

@@ -37,11 +37,11 @@ class Lost:
 
 
 class _Worker:
-    def __init__(self, set_up: SetUp, variables: Mapping[str, str]):
+    def __init__(self, set_up: SetUp, variables: Mapping[str, str], module: str):
         self._words: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - `end` closes it
         self.task: Task | None = None
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "zdc_training.simulator.worker"],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._words,
@@ -102,9 +102,17 @@ class Pool:
     ----------
     workers : Number of processes.
     variables : Environment variables with the places of Geant4's data files.
+    module : What a worker runs; it calls `zdc_training.simulator.worker.serve`.
     """
 
-    def __init__(self, set_up: SetUp, workers: int, variables: Mapping[str, str]):
+    def __init__(
+        self,
+        set_up: SetUp,
+        workers: int,
+        variables: Mapping[str, str],
+        module: str = "zdc_training.simulator.worker",
+    ):
+        self._module = module
         self._set_up = set_up
         self._number = workers
         self._variables = variables
@@ -161,7 +169,7 @@ class Pool:
                                 raise TrainingError(f"{lost_in_a_row} showers one after another are lost: {reason}")
 
     def _start(self, task: Task, selector: selectors.BaseSelector) -> None:
-        worker = _Worker(self._set_up, self._variables)
+        worker = _Worker(self._set_up, self._variables, self._module)
         self._workers.append(worker)
         selector.register(worker.answers, selectors.EVENT_READ, worker)
         worker.give(task)

@@ -13,7 +13,7 @@ PLAIN = Light(
 
 def step(angle: float, beta: float = 1.0, length: float = 1.0, x: float = 0.0, y: float = 0.0) -> NDArray[np.float64]:
     """One step at an angle to the fibre [degrees]."""
-    return np.array([[x, y, np.cos(np.radians(angle)), beta, length]])
+    return np.array([[x, y, 0.0, np.cos(np.radians(angle)), beta, length]])
 
 
 def simulated(angle: float, beta: float, rays: int = 400_000) -> float:
@@ -71,4 +71,4 @@ def test_light_goes_to_the_fibre_of_the_step() -> None:
     # Fibre [3, 29]: 4 mm cells from x = -112 mm and y = -60 mm.
     rates = light.rates(step(44, x=-112 + 3.5 * 4, y=60 - 0.5 * 4)).reshape(set_up.calorimeter.shape)
     assert rates.sum() == rates[3, 29] > 0
-    assert not light.rates(np.empty((0, 5))).any()
+    assert not light.rates(np.empty((0, 6))).any()
