@@ -14,6 +14,7 @@ from zdc_training.commands.data import CheckData, CheckSymmetries, Convert, Spli
 from zdc_training.commands.few_showers import FewShowers
 from zdc_training.commands.models import Evaluate, Export, Keys
 from zdc_training.commands.simulation import Simulate
+from zdc_training.commands.simulator_validation import ValidateSimulator
 from zdc_training.commands.training import PROG, Fit, Profile, Reproduce
 
 _WAIT_FOR_FIRST = 10.0  # seconds; `torchrun` checks every tenth of a second whether a process has failed
@@ -34,6 +35,7 @@ class TrainZdc(BaseSettings):
     few_showers: CliSubCommand[FewShowers] = Field(
         description="compare models from few showers of a changed calorimeter"
     )
+    validate_simulator: CliSubCommand[ValidateSimulator] = Field(description="validate the simulation with Geant4")
     convert: CliSubCommand[Convert] = Field(description="convert files of the ALICE collaboration")
     split: CliSubCommand[Split] = Field(description="split a file into a training file and a test file")
     check_data: CliSubCommand[CheckData] = Field(description="check a file of showers and summarise it")
