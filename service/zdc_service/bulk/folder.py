@@ -1,7 +1,6 @@
 """The folder with the finished parts of a job, beside its output: after a kill, finished parts are not repeated."""
 
 import errno
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ from typing import Self
 
 from pydantic import ValidationError
 from zdc_common.errors import ConfigError, FileFormatError, IncompleteError
+from zdc_common.file_lock import take_lock
 from zdc_common.frozen import Frozen
 from zdc_common.words import counted
 
@@ -25,7 +25,6 @@ _PART = ".part"
 _NAMED_PARTS = 20
 
 #: Error codes of file systems without locks, and of those without hard links.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
@@ -69,16 +68,11 @@ class PartsFolder:
         """Create and lock the folder; raises ConfigError if another process uses it."""
         self.path.mkdir(exist_ok=True)
         self._lock = os.open(self.path / _LOCK, os.O_CREAT | os.O_RDWR, 0o666)
-        try:
-            fcntl.flock(self._lock, (fcntl.LOCK_EX if self._alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+        if not take_lock(self._lock, shared=not self._alone):
             os.close(self._lock)
             raise ConfigError(
                 f"{self.path}: another process works on this output; wait for it, or choose another --output"
-            ) from error
-        except OSError as error:
-            if error.errno not in _NO_LOCKS:
-                raise
+            )
         return self
 
     def __exit__(

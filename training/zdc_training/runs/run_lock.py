@@ -1,7 +1,5 @@
 """A lock for one training at a time in a folder; the operating system releases it when the process ends."""
 
-import errno
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
@@ -10,10 +8,9 @@ from pathlib import Path
 from typing import IO
 
 from zdc_common.errors import ConfigError
+from zdc_common.file_lock import take_lock
 
 LOCK_FILE = ".lock"
-#: Errors of a file system without locks.
-_NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
 @contextmanager
@@ -50,14 +47,7 @@ def check_free(folder: Path) -> None:
 
 
 def _take(file: IO[str], folder: Path) -> None:
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
+    if not take_lock(file):
         file.seek(0)
         holder = file.read(100) or "another process"
-        raise ConfigError(
-            f"{holder} trains in {folder}; wait until it ends, stop it, or choose another --run"
-        ) from error
-    except OSError as error:
-        if error.errno not in _NO_LOCKS:
-            raise
+        raise ConfigError(f"{holder} trains in {folder}; wait until it ends, stop it, or choose another --run")

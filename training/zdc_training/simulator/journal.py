@@ -13,6 +13,7 @@ from typing import IO
 
 import numpy as np
 from zdc_common.errors import ConfigError, FileFormatError
+from zdc_common.file_lock import take_lock
 
 from zdc_training.simulator.tasks import Shower
 
@@ -32,7 +33,7 @@ class Journal:
 
     Raises
     ------
-    ConfigError : the journal belongs to another simulation; names the first difference.
+    ConfigError : the journal belongs to another simulation (names the first difference), or another process has it.
     FileFormatError : the file is no journal.
     """
 
@@ -40,10 +41,22 @@ class Journal:
         self._path = path
         self.showers: dict[int, Shower] = {}
         self.lost: dict[int, str] = {}
+        self._file: IO[bytes] = path.open("a+b")
+        try:
+            # Two processes that write to one journal would overwrite each other's showers.
+            if not take_lock(self._file):
+                raise ConfigError(f"{path}: another process adds showers to it; stop it, or choose another --output")
+            self._resume(identity)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _resume(self, identity: dict[str, object]) -> None:
+        """Read what there is, and drop an incomplete last line."""
         complete = 0
         for end, record in self._lines():
             if complete == 0:
-                _check_same(path, record, identity)
+                _check_same(self._path, record, identity)
             elif "lost" in record:
                 self.lost[int(str(record["row"]))] = str(record["lost"])
             else:
@@ -51,9 +64,7 @@ class Journal:
                 self.showers[shower.row] = shower
                 self.lost.pop(shower.row, None)
             complete = end
-        self._file: IO[bytes] = path.open("r+b" if path.exists() else "w+b")
         self._file.truncate(complete)
-        self._file.seek(complete)
         if complete == 0:
             self._append(identity)
 
@@ -67,8 +78,6 @@ class Journal:
 
     def _lines(self) -> Iterator[tuple[int, dict[str, object]]]:
         """Each complete line with the position of its end."""
-        if not self._path.exists():
-            return
         end = 0
         with self._path.open("rb") as file:
             for line in file:

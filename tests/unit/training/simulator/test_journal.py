@@ -72,3 +72,9 @@ def test_damage_in_the_middle_is_an_error(path: Path) -> None:
     path.write_bytes(lines[0] + b"garbage\n" + b"".join(lines[1:]))
     with pytest.raises(FileFormatError, match=rf"byte {len(lines[0])}: no record of a shower"):
         Journal(path, IDENTITY)
+
+
+def test_two_processes_cannot_write_to_one_journal(path: Path) -> None:
+    with Journal(path, IDENTITY), pytest.raises(ConfigError, match="another process adds showers to it"):
+        Journal(path, IDENTITY)
+    assert rows(path) == [0, 1, 2]
