@@ -24,7 +24,7 @@ _JOB, _SOURCE, _LOCK = "job.json", "source.json", "lock"
 _PART = ".part"
 _NAMED_PARTS = 20
 
-#: Error codes of file systems without locks, and of those without hard links.
+#: Error codes of file systems without hard links.
 _NO_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP)
 
 
