@@ -41,6 +41,8 @@ ListedNames = Annotated[list[str], NoDecode, _separated(",")]
 
 #: Names of option types in the help text.
 _METAVARS = {"Path": "PATH", "list[Path]": "PATH", "str": "TEXT", "list[str]": "TEXT", "int": "N", "float": "NUMBER"}
+#: Type of an option that is a list of given words.
+_LISTED_CHOICES = re.compile(r"list\[(\{.*\})\]")
 #: Defaults without information: the description of the option names them in words.
 _EMPTY_DEFAULT = re.compile(r" ?\(default: (None|False|\[\])\)| ?\(default factory: .*?\)")
 
@@ -117,6 +119,8 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     def _metavar_formatter(self, action: argparse.Action, default_metavar: str) -> Callable[[int], tuple[str, ...]]:
         if isinstance(action.metavar, str):
             action.metavar = _METAVARS.get(action.metavar, action.metavar)
+            if choices := _LISTED_CHOICES.fullmatch(action.metavar):
+                action.metavar = choices[1]
         return super()._metavar_formatter(action, default_metavar)
 
 

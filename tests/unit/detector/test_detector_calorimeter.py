@@ -140,3 +140,12 @@ def test_channel_names_fit_a_header(name: str) -> None:
 def test_channel_names_may_have_spaces_and_signs() -> None:
     names = ("tower 1 (A+C)", "b")
     assert Calorimeter.model_validate(STRIPS.model_dump() | {"channel_names": names}).channel_names == names
+
+
+def test_calorimeters_are_equal_whatever_they_have_computed() -> None:
+    one, other = (ZN.model_copy(update={}) for _ in range(2))
+    assert one.channel_index.shape == other.channel_of_fibre.reshape(44, 44).shape  # both are cached now
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != ZN.model_copy(update={"centre": (0.0, 1.0)})
+    assert one != "ZN"

@@ -86,7 +86,7 @@ def test_help_loads_no_framework() -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["fit", "nowhere"], "nowhere: no such file, nor one of paper, smoke, zn-cdcgan"),
+        (["fit", "nowhere"], "nowhere: no such file, nor one of few-showers, paper, smoke"),
         (["fit", "smoke", "--set", "optimiser.epoch=3"], "did you mean optimiser.epochs?"),
         (["fit", "smoke", "--set", "model.channels=[2,2]"], "model.channels.2: Field required"),
         (["fit", "smoke", "--threads", "0"], "--threads = '0': Input should be greater than or equal to 1"),
