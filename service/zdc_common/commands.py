@@ -41,6 +41,9 @@ ListedNames = Annotated[list[str], NoDecode, _separated(",")]
 
 #: Names of option types in the help text.
 _METAVARS = {"Path": "PATH", "list[Path]": "PATH", "str": "TEXT", "list[str]": "TEXT", "int": "N", "float": "NUMBER"}
+#: Default of an option that is a list, and what to leave out of it.
+_LISTED_DEFAULT = re.compile(r"\(default: \[[^]]*\]\)")
+_UNQUOTED = str.maketrans("", "", "[]'")
 #: Type of an option that is a list of given words.
 _LISTED_CHOICES = re.compile(r"list\[(\{.*\})\]")
 #: Defaults without information: the description of the option names them in words.
@@ -111,7 +114,8 @@ class _Help(argparse.RawDescriptionHelpFormatter):
     """Formats help without Python's names of types and of missing defaults."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help and _EMPTY_DEFAULT.sub("", action.help)
+        text = action.help and _EMPTY_DEFAULT.sub("", action.help)
+        return text and _LISTED_DEFAULT.sub(lambda found: found[0].translate(_UNQUOTED), text)
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         return super()._fill_text(inspect.cleandoc(text), width, indent)
