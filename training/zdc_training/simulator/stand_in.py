@@ -9,7 +9,8 @@ They suffice for showers in a calorimeter with cuts of 1 MeV. What they are:
 - neutrons: interaction and collision lengths of the Particle Data Group ("Atomic and nuclear properties of materials"),
   energy dependence of Letaw et al. (Astrophys. J. Suppl. 51 (1983) 271), A^0.72 and A for elements without a value;
   capture falls like 1 / v from 1 mb at 0.01 eV; tracks below the neutron cut of the set-ups have stopped before;
-- no excited or unstable nuclides.
+- no excited or unstable nuclides, and no Rayleigh scattering: of the electromagnetic constructors, only option 1 is
+  certain to need nothing else.
 
 Official files are used where there are any (`zdc_training.simulator.data_files`). Bremsstrahlung 10 % higher gives 3 %
 less light of photons; neutron lengths 10 % longer 0.4 % more light of neutrons.

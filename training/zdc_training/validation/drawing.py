@@ -32,11 +32,9 @@ def draw_shipped(pair: Pair) -> Figure:
                 theirs.std(axis=1, ddof=1) / np.sqrt(theirs.shape[1]), marker, label=species_name(int(code)), lw=0.8,
             )  # fmt: skip
             bright = theirs.mean(axis=1) * energy[rows] > 5
-            spread.plot(
-                (theirs.std(axis=1, ddof=1) / theirs.mean(axis=1))[bright],
-                (ours.std(axis=1, ddof=1) / ours.mean(axis=1))[bright],
-                marker,
-            )
+            bright &= ours.any(axis=1)
+            relative = (side[bright].std(axis=1, ddof=1) / side[bright].mean(axis=1) for side in (theirs, ours))
+            spread.plot(*relative, marker)
         _diagonal(photons, "photons per GeV")
         _diagonal(spread, "standard deviation / mean of a particle's photon sum")
         photons.legend(loc="upper left")

@@ -22,9 +22,12 @@ _PHYSICS: dict[str, dict[str, object]] = {
     "range cut in the fibres 1 mm": {"fibre_range_cut": 0.1},
     "electrons and tracks stop at 0.5 MeV": {"lowest_electron_energy": 0.5, "lowest_kinetic_energy": 0.5},
     "electrons and tracks stop at 2 MeV": {"lowest_electron_energy": 2.0, "lowest_kinetic_energy": 2.0},
+    "hadrons QGSP_BIC": {"hadronic": "QGSP_BIC"},
+}
+#: These read data for which there are no stand-ins, such as Rayleigh scattering.
+_WITH_OFFICIAL_DATA: dict[str, dict[str, object]] = {
     "EM option 0": {"electromagnetic": "option0"},
     "EM option 4": {"electromagnetic": "option4"},
-    "hadrons QGSP_BIC": {"hadronic": "QGSP_BIC"},
 }
 #: Factors on the stand-in data that are varied.
 STAND_INS = {"bremsstrahlung +10 %": (1.1, 1.0), "interaction length of neutrons +5 %": (1.0, 1.05)}
@@ -62,7 +65,7 @@ def enlarged(set_up: SetUp) -> SetUp:
 def setting_studies(set_up: SetUp, stand_ins: bool, share: float) -> Iterator[tuple[str, Study]]:
     """One study for each changed setting and each of `PROBES`; stand-in data are varied if they are used."""
     variants: list[tuple[str, SetUp, tuple[float, float]]] = [(AS_SET_UP, set_up, (1.0, 1.0))]
-    for what, changes in _PHYSICS.items():
+    for what, changes in (_PHYSICS if stand_ins else _PHYSICS | _WITH_OFFICIAL_DATA).items():
         physics = set_up.physics.model_copy(update=changes)
         variants.append((what, set_up.model_copy(update={"physics": physics}), (1.0, 1.0)))
     if stand_ins:
