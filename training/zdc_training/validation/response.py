@@ -42,7 +42,7 @@ def rounded(value: float, error: float) -> str:
     """Value and error with two digits of the error."""
     if not np.isfinite(value):
         return "–"
-    if not np.isfinite(error) or error <= 0:
+    if not np.isfinite(error) or error <= 1e-9 * abs(value):  # nothing but rounding
         return f"{value:.3g}"
     digits = max(0, 1 - int(np.floor(np.log10(error))))
     return f"{value:.{digits}f} ± {error:.{digits}f}"
