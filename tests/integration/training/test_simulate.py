@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from helpers.foreground import foreground
 from zdc_detector.showers import Showers, read_showers
+from zdc_training.simulator.installed import geant4_version
 from zdc_training.simulator.set_up import shipped_set_ups
 
 pytestmark = pytest.mark.slow
@@ -73,6 +74,7 @@ def test_showers_and_their_provenance(reference: tuple[Path, Showers]) -> None:
     with h5py.File(path) as file:
         about = json.loads(file.attrs["simulation"])
         assert file.attrs["title"] == f"Geant4 {about['geant4']} showers in ZN, stand-in data files"
+    assert about["geant4"] == geant4_version()
     assert about["data_files"] == "stand-in"
     assert about["seed"] == 1
     assert about["lost"] == []

@@ -2,12 +2,12 @@
 
 import os
 from pathlib import Path
-from typing import Literal
 
 from pydantic import AliasChoices, BaseModel, Field
 from zdc_common.commands import ListedPaths
 
 from zdc_training.simulator.data_files import DataChoice, find_data_files
+from zdc_training.validation.parts import PARTS, Part
 
 
 class ValidateSimulator(BaseModel):
@@ -25,9 +25,7 @@ class ValidateSimulator(BaseModel):
     showers: ListedPaths = Field(
         [], description="file of showers at the face, for the response; one for each calorimeter"
     )
-    parts: list[Literal["response", "shipped", "leakage", "settings"]] = Field(
-        ["response", "shipped", "leakage", "settings"], description="parts to do; repeat the flag for several"
-    )
+    parts: list[Part] = Field(list(PARTS), description="parts to do; repeat the flag for several")
     share: float = Field(1.0, gt=0, le=10, description="share of the showers; 1 takes about 15 minutes of a core")
     workers: int | None = Field(None, ge=1, description="processes; default: one for each processor")
     geant4_data: DataChoice = Field("auto", description="data files of Geant4, as for `simulate`")

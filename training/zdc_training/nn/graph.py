@@ -213,7 +213,7 @@ def _steady(
 ) -> NDArray[np.bool_]:
     """Rows whose rates are stable under relative changes of 1e-5 in the conditions, of either sign, shape (N,).
 
-    vz keeps its value: a particle that is given at the face would be moved behind it, where it gives no light.
+    vz is not changed. A change would move particles that are given at the face behind it, and they would give no light.
     """
     steady = np.ones(len(rates), dtype=bool)
     rng = np.random.default_rng(_GOLDEN_SEED)

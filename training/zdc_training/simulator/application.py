@@ -117,7 +117,20 @@ def _place(
     return _keep(g4.G4PVPlacement(None, g4.G4ThreeVector(*centre), volume, volume.GetName(), mother, False, number))
 
 
-class _Steps(g4.G4VPrimitiveScorer):
+class _Scorer(g4.G4VPrimitiveScorer):
+    """A scorer without hits of its own; Geant4 calls these methods, and they must exist."""
+
+    def Initialize(self, _hits: object) -> None:
+        """Nothing."""
+
+    def EndOfEvent(self, _hits: object) -> None:
+        """Nothing."""
+
+    def clear(self) -> None:
+        """Nothing."""
+
+
+class _Steps(_Scorer):
     """Steps of charged tracks in fibres, columns as in `zdc_training.simulator.light`."""
 
     def __init__(self) -> None:
@@ -132,17 +145,8 @@ class _Steps(g4.G4VPrimitiveScorer):
         self.taken.append((place.x, place.y, place.z, cosine, before.GetBeta(), step.GetStepLength()))
         return True
 
-    def Initialize(self, _hits: object) -> None:
-        """Nothing: `Application.shoot` empties the list."""
 
-    def EndOfEvent(self, _hits: object) -> None:
-        """Nothing."""
-
-    def clear(self) -> None:
-        """Nothing."""
-
-
-class _Sweeper(g4.G4VPrimitiveScorer):
+class _Sweeper(_Scorer):
     """Removes charged tracks, as the magnets before it do."""
 
     def __init__(self) -> None:
@@ -152,15 +156,6 @@ class _Sweeper(g4.G4VPrimitiveScorer):
         """Stop the track."""
         step.GetTrack().SetTrackStatus(g4.G4TrackStatus.fStopAndKill)
         return True
-
-    def Initialize(self, _hits: object) -> None:
-        """Nothing."""
-
-    def EndOfEvent(self, _hits: object) -> None:
-        """Nothing."""
-
-    def clear(self) -> None:
-        """Nothing."""
 
 
 class _Gun(g4.G4VUserPrimaryGeneratorAction):

@@ -44,10 +44,17 @@ class DataFiles:
     variables: Mapping[str, str]
     missing: tuple[str, ...]
 
+    @property
+    def kind(self) -> str:
+        """What they are, for titles."""
+        return "official data files" if self.official else "stand-in data files"
+
     def __str__(self) -> str:
-        if self.official:
-            return f"official data files {', '.join(self.names)}"
-        return "stand-in data files, computed from published formulas"
+        return (
+            f"{self.kind} {', '.join(self.names)}"
+            if self.official
+            else f"{self.kind}, computed from published formulas"
+        )
 
     def prepare(self, scratch: Path, symbols: Iterable[str]) -> dict[str, str]:
         """Environment variables for a worker; writes stand-ins for these elements to the folder `scratch`."""

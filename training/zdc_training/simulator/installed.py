@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from importlib.util import find_spec
 
 from zdc_common.errors import ConfigError
@@ -12,8 +13,9 @@ from zdc_common.words import install_advice
 _ASK = "import geant4_pybind; print('version', geant4_pybind.G4VERSION_NUMBER)"
 
 
+@cache
 def geant4_version() -> str:
-    """Version of the installed Geant4, e.g. ``11.4.1``; asked in a process of its own, because its import is final.
+    """Version of the installed Geant4, e.g. ``11.4.1``; asked once, in another process, because its import is final.
 
     Raises
     ------

@@ -19,12 +19,13 @@ from zdc_detector.random import GEANT4_STREAM, poisson_of, raw_words
 from zdc_detector.showers import ShowerWriter, read_showers
 
 from zdc_training.simulator.data_files import DataFiles
+from zdc_training.simulator.installed import geant4_version
 from zdc_training.simulator.journal import Journal
-from zdc_training.simulator.pool import Lost, Pool
+from zdc_training.simulator.pool import Pool
 from zdc_training.simulator.primaries import primaries
 from zdc_training.simulator.progress import Progress
 from zdc_training.simulator.set_up import SetUp
-from zdc_training.simulator.tasks import Shower, Task
+from zdc_training.simulator.tasks import Lost, Shower, Task
 
 #: Name of the attribute of an HDF5 file that says how its showers were made, as JSON.
 SIMULATION = "simulation"
@@ -170,15 +171,14 @@ def _write(job: Job, output: Path, journal: Journal, earlier: int) -> str:
         cpu[:earlier] = kept.extra["cpu_seconds"]
     per_tev = float(cpu.sum() / (job.energies()[rows].sum() * 1e-3))
     about = _described(job) | {
-        "geant4": "11.4.1",
+        "geant4": geant4_version(),
         "zdc_fastsim": installed_version(),
         "showers": len(rows),
         "lost": list(lost),
         "reasons": [f"{row}: {reason}" for row, reason in list(lost.items())[:_MOST_REASONS]],
         "cpu_seconds_per_tev": round(per_tev, 3),
     }
-    data = "official data files" if job.data_files.official else "stand-in data files"
-    title = f"Geant4 {about['geant4']} showers in {job.set_up.calorimeter.name}, {data}"
+    title = f"Geant4 {about['geant4']} showers in {job.set_up.calorimeter.name}, {job.data_files.kind}"
     with ShowerWriter(output, job.set_up.calorimeter, title, {SIMULATION: json.dumps(about)}) as writer:
         for start in range(0, len(rows), _BLOCK):
             block = rows[start : start + _BLOCK]

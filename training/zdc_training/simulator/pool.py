@@ -14,26 +14,12 @@ from typing import IO
 from zdc_common.errors import TrainingError
 
 from zdc_training.simulator.set_up import SetUp
-from zdc_training.simulator.tasks import Shower, Task
+from zdc_training.simulator.tasks import Lost, Shower, Task
 
 #: A crash may have a cause outside, such as too little memory: a second one of the same shower has not.
 _TRIES = 2
 #: So many lost showers one after another have a common cause: the others would be lost too.
 _MOST_LOST_IN_A_ROW = 3
-
-
-class Lost:
-    """A shower whose worker crashed.
-
-    Attributes
-    ----------
-    row : Its number.
-    reason : How the worker ended, with the last words of Geant4.
-    """
-
-    def __init__(self, row: int, reason: str):
-        self.row = row
-        self.reason = reason
 
 
 class _Worker:

@@ -40,3 +40,17 @@ class Shower:
     fibres: NDArray[np.uint32]
     rates: NDArray[np.float32]
     cpu_seconds: float
+
+
+@dataclass(frozen=True)
+class Lost:
+    """A shower whose worker crashed.
+
+    Attributes
+    ----------
+    row : Its number.
+    reason : How the worker ended, with the last words of Geant4.
+    """
+
+    row: int
+    reason: str

@@ -5,7 +5,6 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
 
 import numpy as np
 from zdc_common.whole_file import write_whole
@@ -16,6 +15,7 @@ from zdc_metrics.statistics.tables import header, row
 from zdc_training.simulator.data_files import DataFiles
 from zdc_training.simulator.set_up import SetUp, read_set_up
 from zdc_training.validation import drawing
+from zdc_training.validation.parts import PARTS, Part
 from zdc_training.validation.plan import (
     ELECTRON,
     NAMES,
@@ -36,8 +36,6 @@ HADRONS = {"zn": NEUTRON, "zp": PROTON}
 #: Shipped files of repeated simulations: how many showers of each particle are simulated again, and whether a smaller
 #: share means fewer of them, and not fewer particles.
 REPEATS = {"zn_geant4_test.h5": (2, False), "zn_geant4_repeats.h5": (10, True)}
-Part = Literal["response", "shipped", "leakage", "settings"]
-PARTS: tuple[Part, ...] = get_args(Part)
 TRAINING = "zn_geant4_train.h5"
 #: Figures of merit with floors need so many particles.
 _FEWEST_FOR_REPORT = 40

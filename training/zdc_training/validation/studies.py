@@ -18,10 +18,10 @@ from zdc_detector.particles import Particles
 from zdc_detector.pdg_table import look_up
 
 from zdc_training.simulator.data_files import DataFiles
-from zdc_training.simulator.pool import Lost, Pool
+from zdc_training.simulator.pool import Pool
 from zdc_training.simulator.primaries import primaries
 from zdc_training.simulator.set_up import SetUp
-from zdc_training.simulator.tasks import Task
+from zdc_training.simulator.tasks import Lost, Task
 from zdc_training.validation.probes import Probe
 from zdc_training.validation.scaled_data import scale_stand_ins
 
