@@ -1,12 +1,11 @@
 """The model card: the description of one exported model for servers, clients and physicists."""
 
-import hashlib
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 from zdc_common.errors import ModelError
-from zdc_common.file_content import content_of
+from zdc_common.file_content import content_of, hash_problem
 from zdc_common.frozen import Frozen
 
 from zdc_detector.calorimeter import Calorimeter
@@ -158,8 +157,6 @@ class ModelCard(Frozen):
             graph = content_of(path)
         except OSError as error:
             raise ModelError(f"{path}: {str(error.strerror).lower()}") from error
-        found = hashlib.sha256(graph).hexdigest()
-        if found != card.graph_sha256:
-            expected = card.graph_sha256[:12]
-            raise ModelError(f"{path}: sha256 is {found[:12]}..., the card says {expected}...; copy it again")
+        if problem := hash_problem(graph, card.graph_sha256):
+            raise ModelError(f"{path}: {problem}; copy it again")
         return card, graph

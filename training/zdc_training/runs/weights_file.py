@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 from zdc_common.errors import ConfigError
-from zdc_common.file_content import content_of
+from zdc_common.file_content import content_of, hash_problem
 from zdc_detector.card import ModelCard
 
 from zdc_training.nn.learner import Generator
@@ -44,9 +44,7 @@ def load_weights(folder: Path, card: ModelCard) -> dict[str, Tensor] | None:
         content = content_of(path)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; the card has its hash: copy the whole folder again") from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != card.weights_sha256:
-        expected = card.weights_sha256[:12]
-        raise ConfigError(f"{path}: sha256 is {found[:12]}..., the card says {expected}...; copy the folder again")
+    if problem := hash_problem(content, card.weights_sha256):
+        raise ConfigError(f"{path}: {problem}; copy the folder again")
     with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
         return {name: torch.from_numpy(arrays[name]) for name in arrays.files}

@@ -50,11 +50,9 @@ class DataFiles:
         return "official data files" if self.official else "stand-in data files"
 
     def __str__(self) -> str:
-        return (
-            f"{self.kind} {', '.join(self.names)}"
-            if self.official
-            else f"{self.kind}, computed from published formulas"
-        )
+        if self.official:
+            return f"{self.kind} {', '.join(self.names)}"
+        return f"{self.kind}, computed from published formulas"
 
     def prepare(self, scratch: Path, symbols: Iterable[str]) -> dict[str, str]:
         """Environment variables for a worker; writes stand-ins for these elements to the folder `scratch`."""
